@@ -1,0 +1,47 @@
+"""The `data` section: which table, which column is predicted, what else each row carries."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlwf.specs.base import Spec
+
+ClassLabel = bool | int | float | str
+
+IN_MEMORY = "(in memory)"
+
+
+class ReadSpec(Spec):
+    """How to read a CSV file that is not comma-separated UTF-8."""
+
+    sep: str | None = Field(None, min_length=1)
+    """Column separator of a CSV file; the default is a comma, and a tab for .tsv."""
+    decimal: str = Field(".", min_length=1, max_length=1)
+    """Decimal sign of a CSV file."""
+    encoding: str = "utf-8"
+    """Text encoding of a CSV file."""
+    na_values: list[str] = Field(default_factory=list)
+    """Texts that mean a missing value, besides the empty field and pandas' own list."""
+
+
+class DataSpec(Spec):
+    """The table to learn from; with a feature store, the label rows."""
+
+    path: str
+    """CSV or Parquet: a file, a folder or a glob, relative to this file."""
+    target: str
+    """Column to predict."""
+    test_path: str | None = None
+    """Rows kept for the final test, with the same columns; nothing before the test sees them."""
+    positive_class: ClassLabel | None = None
+    """Class that precision, recall, f1 and probabilities speak of; the default is the last in sorted order."""
+    sample_weight: str | None = None
+    """Column with the weight of each row; it is not a feature."""
+    time: str | None = None
+    """Column with the event time of each row, for the feature store's point-in-time join; it is not a feature."""
+    drop: list[str] = Field(default_factory=list)
+    """Columns that are not features."""
+    drop_missing_target: bool = False
+    """Leave out rows whose target is missing, instead of refusing them."""
+    read: ReadSpec = Field(default_factory=ReadSpec)
+    """How to read a CSV file that is not comma-separated UTF-8."""

@@ -1,0 +1,62 @@
+"""The experiment file: its sections together, and the rules that need two of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mlwf.specs.base import Spec
+from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.compute import ComputeSpec
+from mlwf.specs.data import DataSpec
+from mlwf.specs.feature_store import FeatureStoreSpec
+from mlwf.specs.features import FeaturesSection
+from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.tuning import TuningSection
+from mlwf.specs.validation import ValidationSpec
+
+
+class ExperimentSpec(Spec):
+    """A mlwf experiment."""
+
+    name: str = Field("experiment", min_length=1)
+    """Name of the experiment, its model and its runs; the default is the file's name."""
+    random_state: int = Field(42, ge=0, le=2**32 - 1)
+    """Seed of everything random."""
+    data: DataSpec
+    """The table to learn from."""
+    features: FeaturesSection = "auto"
+    """Which columns go in and how each is prepared; `auto` infers it from the data."""
+    model: ClassifierModelSpec = Field(default_factory=ClassifierModelSpec)
+    """The classifier."""
+    tuning: TuningSection | None = None
+    """Which hyperparameters to try; left out, none."""
+    calibration: CalibrationSpec | None = None
+    """How scores become probabilities; left out, as the classifier gives them."""
+    validation: ValidationSpec = Field(default_factory=ValidationSpec)
+    """How the reported score is estimated."""
+    tracking: MLflowSpec | None = None
+    """Where MLflow keeps the run; left out, only `runs/` does."""
+    feature_store: FeatureStoreSpec | None = None
+    """Features joined to the label rows from a Feast repo."""
+    compute: ComputeSpec = Field(default_factory=ComputeSpec)
+    """How much of the machine to use."""
+    on_error: Literal["degrade", "fail"] = "degrade"
+    """When tuning or calibration fails: go on without it and say so, or stop with exit code 1."""
+
+    @property
+    def tuning_folds(self) -> int:
+        """Folds of the search."""
+        return (self.tuning and self.tuning.cv_folds) or self.validation.cv_folds
+
+    @property
+    def calibration_folds(self) -> int:
+        """Folds of the calibration."""
+        return (self.calibration and self.calibration.cv_folds) or self.validation.cv_folds
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model in tables and tracking."""
+        return self.model.model_name or self.name
