@@ -1,0 +1,1 @@
+"""The one place that fits: rows and splits, asks and answers, and the fitters between them."""

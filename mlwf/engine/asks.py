@@ -1,0 +1,88 @@
+"""Questions and answers about fits: modules ask, a Fitter answers, in the order asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from mlwf.engine.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """All that a fitted classifier says about some rows, as plain arrays: enough for every scorer and calibrator."""
+
+    classes: NDArray[Any]
+    """Class labels, of shape (n_classes,)."""
+    labels: NDArray[Any]
+    """Predicted labels, of shape (n_rows,)."""
+    proba: NDArray[np.float64] | None = None
+    """Probabilities, of shape (n_rows, n_classes), or None when the classifier has none."""
+    decision: NDArray[np.float64] | None = None
+    """Decision values, of shape (n_rows,) or (n_rows, n_classes), or None when the classifier has none."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """This pipeline with these parameters, trained on these rows: its predictions on those rows?"""
+
+    pipeline: Any
+    params: Mapping[str, Any]
+    train: Rows
+    predict: tuple[Rows, ...] = ()
+    keep_model: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of an Ask; a fit that failed is an answer too."""
+
+    predictions: tuple[Predictions, ...] = ()
+    model: Any = field(default=None, repr=False)
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    reused: bool = False
+    error: str | None = None
+    """Why the fit failed, or None."""
+
+
+Fitter = Callable[[Sequence[Ask]], Sequence[Answer]]
+
+
+def predict(model: Any, X: Any) -> Predictions:
+    """Collect all that a fitted classifier says about X, of shape (n_rows, n_features)."""
+    if isinstance(model, Pipeline) and len(model) > 1:
+        # Transform once: each of the three methods of a Pipeline would do it again.
+        X, model = model[:-1].transform(X), model[-1]
+    return Predictions(
+        classes=np.asarray(model.classes_),
+        labels=np.asarray(model.predict(X)),
+        proba=np.asarray(model.predict_proba(X)) if hasattr(model, "predict_proba") else None,
+        decision=np.asarray(model.decision_function(X)) if hasattr(model, "decision_function") else None,
+    )
+
+
+def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> Predictions:
+    """Put predictions of the folds in the order of the rows; `folds` holds the positions of each part's rows.
+
+    The models of all parts must know the same classes.
+    """
+    order = np.argsort(np.concatenate(folds), kind="stable")
+
+    def joined(arrays: list[Any]) -> Any:
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)[order]
+
+    return Predictions(
+        classes=parts[0].classes,
+        labels=joined([part.labels for part in parts]),
+        proba=joined([part.proba for part in parts]),
+        decision=joined([part.decision for part in parts]),
+    )

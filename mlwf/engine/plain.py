@@ -1,0 +1,102 @@
+"""The plain fitter: one clone and one fit for each ask."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from mlwf.engine.asks import Answer, Ask, predict
+from mlwf.engine.rows import Table
+
+
+class PlainFitter:
+    """Answer asks about one table with plain scikit-learn fits, several at the same time.
+
+    Threads serve: scikit-learn's tree builders release the GIL, and nothing is copied or started. Fits that run at
+    the same time share the cores, since each histogram booster would otherwise take them all.
+    """
+
+    def __init__(self, table: Table, *, n_jobs: int = 1, on_fit: Callable[[], None] | None = None) -> None:
+        self.table = table
+        self.workers = count_workers(n_jobs)
+        self._on_fit = on_fit
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="mlwf-fit")
+        self._lock = threading.Lock()
+        self._waiting = 0
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answer the asks, in their order; may be called from several threads."""
+        with self._lock:
+            self._waiting += len(asks)
+        futures = [self._executor.submit(self._answer, ask) for ask in asks]
+        return [future.result() for future in futures]
+
+    def with_jobs(self, n_jobs: int) -> PlainFitter:
+        """Make a fitter for the same table with another number of fits at the same time."""
+        return PlainFitter(self.table, n_jobs=n_jobs, on_fit=self._on_fit)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of the workers; asks that have not begun are dropped."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
+    def __enter__(self) -> PlainFitter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(wait=kind is None)
+
+    def _answer(self, ask: Ask) -> Answer:
+        sharers = min(self.workers, max(1, self._waiting))
+        # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
+        with threadpool_limits(max(1, cores() // sharers), user_api="openmp"):
+            answer = fit_one(self.table, ask)
+        with self._lock:
+            self._waiting -= 1
+        if self._on_fit is not None:
+            self._on_fit()
+        return answer
+
+
+def fit_one(table: Table, ask: Ask) -> Answer:
+    """Fit a clone as asked and collect its predictions; a failure is an answer that says why."""
+    started = perf_counter()
+    try:
+        params = {name: clone(value, safe=False) for name, value in ask.params.items()}
+        model = clone(ask.pipeline).set_params(**params)
+        model.fit(table.X_of(ask.train), table.y_of(ask.train), **_weights(table, ask, model))
+        fitted = perf_counter()
+        predictions = tuple(predict(model, table.X_of(rows)) for rows in ask.predict)
+    except Exception as error:
+        return Answer(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
+    return Answer(
+        predictions=predictions,
+        model=model if ask.keep_model else None,
+        fit_seconds=fitted - started,
+        predict_seconds=perf_counter() - fitted,
+    )
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def count_workers(n_jobs: int) -> int:
+    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one."""
+    return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)
+
+
+def _weights(table: Table, ask: Ask, model: Any) -> dict[str, Any]:
+    weight = table.fit_weight_of(ask.train)
+    if weight is None:
+        return {}
+    return {f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight": weight}

@@ -1,0 +1,128 @@
+"""The rows of one table, and how they are split: every stage speaks of rows by absolute position."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.utils.class_weight import compute_sample_weight
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a table, by absolute position, in this order."""
+
+    index: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, positions: NDArray[np.intp]) -> Rows:
+        """Pick rows by their position among these."""
+        return Rows(self.index[positions])
+
+    def positions_of(self, rows: Rows) -> NDArray[np.intp]:
+        """Find where each of `rows`, all of which are among these, stands among these."""
+        order = np.argsort(self.index)
+        return order[np.searchsorted(self.index, rows.index, sorter=order)]
+
+    @cached_property
+    def digest(self) -> str:
+        """Identify the rows and their order."""
+        return hashlib.sha256(np.ascontiguousarray(self.index, dtype=np.int64).tobytes()).hexdigest()
+
+
+NO_ROWS = Rows(np.empty(0, dtype=np.intp))
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows to learn from, and rows to judge by."""
+
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The data of a run: features, target and weights of every row."""
+
+    X: Any
+    """DataFrame or array of shape (n_samples, n_features)."""
+    y: NDArray[Any]
+    """Class labels, of shape (n_samples,)."""
+    weight: NDArray[np.float64] | None = None
+    """Weight of each row, or None for equal ones."""
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None = None
+    """Weight of each class during fits; `balanced` is computed from the rows of each fit alone."""
+    digest: str = ""
+    """Identifies the content."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def all_rows(self) -> Rows:
+        """Every row, in the order of the table."""
+        return Rows(np.arange(len(self.y), dtype=np.intp))
+
+    @cached_property
+    def classes(self) -> NDArray[Any]:
+        """The class labels, sorted."""
+        return np.unique(self.y)
+
+    def X_of(self, rows: Rows) -> Any:
+        """Give the features of some rows."""
+        return self.X.iloc[rows.index] if hasattr(self.X, "iloc") else self.X[rows.index]
+
+    def y_of(self, rows: Rows) -> NDArray[Any]:
+        """Give the labels of some rows."""
+        return self.y[rows.index]
+
+    def weight_of(self, rows: Rows) -> NDArray[np.float64] | None:
+        """Give the weights of some rows, or None for equal ones."""
+        return None if self.weight is None else self.weight[rows.index]
+
+    def fit_weight_of(self, rows: Rows) -> NDArray[np.float64] | None:
+        """Give the weights that a fit on some rows uses: the rows' own times their classes'."""
+        weight = self.weight_of(rows)
+        if self.class_weight is None:
+            return weight
+        of_class = self.class_weight if isinstance(self.class_weight, str) else dict(self.class_weight)
+        by_class: NDArray[np.float64] = compute_sample_weight(of_class, self.y_of(rows))
+        return by_class if weight is None else weight * by_class
+
+
+Splitter = Callable[[Table, Rows], tuple[Split, ...]]
+
+
+def fold_splitter(kind: str, *, n_splits: int, shuffle: bool, random_state: int) -> Splitter:
+    """Make the splitter that cuts rows into folds; each row is judged exactly once."""
+    folds = FOLDS[kind](n_splits=n_splits, shuffle=shuffle, random_state=random_state if shuffle else None)
+
+    def split(table: Table, rows: Rows) -> tuple[Split, ...]:
+        pairs = folds.split(np.zeros(len(rows)), table.y_of(rows))
+        return tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
+
+    return split
+
+
+def holdout_splitter(*, test_size: float, random_state: int) -> Splitter:
+    """Make the splitter that holds one share of the rows out, with each class's share kept."""
+
+    def split(table: Table, rows: Rows) -> tuple[Split, ...]:
+        train, test = train_test_split(
+            np.arange(len(rows)), test_size=test_size, random_state=random_state, stratify=table.y_of(rows)
+        )
+        return (Split(rows.take(train), rows.take(test)),)
+
+    return split
+
+
+FOLDS = {"stratified_kfold": StratifiedKFold, "kfold": KFold}

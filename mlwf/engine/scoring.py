@@ -1,0 +1,45 @@
+"""scikit-learn's own scorers, applied to stored predictions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import get_scorer, make_scorer
+
+from mlwf.engine.asks import Predictions
+from mlwf.engine.replay import Replay, positions
+
+
+def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Any:
+    """Give scikit-learn's scorer of that name, told which class is the positive one.
+
+    Without being told, f1, precision, recall and average_precision are NaN for string labels, with only a warning.
+    """
+    scorer = get_scorer(name)
+    if len(classes) != 2:
+        return scorer
+    # Scorers have no public access to their metric: tests/engine/test_scoring.py breaks if these names change.
+    metric, keywords = scorer._score_func, dict(scorer._kwargs)
+    if "pos_label" not in inspect.signature(metric).parameters or keywords.get("average", "binary") != "binary":
+        return scorer
+    keywords["pos_label"] = classes[-1] if positive_class is None else positive_class
+    return make_scorer(
+        metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords
+    )
+
+
+def build_scorers(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Any]:
+    """Give scikit-learn's scorers of those names, by name."""
+    return {name: build_scorer(name, classes=classes, positive_class=positive_class) for name in names}
+
+
+def score(
+    scorer: Any, predictions: Predictions, y: NDArray[Any], *, weight: NDArray[np.float64] | None = None
+) -> float:
+    """Score stored predictions of rows whose labels are `y`, greater being better; raises what the metric raises."""
+    keywords = {} if weight is None else {"sample_weight": weight}
+    return float(scorer(Replay(predictions), positions(len(y)), y, **keywords))
