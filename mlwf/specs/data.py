@@ -14,7 +14,7 @@ IN_MEMORY = "(in memory)"
 class ReadSpec(Spec):
     """How to read a CSV file that is not comma-separated UTF-8."""
 
-    sep: str | None = Field(None, min_length=1)
+    sep: str | None = Field(None, min_length=1, max_length=1)
     """Column separator of a CSV file; the default is a comma, and a tab for .tsv."""
     decimal: str = Field(".", min_length=1, max_length=1)
     """Decimal sign of a CSV file."""
