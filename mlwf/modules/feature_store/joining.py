@@ -13,7 +13,7 @@ from mlwf.modules.feature_store.on_demand import compute_on_demand, split_on_dem
 from mlwf.modules.feature_store.point_in_time import utc_times
 from mlwf.modules.feature_store.repo import opened
 from mlwf.modules.feature_store.retrieval import retrieve
-from mlwf.modules.feature_store.selection import Selection, keys_of, select
+from mlwf.modules.feature_store.selection import Selection, holds_at_any_time, keys_of, select
 from mlwf.specs.feature_store import FeatureStoreSpec, parse_time
 
 logger = logging.getLogger(__name__)
@@ -67,9 +67,11 @@ def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | Non
         stored, on_demand = split_on_demand(store, selection)
         keys = _checked_columns(rows, selection, stored)
         times = _event_times(spec, rows, time, needed=stored.needs_time())
+        any_time = pd.Series(pd.Timestamp.now("UTC"), index=rows.index, dtype="datetime64[us, UTC]")
         parts, unmatched = [], {}
         for name, view in stored.views.items():
-            found = retrieve(store, view, stored.features_of(name), rows, times)
+            moments = any_time if holds_at_any_time(view) else times
+            found = retrieve(store, view, stored.features_of(name), rows, moments)
             parts.append(found.columns)
             unmatched[name] = found.unmatched
     joined = pd.concat([rows, *parts], axis=1)
@@ -93,7 +95,10 @@ def _checked_positions(positions: list[int], n_rows: int) -> list[int]:
 
 def _checked_columns(rows: pd.DataFrame, selection: Selection, stored: Selection) -> tuple[str, ...]:
     """Return the key columns, when all of them are there and no label column has the name of a feature."""
-    keys = {label: name for name, view in stored.views.items() for label in keys_of(view)}
+    keys: dict[str, str] = {}
+    for name, view in stored.views.items():
+        for key in keys_of(view):
+            keys.setdefault(key, name)
     problems = [
         Problem("", key, f"no such column in the label rows; it is the key of the feature view {view}",
                 nearest(key, map(str, rows.columns)))
@@ -119,11 +124,10 @@ def _event_times(spec: FeatureStoreSpec, rows: pd.DataFrame, time: str | None, *
         message = "the features hold from a time on, and the label rows have none"
         hint = "name the column with their event time in data.time, or one time for all in feature_store.timestamp"
         raise ConfigError(Problem("", "data.time", message, hint))
-    moment = pd.Timestamp(parse_time(spec.timestamp) if spec.timestamp else "now", tz=None if spec.timestamp else "UTC")
+    moment = pd.Timestamp(parse_time(spec.timestamp)) if spec.timestamp else pd.NaT
     if time is None:
         return pd.Series(moment, index=rows.index, dtype="datetime64[us, UTC]")
-    times = utc_times(rows[time], time)
-    return times.fillna(moment) if spec.timestamp or not needed else times
+    return utc_times(rows[time], time).fillna(moment)
 
 
 def _log(n_rows: int, columns: tuple[str, ...], unmatched: dict[str, int]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlwf.errors import DataError, Problem
 
@@ -62,15 +63,16 @@ def take_rows(column: Any, matches: Any, index: pd.Index[Any]) -> pd.Series[Any]
     """Take one value per label row from an Arrow column, null where nothing matched.
 
     Types are those of `pandas.read_parquet`, but integers stay exact: with nulls they become float64 only when that
-    holds all their values, else Int64.
+    holds all their values, else Int64 or UInt64.
     """
     taken = column.take(pa.array(matches, mask=matches == NO_MATCH))
     if pa.types.is_dictionary(taken.type):
         taken = pa.chunked_array([chunk.dictionary_decode() for chunk in taken.chunks], taken.type.value_type)
     if pa.types.is_integer(taken.type) and taken.null_count:
-        values = taken.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-        if values.abs().max() is pd.NA or values.abs().max() <= _LARGEST_EXACT_FLOAT:
-            values = values.astype("float64")
+        bounds = [abs(bound) for bound in pc.min_max(taken).as_py().values() if bound is not None]
+        is_exact = max(bounds, default=0) <= _LARGEST_EXACT_FLOAT
+        wide = pd.UInt64Dtype() if taken.type == pa.uint64() else pd.Int64Dtype()
+        values = taken.to_pandas() if is_exact else taken.to_pandas(types_mapper=lambda _: wide)
     else:
         values = taken.to_pandas()
     return pd.Series(values.array, index=index)
@@ -131,7 +133,7 @@ def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({position: _plain(keys.iloc[:, position]) for position in range(len(keys.columns))})
 
 
-def _plain(key: pd.Series[Any]) -> pd.Series[Any]:
+def _plain(key: Any) -> Any:
     if isinstance(key.dtype, pd.CategoricalDtype):
         key = key.astype(key.cat.categories.dtype)
     if _kind(key) == "numbers":
@@ -140,8 +142,7 @@ def _plain(key: pd.Series[Any]) -> pd.Series[Any]:
         except (TypeError, ValueError, OverflowError):
             return pd.to_numeric(key)
     if _kind(key) == "times":
-        key = utc_times(key, str(key.name))
-        return key.dt.as_unit("us")
+        return utc_times(key, str(key.name)).dt.as_unit("us")
     return key.astype(object)
 
 
