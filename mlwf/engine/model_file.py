@@ -1,0 +1,131 @@
+"""Save a model to a file, and load one without running what a stranger put into it.
+
+A skops file holds arrays and the names of types, and no code. Loading makes objects of the types that skops trusts
+itself (scikit-learn's estimators, numpy's functions on elements, Python's containers) and of TRUSTED_TYPES, and refuses
+a file with any other name in it before it makes anything.
+
+What this does not promise: the trees and neighbour trees of scikit-learn do not check their own indices, so a forged
+file may still crash the process or give wrong predictions. It cannot make it run anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED
+
+import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from mlwf.errors import MlwfError
+
+_PREPROCESSING = (
+    # The callables of mlwf.modules.preprocessing, where it is said what each is for. None of them reads a file,
+    # imports a module, or calls what it is given: no operator.methodcaller or operator.call, no numpy.vectorize.
+    "functools.partial",
+    "numpy.asarray",
+    "numpy.expand_dims",
+    "numpy.strings.replace",
+    "operator.attrgetter",
+    "pandas.core.series.Series",
+    "pandas.core.tools.datetimes.to_datetime",
+    # A parameter (missing_values) and an attribute (the dtype seen in fit) of SimpleImputer.
+    "numpy.dtype",
+    "pandas._libs.missing.NAType",
+)
+_SPLITTERS = (
+    # `cv` of TargetEncoder and CalibratedClassifierCV.
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.StratifiedShuffleSplit",
+)
+_FITTED = (
+    # Parts of fitted classifiers and calibrators.
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+)
+_DISTANCES = (
+    "BrayCurtis",
+    "Canberra",
+    "Chebyshev",
+    "Dice",
+    "Euclidean",
+    "Hamming",
+    "Haversine",
+    "Jaccard",
+    "Mahalanobis",
+    "Manhattan",
+    "Minkowski",
+    "RogersTanimoto",
+    "RussellRao",
+    "SEuclidean",
+    "SokalMichener",
+    "SokalSneath",
+)
+_NEIGHBOURS = (
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES),
+)
+
+TRUSTED_TYPES: tuple[str, ...] = tuple(sorted(_PREPROCESSING + _SPLITTERS + _FITTED + _NEIGHBOURS))
+"""Names of the types and functions that a model file may hold, besides those that skops trusts itself."""
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write `model` to `path`, whole or not at all; an older file of that name is replaced.
+
+    Raises
+    ------
+    MlwfError
+        `load_model` would refuse the model, or the file cannot be written.
+    """
+    try:
+        content = skops.io.dumps(model, compression=ZIP_DEFLATED, compresslevel=1)
+    except Exception as error:  # what skops raises depends on the object that it cannot write
+        raise MlwfError(f"{path}: a {type(model).__name__} cannot be saved as a skops file: {error}") from error
+    refused = _refused(skops.io.get_untrusted_types(data=content))
+    if refused:
+        raise MlwfError(f"{path}: not saved, because a model of these types would not be loaded: {refused}")
+    # Beside its goal, so that the last step is a rename within one file system.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as error:
+        raise MlwfError(f"{path}: the model cannot be written: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> Any:
+    """Load a model that `save_model` wrote, or any skops file whose types are all allowed.
+
+    Raises
+    ------
+    MlwfError
+        There is no such file, it is no whole skops file, or it holds a type that is not allowed.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MlwfError(f"{path}: the model cannot be read: {error.strerror or error}") from error
+    try:
+        return skops.io.loads(content, trusted=TRUSTED_TYPES)
+    except UntrustedTypesFoundException as error:
+        refused = _refused(skops.io.get_untrusted_types(data=content))
+        raise MlwfError(f"{path}: refused, because it holds types that a model of mlwf never has: {refused}") from error
+    except Exception as error:  # what is raised depends on the bytes, and these can be anything
+        raise MlwfError(f"{path}: this is not a whole skops file ({type(error).__name__}: {error})") from error
+
+
+def _refused(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names) - set(TRUSTED_TYPES)))

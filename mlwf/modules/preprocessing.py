@@ -1,0 +1,302 @@
+"""Build the preprocessor of a model: the ColumnTransformer that turns raw columns into a dense matrix of floats.
+
+It is made of scikit-learn's own objects, so that a saved model needs scikit-learn, pandas and numpy, and not mlwf.
+Where they have no object for a step, a FunctionTransformer holds an importable function: skops writes its name into
+the file, and `mlwf.engine.model_file` allow-lists exactly these:
+
+- `numpy.asarray`, for every value as a Python object first, and for floats, texts and dates afterwards
+- `functools.partial(numpy.remainder, "%s...")`, the `%` of Python on each element: any value as text
+- `numpy.strings.replace`, to write equal categories equally
+- `pandas.Series`, `pandas.to_datetime`, `operator.attrgetter("dt.year")`, `numpy.expand_dims`, for calendar parts
+
+`operator.methodcaller` and `operator.call` would make each step shorter. They are left out on purpose: a model file
+that may call methods may call any method.
+
+Missing values come as None, NaN, pandas.NA and NaT, from Parquet, CSV, MLflow or a caller, and scikit-learn tells
+them apart. The first two steps of each `clean` make them one: SimpleImputer with `missing_values=pandas.NA` matches
+whatever `pandas.isna` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+    TargetEncoder,
+)
+
+from mlwf.errors import ConfigError, Problem
+from mlwf.specs.features import (
+    BooleanFeatureSpec,
+    CategoricalFeatureSpec,
+    DateFeatureSpec,
+    FeatureSpec,
+    NumericFeatureSpec,
+    OrdinalFeatureSpec,
+    category_text,
+)
+
+MISSING = "(missing)"
+"""How a missing category is written inside the model; `get_feature_names_out` shows it."""
+
+_END = "\x03"  # END OF TEXT: anchors a replacement to the end of a text, which has no such character itself
+
+Steps = list[tuple[str, Any]]
+
+
+def build_preprocessor(
+    features: Sequence[FeatureSpec], *, random_state: int = 42, cv_folds: int = 5, by_position: bool = False
+) -> ColumnTransformer:
+    """Build the unfitted transformer of the columns in `features`; all other columns are dropped.
+
+    Its output is a dense float array of shape (n_samples, n_features_out) of the same width whatever the rows are.
+    A missing value of any kind is imputed, becomes a category, or is NaN, as its spec says. A category that was not
+    there during the fit is all zeros (onehot), -1 (ordinal), the mean of the target (target), and missing where the
+    categories are given. Numbers that are not numbers and dates that are not ISO 8601 raise ValueError.
+
+    Parameters
+    ----------
+    features
+        What to do with which columns. Names address a DataFrame; integers are positions in an array.
+    random_state
+        Seed of the folds of target encoding and of the rows that `scaler: quantile` samples.
+    cv_folds
+        Folds of target encoding.
+    by_position
+        X will be an array whose columns are those of `features`, in that order; positions already given are kept.
+
+    Raises
+    ------
+    TypeError
+        `features` is not a sequence of feature specs.
+    ConfigError
+        `features` is empty, names a column twice, or mixes names and positions.
+    """
+    _check(features)
+    transformers = []
+    names: list[str] = []
+    position = 0
+    for spec in features:
+        columns = list(spec.columns)
+        if by_position and isinstance(columns[0], str):
+            columns = list(range(position, position + len(columns)))
+        position += len(columns)
+        repeats = names.count(spec.type)
+        names.append(spec.type)
+        steps = _BUILDERS[type(spec)](spec, random_state, cv_folds)
+        transformers.append((f"{spec.type}_{repeats + 1}" if repeats else spec.type, Pipeline(steps), columns))
+    return ColumnTransformer(transformers, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
+
+
+def FeatureSpecPipeline(
+    feature_specs: Sequence[FeatureSpec], *, random_state: int = 42, cv_folds: int = 5, by_position: bool = False
+) -> ColumnTransformer:
+    """Build the preprocessor of `feature_specs`; another name of `build_preprocessor`."""
+    return build_preprocessor(feature_specs, random_state=random_state, cv_folds=cv_folds, by_position=by_position)
+
+
+def _check(features: Any) -> None:
+    """Refuse what is no list of feature specs over distinct columns."""
+    if not isinstance(features, (list, tuple)):
+        raise TypeError(f"features is a {type(features).__name__}; accepted: a list of feature specs")
+    if not features:
+        raise ConfigError(Problem(where="", key="features", message="is empty; a model needs one column at least"))
+    seen: dict[str | int, int] = {}
+    for index, spec in enumerate(features):
+        if type(spec) not in _BUILDERS:
+            accepted = ", ".join(sorted(kind.__name__ for kind in _BUILDERS))
+            raise TypeError(f"features[{index}] is a {type(spec).__name__}; accepted: {accepted}")
+        for column in spec.columns:
+            if column in seen:
+                message = f"column {column!r} is listed in features[{seen[column]}] already"
+                raise ConfigError(Problem(where="", key=f"features[{index}].columns", message=message))
+            seen[column] = index
+    if len({type(column) for column in seen}) > 1:
+        message = "names and positions are mixed; accepted: names only, or positions only"
+        raise ConfigError(Problem(where="", key="features", message=message))
+
+
+def _numeric(spec: NumericFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+    imputer = KNNImputer(keep_empty_features=True) if spec.imputer == "knn" else _imputer(spec.imputer, spec.fill_value)
+    return _present(clean=_numbers(), imputer=imputer, scaler=_scaler(spec.scaler, random_state))
+
+
+def _boolean(spec: BooleanFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+    fill_value = None if spec.fill_value is None else float(spec.fill_value)
+    return _present(clean=_numbers(), imputer=_imputer(spec.imputer, fill_value))
+
+
+def _categorical(spec: CategoricalFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+    fill_value = None if spec.fill_value is None else category_text(spec.fill_value)
+    encoders: dict[str, Callable[[], Any]] = {
+        "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+        "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+        # Its own random_state is on the way out; a splitter as `cv` is what scikit-learn asks for instead.
+        "target": lambda: TargetEncoder(cv=StratifiedKFold(n_splits=cv_folds, shuffle=True, random_state=random_state)),
+    }
+    imputer = _imputer(spec.imputer, fill_value, missing_values=MISSING)
+    return _present(clean=_texts(), imputer=imputer, encoder=encoders[spec.encoder]())
+
+
+def _ordinal(spec: OrdinalFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+    texts = [category_text(category) for category in spec.categories]
+    encoder = OrdinalEncoder(
+        categories=[np.array(texts, dtype=object) for _ in spec.columns],
+        handle_unknown="use_encoded_value",
+        unknown_value=np.nan,
+    )
+    fill_value = None if spec.fill_value is None else float(texts.index(category_text(spec.fill_value)))
+    # Encoded first: missing and unknown categories are NaN then, and the imputer takes care of both.
+    return _present(clean=_texts(), encoder=encoder, imputer=_imputer(spec.imputer, fill_value))
+
+
+def _date(spec: DateFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+    return _present(
+        clean=_times(len(spec.columns)),
+        parts=_calendar_parts(len(spec.columns), spec.parts),
+        imputer=_imputer(spec.imputer, None),
+        scaler=_scaler(spec.scaler, random_state),
+    )
+
+
+_BUILDERS: dict[type[FeatureSpec], Callable[[Any, int, int], Steps]] = {
+    NumericFeatureSpec: _numeric,
+    BooleanFeatureSpec: _boolean,
+    CategoricalFeatureSpec: _categorical,
+    OrdinalFeatureSpec: _ordinal,
+    DateFeatureSpec: _date,
+}
+
+
+def _present(**steps: Any) -> Steps:
+    """Return the steps that are asked for, in order."""
+    return [(name, step) for name, step in steps.items() if step is not None]
+
+
+def _function(function: Callable[..., Any], **kw_args: Any) -> FunctionTransformer:
+    return FunctionTransformer(function, kw_args=kw_args or None, feature_names_out="one-to-one")
+
+
+def _one_missing(fill_value: str) -> Steps:
+    """Return the steps that make a missing value of any kind `fill_value`, and any column an object column."""
+    # For numbers that is the text "nan": SimpleImputer loses the name of a column that it fills with NaN itself.
+    return [
+        ("objects", _function(np.asarray, dtype="object")),
+        (
+            "missing",
+            SimpleImputer(missing_values=pd.NA, strategy="constant", fill_value=fill_value, keep_empty_features=True),
+        ),
+    ]
+
+
+def _numbers() -> Pipeline:
+    """Make floats of numbers, booleans, decimals and numbers written as text; missing is NaN."""
+    return Pipeline([*_one_missing("nan"), ("floats", _function(np.asarray, dtype="float64"))])
+
+
+def _texts() -> Pipeline:
+    """Make texts of categories of any type, as `category_text` writes them; missing is MISSING."""
+    return Pipeline(
+        [
+            *_one_missing(MISSING),
+            ("texts", _function(partial(np.remainder, f"%s{_END}"))),
+            # Texts of any length each: one long text would widen a fixed-width array for all rows.
+            ("strings", _function(np.asarray, dtype="T")),
+            ("midnights", _function(np.strings.replace, old=f" 00:00:00{_END}", new=_END)),
+            ("whole_numbers", _function(np.strings.replace, old=f".0{_END}", new=_END)),
+            ("ends", _function(np.strings.replace, old=_END, new="")),
+            ("categories", _function(np.asarray, dtype="object")),
+        ]
+    )
+
+
+def _times(n_columns: int) -> ColumnTransformer:
+    """Make times in UTC of dates, times with and without a zone and ISO 8601 texts; missing is NaT."""
+    return ColumnTransformer(
+        [
+            (
+                f"column_{index}",
+                Pipeline(
+                    [
+                        ("times", _function(pd.to_datetime, utc=True, format="ISO8601")),
+                        ("array", _function(np.asarray, dtype="datetime64[us]")),
+                        ("column", _function(np.expand_dims, axis=1)),
+                    ]
+                ),
+                index,
+            )
+            for index in range(n_columns)
+        ],
+        verbose_feature_names_out=False,
+    )
+
+
+def _calendar_parts(n_columns: int, parts: Sequence[str]) -> ColumnTransformer:
+    """Make of each column of times one column of floats for each calendar part, named by column and part."""
+    one_column = [
+        (
+            part,
+            Pipeline(
+                [
+                    ("series", _function(pd.Series)),
+                    ("part", _function(attrgetter(f"dt.{part}"))),
+                    ("floats", _function(np.asarray, dtype="float64")),
+                    ("column", _function(np.expand_dims, axis=1)),
+                ]
+            ),
+            0,
+        )
+        for part in parts
+    ]
+    return ColumnTransformer(
+        [
+            (
+                f"column_{index}",
+                ColumnTransformer(one_column, verbose_feature_names_out="{feature_name}_{transformer_name}"),
+                [index],
+            )
+            for index in range(n_columns)
+        ],
+        verbose_feature_names_out=False,
+    )
+
+
+def _imputer(strategy: str | None, fill_value: Any, *, missing_values: Any = np.nan) -> SimpleImputer | None:
+    if strategy is None:
+        return None
+    # A column that is all missing in one fold would vanish from it otherwise, and the folds differ in width.
+    return SimpleImputer(
+        missing_values=missing_values, strategy=strategy, fill_value=fill_value, keep_empty_features=True
+    )
+
+
+def _scaler(name: str | None, random_state: int) -> Any:
+    scalers: dict[str | None, Callable[[], Any]] = {
+        None: lambda: None,
+        "standard": StandardScaler,
+        "minmax": MinMaxScaler,
+        "maxabs": MaxAbsScaler,
+        "robust": RobustScaler,
+        # scikit-learn's 1000 quantiles warn in every fold of less than a thousand rows.
+        "quantile": lambda: QuantileTransformer(n_quantiles=100, random_state=random_state),
+        "power": PowerTransformer,
+    }
+    return scalers[name]()
