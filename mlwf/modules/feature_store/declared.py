@@ -51,17 +51,18 @@ class Declared:
     @staticmethod
     def all_or_every_problem(views: Sequence[Declared]) -> list[Declared]:
         """Return the views, or raise all that is wrong with them at once."""
-        problems = [problem for view in views for problem in view.problems]
-        kinds: dict[str, tuple[str, str]] = {}
+        problems: list[Problem] = []
+        first_use: dict[str, tuple[str, str]] = {}
         for position, view in enumerate(views):
-            types = dict(view.fields)
-            for key in view.spec.keys:
-                first, kind = kinds.setdefault(key, (view.spec.name, types.get(key, "")))
-                if types.get(key, kind) != kind:
-                    message = f"key {key} is {types[key]} here and {kind} in the view {first}"
-                    problems.append(
-                        Problem("", f"feature_store.views.{position}", message, "save both as the same type")
-                    )
+            problems += view.problems
+            for key, kind in view.fields:
+                if key not in view.spec.keys:
+                    continue
+                other, expected = first_use.setdefault(key, (view.spec.name, kind))
+                if kind != expected:
+                    message = f"key {key} is of type {kind} here and {expected} in the view {other}"
+                    where = f"feature_store.views.{position}.source"
+                    problems.append(Problem("", where, message, "save both as the same type"))
         if problems:
             raise DataError(problems)
         return list(views)
@@ -108,7 +109,7 @@ def prepare_copy(view: Declared, repo: Path) -> None:
         counts = table.group_by(view.spec.keys).aggregate([([], "count_all")])["count_all"]
         repeated = pc.sum(pc.greater(counts, 1)).as_py() or 0
         if repeated:
-            message = f"{repeated} keys occur more than once, and without a timestamp no row is newer than another"
+            message = f"{repeated} of {len(counts)} keys occur more than once, and without a timestamp no row is newer than another"
             hint = "name the timestamp column, or keep one row per key"
             raise DataError(Problem(view.spec.source, ", ".join(view.spec.keys), message, hint))
         table = table.append_column(view.timestamp, pa.repeat(pa.scalar(_BEGINNING, stamps), len(table)))
