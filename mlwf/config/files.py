@@ -1,0 +1,138 @@
+"""A file and all that it extends -> one map."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from mlwf.config.strict_yaml import Entry, NotYaml, Origin, Reading, Value, kind, read_yaml
+
+KIND_KEYS = ("type", "strategy")
+"""A map is another one when one of these changes: it replaces the map it extends, instead of merging with it."""
+
+
+def read_file(path: Path, reading: Reading) -> Value | None:
+    """Read a file and all that it extends; None when nothing could be read, and `reading` says why."""
+    return _Chain(reading).read(path, Origin(str(path), (0, 0, 0), path.parent), ())
+
+
+@dataclass(frozen=True)
+class _Unreadable(Exception):  # noqa: N818 - it never leaves this module
+    message: str
+    hint: str = ""
+
+
+class _Chain:
+    """The files read so far, each extending the next."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._paths: list[Path] = []
+
+    def read(self, path: Path, asked: Origin, key: tuple[str, ...]) -> Value | None:
+        """Read a file; `asked` is where it is named, and `key` the key that names it."""
+        rank = len(self._paths)
+        self._paths.append(path)
+        try:
+            text = _text(path)
+        except _Unreadable as problem:
+            named = f"{path} " if key else ""
+            self._reading.report(asked, key, named + problem.message, problem.hint)
+            return None
+
+        def at(line: int, column: int) -> Origin:
+            return Origin(f"{path}:{line}:{column}", (rank, line, column), path.parent)
+
+        try:
+            root = read_yaml(text, at, self._reading)
+        except NotYaml:
+            return None
+        if root is None:
+            self._reading.report(Origin(str(path), (rank, 0, 0), path.parent), (), "the file is empty")
+            return None
+        if not isinstance(root.content, dict):
+            if not root.hole:
+                self._reading.report(root.origin, (), f"expected a map of sections, got {kind(root.content)}")
+            return None
+        # A problem of the whole file is told on its first line, however far down the first key is.
+        root.origin = at(1, 1)
+        return self._extend(root, path)
+
+    def _extend(self, root: Value, path: Path) -> Value | None:
+        """Merge a file into the one that it extends."""
+        extends: Entry | None = root.content.pop("extends", None)
+        if extends is None:
+            return root
+        named = extends.value
+        if named.env is not None:
+            self._reading.report(named.origin, ("extends",), "a file name from the environment is not supported")
+            return root
+        if named.hole:
+            return root
+        if not isinstance(named.content, str) or not named.content:
+            got = kind(named.content)
+            self._reading.report(named.origin, ("extends",), f"expected the name of one file, got {got}")
+            return root
+        base_path = Path(os.path.normpath(path.parent / Path(named.content).expanduser()))
+        known = [other.resolve() for other in self._paths]
+        if base_path.resolve() in known:
+            loop = [*self._paths[known.index(base_path.resolve()) :], base_path]
+            chain = " > ".join(map(str, loop))
+            self._reading.report(named.origin, ("extends",), f"the file extends itself: {chain}")
+            return root
+        base = self.read(base_path, named.origin, ("extends",))
+        return base and merge(base, root)
+
+
+def merge(base: Value, over: Value) -> Value:
+    """Lay a value over another: maps merge, all else replaces, `null` deletes."""
+    if not isinstance(base.content, dict) or not isinstance(over.content, dict) or _is_another(base, over):
+        return over
+    merged: dict[object, Entry] = {}
+    for key, entry in base.content.items():
+        own = over.content.get(key)
+        if own is None:
+            merged[key] = entry
+        elif own.value.content is not None or own.value.blank or own.value.hole:
+            merged[key] = Entry(own.key_origin, merge(entry.value, own.value))
+    merged |= {key: entry for key, entry in over.content.items() if key not in base.content}
+    return Value(merged, over.origin)
+
+
+def _is_another(base: Value, over: Value) -> bool:
+    def content_of(value: Value, key: str) -> object:
+        entry = value.content.get(key)
+        return entry and entry.value.content
+
+    return any(
+        key in base.content and key in over.content and content_of(base, key) != content_of(over, key)
+        for key in KIND_KEYS
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise _Unreadable("does not exist", _neighbour(path)) from None
+    except IsADirectoryError:
+        raise _Unreadable("is a folder, not a file") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _Unreadable(f"cannot be read: {reason}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _Unreadable(f"is not UTF-8 text (line {line})", "save it as UTF-8") from error
+
+
+def _neighbour(path: Path) -> str:
+    """Say the file beside it with the nearest name."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    names = [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")]
+    close = get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"did you mean {path.parent / close[0]}?" if close else ""
