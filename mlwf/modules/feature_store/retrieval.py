@@ -54,7 +54,8 @@ def retrieve_by_feast(
     """
     keys = keys_of(view)
     asked = labels[list(keys)].assign(event_timestamp=times.array)
-    asked["__mlwf_row"] = asked.groupby([*keys, "event_timestamp"], sort=False, dropna=True).ngroup()
+    numbers = asked.groupby([*keys, "event_timestamp"], sort=False, dropna=True).ngroup()
+    asked["__mlwf_row"] = numbers.fillna(-1).astype("int64")
     distinct = asked[asked["__mlwf_row"] >= 0].drop_duplicates("__mlwf_row").reset_index(drop=True)
     names = [f"{view.projection.name_to_use()}__{feature.name}" for feature in features]
     if distinct.empty:
