@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -12,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from mlwf.specs.base import Spec
 from mlwf.specs.data import DataSpec
+from mlwf.specs.features import refuse_repeats
 
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(rf"(\d+)({'|'.join(_UNITS)})")
@@ -39,7 +38,7 @@ class FeatureViewSpec(Spec):
         keys = [entity] if isinstance(entity, str) else entity
         if not keys or not all(keys):
             raise ValueError("names no column; accepted: the name of a key column, or a list of them")
-        _refuse_twice(keys)
+        refuse_repeats("key column", keys)
         return entity
 
     @field_validator("ttl")
@@ -95,26 +94,13 @@ class FeatureStoreSpec(Spec):
         for reference in features or ():
             if not re.fullmatch(r"[^:]+(:[^:]+)?", reference):
                 raise ValueError(f"{reference!r} is no reference; accepted: view:feature, or view")
-        _refuse_twice(features or ())
+        refuse_repeats("feature", features or ())
         return features
-
-    @field_validator("feature_service")
-    @classmethod
-    def _replaces_features(cls, feature_service: str | None, info: ValidationInfo) -> str | None:
-        if feature_service is not None and info.data.get("features") is not None:
-            raise ValueError("both features and feature_service are given; keep one of them")
-        return feature_service
-
-    @field_validator("views")
-    @classmethod
-    def _have_names_of_their_own(cls, views: list[FeatureViewSpec]) -> list[FeatureViewSpec]:
-        _refuse_twice([view.name for view in views])
-        return views
 
     @field_validator("sample_indices")
     @classmethod
     def _name_each_row_once(cls, sample_indices: list[int] | None) -> list[int] | None:
-        _refuse_twice(sample_indices or ())
+        refuse_repeats("row", sample_indices or ())
         return sample_indices
 
     @field_validator("timestamp")
@@ -161,9 +147,3 @@ def parse_time(text: str) -> datetime:
     except ValueError as error:
         raise ValueError(f"{text!r} is no time; accepted: ISO 8601, such as 2013-06-01T12:00:00Z") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _refuse_twice(values: Iterable[str] | Iterable[int]) -> None:
-    twice = [str(value) for value, times in Counter(values).items() if times > 1]
-    if twice:
-        raise ValueError(f"named twice: {', '.join(twice[:5])}")

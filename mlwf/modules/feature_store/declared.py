@@ -53,8 +53,13 @@ class Declared:
         """Return the views, or raise all that is wrong with them at once."""
         problems: list[Problem] = []
         first_use: dict[str, tuple[str, str]] = {}
+        names: set[str] = set()
         for position, view in enumerate(views):
             problems += view.problems
+            if view.spec.name in names:
+                message = f"{view.spec.name} names another view already"
+                problems.append(Problem("", f"feature_store.views.{position}.name", message))
+            names.add(view.spec.name)
             for key, kind in view.fields:
                 if key not in view.spec.keys:
                     continue
@@ -109,7 +114,7 @@ def prepare_copy(view: Declared, repo: Path) -> None:
         counts = table.group_by(view.spec.keys).aggregate([([], "count_all")])["count_all"]
         repeated = pc.sum(pc.greater(counts, 1)).as_py() or 0
         if repeated:
-            message = f"{repeated} of {len(counts)} keys occur more than once, and without a timestamp no row is newer than another"
+            message = f"{repeated} of {len(counts)} keys occur more than once, and without a timestamp none is newer"
             hint = "name the timestamp column, or keep one row per key"
             raise DataError(Problem(view.spec.source, ", ".join(view.spec.keys), message, hint))
         table = table.append_column(view.timestamp, pa.repeat(pa.scalar(_BEGINNING, stamps), len(table)))

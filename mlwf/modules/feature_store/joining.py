@@ -124,7 +124,7 @@ def _event_times(spec: FeatureStoreSpec, rows: pd.DataFrame, time: str | None, *
         message = "the features hold from a time on, and the label rows have none"
         hint = "name the column with their event time in data.time, or one time for all in feature_store.timestamp"
         raise ConfigError(Problem("", "data.time", message, hint))
-    moment = pd.Timestamp(parse_time(spec.timestamp)) if spec.timestamp else pd.NaT
+    moment: Any = pd.Timestamp(parse_time(spec.timestamp)) if spec.timestamp else pd.NaT
     if time is None:
         return pd.Series(moment, index=rows.index, dtype="datetime64[us, UTC]")
     return utc_times(rows[time], time).fillna(moment)

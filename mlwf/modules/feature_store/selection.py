@@ -52,6 +52,9 @@ def select(store: Any, spec: FeatureStoreSpec) -> Selection:
     with quiet_feast():
         known = {view.name: view for view in store.list_all_feature_views()}
     if spec.feature_service is not None:
+        if spec.features is not None:
+            message = "contradicts features: both say what to join"
+            raise ConfigError(Problem("", "feature_store.feature_service", message, "leave one of the two out"))
         views, pairs = _of_service(store, spec.feature_service)
     else:
         views, pairs = known, _of_references(known, spec)

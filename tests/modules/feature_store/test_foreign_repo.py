@@ -87,11 +87,12 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo = tmp_path_factory.mktemp("theirs")
     rng = np.random.default_rng(0)
     n = 400
-    # Coarse times, so that some labels fall on a feature's moment, and unique ones, because Feast breaks ties by chance.
+    # Coarse times, so that some labels fall on a feature's moment; unique ones, because Feast breaks ties by chance.
     slots = rng.permutation(6 * n)[:n]
     at = pd.Timestamp("2020-01-01") + pd.to_timedelta(slots % 480 * 15, unit="min")
-    orders = pd.DataFrame({"customer_id": slots // 480, "at": at, "written": at + pd.to_timedelta(rng.random(n), unit="h"),
-                           "amt": rng.random(n), "n_items": rng.integers(1, 9, n)})  # fmt: skip
+    orders = pd.DataFrame({"customer_id": slots // 480, "at": at, "amt": rng.random(n)})
+    orders["written"] = at + pd.to_timedelta(rng.random(n), unit="h")
+    orders["n_items"] = rng.integers(1, 9, n)
     orders.to_parquet(repo / "orders.parquet")
     weather = pd.DataFrame({"place_id": rng.choice(list("abc"), n), "at": at.tz_localize("Europe/Paris"),
                             "sky": rng.choice(["clear", "grey", None], n), "degrees": rng.random(n)})  # fmt: skip
@@ -150,8 +151,8 @@ def test_the_join_equals_feasts_own(repo: Path, labels: pd.DataFrame, view: str)
 
 def test_ties_are_broken_by_creation_as_feast_does(repo: Path, tmp_path: Path) -> None:
     moment = pd.Timestamp("2020-01-01 12:00")
-    orders = pd.DataFrame({"customer_id": 1, "at": moment, "written": [moment + pd.Timedelta(hours=h) for h in (1, 3, 2)],
-                           "amt": [1.0, 3.0, 2.0], "n_items": 1})  # fmt: skip
+    written = [moment + pd.Timedelta(hours=hours) for hours in (1, 3, 2)]
+    orders = pd.DataFrame({"customer_id": 1, "at": moment, "written": written, "amt": [1.0, 3.0, 2.0], "n_items": 1})
     labels = pd.DataFrame({"customer_id": [1], "when": [moment.tz_localize("UTC")]})
     copy = shutil.copytree(repo, tmp_path / "copy")
     orders.to_parquet(copy / "orders.parquet")
@@ -159,7 +160,9 @@ def test_ties_are_broken_by_creation_as_feast_does(repo: Path, tmp_path: Path) -
         selection = select(store, FeatureStoreSpec(repo_path=str(copy), features=["orders:amount"]))
         view = selection.views["orders"]
         asked = (store, view, selection.features, labels, labels["when"])
-        assert retrieve(*asked).columns["amount"].tolist() == retrieve_by_feast(*asked).columns["amount"].tolist() == [3]
+        assert (
+            retrieve(*asked).columns["amount"].tolist() == retrieve_by_feast(*asked).columns["amount"].tolist() == [3]
+        )
 
 
 def test_a_feature_service_renames_views_and_keys(repo: Path, labels: pd.DataFrame) -> None:
@@ -182,14 +185,14 @@ def test_on_demand_views_are_computed_as_feast_does(repo: Path, labels: pd.DataF
         feasts = store.get_historical_features(asked, ["worth:worth", "orders:amount"]).to_df().set_index("row")
     known = feasts["worth"].dropna()
     assert len(known) > 20
-    pd.testing.assert_series_equal(
-        joined.rows["worth"].reset_index(drop=True)[known.index], known, check_names=False
-    )
+    pd.testing.assert_series_equal(joined.rows["worth"].reset_index(drop=True)[known.index], known, check_names=False)
 
 
 def test_what_an_on_demand_view_asks_of_the_labels_is_said(repo: Path, labels: pd.DataFrame) -> None:
     with pytest.raises(DataError) as caught:
-        join_features(FeatureStoreSpec(repo_path=str(repo), features=["worth"]), labels.drop(columns="discount"), time="when")
+        join_features(
+            FeatureStoreSpec(repo_path=str(repo), features=["worth"]), labels.drop(columns="discount"), time="when"
+        )
     assert str(caught.value) == (
         "discount: no such column in the label rows; the on-demand view worth computes from it"
     )

@@ -125,10 +125,10 @@ def test_naive_times_are_taken_as_utc(flights_repo: Path, flights: pd.DataFrame)
     [
         (
             {}, {"features": ["wether:temp", "weather:tmp", "zzz"]}, ConfigError,
-            "feature_store.features.0: no view wether in the feature repo; did you mean weather?\n"
+            ("feature_store.features.0: no view wether in the feature repo; did you mean weather?\n"
             "feature_store.features.1: no feature tmp in the view weather; did you mean temp?\n"
             "feature_store.features.2: no view zzz in the feature repo; "
-            "accepted: departures, planes, planes_monthly, weather",
+            "accepted: departures, planes, planes_monthly, weather"),
         ),
         (
             {}, {"features": None, "feature_service": "all"}, ConfigError,
@@ -144,23 +144,23 @@ def test_naive_times_are_taken_as_utc(flights_repo: Path, flights: pd.DataFrame)
         ),
         (
             {}, {"time": None}, ConfigError,
-            "data.time: the features hold from a time on, and the label rows have none; name the column with their "
-            "event time in data.time, or one time for all in feature_store.timestamp",
+            ("data.time: the features hold from a time on, and the label rows have none; name the column with their "
+            "event time in data.time, or one time for all in feature_store.timestamp"),
         ),
         (
             {"tailnum": None, "tail": "tailnum"}, {}, DataError,
-            "tailnum: no such column in the label rows; it is the key of the feature view planes_monthly; "
-            "did you mean tail?",
+            ("tailnum: no such column in the label rows; it is the key of the feature view planes_monthly; "
+            "did you mean tail?"),
         ),
         (
             {}, {"features": ["planes_monthly"]}, DataError,
-            "carrier: is a column of the label rows and a feature of the view planes_monthly; drop or rename the "
-            "column, or name in feature_store.features only those you want",
+            ("carrier: is a column of the label rows and a feature of the view planes_monthly; drop or rename the "
+            "column, or name in feature_store.features only those you want"),
         ),
         (
             {"tailnum": "flight"}, {}, DataError,
-            "tailnum: key holds numbers in the label rows, text in the feature view planes_monthly; "
-            "save both as the same type",
+            ("tailnum: key holds numbers in the label rows, text in the feature view planes_monthly; "
+            "save both as the same type"),
         ),
     ],
     ids=["features", "service", "sample", "time", "no time", "key", "name taken", "key type"],

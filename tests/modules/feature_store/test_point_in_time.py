@@ -124,8 +124,8 @@ def test_keys_of_two_kinds_are_refused() -> None:
         (pa.array([None, None]), "object", [None, None, None]),
         (pa.array([None, None], pa.int64()), "float64", [None, None, None]),
     ],
-    ids=["integer", "large integer", "unsigned", "large unsigned", "float", "boolean", "text", "dictionary", "date", "timestamp", "null",
-         "null integer"],
+    ids=["integer", "large integer", "unsigned", "large unsigned", "float", "boolean", "text", "dictionary", "date",
+         "timestamp", "null", "null integer"],
 )  # fmt: skip
 def test_values_survive_the_trip(column: pa.Array, dtype: str, expected: list[Any]) -> None:
     index = pd.Index([7, 7, 3])
