@@ -1,0 +1,10 @@
+"""The rows to learn from: checked, and told apart into features, target and what else each row carries."""
+
+from __future__ import annotations
+
+from mlwf.modules.data.arrays import dataset_from_arrays
+from mlwf.modules.data.dataset import Dataset
+from mlwf.modules.data.prepare import prepare, select_features
+from mlwf.modules.data.target import check_class_counts
+
+__all__ = ["Dataset", "check_class_counts", "dataset_from_arrays", "prepare", "select_features"]

@@ -1,0 +1,160 @@
+"""One column of a table: what kind of values it holds, and how to say what is wrong with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlwf.errors import Problem, nearest
+
+if TYPE_CHECKING:
+    from numpy import bool_, intp
+
+FEW_NAMES = 20
+LONGEST_SHOWN = 40
+
+KINDS_OF_DTYPE = {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers", "M": "dates", "m": "durations"}
+KINDS_OF_OBJECTS = {
+    "string": "texts",
+    "empty": "nothing",
+    "boolean": "booleans",
+    "integer": "numbers",
+    "floating": "numbers",
+    "mixed-integer-float": "numbers",
+    "decimal": "numbers",
+    "date": "dates",
+    "datetime": "dates",
+    "datetime64": "dates",
+    "timedelta": "durations",
+    "time": "times of day",
+    "bytes": "bytes",
+}
+PLAIN_TYPES = (str, bool, int, float, np.generic)
+FEATURE_KINDS = ("numbers", "texts", "booleans", "dates", "mixed values")
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of plain type with the numbers of its rows in the file, counted from 1 after the header."""
+
+    name: str
+    values: pd.Series[Any]
+    rows: NDArray[intp]
+    where: str
+
+    @property
+    def kind(self) -> str:
+        """What the column holds, in the plural."""
+        return kind_of(self.values)
+
+    def problem(self, message: str, hint: str = "") -> Problem:
+        """Say what is wrong with this column."""
+        return Problem(where=self.where, key=self.name, message=message, hint=hint)
+
+    def first(self, mask: Any) -> str:
+        """Say the first row of those in `mask`, and what it holds."""
+        at = int(np.flatnonzero(mask)[0])
+        return f"row {self.rows[at]} holds {shown(self.values.iloc[at])}"
+
+
+def kind_of(values: pd.Series[Any]) -> str:
+    """Say what a column of plain type holds: one of `FEATURE_KINDS`, or what no feature can be."""
+    if values.dtype.kind != "O":
+        return KINDS_OF_DTYPE.get(values.dtype.kind, f"{values.dtype} values")
+    inferred = pd.api.types.infer_dtype(values, skipna=True)
+    if inferred in KINDS_OF_OBJECTS:
+        return KINDS_OF_OBJECTS[inferred]
+    types = {type(value) for value in values[values.notna()]}
+    if any(issubclass(kind, list | tuple | set | np.ndarray) for kind in types):
+        return "lists"
+    if dict in types:
+        return "maps"
+    strange = sorted(kind.__name__ for kind in types if not issubclass(kind, PLAIN_TYPES))
+    return f"{strange[0]} objects" if strange else "mixed values"
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give every column a NumPy type; texts, and booleans of which some are missing, are objects with None.
+
+    pandas' nullable, categorical and Arrow types become what a CSV file with the same values would have given.
+    """
+    return pd.DataFrame({name: _plain(column) for name, column in frame.items()}, index=pd.RangeIndex(len(frame)))
+
+
+def _plain(column: pd.Series[Any]) -> Any:
+    dtype = column.dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return column.array
+    values: Any = column.array
+    if isinstance(dtype, pd.ArrowDtype):
+        values = pa.chunked_array(values.__arrow_array__()).to_pandas(date_as_object=False)
+    elif hasattr(dtype, "numpy_dtype") and dtype.kind in "iuf" and column.hasnans:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif hasattr(dtype, "numpy_dtype") and not column.hasnans:
+        values = column.to_numpy(dtype=dtype.numpy_dtype)
+    values = np.asarray(values)
+    if values.dtype.kind in "OUST":
+        values = values.astype(object)
+        missing = pd.isna(values)
+        return np.where(missing, np.array(None, dtype=object), values) if missing.any() else values
+    return values
+
+
+def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Read a column as numbers; what is none becomes missing.
+
+    Booleans and texts such as "12" are numbers here: who lists a column as numeric means them so.
+    """
+    if values.dtype.kind in "iuf":
+        return values
+    return pd.to_numeric(values, errors="coerce").astype(np.float64)
+
+
+def shown(value: Any) -> str:
+    """Show a value in a message: a text in quotes, cut when long, anything else as YAML would.
+
+    >>> shown("a"), shown(True), shown(1.0)
+    ("'a'", 'true', '1.0')
+    """
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]}...'"
+
+
+def counted(count: int, noun: str) -> str:
+    """Say a count and its noun.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -> list[Problem]:
+    """Say which columns, each with the key of the experiment file that names it, a table lacks."""
+    problems = []
+    for role, name in roles:
+        if name not in names:
+            few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
+            hint = nearest(name, names) if few else f"the table has {counted(len(names), 'column')}"
+            problems.append(Problem(where=where, key=name, message=f"no such column, which {role} names", hint=hint))
+    return problems
+
+
+def infinite(column: Column) -> list[Problem]:
+    """Say that a column of numbers holds infinities."""
+    if column.values.dtype.kind != "f":
+        return []
+    mask: NDArray[bool_] = np.isinf(column.values.to_numpy())
+    if not mask.any():
+        return []
+    message = f"{counted(int(mask.sum()), 'infinite value')}: {column.first(mask)}"
+    return [column.problem(message, "replace infinities, or leave the field empty")]

@@ -1,0 +1,179 @@
+"""Make a dataset of a table, or say everything that forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlwf.errors import DataError, Problem
+from mlwf.modules.data.carried import times_of, weights_of
+from mlwf.modules.data.columns import Column, absent, counted, plain
+from mlwf.modules.data.dataset import Dataset
+from mlwf.modules.data.features import as_feature, check_any, check_feature
+from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
+from mlwf.specs.data import DataSpec
+from mlwf.specs.features import FeatureSpec
+
+if TYPE_CHECKING:
+    from numpy import bool_
+
+Features = Sequence[FeatureSpec] | Literal["auto"]
+
+
+def prepare(
+    frame: pd.DataFrame,
+    data: DataSpec,
+    *,
+    features: Features = "auto",
+    where: str | None = None,
+    reference: Dataset | None = None,
+) -> Dataset:
+    """Check a table and tell its columns apart.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The table, its rows in the order of the file.
+    data : DataSpec
+        Which column is what.
+    features : sequence of FeatureSpec or "auto"
+        With `auto`, `X` holds every column that has no other part in the experiment.
+    where : str, optional
+        The file that messages name; the default is `data.path`.
+    reference : Dataset, optional
+        What was trained on, when this is a test table: it must have the same features and no other classes; one
+        class alone, and columns of which all values are missing, are then no problem.
+
+    Raises
+    ------
+    DataError
+        With every problem that was found.
+    """
+    where = where or data.path
+    roles = _roles(data, features, reference)
+    problems = [*_overlaps(where, data, features), *absent(where, roles, list(frame.columns))]
+    frame = plain(frame)
+    present, y, found = _target(frame, data, where, reference)
+    problems += found
+    rows = np.flatnonzero(present) + 1
+    n_dropped = len(frame) - len(rows)
+    if n_dropped:
+        frame = frame[present].reset_index(drop=True)
+
+    weight, time = None, None
+    if data.sample_weight is not None and data.sample_weight in frame.columns:
+        weight, found = weights_of(Column(data.sample_weight, frame[data.sample_weight], rows, where))
+        problems += found
+    if data.time is not None and data.time in frame.columns:
+        time, found = times_of(Column(data.time, frame[data.time], rows, where))
+        problems += found
+    X, found = _features(frame, data, features, rows, where, reference)
+    problems += found
+    if problems or y is None:
+        raise DataError(problems)
+    other = frame[[name for name in frame.columns if name not in X.columns and name != data.target]]
+    return Dataset(X, y, where, weight=weight, time=time, other=other, n_dropped_target=n_dropped)
+
+
+def select_features(
+    frame: pd.DataFrame, features: Sequence[FeatureSpec] | Sequence[str], *, where: str
+) -> pd.DataFrame:
+    """Pick the features out of a table to predict on, by name and in the table's order, and check them.
+
+    Names alone check that the columns are there; specs check their content too.
+
+    Raises
+    ------
+    DataError
+        With every problem that was found.
+    """
+    specs = {str(name): spec for spec in features if isinstance(spec, FeatureSpec) for name in spec.columns}
+    names = list(specs) or [str(name) for name in features]
+    problems = absent(where, [("the model", name) for name in names], list(frame.columns))
+    X = plain(frame[[name for name in frame.columns if name in names]])
+    rows = np.arange(1, len(X) + 1)
+    problems += _check_listed(X, specs, rows, where, training=False) if specs else []
+    if problems:
+        raise DataError(problems)
+    return X.assign(**{name: as_feature(X[name], spec) for name, spec in specs.items()})
+
+
+def _roles(data: DataSpec, features: Features, reference: Dataset | None) -> list[tuple[str, str]]:
+    """List the columns that must be there, each with the key that names it."""
+    roles = [("data.target", data.target), ("data.sample_weight", data.sample_weight), ("data.time", data.time)]
+    named = [(role, name) for role, name in roles if name is not None]
+    if reference is None:
+        named += [("data.drop", name) for name in data.drop]
+    if features != "auto":
+        named += [("features", str(name)) for spec in features for name in spec.columns]
+    elif reference is not None:
+        named += [("training", name) for name in reference.X.columns]
+    return named
+
+
+def _overlaps(where: str, data: DataSpec, features: Features) -> Iterator[Problem]:
+    # A target among the features would predict itself, with the best of scores.
+    taken = {data.target: "data.target", data.sample_weight: "data.sample_weight", data.time: "data.time"}
+    taken |= dict.fromkeys(data.drop, "data.drop")
+    for name in () if features == "auto" else (name for spec in features for name in spec.columns):
+        if name in taken:
+            yield Problem(where=where, key=str(name), message=f"is a feature and also {taken[str(name)]}")
+
+
+def _target(
+    frame: pd.DataFrame, data: DataSpec, where: str, reference: Dataset | None
+) -> tuple[NDArray[bool_], NDArray[Any] | None, list[Problem]]:
+    """Find the rows that have a target, and the labels in them."""
+    everything = np.ones(len(frame), dtype=bool)
+    if data.target not in frame.columns:
+        return everything, None, []
+    present = frame[data.target].notna().to_numpy()
+    column = Column(data.target, frame[data.target][present], np.flatnonzero(present) + 1, where)
+    n_missing = len(frame) - int(present.sum())
+    if n_missing == len(frame):
+        return everything, None, [column.problem("all values are missing", "a target has a class in every row")]
+    problems = []
+    if n_missing and not data.drop_missing_target:
+        message = f"{n_missing:,} of {counted(len(frame), 'value')} missing in the target"
+        problems.append(column.problem(message, "data.drop_missing_target: true leaves these rows out"))
+    y = labels_of(column)
+    if isinstance(y, Problem):
+        return present, None, [*problems, y]
+    if reference is not None:
+        problems += check_same_classes(column, y, reference.y)
+    else:
+        problems += check_classes(column, y, data.positive_class)
+    return present, y, problems
+
+
+def _features(
+    frame: pd.DataFrame,
+    data: DataSpec,
+    features: Features,
+    rows: NDArray[Any],
+    where: str,
+    reference: Dataset | None,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    if features == "auto":
+        taken = {data.target, data.sample_weight, data.time, *data.drop}
+        names = [name for name in frame.columns if name not in taken]
+        if reference is not None:
+            names = [name for name in reference.X.columns if name in frame.columns]
+        if not names:
+            return frame[[]], [Problem(where=where, key="", message="no column is left to be a feature")]
+        return frame[names], [p for name in names for p in check_any(Column(name, frame[name], rows, where))]
+    specs = {str(name): spec for spec in features for name in spec.columns if name in frame.columns}
+    X = frame[[name for name in frame.columns if name in specs]]
+    problems = _check_listed(X, specs, rows, where, training=reference is None)
+    return X.assign(**{name: as_feature(X[name], spec) for name, spec in specs.items()}), problems
+
+
+def _check_listed(
+    X: pd.DataFrame, specs: dict[str, FeatureSpec], rows: NDArray[Any], where: str, *, training: bool
+) -> list[Problem]:
+    columns = [Column(name, X[name], rows, where) for name in X.columns]
+    return [problem for column in columns for problem in check_feature(column, specs[column.name], training=training)]

@@ -1,0 +1,179 @@
+"""Infer from a table's columns alone, never from the target, which become features and how each is prepared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlwf.specs.features import (
+    BooleanFeatureSpec,
+    CategoricalFeatureSpec,
+    DateFeatureSpec,
+    Feature,
+    NumericFeatureSpec,
+)
+
+MOST_ONEHOT = 30
+"""More categories than this are target encoded: one-hot would give each few rows and a column of its own."""
+MOSTLY = 0.95
+"""Share of distinct texts above which they identify the row, and share of numbers above which texts may be meant so."""
+FEWEST_FOR_IDENTIFIER = 20
+"""In fewer rows, values that all differ are no sign of an identifier."""
+LONG_TEXT = 50
+"""Mean length in characters from which texts that mostly differ are prose."""
+
+# Also "paid": the name counts only where the values, too, look like a key.
+KEY_NAME = re.compile(r"^id\b|^id_|id$|(?:^|[^a-z])(?:key|index|idx|pk)$|^unnamed: 0$", re.IGNORECASE)
+ISO_DATE = r"\d{4}-\d\d-\d\d(?:$|[T ]\d\d:\d\d)"
+
+NUMERIC = NumericFeatureSpec(columns=["x"])
+BOOLEAN = BooleanFeatureSpec(columns=["x"])
+ONEHOT = CategoricalFeatureSpec(columns=["x"], encoder="onehot")
+TARGET = CategoricalFeatureSpec(columns=["x"], encoder="target")
+DAYS = DateFeatureSpec(columns=["x"])
+HOURS = DateFeatureSpec(columns=["x"], parts=[*DAYS.parts, "hour"])
+
+SCALARS = (str, bool, int, float, np.generic)
+LONGEST_SHOWN = 40
+
+Choice = tuple[Feature | None, str]
+"""How a column is prepared with a note, or None with the reason."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """Features for a table, and what a person should know about them."""
+
+    features: list[Feature]
+    """Features, each with the columns that are prepared alike, in the table's order."""
+    left_out: dict[str, str]
+    """Why a column is no feature, in one phrase, by column."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What may be meant otherwise, in one phrase, by column."""
+
+
+def infer_features(X: pd.DataFrame) -> Inferred:
+    """Choose a type and a preparation for each column that can help a classifier.
+
+    Booleans are boolean, numbers numeric, dates and ISO 8601 texts dates, other texts categorical: one-hot up to 30
+    categories, target encoded above. Left out are columns with one value or none, and those that seem to identify
+    the row: texts of which more than 95 % differ, whole numbers that all differ and are sorted or named like a key.
+    A measurement whose values all differ stays in.
+    """
+    groups: dict[str, tuple[Feature, list[str | int]]] = {}
+    left_out: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for name, column in X.items():
+        prepared, remark = _choose(str(name), column)
+        if prepared is None:
+            left_out[str(name)] = remark
+            continue
+        groups.setdefault(repr(prepared), (prepared, []))[1].append(str(name))
+        if remark:
+            notes[str(name)] = remark
+    features = [prepared.model_copy(update={"columns": columns}) for prepared, columns in groups.values()]
+    return Inferred(features, left_out, notes)
+
+
+def _choose(name: str, column: pd.Series[Any]) -> Choice:
+    present = _plain(column.dropna())
+    if present.empty:
+        return None, "empty: all values are missing"
+    kind = pd.api.types.infer_dtype(present)
+    if kind not in CHOICES or (kind == "mixed" and not present.map(lambda value: isinstance(value, SCALARS)).all()):
+        return None, f"holds values of type {type(present.iloc[0]).__name__}, which no feature can be"
+    counts = present.value_counts(sort=False)
+    # Whether a text is there or not can tell something: missing is a category of its own.
+    if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
+        return None, f"constant: every value is {_shown(present.iloc[0])}"
+    return CHOICES[kind](name, present, counts)
+
+
+def _plain(present: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        present = pd.Series(np.asarray(present))
+    return present.astype(object) if isinstance(present.dtype, pd.StringDtype) else present
+
+
+def _boolean(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+    return BOOLEAN, ""
+
+
+def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+    numbers = pd.to_numeric(present)
+    if len(counts) < len(numbers) or not np.equal(np.mod(numbers, 1), 0).all():
+        return NUMERIC, ""
+    if KEY_NAME.search(name):
+        return None, f"identifier: all {len(numbers):,} values are different, and it is named like a key"
+    is_sorted = numbers.is_monotonic_increasing or numbers.is_monotonic_decreasing
+    if is_sorted and len(numbers) >= FEWEST_FOR_IDENTIFIER:
+        return None, f"identifier: all {len(numbers):,} values are different and sorted"
+    return NUMERIC, ""
+
+
+def _date(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+    times = pd.Series(pd.to_datetime(counts.index, utc=True))
+    return (HOURS if times.dt.hour.nunique() > 1 else DAYS), ""
+
+
+def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+    texts = pd.Series(counts.index.astype(str))
+    if _are_dates(texts):
+        times = pd.to_datetime(texts, format="ISO8601", utc=True)
+        return _date(name, times, times.value_counts())
+    share = len(counts) / len(present)
+    numbers = pd.to_numeric(texts, errors="coerce")
+    # Whole numbers in a column of texts are codes more often than quantities: postcodes, products, grades.
+    if numbers.notna().all() and texts.str.contains(".", regex=False).any():
+        return NUMERIC, "texts that all are numbers, taken for numbers"
+    if len(present) >= FEWEST_FOR_IDENTIFIER:
+        differ = f"{'all' if share == 1 else f'{len(counts):,} of'} {len(present):,} values are different"
+        length = texts.str.len().mean()
+        if share > MOSTLY / 2 and length > LONG_TEXT:
+            return None, f"free text: {differ}, of {length:.0f} characters on average"
+        if share > MOSTLY:
+            return None, "; ".join(filter(None, [f"identifier: {differ}", _numbers_among(texts, numbers, counts)]))
+    return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), _numbers_among(texts, numbers, counts)
+
+
+def _are_dates(texts: pd.Series[Any]) -> bool:
+    if not re.match(ISO_DATE, texts.iloc[0]) or not texts.str.match(ISO_DATE).all():
+        return False
+    return bool(pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna().all())
+
+
+def _numbers_among(texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Series[Any]) -> str:
+    """Say when texts may be meant as numbers."""
+    is_number = numbers.notna().to_numpy()
+    if is_number.all():
+        return "all its texts are whole numbers: list it as numeric if they count something"
+    share = counts.to_numpy()[is_number].sum() / counts.sum()
+    if share < MOSTLY:
+        return ""
+    other = _shown(texts[~is_number].iloc[0])
+    return f"{share:.1%} of its texts are numbers: if {other} means missing, add it to data.read.na_values"
+
+
+CHOICES: dict[str, Callable[[str, pd.Series[Any], pd.Series[Any]], Choice]] = {
+    "boolean": _boolean,
+    "integer": _number,
+    "floating": _number,
+    "mixed-integer-float": _number,
+    "decimal": _number,
+    "date": _date,
+    "datetime": _date,
+    "datetime64": _date,
+    "string": _text,
+    "mixed-integer": _text,
+    "mixed": _text,
+}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]}...'"
