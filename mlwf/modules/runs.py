@@ -1,0 +1,216 @@
+"""Run folders: what a run leaves behind, each file whole or absent however the run ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlwf.errors import RunNotFoundError, UsageError, nearest
+from mlwf.processes import is_running, this_process
+
+STATE = "state.json"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+    run_id: str
+
+    @property
+    def log_file(self) -> Path:
+        """Where the run's log goes."""
+        return self.path / "run.log"
+
+    def file(self, name: str) -> Path:
+        """Give the path of a file of the run, there or not; `name` may name folders, as in `plots/roc.png`."""
+        return self.path / name
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a path to write to; it becomes the file when the block ends, and nothing when it raises."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: some libraries append their own to a name without it.
+        draft = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+        try:
+            yield draft
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        with self.writing(name) as draft:
+            draft.write_text(text, encoding="utf-8")
+        return self.path / name
+
+    def write_json(self, name: str, obj: Any) -> Path:
+        """Write a JSON file, as `json_text` turns it to text."""
+        return self.write_text(name, json_text(obj))
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> Path:
+        """Write named arrays, such as the rows of each split, as a compressed .npz file."""
+        import numpy as np
+
+        with self.writing(name) as draft:
+            np.savez_compressed(draft, **{key: np.asarray(value) for key, value in arrays.items()})
+        return self.path / name
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON object; one that is absent or broken, as in a folder someone edited, reads as empty."""
+        try:
+            obj = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return obj if isinstance(obj, dict) else {}
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """Record how the run ended: done, degraded, failed or killed."""
+        ended_at = datetime.now(UTC).isoformat()
+        self.write_json(STATE, {**self.read_json(STATE), "status": status, "reason": reason, "ended_at": ended_at})
+
+    @property
+    def status(self) -> str:
+        """How the run ended, `running`, or `unfinished` when another host has to be asked.
+
+        A run whose process is gone without a word was killed.
+        """
+        state = self.read_json(STATE)
+        status = str(self.read_json(SUMMARY).get("status") or state.get("status", "unfinished"))
+        if status != "running":
+            return status
+        return {True: "running", False: "killed", None: "unfinished"}[is_running(state.get("process", {}))]
+
+
+def create_run(runs_dir: Path, name: str) -> RunFolder:
+    """Make the folder of a new run; its id is its own even among processes that begin at the same time.
+
+    Raises UsageError where no folder can be made.
+    """
+    while True:
+        now = datetime.now(UTC)
+        run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        # Made aside and then renamed, so that no other command meets a run without its state.
+        draft = runs_dir / f".{run_id}-{secrets.token_hex(4)}"
+        state = {"run_id": run_id, "name": name, "status": "running", "started_at": now.isoformat()}
+        try:
+            draft.mkdir(parents=True)
+            RunFolder(draft, run_id).write_json(STATE, {**state, "process": this_process()})
+            draft.rename(runs_dir / run_id)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            # Renaming onto a folder that holds files fails: the id is taken, so another is drawn.
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise UsageError(f"{runs_dir}: cannot make a run folder here: {error.strerror}") from error
+        else:
+            return RunFolder(runs_dir / run_id, run_id)
+
+
+def find_run(runs_dir: Path, text: str) -> RunFolder:
+    """Find a run by its id, the id MLflow gave it, a unique beginning of either, its folder, or `latest`.
+
+    Raises RunNotFoundError, with the nearest ids or with all that begin so.
+    """
+    if os.sep in text and (Path(text) / STATE).is_file():
+        return RunFolder(Path(text), Path(text).resolve().name)
+    runs = {run.run_id: run for run in _newest_first(runs_dir)}
+    if not runs:
+        raise RunNotFoundError(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
+    if text == "latest":
+        return next(iter(runs.values()))
+    if text in runs:
+        return runs[text]
+    found = [run for run in runs.values() if run.run_id.startswith(text)]
+    found = found or [run for run in runs.values() if _tracking_id(run).startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RunNotFoundError(f"{runs_dir}: {len(found)} runs begin with {text!r}: {_some(found)}")
+    hint = nearest(text, runs)
+    if hint.startswith("accepted"):
+        hint = f"the newest: {_some(list(runs.values()))}"
+    raise RunNotFoundError(f"{runs_dir}: no run {text!r}; {hint}")
+
+
+def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
+    """Describe the runs, newest first: a row for `tables.runs_table` each."""
+    return [_row(run) for run in _newest_first(runs_dir)]
+
+
+def json_text(obj: Any) -> str:
+    """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null."""
+    return json.dumps(_plain(obj), allow_nan=False, ensure_ascii=False, indent=2) + "\n"
+
+
+def environment() -> str:
+    """List the installed distributions, as lines of `name==version` that pip understands."""
+    import platform
+    from importlib.metadata import distributions
+
+    versions = {dist.metadata["Name"].lower(): dist.version for dist in distributions()}
+    installed = "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
+    return f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}\n{installed}"
+
+
+def _newest_first(runs_dir: Path) -> list[RunFolder]:
+    folders = [path for path in runs_dir.iterdir() if not path.name.startswith(".")] if runs_dir.is_dir() else []
+    runs = [RunFolder(path, path.name) for path in folders if (path / STATE).is_file()]
+    return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
+
+
+def _started_at(run: RunFolder) -> str:
+    # Always written in UTC, so that the texts sort as the times do.
+    return str(run.read_json(STATE).get("started_at", ""))
+
+
+def _tracking_id(run: RunFolder) -> str:
+    return str((run.read_json(SUMMARY).get("tracking") or {}).get("run_id") or "")
+
+
+def _some(runs: list[RunFolder], count: int = 5) -> str:
+    ids = ", ".join(run.run_id for run in runs[:count])
+    return f"{ids}, and {len(runs) - count} more" if len(runs) > count else ids
+
+
+def _row(run: RunFolder) -> dict[str, Any]:
+    state, summary = run.read_json(STATE), run.read_json(SUMMARY)
+    scores = summary.get("scores") or []
+    return {
+        "run_id": run.run_id,
+        "name": summary.get("name") or state.get("name", ""),
+        "status": run.status,
+        "started_at": summary.get("started_at") or state.get("started_at"),
+        "seconds": summary.get("seconds"),
+        "algorithm": (summary.get("summary") or {}).get("algorithm"),
+        "rows": (summary.get("data") or {}).get("rows"),
+        "score": next((score for score in scores if score.get("source") != "test"), None),
+        "test": next((score for score in scores if score.get("source") == "test"), None),
+    }
+
+
+def _plain(obj: Any) -> Any:
+    if obj is None or isinstance(obj, str | bool | int):
+        return obj
+    if isinstance(obj, float):
+        return obj if abs(obj) < float("inf") else None
+    if isinstance(obj, Mapping):
+        return {str(key): _plain(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple | set | frozenset):
+        return [_plain(value) for value in obj]
+    if hasattr(obj, "tolist"):  # numpy's arrays and scalars, pandas' columns, without importing either
+        return _plain(obj.tolist())
+    if type(obj).__name__ in {"NAType", "NaTType"}:
+        return None
+    return obj.isoformat() if hasattr(obj, "isoformat") else str(obj)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlwf.errors import RunNotFoundError, UsageError
+from mlwf.modules import runs
+from mlwf.modules.runs import RunFolder, create_run, environment, find_run, json_text, list_runs
+
+SUMMARY = {
+    "name": "penguins",
+    "status": "done",
+    "started_at": "2026-11-23T19:15:00+00:00",
+    "seconds": 4.5,
+    "summary": {"algorithm": "gradient_boosting"},
+    "data": {"rows": 344},
+    "scores": [
+        {"metric": "accuracy", "source": "cross_validation", "value": 0.98, "std": 0.01},
+        {"metric": "accuracy", "source": "test", "value": 0.97, "std": None},
+    ],
+    "tracking": {"run_id": "f00dcafe"},
+}
+
+
+def make_run(
+    runs_dir: Path, run_id: str, started_at: str = "2026-11-23T19:15:00+00:00", **summary: object
+) -> RunFolder:
+    run = RunFolder(runs_dir / run_id, run_id)
+    run.write_json("state.json", {"run_id": run_id, "name": "penguins", "status": "running", "started_at": started_at})
+    if summary:
+        run.write_json("summary.json", summary)
+    return run
+
+
+def test_run_id_tells_the_time_and_is_the_folder(tmp_path):
+    run = create_run(tmp_path / "runs", "penguins")
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run.run_id)
+    assert run.path == tmp_path / "runs" / run.run_id
+    assert run.read_json("state.json")["name"] == "penguins"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.run_id]
+
+
+def test_run_ids_are_unique_when_many_begin_at_once(tmp_path, monkeypatch):
+    # One hexadecimal digit in place of four: sixteen runs within a second have to draw again and again.
+    monkeypatch.setattr(
+        runs.secrets, "token_hex", lambda n, draw=runs.secrets.token_hex: draw(n)[0] if n == 2 else draw(n)
+    )
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: create_run(tmp_path, "x"), range(16)))
+    assert len({run.run_id for run in made}) == 16
+    assert len(list(tmp_path.iterdir())) == 16
+
+
+@pytest.mark.parametrize("runs_dir", ["file", "file/runs"])
+def test_create_run_says_why_it_cannot(tmp_path, runs_dir):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        create_run(tmp_path / runs_dir, "x")
+    assert str(caught.value) == f"{tmp_path / runs_dir}: cannot make a run folder here: Not a directory"
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
+    run = create_run(tmp_path, "x")
+    run.write_text("config.yaml", "old")
+
+    def write_half() -> None:
+        with run.writing("config.yaml") as draft:
+            draft.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert run.file("config.yaml").read_text() == "old"
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.yaml", "state.json"]
+
+
+def test_files_may_lie_in_folders(tmp_path):
+    run = create_run(tmp_path, "x")
+    assert run.write_text("plots/roc.svg", "<svg/>") == run.path / "plots" / "roc.svg"
+    assert run.file("plots/roc.svg").read_text() == "<svg/>"
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    run = create_run(tmp_path, "x")
+    path = run.write_arrays("splits.npz", {"train_0": [0, 2], "test_0": np.array([1])})
+    with np.load(path) as arrays:
+        assert {name: list(arrays[name]) for name in arrays} == {"train_0": [0, 2], "test_0": [1]}
+
+
+def test_json_holds_what_results_hold():
+    text = json_text(
+        {
+            1: np.int64(3),
+            "float": np.float64(0.1),
+            "float32": np.float32(0.5),
+            "bool": np.bool_(True),
+            "array": np.array([[1.0, np.nan], [np.inf, -np.inf]]),
+            "column": pd.Series([1, None], dtype="Int64"),
+            "missing": [float("nan"), pd.NA, pd.NaT, None],
+            "time": pd.Timestamp("2026-11-23", tz="UTC"),
+            "date": date(2026, 11, 23),
+            "path": Path("runs/x"),
+            "tuple": (1, "é"),
+            "label": np.str_(">50K"),
+        }
+    )
+    assert "é" in text
+    assert json.loads(text) == {
+        "1": 3,
+        "float": 0.1,
+        "float32": 0.5,
+        "bool": True,
+        "array": [[1.0, None], [None, None]],
+        "column": [1, None],
+        "missing": [None, None, None, None],
+        "time": "2026-11-23T00:00:00+00:00",
+        "date": "2026-11-23",
+        "path": "runs/x",
+        "tuple": [1, "é"],
+        "label": ">50K",
+    }
+
+
+@pytest.mark.parametrize("text", ["20261123-191500-4f2a", "20261123-191500-4", "20261123-1915", "f00dcafe", "f00d"])
+def test_find_run_takes_an_id_of_either_kind_or_a_unique_beginning(tmp_path, text):
+    make_run(tmp_path, "20261123-191500-4f2a", **SUMMARY)
+    make_run(tmp_path, "20261124-080000-0001")
+    assert find_run(tmp_path, text).run_id == "20261123-191500-4f2a"
+
+
+def test_find_run_takes_the_folder_as_a_shell_completes_it(tmp_path):
+    make_run(tmp_path, "20261123-191500-4f2a")
+    assert find_run(tmp_path / "elsewhere", f"{tmp_path}/20261123-191500-4f2a/").run_id == "20261123-191500-4f2a"
+
+
+def test_find_run_takes_latest(tmp_path):
+    make_run(tmp_path, "b", "2026-11-23T08:00:00+00:00")
+    make_run(tmp_path, "a", "2026-11-24T08:00:00+00:00")
+    assert find_run(tmp_path, "latest").run_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("ids", "text", "message"),
+    [
+        pytest.param([], "x", "no run here; `mlwf train CONFIG` makes one", id="none"),
+        pytest.param(["r1", "r2"], "r", "2 runs begin with 'r': r2, r1", id="ambiguous"),
+        pytest.param(list("abcdefgh"), "", "8 runs begin with '': h, g, f, e, d, and 3 more", id="many"),
+        pytest.param(["run-4f2a"], "run-4f2b", "no run 'run-4f2b'; did you mean run-4f2a?", id="typo"),
+        pytest.param(["r1", "r2"], "quickstart", "no run 'quickstart'; the newest: r2, r1", id="unlike"),
+    ],
+)
+def test_find_run_says_what_there_is(tmp_path, ids, text, message):
+    for run_id in ids:
+        make_run(tmp_path, run_id)
+    with pytest.raises(RunNotFoundError) as caught:
+        find_run(tmp_path, text)
+    assert str(caught.value) == f"{tmp_path}: {message}"
+
+
+def test_list_runs_reads_summaries(tmp_path):
+    make_run(tmp_path, "r1", **SUMMARY)
+    assert list_runs(tmp_path) == [
+        {
+            "run_id": "r1",
+            "name": "penguins",
+            "status": "done",
+            "started_at": "2026-11-23T19:15:00+00:00",
+            "seconds": 4.5,
+            "algorithm": "gradient_boosting",
+            "rows": 344,
+            "score": SUMMARY["scores"][0],
+            "test": SUMMARY["scores"][1],
+        }
+    ]
+
+
+def test_list_runs_is_newest_first_and_leaves_other_folders_out(tmp_path):
+    make_run(tmp_path, "old", "2026-01-01T00:00:00+00:00")
+    make_run(tmp_path, "new", "2026-11-23T00:00:00+00:00")
+    (tmp_path / ".fits").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes.txt").touch()
+    assert [row["run_id"] for row in list_runs(tmp_path)] == ["new", "old"]
+    assert list_runs(tmp_path / "absent") == []
+
+
+def test_a_run_is_running_while_its_process_lives(tmp_path):
+    run = create_run(tmp_path, "x")
+    assert run.status == "running"
+    run.end("failed", "the server is gone")
+    assert run.status == "failed"
+    assert run.read_json("state.json")["reason"] == "the server is gone"
+
+
+def test_a_run_whose_process_is_gone_was_killed(tmp_path):
+    code = (
+        f"from pathlib import Path; from mlwf.modules.runs import create_run; create_run(Path({str(tmp_path)!r}), 'x')"
+    )
+    subprocess.run([sys.executable, "-c", f"{code}; import os; os.kill(os.getpid(), 9)"], check=False)
+    assert [row["status"] for row in list_runs(tmp_path)] == ["killed"]
+
+
+def test_a_run_of_another_host_is_unfinished(tmp_path):
+    run = create_run(tmp_path, "x")
+    state = run.read_json("state.json")
+    run.write_json("state.json", {**state, "process": {**state["process"], "host": "elsewhere"}})
+    assert run.status == "unfinished"
+
+
+def test_a_broken_summary_does_not_hide_the_run(tmp_path):
+    run = create_run(tmp_path, "x")
+    run.write_text("summary.json", '{"status": "do')
+    assert [(row["name"], row["status"], row["score"]) for row in list_runs(tmp_path)] == [("x", "running", None)]
+
+
+def test_environment_is_a_sorted_list_that_pip_understands():
+    first, *lines = environment().splitlines()
+    assert re.fullmatch(r"# Python 3\.\d+\.\d+\S*, \w+ \w+", first)
+    assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
+    assert any(re.fullmatch(r"scikit-learn==1\.\d+\.\d+", line) for line in lines)
+    assert all("==" in line for line in lines)
+
+
+def test_runs_are_found_without_heavy_imports(tmp_path):
+    make_run(tmp_path, "r1", **SUMMARY)
+    code = (
+        "import sys; from pathlib import Path; from mlwf.modules.runs import find_run, list_runs;"
+        f"find_run(Path({str(tmp_path)!r}), 'r1').read_json('summary.json'); list_runs(Path({str(tmp_path)!r}));"
+        "print({'numpy', 'pandas', 'sklearn', 'mlflow', 'feast'} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    assert told.stdout == "set()\n"
