@@ -1,0 +1,115 @@
+"""The classifiers: their names, their classes and their hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlwf.errors import nearest
+from mlwf.specs.catalogue.constraints import accepted, meets, shown
+from mlwf.specs.catalogue.facts import AlgorithmFacts, facts
+
+ALGORITHMS = {
+    "gradient_boosting": "sklearn.ensemble.GradientBoostingClassifier",
+    "hist_gradient_boosting": "sklearn.ensemble.HistGradientBoostingClassifier",
+    "random_forest": "sklearn.ensemble.RandomForestClassifier",
+    "extra_trees": "sklearn.ensemble.ExtraTreesClassifier",
+    "logistic_regression": "sklearn.linear_model.LogisticRegression",
+    "decision_tree": "sklearn.tree.DecisionTreeClassifier",
+    "knn": "sklearn.neighbors.KNeighborsClassifier",
+    "svc": "sklearn.svm.SVC",
+    "gaussian_nb": "sklearn.naive_bayes.GaussianNB",
+    "mlp": "sklearn.neural_network.MLPClassifier",
+}
+"""Name in an experiment file, and the class behind it. After a change run `python -m mlwf.engine.catalogue`."""
+
+Verdict = tuple[str, str]
+"""What is wrong, and what is accepted instead."""
+
+SET_ELSEWHERE: dict[str, Verdict] = {
+    "n_jobs": ("is set for the whole experiment", "set compute.n_jobs"),
+    "random_state": ("is set for the whole experiment", "set random_state at the top of the file"),
+    "verbose": ("would print among the results", "use --verbose on the command line"),
+    "warm_start": ("would carry one fit over into the next", "leave it out"),
+}
+"""Parameters of scikit-learn's that no experiment sets on its classifier."""
+
+_INSTEAD_OF_DEPRECATED = {
+    ("gradient_boosting", "criterion"): "it has no effect; leave it out",
+    ("logistic_regression", "penalty"): "use l1_ratio (0 is l2, 1 is l1) and C (.inf is no penalty)",
+    ("svc", "probability"): "add a calibration section",
+}
+
+
+def algorithm_names() -> list[str]:
+    """List the algorithms, sorted."""
+    return sorted(ALGORITHMS)
+
+
+def algorithm_class(algorithm: str) -> str:
+    """Give the dotted path of the algorithm's class; raises KeyError when unknown."""
+    return ALGORITHMS[algorithm]
+
+
+def hyperparameter_names(algorithm: str) -> list[str]:
+    """List what can be set on a known algorithm, sorted."""
+    parameters = facts()["algorithms"][algorithm]["parameters"]
+    return sorted(name for name, parameter in parameters.items() if not parameter.get("deprecated"))
+
+
+def takes_sample_weight(algorithm: str) -> bool:
+    """Whether fits of the algorithm can weigh rows."""
+    return facts()["algorithms"][algorithm]["sample_weight"]
+
+
+def gives_probabilities(algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether the algorithm with these hyperparameters has `predict_proba`."""
+    return probabilities_hold(facts()["algorithms"][algorithm], hyperparameters)
+
+
+def probabilities_hold(algorithm: AlgorithmFacts, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether an algorithm of these facts, with these hyperparameters, has `predict_proba`."""
+    condition = algorithm["probabilities"]
+    if isinstance(condition, bool):
+        return condition
+    default = algorithm["parameters"][condition["parameter"]]["default"]
+    return hyperparameters.get(condition["parameter"], default) in condition["values"]
+
+
+def check_algorithm(name: str) -> str | None:
+    """Say the nearest algorithm, or all of them, when `name` is none."""
+    return None if name in ALGORITHMS else nearest(name, ALGORITHMS)
+
+
+def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """List what is wrong as (name, message, hint); nothing can be said of an unknown algorithm."""
+    if algorithm not in ALGORITHMS:
+        return []
+    verdicts = {name: check_hyperparameter(algorithm, name, value) for name, value in parameters.items()}
+    return [(name, *verdict) for name, verdict in verdicts.items() if verdict]
+
+
+def check_hyperparameter(algorithm: str, name: str, value: Any) -> Verdict | None:
+    """Say what is wrong with one hyperparameter of a known algorithm."""
+    return check_name(algorithm, name) or check_value(algorithm, name, value)
+
+
+def check_name(algorithm: str, name: str) -> Verdict | None:
+    """Say what is wrong with the name of a hyperparameter, whatever its value."""
+    if name in SET_ELSEWHERE:
+        return SET_ELSEWHERE[name]
+    if name in hyperparameter_names(algorithm):
+        return None
+    if name in facts()["algorithms"][algorithm]["parameters"]:
+        return "is deprecated in scikit-learn", _INSTEAD_OF_DEPRECATED.get((algorithm, name), "leave it out")
+    return f"unknown hyperparameter of {algorithm}", nearest(name, hyperparameter_names(algorithm))
+
+
+def check_value(algorithm: str, name: str, value: Any) -> Verdict | None:
+    """Say what is wrong with the value of a known hyperparameter."""
+    accepts = facts()["algorithms"][algorithm]["parameters"][name]["accepts"]
+    if any(meets(value, constraint) for constraint in accepts):
+        return None
+    options = [option for constraint in accepts for option in constraint.get("values", [])]
+    hint = nearest(value, options) if isinstance(value, str) else ""
+    return f"is {shown(value)}", hint if hint.startswith("did") else f"accepted: {accepted(accepts, value)}"

@@ -1,0 +1,137 @@
+"""Scorers and metrics: what is refused, word for word."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlwf.specs import catalogue
+
+SCORERS = (
+    "accuracy, average_precision, balanced_accuracy, d2_brier_score, d2_log_loss_score, f1, f1_macro, f1_micro, "
+    "f1_weighted, jaccard, jaccard_macro, jaccard_micro, jaccard_weighted, matthews_corrcoef, neg_brier_score, "
+    "neg_log_loss, neg_negative_likelihood_ratio, positive_likelihood_ratio, precision, precision_macro, "
+    "precision_micro, precision_weighted, recall, recall_macro, recall_micro, recall_weighted, roc_auc, roc_auc_ovo, "
+    "roc_auc_ovo_weighted, roc_auc_ovr, roc_auc_ovr_weighted, top_k_accuracy"
+)
+METRICS = (
+    "accuracy, average_precision, balanced_accuracy, brier_score, d2_brier_score, d2_log_loss_score, f1, f1_macro, "
+    "f1_micro, f1_weighted, jaccard, jaccard_macro, jaccard_micro, jaccard_weighted, log_loss, matthews_corrcoef, "
+    "negative_likelihood_ratio, positive_likelihood_ratio, precision, precision_macro, precision_micro, "
+    "precision_weighted, recall, recall_macro, recall_micro, recall_weighted, roc_auc, roc_auc_ovo, "
+    "roc_auc_ovo_weighted, roc_auc_ovr, roc_auc_ovr_weighted, top_k_accuracy"
+)
+
+
+def test_scorer_names_are_those_of_classifiers() -> None:
+    assert ", ".join(catalogue.scorer_names()) == SCORERS
+
+
+def test_metric_names_are_natural() -> None:
+    assert ", ".join(catalogue.metric_names()) == METRICS
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("roc_auc", None),
+        ("neg_log_loss", None),
+        ("log_loss", ("unknown scorer 'log_loss'", "did you mean neg_log_loss?")),
+        (
+            "negative_likelihood_ratio",
+            ("unknown scorer 'negative_likelihood_ratio'", "did you mean neg_negative_likelihood_ratio?"),
+        ),
+        ("acuracy", ("unknown scorer 'acuracy'", "did you mean accuracy?")),
+        ("zzz", ("unknown scorer 'zzz'", f"accepted: {SCORERS}")),
+        ("r2", ("'r2' does not score classifiers", f"accepted: {SCORERS}")),
+    ],
+)
+def test_check_scorer_says_what_is_accepted(name: str, verdict: tuple[str, str] | None) -> None:
+    assert catalogue.check_scorer(name) == verdict
+
+
+def test_check_scorer_refuses_to_choose_by_probabilities_that_are_not_there() -> None:
+    assert catalogue.check_scorer("neg_log_loss", "svc", {}) == (
+        "neg_log_loss needs probabilities, which svc does not give",
+        "accepted: a scorer of labels or decision values, such as roc_auc",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [("roc_auc", "svc"), ("neg_log_loss", "knn"), ("neg_log_loss", "no_such_algorithm")],
+)
+def test_check_scorer_lets_an_algorithm_serve(name: str, algorithm: str) -> None:
+    assert catalogue.check_scorer(name, algorithm, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "calibrated", "verdict"),
+    [
+        ("log_loss", "gradient_boosting", False, None),
+        ("neg_log_loss", "gradient_boosting", False, None),
+        ("roc_auc", "svc", False, None),
+        (
+            "log_loss",
+            "svc",
+            False,
+            ("log_loss needs probabilities, which svc does not give", "add a calibration section"),
+        ),
+        ("log_loss", "svc", True, None),
+        ("log_loss", "no_such_algorithm", False, None),
+        ("logloss", "svc", False, ("unknown metric 'logloss'", "did you mean log_loss?")),
+        (
+            "mean_squared_error",
+            "svc",
+            True,
+            ("'mean_squared_error' does not score classifiers", f"accepted: {METRICS}"),
+        ),
+    ],
+)
+def test_check_metric_says_what_is_wrong(
+    name: str, algorithm: str, calibrated: bool, verdict: tuple[str, str] | None
+) -> None:
+    assert catalogue.check_metric(name, algorithm, {}, calibrated) == verdict
+
+
+@pytest.mark.parametrize(
+    ("metric", "scorer"),
+    [
+        ("accuracy", "accuracy"),
+        ("log_loss", "neg_log_loss"),
+        ("neg_log_loss", "neg_log_loss"),
+        ("brier_score", "neg_brier_score"),
+        ("r2", None),
+        ("zzz", None),
+    ],
+)
+def test_metric_scorer_is_scikit_learns(metric: str, scorer: str | None) -> None:
+    assert catalogue.metric_scorer(metric) == scorer
+
+
+def test_binary_only_metrics_are_those_of_one_positive_class() -> None:
+    assert [name for name in catalogue.metric_names() if catalogue.binary_only(name)] == [
+        "f1",
+        "jaccard",
+        "negative_likelihood_ratio",
+        "positive_likelihood_ratio",
+        "precision",
+        "recall",
+        "roc_auc",
+    ]
+
+
+def test_multiclass_only_metric_is_top_k_accuracy() -> None:
+    assert [name for name in catalogue.metric_names() if catalogue.multiclass_only(name)] == ["top_k_accuracy"]
+
+
+def test_metrics_that_need_probabilities() -> None:
+    assert [name for name in catalogue.metric_names() if catalogue.needs_probabilities(name)] == [
+        "brier_score",
+        "d2_brier_score",
+        "d2_log_loss_score",
+        "log_loss",
+        "roc_auc_ovo",
+        "roc_auc_ovo_weighted",
+        "roc_auc_ovr",
+        "roc_auc_ovr_weighted",
+    ]
