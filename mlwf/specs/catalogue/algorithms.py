@@ -27,8 +27,8 @@ Verdict = tuple[str, str]
 """What is wrong, and what is accepted instead."""
 
 SET_ELSEWHERE: dict[str, Verdict] = {
-    "n_jobs": ("is set for the whole experiment", "set compute.n_jobs"),
-    "random_state": ("is set for the whole experiment", "set random_state at the top of the file"),
+    "n_jobs": ("belongs to the whole experiment", "set compute.n_jobs"),
+    "random_state": ("belongs to the whole experiment", "set random_state at the top of the file"),
     "verbose": ("would print among the results", "use --verbose on the command line"),
     "warm_start": ("would carry one fit over into the next", "leave it out"),
 }
@@ -101,7 +101,7 @@ def check_name(algorithm: str, name: str) -> Verdict | None:
     if name in hyperparameter_names(algorithm):
         return None
     if name in facts()["algorithms"][algorithm]["parameters"]:
-        return "is deprecated in scikit-learn", _INSTEAD_OF_DEPRECATED.get((algorithm, name), "leave it out")
+        return "was deprecated by scikit-learn", _INSTEAD_OF_DEPRECATED.get((algorithm, name), "leave it out")
     return f"unknown hyperparameter of {algorithm}", nearest(name, hyperparameter_names(algorithm))
 
 

@@ -38,7 +38,7 @@ def test_check_param_grid_accepts(grid: Any) -> None:
         ("clf__max_depth", NOWHERE, "did you mean classifier__max_depth?"),
         ("foo", NOWHERE, "accepted: classifier__NAME, or preprocessor__TRANSFORMER__STEP__NAME"),
         ("numeric__imputer__strategy", NOWHERE, "did you mean preprocessor__numeric__imputer__strategy?"),
-        ("n_jobs", "is set for the whole experiment", "set compute.n_jobs"),
+        ("n_jobs", "belongs to the whole experiment", "set compute.n_jobs"),
         (
             "classifier__max_dept",
             "unknown hyperparameter of gradient_boosting",
@@ -46,7 +46,7 @@ def test_check_param_grid_accepts(grid: Any) -> None:
         ),
         (
             "classifier__random_state",
-            "is set for the whole experiment",
+            "belongs to the whole experiment",
             "set random_state at the top of the file",
         ),
         ("preprocessor__num__imputer__strategy", "unknown transformer 'num'", "did you mean numeric?"),
