@@ -1,0 +1,147 @@
+"""What a run says and writes as it goes: phases, fits, warnings, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from mlwf.results import PhaseResult, Status
+
+logger = logging.getLogger("mlwf")
+
+PHASES = {
+    "initialise": "reading the data",
+    "build": "building the pipeline",
+    "tune": "searching parameters",
+    "fit": "fitting the model",
+    "calibrate": "calibrating probabilities",
+    "validate": "estimating the score",
+    "test": "scoring the test set",
+    "log": "writing results",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    phase: str
+    """One of PHASES."""
+    done: int
+    """Fits done."""
+    asked: int
+    """Fits that the whole run will ask for."""
+    seconds: float
+    """Since the run began."""
+    remaining_seconds: float | None
+    """What the fits that are left will take at the pace so far; None before the first."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Journal:
+    """Collects what each phase did, and tells whoever listens."""
+
+    def __init__(self, on_progress: OnProgress | None = None) -> None:
+        self.phases: list[PhaseResult] = []
+        self.warnings: list[str] = []
+        self.plan: Mapping[str, int] = {}
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._started = monotonic()
+        self._fits_started: float | None = None
+        self._phase = "initialise"
+        self._done = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return monotonic() - self._started
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """The phases that degraded, and why."""
+        return {phase.name: phase.reason or "" for phase in self.phases if phase.status == "degraded"}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Outcome]:
+        """Time a phase and record what became of it, also when it raises."""
+        self._phase = name
+        outcome, started, done = Outcome(), monotonic(), self._done
+        self._tell()
+        try:
+            yield outcome
+        except BaseException as error:
+            outcome.status, outcome.reason = "failed", one_line(error)
+            raise
+        finally:
+            self.phases.append(
+                PhaseResult(name, outcome.status, outcome.reason, monotonic() - started, self._done - done)
+            )
+
+    def on_fit(self) -> None:
+        """Count a fit that is done; called from the fitter's threads."""
+        with self._lock:
+            self._done += 1
+            self._tell()
+
+    def start_counting(self) -> None:
+        """Begin the clock by which the remaining time is told."""
+        self._fits_started = monotonic()
+
+    def warn(self, message: str) -> None:
+        """Keep a warning for the summary, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            logger.warning("%s", message)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
+
+        def keep(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            self.warn(f"{category.__name__}: {one_line(message)}")
+
+        shown = warnings.showwarning
+        warnings.showwarning = keep
+        try:
+            yield
+        finally:
+            warnings.showwarning = shown
+
+    def _tell(self) -> None:
+        if self._on_progress is None:
+            return
+        asked = max(sum(self.plan.values()), self._done)
+        remaining = None
+        if self._fits_started is not None and self._done:
+            remaining = (monotonic() - self._fits_started) / self._done * (asked - self._done)
+        self._on_progress(Progress(self._phase, self._done, asked, self.seconds, remaining))
+
+
+class Outcome:
+    """What a phase says of itself; done unless it says otherwise."""
+
+    status: Status = "done"
+    reason: str | None = None
+
+    def skip(self, reason: str) -> None:
+        """Say that the phase had nothing to do."""
+        self.status, self.reason = "skipped", reason
+
+    def degrade(self, reason: str) -> None:
+        """Say that the run goes on without what the phase was to give."""
+        self.status, self.reason = "degraded", reason
+
+
+def one_line(message: object) -> str:
+    """Fold a message to its first line, without its newlines."""
+    lines = str(message).strip().splitlines()
+    return lines[0].strip() if lines else type(message).__name__

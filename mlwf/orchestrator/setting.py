@@ -1,0 +1,140 @@
+"""What the phases of one run share: the spec, the rows, the splitters, the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mlwf.engine.rows import Rows, Split, Splitter, Table, fold_splitter
+from mlwf.errors import DataError, Problem
+from mlwf.modules.calibration import count_calibration_fits
+from mlwf.modules.data import Dataset, check_class_counts
+from mlwf.modules.tuning import list_candidates
+from mlwf.modules.validation import Circumstances
+from mlwf.orchestrator.journal import Journal
+from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.features import FeatureSpec
+from mlwf.specs.tuning import ParamTuningSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run works on, read and checked."""
+
+    data: Dataset
+    features: Sequence[FeatureSpec]
+    """The features as written, or as inferred from the rows that are trained on."""
+    left_out: Mapping[str, str]
+    """Columns that inference left out, and why."""
+    split: Split
+    """The rows that are trained on, and those held out before anything (none unless the validation is `train_test`)."""
+    test: Dataset | None = None
+    joined: Any = None
+    """What the feature store joined to the label rows, or None."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A run's spec over its material."""
+
+    spec: ExperimentSpec
+    material: Material
+    journal: Journal
+
+    @cached_property
+    def table(self) -> Table:
+        """The rows as the engine takes them."""
+        data = self.material.data
+        return Table(data.X, data.y, data.weight, self.spec.model.class_weight, data.digest)
+
+    @property
+    def split(self) -> Split:
+        """The rows that are trained on, and those held out."""
+        return self.material.split
+
+    @property
+    def tuning(self) -> ParamTuningSpec | None:
+        """The search, where one is asked for."""
+        return self.spec.tuning if self.spec.tuning and self.spec.tuning.enabled else None
+
+    @property
+    def calibration(self) -> CalibrationSpec | None:
+        """The calibration, where one is asked for."""
+        return self.spec.calibration if self.spec.calibration and self.spec.calibration.enabled else None
+
+    @property
+    def features_inferred(self) -> bool:
+        """Whether the features were inferred from the data."""
+        return self.spec.features == "auto"
+
+    def folds(self, n_splits: int) -> Splitter:
+        """Give the one splitter, with as many folds as a stage wants."""
+        validation = self.spec.validation
+        return fold_splitter(
+            validation.splitter, n_splits=n_splits, shuffle=validation.shuffle, random_state=self.spec.random_state
+        )
+
+    def plan(self) -> dict[str, int]:
+        """Count the fits that each phase will ask for."""
+        spec, validation = self.spec, self.spec.validation
+        calibrate = (
+            count_calibration_fits(self.calibration, cv_folds=spec.calibration_folds) if self.calibration else 0
+        )
+        once, folds = calibrate or 1, validation.cv_folds
+        # Every estimate fits the baseline too, which costs nothing.
+        validate = {"cross_validation": folds * (once + 1), "train_test": 1 + once * validation.refit, "none": 0}
+        candidates = list_candidates(self.tuning, random_state=spec.random_state) if self.tuning else []
+        return {
+            "tune": len(candidates) * spec.tuning_folds,
+            "fit": 1,
+            "calibrate": calibrate,
+            "validate": validate[validation.strategy],
+            "test": 1 if self.material.test is not None else 0,
+        }
+
+    def check_classes(self) -> None:
+        """Refuse a class with fewer rows than the folds that need it; raises DataError."""
+        spec, y = self.spec, self.table.y_of(self.split.train)
+        wanted: dict[str, int] = {}
+        if self.tuning:
+            wanted["tuning"] = spec.tuning_folds
+        if self.calibration and self.calibration.holdout is None:
+            wanted["calibration"] = spec.calibration_folds
+        if spec.validation.strategy == "cross_validation":
+            wanted["validation"] = spec.validation.cv_folds
+        problems: list[Problem] = []
+        for stage, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
+            problems += check_class_counts(y, folds, stage)
+        if problems:
+            raise DataError(problems)
+
+    def cross_validated(self, *, tuned: bool) -> Circumstances:
+        """Say how a cross-validated number is got."""
+        validation, rows = self.spec.validation, len(self.split.train)
+        kind = "stratified " if validation.splitter == "stratified_kfold" else ""
+        order = "shuffled" if validation.shuffle else "not shuffled"
+        note = f"{validation.cv_folds}-fold {kind}cross-validation of {rows:,} rows, {order}"
+        return self._circumstances("cross_validation", note, tuned=tuned)
+
+    def held_out(self) -> Circumstances:
+        """Say how a number on the hold-out is got."""
+        note = f"hold-out of {len(self.split.test):,} rows, split off before anything was fitted"
+        return self._circumstances("train_test", note, tuned=False)
+
+    def tested(self) -> Circumstances:
+        """Say how a number on the test set is got."""
+        assert self.material.test is not None
+        note = f"test set of {len(self.material.test.y):,} rows that no step before saw"
+        return self._circumstances("test", note, tuned=False)
+
+    def _circumstances(self, source: Any, note: str, *, tuned: bool) -> Circumstances:
+        if tuned:
+            note += "; tuned on the same rows"
+        if source == "cross_validation" and self.features_inferred:
+            note += "; features inferred on the same rows"
+        if self.spec.data.sample_weight:
+            note += f"; weighted by {self.spec.data.sample_weight}"
+        return Circumstances(source, note, tuned)

@@ -1,0 +1,57 @@
+"""Scorers over stored predictions give what scikit-learn's give over the model itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score, get_scorer
+
+from mlwf.engine.asks import predict
+from mlwf.engine.scoring import build_scorer, score
+
+SCORERS = ["accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "roc_auc", "average_precision",
+           "neg_log_loss", "neg_brier_score", "matthews_corrcoef", "jaccard", "d2_brier_score"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def binary():
+    X, y = make_classification(200, 5, flip_y=0.2, random_state=0)
+    return X, y
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_score_equals_scikit_learns(binary, name):
+    X, y = binary
+    model = LogisticRegression().fit(X, y)
+    scorer = build_scorer(name, classes=model.classes_)
+    assert score(scorer, predict(model, X), y) == get_scorer(name)(model, X, y)
+
+
+@pytest.mark.parametrize("name", ["roc_auc_ovr", "roc_auc_ovo_weighted", "f1_weighted", "neg_log_loss", "accuracy"])
+def test_score_equals_scikit_learns_with_several_classes(name):
+    X, y = make_classification(200, 6, n_informative=4, n_classes=3, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    assert score(build_scorer(name, classes=model.classes_), predict(model, X), y) == get_scorer(name)(model, X, y)
+
+
+@pytest.mark.parametrize("positive", ["no", "yes"])
+def test_score_takes_the_positive_class_of_string_labels(binary, positive):
+    X, codes = binary
+    y = np.array(["no", "yes"], dtype=object)[codes]
+    model = LogisticRegression().fit(X, y)
+    said = predict(model, X)
+    f1 = build_scorer("f1", classes=model.classes_, positive_class=positive)
+    precision = build_scorer("average_precision", classes=model.classes_, positive_class=positive)
+    values = model.decision_function(X) * (1 if positive == "yes" else -1)
+    assert score(f1, said, y) == f1_score(y, model.predict(X), pos_label=positive)
+    assert score(precision, said, y) == average_precision_score(y == positive, values)
+
+
+def test_score_takes_weights(binary):
+    X, y = binary
+    model = LogisticRegression().fit(X, y)
+    weight = np.where(y == 1, 3.0, 1.0)
+    expected = get_scorer("accuracy")(model, X, y, sample_weight=weight)
+    assert score(build_scorer("accuracy", classes=model.classes_), predict(model, X), y, weight=weight) == expected
