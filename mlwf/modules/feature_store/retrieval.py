@@ -61,15 +61,7 @@ def retrieve_by_feast(
     if distinct.empty:
         nothing = pd.DataFrame({feature.column: None for feature in features}, index=labels.index, dtype=object)
         return Retrieved(nothing, len(labels))
-    try:
-        with quiet_feast():
-            job = store.get_historical_features(distinct, _references(store, view, features), full_feature_names=True)
-            answer = job.to_arrow()
-    except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        raise FeatureStoreError(
-            f"view {view.name}: Feast cannot retrieve it: {type(error).__name__}: {said}"
-        ) from error
+    answer = _ask_feast(store, view, features, distinct)
     found = answer["__mlwf_row"].to_numpy().astype("int64")
     if len(np.unique(found)) != len(found):
         raise FeatureStoreError(f"view {view.name}: the offline store returned rows twice")
@@ -83,6 +75,24 @@ def retrieve_by_feast(
     }
     frame = pd.DataFrame(columns, index=labels.index)
     return Retrieved(frame, int(frame.isna().all(axis=1).sum()))
+
+
+def _ask_feast(store: Any, view: Any, features: Sequence[Feature], rows: pd.DataFrame) -> pa.Table:
+    projection = view.projection
+    if projection.join_key_map or projection.name_alias:
+        raise FeatureStoreError(
+            f"view {projection.name_to_use()}: a feature service that renames a view or its keys "
+            "can be joined only where the view's source is a Parquet file"
+        )
+    references = [f"{view.name}:{feature.name}" for feature in features]
+    try:
+        with quiet_feast():
+            return store.get_historical_features(rows, references, full_feature_names=True).to_arrow()
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise FeatureStoreError(
+            f"view {view.name}: Feast cannot retrieve it: {type(error).__name__}: {said}"
+        ) from error
 
 
 def _retrieve_from_file(
@@ -140,15 +150,3 @@ def _local_file(store: Any, view: Any) -> str | None:
         return None
     path = source.path.removeprefix("file://")
     return None if "://" in path else str(Path(store.repo_path) / path)
-
-
-def _references(store: Any, view: Any, features: Sequence[Feature]) -> Any:
-    """Name the features as Feast wants them: a renamed view or key needs a service, which is not applied."""
-    names = [feature.name for feature in features]
-    projection = view.projection
-    if not projection.join_key_map and not projection.name_alias:
-        return [f"{view.name}:{name}" for name in names]
-    raise FeatureStoreError(
-        f"view {projection.name_to_use()}: a feature service that renames a view or its keys "
-        "can be joined only where the view's source is a Parquet file"
-    )

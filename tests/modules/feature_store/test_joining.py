@@ -10,6 +10,9 @@ import pytest
 
 from mlwf.errors import ConfigError, DataError, MlwfError
 from mlwf.modules.feature_store import Joined, join_features
+from mlwf.modules.feature_store.repo import opened
+from mlwf.modules.feature_store.retrieval import retrieve, retrieve_by_feast
+from mlwf.modules.feature_store.selection import select
 from mlwf.specs.feature_store import FeatureStoreSpec
 
 DATA = Path(__file__).parents[3] / "examples" / "feature_store" / "data"
@@ -212,3 +215,14 @@ def test_two_keys_are_matched_together(repo_of: Any, table: Any) -> None:
 def test_label_tables_of_one_row_and_of_none_can_be_joined(flights_repo: Path, flights: pd.DataFrame) -> None:
     assert join(flights_repo, flights.iloc[:1]).n_rows == 1
     assert join(flights_repo, flights.iloc[:0]).n_rows == 0
+
+
+def test_the_join_of_flights_equals_feasts_own(flights_repo: Path, flights: pd.DataFrame) -> None:
+    rows = flights.sample(150, random_state=0)
+    with opened(flights_repo) as store:
+        selection = select(store, FeatureStoreSpec(repo_path=str(flights_repo)))
+        for name, view in selection.views.items():
+            asked = (store, view, selection.features_of(name), rows, rows["event_timestamp"])
+            own, feasts = retrieve(*asked), retrieve_by_feast(*asked)
+            pd.testing.assert_frame_equal(own.columns, feasts.columns, check_dtype=False)
+            assert own.unmatched == feasts.unmatched
