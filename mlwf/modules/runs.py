@@ -64,8 +64,9 @@ class RunFolder:
         """Write named arrays, such as the rows of each split, as a compressed .npz file."""
         import numpy as np
 
+        contents: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         with self.writing(name) as draft:
-            np.savez_compressed(draft, **{key: np.asarray(value) for key, value in arrays.items()})
+            np.savez_compressed(draft, **contents)
         return self.path / name
 
     def read_json(self, name: str) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""The facts of a run, in the order they are shown: one function tells one or two of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlwf.tables.wording import counted, duration, number
+
+MOST_LISTED = 6
+"""How many classes, or columns that were left out, are listed one by one."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A labelled line of a run's table."""
+
+    label: str
+    text: str
+    tone: str = ""
+    """A status whose colour the fact takes, or empty."""
+
+
+def facts_of(summary: Mapping[str, Any]) -> list[Fact]:
+    """Tell what is known of a run, from the content of summary.json; what is not known is left out."""
+    told = [fact for tell in TELLERS for fact in tell(summary)]
+    return [fact for fact in told if fact.text]
+
+
+def _model(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    guide = summary.get("summary") or {}
+    yield Fact("Model", str(guide.get("model_name") or ""))
+    yield Fact("Algorithm", str(guide.get("algorithm") or ""))
+
+
+def _trouble(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    for phase in summary.get("phases") or []:
+        if phase["status"] in {"degraded", "failed"}:
+            yield Fact(
+                phase["status"].capitalize(), f"{phase['name']}: {phase.get('reason') or 'no reason'}", phase["status"]
+            )
+
+
+def _data(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    data = summary.get("data") or {}
+    if data:
+        counts = [counted(data.get("rows"), "row"), counted(data.get("columns"), "column")]
+        counts += [f"{data['test_rows']:,} test rows"] if data.get("test_rows") else []
+        counts += [f"{data['dropped_rows']:,} dropped"] if data.get("dropped_rows") else []
+        yield Fact("Data", "\n".join(filter(None, [str(data.get("source") or ""), ", ".join(filter(None, counts))])))
+        yield Fact("Target", _target(data))
+
+
+def _target(data: Mapping[str, Any]) -> str:
+    classes = data.get("classes") or {}
+    total = sum(classes.values()) or 1
+    shown = [f"{label} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]]
+    more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []
+    positive = data.get("positive_class")
+    says = f"; positive class {positive}" if positive is not None else ""
+    return f"{data.get('target')}: {', '.join(shown + more)}{says}" if classes else str(data.get("target") or "")
+
+
+def _features(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    features = summary.get("features") or {}
+    kinds: dict[str, int] = {}
+    for group in features.get("used") or []:
+        kinds[group["type"]] = kinds.get(group["type"], 0) + len(group["columns"])
+    count = (summary.get("summary") or {}).get("n_features")
+    listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    yield Fact("Features", ": ".join(filter(None, [counted(count, "column"), listed])))
+    left_out = features.get("left_out") or {}
+    lines = [f"{column}: {reason}" for column, reason in left_out.items()]
+    more = [f"and {counted(len(lines) - MOST_LISTED, 'more column')}"] if len(lines) > MOST_LISTED else []
+    yield Fact("Left out", "\n".join(lines[:MOST_LISTED] + more))
+
+
+def _validation(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    guide = summary.get("summary") or {}
+    yield Fact("Validation", str(guide.get("validation_strategy") or ""))
+    if summary.get("scores"):
+        return
+    # A run known only by its tracked values has the guide's three numbers and no more.
+    if guide.get("cv_score") is not None:
+        std = f" ± {number(guide['cv_std'])}" if guide.get("cv_std") is not None else ""
+        yield Fact("CV score", number(guide["cv_score"]) + std)
+    if guide.get("val_score") is not None:
+        yield Fact("Hold-out score", number(guide["val_score"]))
+    if guide.get("test_accuracy") is not None:
+        yield Fact("Test accuracy", number(guide["test_accuracy"]))
+
+
+def _tuning(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    tuning = summary.get("tuning")
+    if not tuning:
+        yield Fact("Tuning", _asked(summary, "tuning_enabled", "tune"))
+        return
+    failed = f", {counted(tuning['n_failed'], 'fit')} failed" if tuning.get("n_failed") else ""
+    what = f"{tuning['strategy']}, {counted(tuning['n_candidates'], 'candidate')} × {tuning['cv_folds']} folds{failed}"
+    # Written as model.hyperparameters takes them, to be copied there.
+    params = [f"{name.removeprefix('classifier__')}: {_yaml(value)}" for name, value in tuning["best_params"].items()]
+    yield Fact("Tuning", "\n".join([what, f"best {tuning['scoring']} {number(tuning['best_score'])} with", *params]))
+
+
+def _calibration(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    calibration = summary.get("calibration")
+    if not calibration:
+        yield Fact("Calibration", _asked(summary, "calibration_enabled", "calibrate"))
+        return
+    if calibration.get("holdout"):
+        how = f"fitted on a hold-out of {calibration['holdout']:.0%}"
+    else:
+        how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
+    yield Fact("Calibration", f"{calibration['method']}, {how}")
+
+
+def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    store = summary.get("feature_store")
+    if store:
+        unmatched = [f"{view} {count:,}" for view, count in (store.get("unmatched") or {}).items() if count]
+        says = [f"{store['repo_path']}: {', '.join(store.get('features') or [])}"]
+        says += [f"rows without a match: {', '.join(unmatched)}"] if unmatched else []
+        yield Fact("Feature store", "\n".join(says))
+
+
+def _tracking(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    tracking = summary.get("tracking")
+    if not tracking:
+        yield Fact("Tracking", _asked(summary, "mlflow_enabled", "log"))
+        return
+    if tracking.get("error"):
+        yield Fact("Tracking", f"{tracking.get('tracking_uri')}: {tracking['error']}", "degraded")
+        return
+    says = [str(tracking.get("tracking_uri")), f"run {tracking.get('run_id')}"]
+    if tracking.get("registered_model"):
+        alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
+        says.append(f"registered as {tracking['registered_model']} version {tracking.get('version')}{alias}")
+    yield Fact("Tracking", "\n".join(says))
+
+
+def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    phases = [phase for phase in summary.get("phases") or [] if phase["seconds"] >= 0.05 or phase.get("fits")]
+    yield Fact("Time", ", ".join(_phase(phase) for phase in phases))
+
+
+def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    yield Fact("Model file", str((summary.get("files") or {}).get("model") or ""))
+
+
+TELLERS = (
+    _model, _trouble, _data, _features, _validation, _tuning, _calibration, _feature_store, _tracking, _time, _files,
+)  # fmt: skip
+
+
+def _asked(summary: Mapping[str, Any], enabled: str, phase: str) -> str:
+    guide = summary.get("summary") or {}
+    if enabled not in guide:
+        return ""
+    statuses = {each["name"]: each["status"] for each in summary.get("phases") or []}
+    if not guide[enabled]:
+        return "no"
+    return "asked for; degraded" if statuses.get(phase) == "degraded" else "yes"
+
+
+def _phase(phase: Mapping[str, Any]) -> str:
+    fits = f" ({counted(phase['fits'], 'fit')})" if phase.get("fits") else ""
+    return f"{phase['name']} {duration(phase['seconds'])}{fits}"
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

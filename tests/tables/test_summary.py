@@ -1,0 +1,356 @@
+# ruff: noqa: E501 (rows of Markdown tables are long)
+from __future__ import annotations
+
+import io
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mlwf.tables import summary_markdown, summary_table
+from mlwf.tables.facts import facts_of
+
+HOW = "5-fold stratified cross-validation, shuffled; tuned on the same rows"
+ADULT: dict[str, Any] = {
+    "run_id": "20261123-191500-4f2a",
+    "name": "adult-income",
+    "status": "degraded",
+    "started_at": "2026-11-23T19:15:00+00:00",
+    "seconds": 134.2,
+    "summary": {
+        "model_name": "adult-income",
+        "algorithm": "hist_gradient_boosting",
+        "validation_strategy": "cross_validation",
+        "cv_score": 0.87412,
+        "cv_std": 0.0021,
+        "n_features": 13,
+        "tuning_enabled": True,
+        "calibration_enabled": True,
+        "mlflow_enabled": True,
+        "test_accuracy": 0.8755,
+    },
+    "data": {
+        "source": "data/adult.parquet",
+        "rows": 39073,
+        "columns": 15,
+        "target": "income",
+        "classes": {"<=50K": 29724, ">50K": 9349},
+        "positive_class": ">50K",
+        "test_rows": 9769,
+        "dropped_rows": 0,
+    },
+    "features": {
+        "used": [
+            {"type": "numeric", "columns": ["age", "hours-per-week"]},
+            {"type": "categorical", "columns": ["workclass"]},
+            {"type": "numeric", "columns": ["capital-gain"]},
+        ],
+        "left_out": {"fnlwgt": "the sample weight"},
+    },
+    "phases": [
+        {"name": "initialise", "status": "done", "reason": None, "seconds": 0.8, "fits": 0},
+        {"name": "build", "status": "done", "reason": None, "seconds": 0.01, "fits": 0},
+        {"name": "tune", "status": "done", "reason": None, "seconds": 92.4, "fits": 45},
+        {"name": "fit", "status": "skipped", "reason": "tuning fitted the best", "seconds": 0.0, "fits": 0},
+        {
+            "name": "calibrate",
+            "status": "degraded",
+            "reason": "ValueError: fewer than 5 rows of [bold]one[/] class",
+            "seconds": 0.2,
+            "fits": 0,
+        },
+        {"name": "validate", "status": "done", "reason": None, "seconds": 38.0, "fits": 1},
+    ],
+    "scores": [
+        {
+            "metric": "accuracy",
+            "source": "cross_validation",
+            "value": 0.87412,
+            "std": 0.0021,
+            "baseline": 0.7607,
+            "n_rows": 39073,
+            "note": HOW,
+        },
+        {
+            "metric": "log_loss",
+            "source": "cross_validation",
+            "value": 0.2791,
+            "std": 0.00312,
+            "baseline": 0.5503,
+            "n_rows": 39073,
+            "note": HOW,
+        },
+        {"metric": "accuracy", "source": "test", "value": 0.8755, "std": None, "baseline": 0.7607, "n_rows": 9769},
+        {"metric": "roc_auc", "source": "test", "value": None, "std": None, "baseline": None, "n_rows": 9769},
+    ],
+    "tuning": {
+        "strategy": "grid",
+        "scoring": "roc_auc",
+        "best_score": 0.92911,
+        "best_params": {"classifier__max_depth": None, "preprocessor__numeric__scaler__with_mean": True},
+        "n_candidates": 9,
+        "n_failed": 1,
+        "cv_folds": 5,
+    },
+    "calibration": None,
+    "feature_store": None,
+    "tracking": {
+        "tracking_uri": "sqlite:///mlflow.db",
+        "run_id": "0123456789abcdef",
+        "experiment_id": "1",
+        "registered_model": "adult-income",
+        "version": "3",
+        "alias": "challenger",
+        "error": None,
+    },
+    "warnings": [
+        "ConvergenceWarning: lbfgs failed to converge after 100 iterations: increase max_iter, or scale the data",
+        "52 rows occur twice",
+    ],
+    "versions": {},
+    "files": {"model": "runs/20261123-191500-4f2a/model.skops"},
+}
+
+
+def shown(summary: dict[str, Any], width: int) -> str:
+    file = io.StringIO()
+    Console(file=file, width=width).print(summary_table(summary))
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def changed(**sections: Any) -> dict[str, Any]:
+    return {**deepcopy(ADULT), **sections}
+
+
+def fact(summary: dict[str, Any], label: str) -> str | None:
+    return next((fact.text for fact in facts_of(summary) if fact.label == label), None)
+
+
+def test_summary_table_whole_at_60_columns():
+    assert shown(ADULT, 60) == WHOLE_AT_60
+
+
+def test_summary_table_whole_at_120_columns():
+    assert shown(ADULT, 120) == WHOLE_AT_120
+
+
+def test_summary_markdown_whole():
+    assert summary_markdown(ADULT) == WHOLE_AS_MARKDOWN
+
+
+def test_summary_of_a_run_known_only_by_its_tracked_values():
+    bare = {key: ADULT[key] for key in ("run_id", "name", "status", "summary")}
+    assert shown(bare, 80) == BARE
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(width):
+    assert max(map(len, shown(ADULT, width).splitlines())) <= width
+
+
+def test_failure_is_told_with_its_reason():
+    failed = {"name": "tune", "status": "failed", "reason": "FitError: no candidate could be fitted", "seconds": 3.0}
+    summary = changed(status="failed", seconds=3.21, phases=[failed], scores=[])
+    assert shown(summary, 80).startswith("adult-income failed after 3.2 s  20261123-191500-4f2a\n")
+    assert fact(summary, "Failed") == "tune: FitError: no candidate could be fitted"
+
+
+def test_trouble_is_coloured_on_a_terminal():
+    file = io.StringIO()
+    Console(file=file, width=80, force_terminal=True, color_system="standard", no_color=False).print(
+        summary_table(ADULT)
+    )
+    assert "\x1b[1;33mDegraded" in file.getvalue()
+    assert "\x1b[1;33mcalibrate: ValueError" in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("calibration", "told"),
+    [
+        ({"method": "isotonic", "ensemble": True, "cv_folds": 5, "holdout": None}, "isotonic, 5 folds, ensemble"),
+        ({"method": "sigmoid", "ensemble": False, "cv_folds": 3, "holdout": None}, "sigmoid, 3 folds, one model"),
+        ({"method": "sigmoid", "ensemble": False, "cv_folds": None, "holdout": 0.2}, "sigmoid, fitted on a hold-out of 20%"),
+    ],
+    ids=["ensemble", "one model", "holdout"],
+)  # fmt: skip
+def test_calibration_is_told(calibration, told):
+    assert fact(changed(calibration=calibration), "Calibration") == told
+
+
+def test_what_was_not_asked_for_is_no():
+    guide = {**ADULT["summary"], "tuning_enabled": False, "calibration_enabled": False, "mlflow_enabled": False}
+    summary = changed(summary=guide, tuning=None, tracking=None)
+    assert {fact(summary, label) for label in ("Tuning", "Calibration", "Tracking")} == {"no"}
+
+
+def test_feature_store_tells_rows_without_a_match():
+    store = {
+        "repo_path": "feature_repo",
+        "features": ["weather:temp", "planes"],
+        "unmatched": {"weather": 0, "planes": 1250},
+    }
+    assert fact(changed(feature_store=store), "Feature store") == (
+        "feature_repo: weather:temp, planes\nrows without a match: planes 1,250"
+    )
+
+
+def test_tracking_that_failed_says_why():
+    tracking = {"tracking_uri": "http://localhost:5000", "run_id": None, "error": "connection refused"}
+    assert fact(changed(tracking=tracking), "Tracking") == "http://localhost:5000: connection refused"
+
+
+def test_many_classes_and_columns_are_cut_short():
+    data = {**ADULT["data"], "classes": dict.fromkeys("abcdefgh", 1), "positive_class": None}
+    features = {"used": [], "left_out": {f"c{n}": "constant" for n in range(8)}}
+    summary = changed(data=data, features=features)
+    assert (
+        fact(summary, "Target")
+        == "income: a 1 (12%), b 1 (12%), c 1 (12%), d 1 (12%), e 1 (12%), f 1 (12%), and 2 more"
+    )
+    assert str(fact(summary, "Left out")).endswith("c5: constant\nand 2 more columns")
+
+
+WHOLE_AT_60 = """\
+adult-income degraded in 2 min 14 s  20261123-191500-4f2a
+
+Model        adult-income
+Algorithm    hist_gradient_boosting
+Degraded     calibrate: ValueError: fewer than 5 rows of
+             [bold]one[/] class
+Data         data/adult.parquet
+             39,073 rows, 15 columns, 9,769 test rows
+Target       income: <=50K 29,724 (76%), >50K 9,349 (24%);
+             positive class >50K
+Features     13 columns: 3 numeric, 1 categorical
+Left out     fnlwgt: the sample weight
+Validation   cross_validation
+Tuning       grid, 9 candidates × 5 folds, 1 fit failed
+             best roc_auc 0.9291 with
+             max_depth: null
+             preprocessor__numeric__scaler__with_mean: true
+Calibration  asked for; degraded
+Tracking     sqlite:///mlflow.db
+             run 0123456789abcdef
+             registered as adult-income version 3, alias
+             challenger
+Time         initialise 0.8 s, tune 1 min 32 s (45 fits),
+             calibrate 0.2 s, validate 38 s (1 fit)
+Model file   runs/20261123-191500-4f2a/model.skops
+
+Cross-validation (39,073 rows): 5-fold stratified
+cross-validation, shuffled; tuned on the same rows
+  metric     score       ±  baseline
+  accuracy  0.8741  0.0021    0.7607
+  log_loss  0.2791  0.0031    0.5503
+
+Test set (9,769 rows)
+  metric     score  baseline
+  accuracy  0.8755    0.7607
+  roc_auc        -
+
+Baseline: the same metric of a model that knows only how
+frequent each class is.
+
+Warnings
+- ConvergenceWarning: lbfgs failed to converge after 100
+  iterations: increase max_iter, or scale the data
+- 52 rows occur twice
+"""
+
+WHOLE_AT_120 = """\
+adult-income degraded in 2 min 14 s  20261123-191500-4f2a
+
+Model        adult-income
+Algorithm    hist_gradient_boosting
+Degraded     calibrate: ValueError: fewer than 5 rows of [bold]one[/] class
+Data         data/adult.parquet
+             39,073 rows, 15 columns, 9,769 test rows
+Target       income: <=50K 29,724 (76%), >50K 9,349 (24%); positive class >50K
+Features     13 columns: 3 numeric, 1 categorical
+Left out     fnlwgt: the sample weight
+Validation   cross_validation
+Tuning       grid, 9 candidates × 5 folds, 1 fit failed
+             best roc_auc 0.9291 with
+             max_depth: null
+             preprocessor__numeric__scaler__with_mean: true
+Calibration  asked for; degraded
+Tracking     sqlite:///mlflow.db
+             run 0123456789abcdef
+             registered as adult-income version 3, alias challenger
+Time         initialise 0.8 s, tune 1 min 32 s (45 fits), calibrate 0.2 s, validate 38 s (1 fit)
+Model file   runs/20261123-191500-4f2a/model.skops
+
+Cross-validation (39,073 rows): 5-fold stratified cross-validation, shuffled; tuned on the same rows
+  metric     score       ±  baseline
+  accuracy  0.8741  0.0021    0.7607
+  log_loss  0.2791  0.0031    0.5503
+
+Test set (9,769 rows)
+  metric     score  baseline
+  accuracy  0.8755    0.7607
+  roc_auc        -
+
+Baseline: the same metric of a model that knows only how frequent each class is.
+
+Warnings
+- ConvergenceWarning: lbfgs failed to converge after 100 iterations: increase max_iter, or scale the data
+- 52 rows occur twice
+"""
+
+WHOLE_AS_MARKDOWN = """\
+## adult-income degraded in 2 min 14 s
+
+Run `20261123-191500-4f2a`
+
+|  |  |
+| --- | --- |
+| **Model** | adult-income |
+| **Algorithm** | hist_gradient_boosting |
+| **Degraded** | **calibrate: ValueError: fewer than 5 rows of [bold]one[/] class** |
+| **Data** | data/adult.parquet<br>39,073 rows, 15 columns, 9,769 test rows |
+| **Target** | income: &lt;=50K 29,724 (76%), >50K 9,349 (24%); positive class >50K |
+| **Features** | 13 columns: 3 numeric, 1 categorical |
+| **Left out** | fnlwgt: the sample weight |
+| **Validation** | cross_validation |
+| **Tuning** | grid, 9 candidates × 5 folds, 1 fit failed<br>best roc_auc 0.9291 with<br>max_depth: null<br>preprocessor__numeric__scaler__with_mean: true |
+| **Calibration** | asked for; degraded |
+| **Tracking** | sqlite:///mlflow.db<br>run 0123456789abcdef<br>registered as adult-income version 3, alias challenger |
+| **Time** | initialise 0.8 s, tune 1 min 32 s (45 fits), calibrate 0.2 s, validate 38 s (1 fit) |
+| **Model file** | runs/20261123-191500-4f2a/model.skops |
+
+**Cross-validation** (39,073 rows): 5-fold stratified cross-validation, shuffled; tuned on the same rows
+
+| metric | score | ± | baseline |
+| --- | ---: | ---: | ---: |
+| accuracy | 0.8741 | 0.0021 | 0.7607 |
+| log_loss | 0.2791 | 0.0031 | 0.5503 |
+
+**Test set** (9,769 rows)
+
+| metric | score | baseline |
+| --- | ---: | ---: |
+| accuracy | 0.8755 | 0.7607 |
+| roc_auc | - |  |
+
+Baseline: the same metric of a model that knows only how frequent each class is.
+
+### Warnings
+
+- ConvergenceWarning: lbfgs failed to converge after 100 iterations: increase max_iter, or scale the data
+- 52 rows occur twice
+"""
+
+BARE = """\
+adult-income degraded  20261123-191500-4f2a
+
+Model          adult-income
+Algorithm      hist_gradient_boosting
+Features       13 columns
+Validation     cross_validation
+CV score       0.8741 ± 0.0021
+Test accuracy  0.8755
+Tuning         yes
+Calibration    yes
+Tracking       yes
+"""
