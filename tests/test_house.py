@@ -1,0 +1,211 @@
+"""The house rules that no tool checks by itself, and proof that those which one does check can fail."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mlwf"
+HEAVY = {"feast", "joblib", "matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "scipy", "skops", "sklearn"}
+
+
+# Layers
+
+
+def check_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    # Not the script beside the interpreter: that would put the installed package before the copy.
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "mlwf", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_import_contracts_hold(copy):
+    told = check_imports(copy)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        pytest.param("engine/rows.py", "import mlwf.modules.tuning", "Imports point down BROKEN", id="upwards"),
+        pytest.param("tables/facts.py", "import mlwf.orchestrator", "Imports point down BROKEN", id="sideways"),
+        pytest.param("errors.py", "import mlwf.config", "Imports point down BROKEN", id="errors are the ground"),
+        pytest.param("extras.py", "", "mlwf.extras", id="a new file takes its floor"),
+        pytest.param(
+            "modules/calibration.py",
+            "import mlwf.modules.tuning",
+            "Modules do not know each other BROKEN",
+            id="modules are strangers",
+        ),
+        pytest.param(
+            "specs/base.py",
+            "def load():\n    import pandas",
+            "What starts the command line is light BROKEN",
+            id="light, in functions too",
+        ),
+        pytest.param("results.py", "import numpy", "What starts the command line is light BROKEN", id="light results"),
+    ],
+)
+def test_import_contracts_fire(copy, file, line, said):
+    with (copy / "mlwf" / file).open("a") as source:
+        source.write(f"\n{line}\n")
+    told = check_imports(copy)
+    assert told.returncode != 0
+    assert said in told.stdout
+
+
+# One place that fits
+
+FITS = {"fit", "fit_predict", "fit_resample", "fit_transform", "partial_fit"}
+FITTERS = {
+    "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "RandomizedSearchCV", "cross_val_predict",
+    "cross_val_score", "cross_validate", "learning_curve", "permutation_test_score", "validation_curve",
+}  # fmt: skip
+
+
+def find_fits(source: str) -> list[str]:
+    """Find what would fit an estimator: calls of its methods, and scikit-learn's functions that call them."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FITS:
+            found.append(f"{node.lineno}: .{node.func.attr}(")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            found += [
+                f"{node.lineno}: {arg.value}"
+                for arg in node.args
+                if isinstance(arg, ast.Constant) and arg.value in FITS
+            ]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+            found += [f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in FITTERS]
+        elif isinstance(node, ast.Attribute) and node.attr in FITTERS:
+            found.append(f"{node.lineno}: {node.attr}")
+    return found
+
+
+def test_modules_never_fit():
+    found = {str(path.relative_to(ROOT)): find_fits(path.read_text()) for path in (PACKAGE / "modules").rglob("*.py")}
+    assert found
+    assert {path: fits for path, fits in found.items() if fits} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pipeline.fit(X, y)",
+        "X = scaler.fit_transform(X)",
+        "clone(model).partial_fit(X, y)",
+        "getattr(model, 'fit')(X, y)",
+        "from sklearn.model_selection import GridSearchCV",
+        "from sklearn.model_selection import cross_val_score as score",
+        "model_selection.cross_val_predict(model, X, y)",
+    ],
+)
+def test_a_fit_in_a_module_is_found(source):
+    assert find_fits(f"def run():\n    {source}\n")
+
+
+def test_what_only_looks_like_a_fit_is_not_found():
+    assert (
+        find_fits("class Tuning:\n    def fit(self): ...\n\nfits = count_fits(tuning)\nfitting(fit([Ask()]))\n") == []
+    )
+
+
+# Light start-up, and libraries that only those load who use them
+
+
+def imported_names(source: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize(("library", "module"), [("mlflow", "tracking"), ("feast", "feature_store")])
+def test_a_library_is_imported_by_its_own_module_alone(library, module):
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == library for name in imported_names(path.read_text()))
+    }
+    assert users
+    assert {user for user in users if not re.match(rf"modules/{module}(/|\.py)", user)} == set()
+
+
+def heavy_after(code: str) -> set[str]:
+    """Run code in a fresh interpreter and say which heavy libraries it imported."""
+    code = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return HEAVY & set(json.loads(told.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_is_light():
+    assert heavy_after("import mlwf") == set()
+
+
+def test_a_heavy_import_is_noticed():
+    assert "numpy" in heavy_after("import numpy")
+
+
+@pytest.mark.skipif(not any(PACKAGE.glob("cli*")), reason="there is no command line yet")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["validate", "configs/minimal.yaml"],
+        ["validate", "configs/production.yaml"],
+        ["schema"],
+        ["runs", "--runs-dir", "{runs_dir}"],
+        ["summary", "r1", "--runs-dir", "{runs_dir}"],
+        ["summary", "r1", "--runs-dir", "{runs_dir}", "--format", "json"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_fit_nothing_start_light(arguments, runs_dir):
+    (runs_dir / "r1").mkdir(parents=True)
+    (runs_dir / "r1" / "state.json").write_text('{"run_id": "r1", "name": "x", "status": "done"}')
+    (runs_dir / "r1" / "summary.json").write_text('{"run_id": "r1", "name": "x", "status": "done", "seconds": 1.0}')
+    argv = ["mlwf", *(argument.format(runs_dir=runs_dir) for argument in arguments)]
+    run = f"""
+import sys
+sys.argv = {argv!r}
+from mlwf.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert heavy_after(run) == set()
+
+
+# Names and versions
+
+
+def test_no_file_is_named_for_nothing():
+    vague = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
+    paths = [path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*")]
+    assert [path for path in paths if path.stem.removeprefix("test_") in vague] == []
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin)] == []
+    pinned = {re.sub(r"[._-]+", "-", pin.partition("==")[0]).lower() for pin in pins}
+    assert {re.split(r"[<>=!~\[; ]", name)[0].lower() for name in wanted} - pinned == set()
