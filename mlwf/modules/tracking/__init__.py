@@ -1,0 +1,23 @@
+"""Tracking with MLflow: one run to write, runs to find again, models to fetch.
+
+MLflow takes seconds to import and is imported inside functions only.
+"""
+
+from __future__ import annotations
+
+from mlwf.modules.tracking.datasets import TrackedDataset
+from mlwf.modules.tracking.lookup import find_run, mark_stale_runs
+from mlwf.modules.tracking.model import load_registered_model
+from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
+from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
+
+__all__ = [
+    "MLflowTracker",
+    "TrackedDataset",
+    "create_mlflow_tracker",
+    "evaluation_figures",
+    "find_run",
+    "importance_figure",
+    "load_registered_model",
+    "mark_stale_runs",
+]

@@ -1,0 +1,49 @@
+"""Describe the rows of a run as MLflow's dataset inputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mlwf.specs.data import IN_MEMORY
+
+_SCHEMA_ROWS = 1000
+_LONGEST_DIGEST = 36
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedDataset:
+    """Rows that a run used."""
+
+    data: Any = field(repr=False)
+    """Raw rows, a DataFrame or an array of shape (n_rows, n_columns)."""
+    y: Any = field(repr=False)
+    """Labels of the rows."""
+    name: str
+    digest: str
+    """Our digest of all rows: MLflow's own looks at a sample of them."""
+    source: str | None = None
+    """File or folder that the rows were read from; None for rows in memory."""
+    target: str = "target"
+    context: Literal["training", "test"] = "training"
+
+
+def dataset_input(dataset: TrackedDataset) -> Any:
+    """Give the DatasetInput that MLflow logs: name, digest, source, columns and size, and no rows."""
+    import pandas as pd
+    from mlflow.data import from_pandas
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    X = dataset.data if hasattr(dataset.data, "columns") else pd.DataFrame(dataset.data)
+    head = X.head(_SCHEMA_ROWS).rename(columns=str).assign(**{dataset.target: dataset.y[:_SCHEMA_ROWS]})
+    known = from_pandas(
+        head,
+        source=None if dataset.source in {None, IN_MEMORY} else str(Path(str(dataset.source)).absolute()),
+        targets=dataset.target,
+        name=dataset.name,
+        digest=dataset.digest[:_LONGEST_DIGEST],
+    ).to_dict()
+    known["profile"] = json.dumps({"num_rows": len(X), "num_elements": len(X) * head.shape[1]})
+    return DatasetInput(Dataset(**known), [InputTag("mlflow.data.context", dataset.context)])

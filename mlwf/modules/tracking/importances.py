@@ -1,0 +1,81 @@
+"""What a fitted model itself says about the weight of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import Pipeline
+
+
+@dataclass(frozen=True, eq=False)
+class Importances:
+    """One number for each column that the classifier gets, and how it was got."""
+
+    names: list[str]
+    values: NDArray[np.float64]
+    """Not negative, in the order of `names`."""
+    note: str
+
+
+def read_importances(model: Any) -> Importances | None:
+    """Read the importances of a fitted pipeline, calibrated or not; None when its classifier offers none.
+
+    Those of an ensemble of fold models are their means; a category that one of them has not seen counts 0 there.
+    """
+    parts = [part for part in (_read(pipeline) for pipeline in _pipelines(model)) if part is not None]
+    if not parts:
+        return None
+    names = list(dict.fromkeys(name for part in parts for name in part.names))
+    found = [dict(zip(part.names, part.values, strict=True)) for part in parts]
+    means = np.array([np.mean([values.get(name, 0.0) for values in found]) for name in names])
+    note = parts[0].note if len(parts) == 1 else f"{parts[0].note}; mean over {len(parts)} fold models"
+    return Importances(names, means, note)
+
+
+def _pipelines(model: Any) -> Iterator[Any]:
+    """Give the pipelines inside calibration, thresholds and frozen models."""
+    if isinstance(model, CalibratedClassifierCV):
+        # Without `ensemble` there is one, with the pipeline that was fitted on all rows.
+        for calibrated in model.calibrated_classifiers_:
+            yield from _pipelines(calibrated.estimator)
+    elif isinstance(model, (FixedThresholdClassifier, TunedThresholdClassifierCV)):
+        yield from _pipelines(model.estimator_)
+    elif isinstance(model, FrozenEstimator):
+        yield from _pipelines(model.estimator)
+    else:
+        yield model
+
+
+def _read(pipeline: Any) -> Importances | None:
+    is_pipeline = isinstance(pipeline, Pipeline)
+    classifier = pipeline.steps[-1][1] if is_pipeline else pipeline
+    values, note = _values(classifier)
+    if values is None:
+        return None
+    try:
+        names = [str(name) for name in pipeline[:-1].get_feature_names_out()] if is_pipeline else []
+    except (AttributeError, ValueError):  # a step that does not know its names, or no step before the classifier
+        names = []
+    if len(names) != len(values):
+        names = [str(name) for name in getattr(classifier, "feature_names_in_", [f"x{i}" for i in range(len(values))])]
+    return Importances(names, values, note)
+
+
+def _values(classifier: Any) -> tuple[NDArray[np.float64] | None, str]:
+    # Both may be properties that raise AttributeError, as coef_ of a kernel SVC does.
+    importances = getattr(classifier, "feature_importances_", None)
+    if importances is not None:
+        return np.asarray(importances, dtype=float), "impurity-based, on the training rows"
+    coefficients = getattr(classifier, "coef_", None)
+    if coefficients is None or hasattr(coefficients, "toarray"):
+        return None, ""
+    weights = np.abs(np.atleast_2d(np.asarray(coefficients, dtype=float)))
+    note = "absolute coefficients, on the columns as prepared"
+    return weights.mean(axis=0), note if len(weights) == 1 else f"{note}; mean over {len(weights)} classes"

@@ -1,0 +1,187 @@
+"""Log the shipped model, so that MLflow alone can load it and predict from raw columns; register it; fetch it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlwf.engine.model_file import TRUSTED_TYPES
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking.store import Store, as_default, open_store
+from mlwf.modules.tracking.talking import shown, talking
+
+MODEL = "model"
+"""Name of the one model artifact of a run."""
+
+EXAMPLE_ROWS = 5
+
+_REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
+"""What loading and predicting imports; each is pinned to the version that trained the model."""
+
+
+def log_model(
+    store: Store,
+    run: Any,
+    model: Any,
+    *,
+    X_sample: Any = None,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Log a fitted model as the model of a run, and give its MLflow id.
+
+    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+    from mlflow.sklearn import SERIALIZATION_FORMAT_SKOPS, save_model
+
+    run_id = run.info.run_id
+    # The steps of mlflow.sklearn.log_model, without its detours: it resolves the experiment from global state, and
+    # loads the model again to try the example on it.
+    logged = store.client.create_logged_model(
+        experiment_id=run.info.experiment_id,
+        name=MODEL,
+        source_run_id=run_id,
+        params=dict(params or {}),
+        tags=dict(tags or {}),
+        model_type="classifier",
+    )
+    try:
+        store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        with TemporaryDirectory(prefix="mlwf-") as folder:
+            path = str(Path(folder) / MODEL)
+            save_model(
+                model,
+                path,
+                mlflow_model=Model(
+                    artifact_path=logged.artifact_location,
+                    run_id=run_id,
+                    model_uuid=logged.model_id,
+                    model_id=logged.model_id,
+                ),
+                serialization_format=SERIALIZATION_FORMAT_SKOPS,
+                skops_trusted_types=list(TRUSTED_TYPES),
+                pip_requirements=requirements(),
+                **_described(model, X_sample),
+            )
+            store.client.log_model_artifacts(logged.model_id, path)
+    except BaseException:
+        store.client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    store.client.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)
+
+
+def register_model(
+    store: Store, run: Any, model_id: str, name: str, *, alias: str | None = None, tags: Mapping[str, str] | None = None
+) -> str:
+    """Register a logged model under a name, give the new version the alias, and return the version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
+            raise
+    with as_default(store):
+        registered = store.client.create_model_version(
+            name, f"models:/{model_id}", run_id=run.info.run_id, tags=dict(tags or {}), model_id=model_id
+        )
+    if alias:
+        store.client.set_registered_model_alias(name, alias, registered.version)
+    # The link from the logged model to its version, as MLflow's own log_model leaves it.
+    link = json.dumps([{"name": name, "version": registered.version}])
+    store.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+    return str(registered.version)
+
+
+def load_registered_model(model_uri: str, tracking_uri: str) -> Path:
+    """Fetch a model such as `models:/name@alias` or `models:/name/3`, and give the path of its skops file.
+
+    MLflow would load it by an allow-list that the model brings along; load the file with
+    `mlwf.engine.model_file.load_model` instead. Raises TrackingError when there is no such model, or it is of another
+    kind than mlwf writes.
+    """
+    store = open_store(tracking_uri)
+    with talking(store.tracking_uri, f"fetching {model_uri}"):
+        from mlflow.artifacts import download_artifacts
+        from mlflow.models import Model
+
+        location = _location(store, model_uri)
+        folder = Path(download_artifacts(artifact_uri=location, tracking_uri=store.tracking_uri))
+        flavor = Model.load(str(folder)).flavors.get("sklearn", {})
+        if flavor.get("serialization_format") != "skops":
+            raise TrackingError(
+                f"{shown(tracking_uri)}: {model_uri} is no scikit-learn model in skops format, as mlwf logs them; "
+                "models in other formats may run any code when they are loaded"
+            )
+        file = (folder / str(flavor["pickled_model"])).resolve()
+        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+            raise TrackingError(f"{shown(tracking_uri)}: {model_uri} lacks its model file {flavor['pickled_model']!r}")
+        return file
+
+
+def requirements() -> list[str]:
+    """List what a fresh environment needs to load the model and predict with it."""
+    pinned = []
+    for name in _REQUIREMENTS:
+        try:
+            pinned.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:  # mlflow may have come as mlflow-skinny
+            continue
+    return pinned
+
+
+def _location(store: Store, model_uri: str) -> str:
+    kind, _, reference = model_uri.partition(":/")
+    name, _, chosen = reference.partition("@") if "@" in reference else reference.partition("/")
+    if kind != "models" or not name:
+        raise TrackingError(f"{model_uri} is no model; accepted: models:/name@alias, models:/name/version")
+    if not chosen:
+        return str(store.client.get_logged_model(name).artifact_location)
+    if "@" in reference:
+        chosen = store.client.get_model_version_by_alias(name, chosen).version
+    elif chosen == "latest":
+        versions = store.client.search_model_versions(
+            f"name = '{name}'", order_by=["version_number DESC"], max_results=1
+        )
+        if not versions:
+            raise TrackingError(f"{shown(store.tracking_uri)}: no model {name!r} is registered there")
+        chosen = versions[0].version
+    return str(store.client.get_model_version_download_uri(name, str(chosen)))
+
+
+def _described(model: Any, X_sample: Any) -> dict[str, Any]:
+    """Give the signature and the example of the input."""
+    if X_sample is None or not len(X_sample):
+        return {}
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    outputs = infer_signature(model_output=model.predict(X_sample)).outputs
+    if not hasattr(X_sample, "columns"):
+        inputs = Schema([ColSpec(AnyType(), required=False) for _ in range(X_sample.shape[1])])
+        return {"signature": ModelSignature(inputs, outputs), "input_example": X_sample[:EXAMPLE_ROWS]}
+    # A typed column refuses what pandas makes of a missing value in it: an integer or text column whose only value is
+    # missing comes as floats, a float column without fractions as integers. The model itself takes all of them.
+    inputs = Schema([ColSpec(AnyType(), name=str(column), required=False) for column in X_sample.columns])
+    return {
+        "signature": ModelSignature(inputs, outputs),
+        "input_example": _example(X_sample),
+        "metadata": {"input_columns": {str(column): str(dtype) for column, dtype in X_sample.dtypes.items()}},
+    }
+
+
+def _example(X_sample: Any) -> Any:
+    """Take the first rows as they can stand in JSON: null for missing, ISO 8601 for times."""
+    rows = X_sample.head(EXAMPLE_ROWS)
+    example = rows.astype(object).where(rows.notna(), None)
+    for column, dtype in rows.dtypes.items():
+        if dtype.kind == "M":
+            example[column] = [None if value is None else value.isoformat() for value in example[column]]
+    return example

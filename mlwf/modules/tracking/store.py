@@ -1,0 +1,224 @@
+"""Open the store that a tracking URI names, and make what is not there yet."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking.talking import is_server, one_line, shown, talking
+
+LOCK_SECONDS = 60.0
+"""How long to wait for another process that is creating the same store."""
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """An MLflow store that answers."""
+
+    tracking_uri: str
+    """As MLflow takes it: the path of a SQLite file is absolute."""
+    client: Any = field(repr=False)
+    artifacts: Path | None
+    """Folder for the artifacts of a SQLite store; None where the server decides."""
+
+    def experiment_id(self, name: str) -> str:
+        """Give the id of the experiment of that name, and create it where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            try:
+                return str(self.client.create_experiment(name, artifact_location=self._artifact_location(name)))
+            except MlflowException:
+                # Another process was faster, or the name is refused.
+                experiment = self.client.get_experiment_by_name(name)
+                if experiment is None:
+                    raise
+        if experiment.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"{shown(self.tracking_uri)}: experiment {name!r} was deleted there; restore it with "
+                f"`mlflow experiments restore -x {experiment.experiment_id}`, or set another tracking.experiment_name"
+            )
+        return str(experiment.experiment_id)
+
+    def _artifact_location(self, name: str) -> str | None:
+        if self.artifacts is None:
+            return None
+        return (self.artifacts / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "experiment")).as_uri()
+
+
+def check_uri(tracking_uri: str) -> str:
+    """Give the URI as MLflow takes it, or raise a TrackingError that says which ones are accepted."""
+    scheme = urlsplit(tracking_uri).scheme
+    if scheme.split("+")[0] == "sqlite":
+        return f"sqlite:///{sqlite_path(tracking_uri)}"
+    if scheme in {"", "file"} and tracking_uri not in {"databricks", "databricks-uc"}:
+        raise TrackingError(
+            f"{tracking_uri}: MLflow no longer keeps runs in plain folders; accepted: sqlite:///mlflow.db, or the "
+            "address of a server (runs that lie in a folder move with `mlflow migrate-filestore`)"
+        )
+    return tracking_uri
+
+
+def sqlite_path(tracking_uri: str) -> Path:
+    """Give the file of a SQLite URI, absolute."""
+    path = tracking_uri.partition("://")[2].partition("?")[0]
+    if not path.startswith("/") or path in {"/", "/:memory:"}:
+        raise TrackingError(f"{tracking_uri}: no file is named; accepted: sqlite:///FILE, sqlite:////ABSOLUTE/FILE")
+    return Path(path[1:]).absolute()
+
+
+def open_store(tracking_uri: str) -> Store:
+    """Open a store, and create a SQLite file where there is none; raises TrackingError in seconds."""
+    uri = check_uri(tracking_uri)
+    with talking(uri, "opening the tracking store"):
+        artifacts = _prepare_sqlite(uri) if uri.startswith("sqlite:") else None
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        try:
+            client.search_experiments(max_results=1)
+        except Exception as error:
+            if "out-of-date database schema" in str(error):
+                raise TrackingError(
+                    f"{shown(uri)}: the store was written by an older MLflow; make a copy of it, then run "
+                    f"`mlflow db upgrade {shown(uri)}`"
+                ) from error
+            if "Can't locate revision" in str(error):
+                raise TrackingError(
+                    f"{shown(uri)}: the store was written by a newer MLflow than the installed one; "
+                    "run `pip install --upgrade mlflow`"
+                ) from error
+            raise
+        return Store(tracking_uri=uri, client=client, artifacts=artifacts)
+
+
+def find_store(tracking_uri: str) -> Store | None:
+    """Open a store only if it exists already."""
+    uri = check_uri(tracking_uri)
+    if uri.startswith("sqlite:") and not sqlite_path(uri).exists():
+        return None
+    return open_store(uri)
+
+
+@contextmanager
+def as_default(store: Store) -> Iterator[None]:
+    """Make a store MLflow's global one for a moment: the registry of a database looks up models there and nowhere else."""
+    import mlflow
+
+    if is_server(store.tracking_uri):
+        yield
+        return
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    variable = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(store.tracking_uri)
+    try:
+        yield
+    finally:
+        # Setting it writes the environment variable as well, which child processes inherit.
+        mlflow.set_tracking_uri(None if before == variable else before)
+        if variable is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = variable
+        else:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _prepare_sqlite(uri: str) -> Path:
+    """Make sure that a complete SQLite store is there, and give the folder of its artifacts."""
+    path = sqlite_path(uri)
+    artifacts = path.parent / "mlartifacts"
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        if not _has_tables(path):
+            with _locked(artifacts):
+                if not _has_tables(path):
+                    _create(path, artifacts)
+    except OSError as error:
+        raise TrackingError(f"{path}: the tracking store cannot be opened: {error.strerror or error}") from error
+    return artifacts
+
+
+def _has_tables(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        raise TrackingError(f"{path}: this is not a SQLite file that MLflow could use: {one_line(error)}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; several processes that create one store at the same time make MLflow crash."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    deadline = time.monotonic() + LOCK_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TrackingError(
+                        f"{folder.parent}: another process has been creating the tracking store for "
+                        f"{LOCK_SECONDS:g} seconds; try again when it has ended"
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path, artifacts: Path) -> None:
+    """Create a store beside its place and move it there, so that nobody ever sees half of one."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def hasten(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # Some sixty migrations wait for the disk after each statement otherwise: eight seconds instead of two.
+    event.listen(Engine, "connect", hasten)
+    try:
+        store = SqlAlchemyStore(f"sqlite:///{draft}", artifacts.as_uri())
+        store.engine.dispose()
+        _flush(draft)
+        if path.exists() and path.stat().st_size == 0:
+            path.unlink()
+        _put(draft, path)
+    finally:
+        event.remove(Engine, "connect", hasten)
+        for left in (draft, draft.with_name(f"{draft.name}-journal")):
+            left.unlink(missing_ok=True)
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a file its name, and never replace what somebody else put there in the meantime."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        draft.rename(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,347 @@
+"""One MLflow run, from its start to its end."""
+
+from __future__ import annotations
+
+import getpass
+import posixpath
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking.datasets import TrackedDataset, dataset_input
+from mlwf.modules.tracking.files import describe_model, to_json, write_candidates
+from mlwf.modules.tracking.model import log_model, register_model
+from mlwf.modules.tracking.plots import draw_plots
+from mlwf.modules.tracking.store import Store, check_uri, open_store
+from mlwf.modules.tracking.talking import one_line, shown, talking
+from mlwf.results import Judgement
+from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.tracking import MLflowSpec
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+SOURCES = {"cross_validation": "cv", "train_test": "val", "test": "test"}
+"""What a metric's name begins with, by where its rows come from."""
+
+PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
+"""Tags, after `mlwf.`, that say which process writes the run."""
+
+_GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
+_GUIDE_PARAMS = ("validation_strategy", "cv_folds")
+_LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 5000
+_PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 500
+
+
+def create_mlflow_tracker(
+    mlflow_spec: MLflowSpec,
+    model_spec: ClassifierModelSpec,
+    *,
+    name: str = "experiment",
+    run_id: str | None = None,
+    process: Mapping[str, Any] | None = None,
+) -> MLflowTracker:
+    """Prepare the tracking of one run; the store is opened by `connect` or `start_run`.
+
+    Parameters
+    ----------
+    mlflow_spec
+        Where to keep the run.
+    model_spec
+        The model's spec; its `model_name` names the run when there is no `run_id`.
+    name
+        Name of the MLflow experiment unless the spec has one.
+    run_id
+        Our own id of the run: the MLflow run is named by it, and carries it as tag `mlwf.run_id`.
+    process
+        Host, pid and start of the process, so that a later command can tell that it died without a word.
+    """
+    return MLflowTracker(mlflow_spec, model_spec, name=name, run_id=run_id, process=process)
+
+
+class MLflowTracker:
+    """Writes one run to an MLflow store. Every method may raise TrackingError, and the run is none the worse for it."""
+
+    def __init__(
+        self,
+        mlflow_spec: MLflowSpec,
+        model_spec: ClassifierModelSpec,
+        *,
+        name: str = "experiment",
+        run_id: str | None = None,
+        process: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.spec = mlflow_spec
+        self.tracking_uri = check_uri(mlflow_spec.tracking_uri)
+        self.experiment_name = mlflow_spec.experiment_name or name
+        self.model_id: str | None = None
+        """MLflow's id of the logged model."""
+        self.registered_version: str | None = None
+        """Version that the model was registered as."""
+        self._run_name = run_id or model_spec.model_name
+        self._tags = _start_tags(run_id, process)
+        self._store: Store | None = None
+        self._run: Any = None
+        self._params: dict[str, str] = {}
+        self._metrics: list[Any] = []
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None before `start_run`."""
+        return self._run and str(self._run.info.run_id)
+
+    @property
+    def experiment_id(self) -> str | None:
+        """MLflow's id of the experiment; None before `start_run`."""
+        return self._run and str(self._run.info.experiment_id)
+
+    @property
+    def shown_uri(self) -> str:
+        """The tracking URI, without the password that it may hold."""
+        return shown(self.tracking_uri)
+
+    def connect(self) -> Store:
+        """Open the store, and create one where a new SQLite file is named; raises TrackingError within seconds."""
+        if self._store is None:
+            self._store = open_store(self.tracking_uri)
+        return self._store
+
+    def start_run(self) -> None:
+        """Start the run in its experiment."""
+        store = self.connect()
+        if self._run is not None:
+            raise TrackingError(f"MLflow run {self.run_id} was started already; create a new tracker for a new run")
+        with talking(store.tracking_uri, "starting a run"):
+            # The experiment is named in so many words: MLflow's set_experiment loses a race without saying so, and
+            # the run lands in another experiment.
+            self._run = store.client.create_run(
+                store.experiment_id(self.experiment_name), run_name=self._run_name, tags=self._tags
+            )
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; nested ones are flattened, long ones cut, and those logged before with the same value left out."""
+        new = {name: text for name, text in _flat(params).items() if self._params.get(name) != text}
+        changed = sorted(new.keys() & self._params.keys())
+        if changed:
+            raise TrackingError(
+                f"parameter {changed[0]} was logged already; MLflow keeps the first value of a parameter"
+            )
+        with self._talking("logging parameters") as store:
+            from mlflow.entities import Param
+
+            for some in _batches([Param(name, text) for name, text in new.items()], _PARAMS_AT_ONCE):
+                store.client.log_batch(self.run_id, params=some)
+        self._params.update(new)
+
+    def log_metrics(self, metrics: Mapping[str, float | None], *, step: int = 0) -> None:
+        """Log metrics; those that could not be computed (None) are left out."""
+        with self._talking("logging metrics") as store:
+            from mlflow.entities import Metric
+
+            now = int(time.time() * 1000)
+            new = [Metric(_name(name), float(value), now, step) for name, value in metrics.items() if value is not None]
+            for some in _batches(new, _METRICS_AT_ONCE):
+                store.client.log_batch(self.run_id, metrics=some)
+        self._metrics += new
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags of the run."""
+        with self._talking("setting tags") as store:
+            from mlflow.entities import RunTag
+
+            texts = [RunTag(key, str(value)[:_LONGEST_TAG]) for key, value in tags.items() if value is not None]
+            store.client.log_batch(self.run_id, tags=texts)
+
+    def log_workflow_results(
+        self,
+        results: Mapping[str, Any],
+        X_sample: Any = None,
+        register_model: bool = False,
+        *,
+        metrics: Mapping[str, float | None] | None = None,
+        judgements: Sequence[Judgement] = (),
+        positive_class: Any = None,
+        datasets: Sequence[TrackedDataset] = (),
+        candidates: Mapping[str, Any] | None = None,
+        config: str | None = None,
+        summary: Mapping[str, Any] | None = None,
+        environment: str | None = None,
+        degraded: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
+
+        Parameters
+        ----------
+        results
+            The guide's results; `pipeline` is the fitted model.
+        X_sample
+            Some raw rows; they give the model its signature and the example of its input.
+        register_model
+            Register the model under the spec's name, with the spec's alias.
+        metrics
+            More metrics, by name.
+        judgements
+            What validation and test said: their scores become metrics such as `cv_roc_auc`, their predictions plots.
+        positive_class
+            Class that binary plots speak of; the default is the last.
+        datasets
+            The rows that were used, as inputs of the run.
+        candidates
+            The search's `cv_results_`; becomes the table `candidates.csv`, best first.
+        config, summary, environment
+            Become `config.yaml`, `summary.json` and `environment.txt`.
+        degraded
+            Phases that degraded and why; becomes the tags `mlwf.status` and `mlwf.degraded`.
+        """
+        self.log_params(_params_of(results))
+        self.log_metrics({**_metrics_of(results), **_scores(judgements), **(metrics or {})})
+        self._log_datasets(datasets)
+        model = results["pipeline"]
+        texts = {
+            "config.yaml": config,
+            "environment.txt": environment,
+            "summary.json": None if summary is None else to_json(summary),
+            "estimator.txt": describe_model(model),
+        }
+        self._log_files(model, judgements, positive_class, candidates, texts)
+        self._log_model(model, X_sample, register=register_model)
+        tags = {"mlwf.status": "degraded" if degraded else "done"}
+        if degraded:
+            tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
+        self.set_tags(tags)
+
+    def end_run(self, status: RunStatus = "FINISHED", *, error: str | None = None) -> None:
+        """End the run; `error` says in one line why it did not finish."""
+        if status != "FINISHED":
+            self.set_tags({"mlwf.status": status.lower(), "mlwf.error": error and one_line(error)})
+        with self._talking("ending the run") as store:
+            store.client.set_terminated(self.run_id, status)
+
+    @contextmanager
+    def _talking(self, doing: str) -> Iterator[Store]:
+        if self._store is None or self._run is None:
+            raise TrackingError(f"{doing} failed: no MLflow run was started; call start_run() first")
+        with talking(self._store.tracking_uri, doing):
+            yield self._store
+
+    def _log_datasets(self, datasets: Sequence[TrackedDataset]) -> None:
+        if datasets:
+            with self._talking("logging the datasets") as store:
+                store.client.log_inputs(self.run_id, [dataset_input(dataset) for dataset in datasets])
+
+    def _log_files(
+        self,
+        model: Any,
+        judgements: Sequence[Judgement],
+        positive_class: Any,
+        candidates: Mapping[str, Any] | None,
+        texts: Mapping[str, str | None],
+    ) -> None:
+        """Log all files at once: a server takes each call as slowly as the next."""
+        with TemporaryDirectory(prefix="mlwf-") as name:
+            folder = Path(name)
+            for file, text in texts.items():
+                if text is not None:
+                    (folder / file).write_text(text, encoding="utf-8")
+            if candidates is not None:
+                write_candidates(candidates, folder / "candidates.csv")
+            draw_plots(folder / "plots", model, judgements, positive_class=positive_class)
+            with self._talking("logging files") as store:
+                store.client.log_artifacts(self.run_id, name)
+
+    def _log_model(self, model: Any, X_sample: Any, *, register: bool) -> None:
+        tags = {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}
+        if not self.spec.log_model_signature:
+            X_sample = None
+        with self._talking("logging the model") as store:
+            self.model_id = log_model(store, self._run, model, X_sample=X_sample, params=self._params, tags=tags)
+            self._link_metrics(store)
+        if register:
+            with self._talking("registering the model") as store:
+                name = self.spec.registered_model_name or self.experiment_name
+                self.registered_version = register_model(
+                    store, self._run, self.model_id, name, alias=self.spec.alias, tags=tags
+                )
+
+    def _link_metrics(self, store: Store) -> None:
+        """Show the run's metrics on the page of its model too."""
+        from mlflow.entities import Metric
+
+        linked = [
+            Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id=self.model_id, run_id=self.run_id)
+            for metric in self._metrics
+        ]
+        for some in _batches(linked, _METRICS_AT_ONCE):
+            store.client.log_batch(self.run_id, metrics=some)
+
+
+def _start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[str, str]:
+    tags = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": "mlwf",
+        "mlflow.source.type": "LOCAL",
+        "mlwf.status": "running",
+    }
+    if run_id is not None:
+        tags["mlwf.run_id"] = run_id
+    if process:
+        tags |= {f"mlwf.{PROCESS_TAGS[key]}": str(value) for key, value in process.items() if value is not None}
+    return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        return "unknown"
+
+
+def _params_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    params = {name: results[name] for name in _GUIDE_PARAMS if results.get(name) is not None}
+    tuning, calibration = results.get("tuning_summary") or {}, results.get("calibration_summary") or {}
+    params |= tuning.get("best_params") or {}
+    params |= {f"tuning_{name}": tuning[name] for name in ("strategy", "scoring", "n_candidates") if name in tuning}
+    return params | {f"calibration_{name}": calibration[name] for name in ("method", "ensemble") if name in calibration}
+
+
+def _metrics_of(results: Mapping[str, Any]) -> dict[str, float | None]:
+    metrics = {name: results[name] for name in _GUIDE_METRICS if name in results}
+    if "best_score" in (results.get("tuning_summary") or {}):
+        metrics["tuning_best_score"] = results["tuning_summary"]["best_score"]
+    return metrics
+
+
+def _scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
+    """Name each score by its source and metric, with its spread over folds and the same score of the baseline."""
+    metrics: dict[str, float | None] = {}
+    for score in (score for judgement in judgements for score in judgement.scores):
+        name = f"{SOURCES[score.source]}_{score.metric}"
+        metrics |= {name: score.value, f"{name}_std": score.std, f"{name}_baseline": score.baseline}
+    return metrics
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{name}.")
+        else:
+            text = str(value)
+            flat[_name(name)] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
+    return flat
+
+
+def _name(name: str) -> str:
+    """Make a name that MLflow takes: letters, digits and `_-. :/`, and no path that could be written shorter."""
+    name = re.sub(r"[^\w.\- :/]", "_", name)[:_LONGEST_NAME]
+    return name if posixpath.normpath(name) == name and name[0] not in "./" else re.sub(r"[./]", "_", name)
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
