@@ -17,6 +17,10 @@ from mlwf.engine.asks import Answer, Ask, predict
 from mlwf.engine.rows import Table
 
 
+ROWS_WORTH_THREADS = 10_000
+"""With fewer rows, threads of one fit wait for each other longer than they work, on a busy machine twenty times as long."""
+
+
 class PlainFitter:
     """Answer asks about one table with plain scikit-learn fits, several at the same time.
 
@@ -55,8 +59,9 @@ class PlainFitter:
 
     def _answer(self, ask: Ask) -> Answer:
         sharers = min(self.workers, max(1, self._waiting))
+        threads = cores() // sharers if len(ask.train) >= ROWS_WORTH_THREADS else 1
         # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
-        with threadpool_limits(max(1, cores() // sharers), user_api="openmp"):
+        with threadpool_limits(max(1, threads), user_api="openmp"):
             answer = fit_one(self.table, ask)
         with self._lock:
             self._waiting -= 1

@@ -33,6 +33,8 @@ class Progress:
 
     phase: str
     """One of PHASES."""
+    has_work: bool
+    """Whether the phase has anything to do in this run."""
     done: int
     """Fits done."""
     asked: int
@@ -41,6 +43,11 @@ class Progress:
     """Since the run began."""
     remaining_seconds: float | None
     """What the fits that are left will take at the pace so far; None before the first."""
+
+    @property
+    def description(self) -> str:
+        """What the phase does, in words."""
+        return PHASES[self.phase]
 
 
 OnProgress = Callable[[Progress], None]
@@ -123,7 +130,9 @@ class Journal:
         remaining = None
         if self._fits_started is not None and self._done:
             remaining = (monotonic() - self._fits_started) / self._done * (asked - self._done)
-        self._on_progress(Progress(self._phase, self._done, asked, self.seconds, remaining))
+        self._on_progress(
+            Progress(self._phase, self.plan.get(self._phase, 1) > 0, self._done, asked, self.seconds, remaining)
+        )
 
 
 class Outcome:

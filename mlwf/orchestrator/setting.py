@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mlwf.engine.rows import Rows, Split, Splitter, Table, fold_splitter
+from mlwf.engine.rows import Split, Splitter, Table, fold_splitter
 from mlwf.errors import DataError, Problem
 from mlwf.modules.calibration import count_calibration_fits
-from mlwf.modules.data import Dataset, check_class_counts
+from mlwf.modules.data import check_class_counts
 from mlwf.modules.tuning import list_candidates
 from mlwf.modules.validation import Circumstances
 from mlwf.orchestrator.journal import Journal
+from mlwf.orchestrator.material import Material
 from mlwf.specs.calibration import CalibrationSpec
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.features import FeatureSpec
 from mlwf.specs.tuning import ParamTuningSpec
-
-
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What a run works on, read and checked."""
-
-    data: Dataset
-    features: Sequence[FeatureSpec]
-    """The features as written, or as inferred from the rows that are trained on."""
-    left_out: Mapping[str, str]
-    """Columns that inference left out, and why."""
-    split: Split
-    """The rows that are trained on, and those held out before anything (none unless the validation is `train_test`)."""
-    test: Dataset | None = None
-    joined: Any = None
-    """What the feature store joined to the label rows, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +49,14 @@ class Setting:
         return self.spec.calibration if self.spec.calibration and self.spec.calibration.enabled else None
 
     @property
-    def features_inferred(self) -> bool:
-        """Whether the features were inferred from the data."""
-        return self.spec.features == "auto"
+    def n_features(self) -> int:
+        """Number of feature columns, before they are encoded."""
+        return sum(len(feature.columns) for feature in self.material.features)
+
+    @property
+    def resolved(self) -> ExperimentSpec:
+        """The spec with the features that were inferred in it."""
+        return self.spec.model_copy(update={"features": list(self.material.features)})
 
     def folds(self, n_splits: int) -> Splitter:
         """Give the one splitter, with as many folds as a stage wants."""
@@ -88,6 +76,7 @@ class Setting:
         validate = {"cross_validation": folds * (once + 1), "train_test": 1 + once * validation.refit, "none": 0}
         candidates = list_candidates(self.tuning, random_state=spec.random_state) if self.tuning else []
         return {
+            "build": 0,
             "tune": len(candidates) * spec.tuning_folds,
             "fit": 1,
             "calibrate": calibrate,
@@ -107,7 +96,7 @@ class Setting:
             wanted["validation"] = spec.validation.cv_folds
         problems: list[Problem] = []
         for stage, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
-            problems += check_class_counts(y, folds, stage)
+            problems += check_class_counts(y, folds, stage, where=spec.data.path, key=spec.data.target)
         if problems:
             raise DataError(problems)
 
@@ -133,7 +122,7 @@ class Setting:
     def _circumstances(self, source: Any, note: str, *, tuned: bool) -> Circumstances:
         if tuned:
             note += "; tuned on the same rows"
-        if source == "cross_validation" and self.features_inferred:
+        if source == "cross_validation" and self.material.inferred:
             note += "; features inferred on the same rows"
         if self.spec.data.sample_weight:
             note += f"; weighted by {self.spec.data.sample_weight}"

@@ -71,7 +71,7 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
                 trained = fit_phase(setting, pipeline, tuned, fit)
             with journal.phase("calibrate") as outcome:
                 trained, calibrated = calibrate_phase(setting, pipeline, trained, fit, outcome)
-                record.trained(trained.model, calibrated)
+            record.trained(trained.model, calibrated)
             with journal.phase("validate") as outcome:
                 chain = make_chain(setting, pipeline, trained.params, calibrated=calibrated is not None)
                 validated = validate_phase(setting, chain, trained, fit, outcome, tuned=tuned is not None)
@@ -82,7 +82,8 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
                 tested = test_phase(setting, trained, fit, outcome)
                 record.tested(tested)
         with journal.phase("log") as outcome:
-            record.log(trained.model, outcome)
+            record.log(outcome)
+        record.end()
         logger.info("ML workflow completed successfully")
     return record.results
 

@@ -1,0 +1,137 @@
+"""Progress and results on the terminal: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from mlwf.orchestrator.journal import OnProgress, Progress
+
+SECONDS_BETWEEN_LINES = 30.0
+WIDTH_WITHOUT_TERMINAL = 100
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+def show(renderable: RenderableType) -> None:
+    """Write a table to stdout; plain and of a fixed width where nobody watches."""
+    _console(sys.stdout).print(renderable)
+
+
+def write(text: str) -> None:
+    """Write text to stdout as it is."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def show_summary(summary: Mapping[str, Any], form: Format) -> None:
+    """Write a run's summary to stdout."""
+    from mlwf.modules.runs import json_text
+    from mlwf.tables import summary_markdown, summary_table
+
+    if form is Format.json:
+        write(json_text(summary))
+    elif form is Format.markdown:
+        write(summary_markdown(summary))
+    else:
+        show(summary_table(summary))
+
+
+@contextmanager
+def progress(*, quiet: bool, verbose: bool) -> Iterator[OnProgress | None]:
+    """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere."""
+    if quiet:
+        yield None
+        return
+    console = _console(sys.stderr)
+    with _logging(console) if verbose else _silent():
+        if not console.is_terminal:
+            yield _Lines(console)
+            return
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            yield lambda step: live.update(_moving(step))
+
+
+class _Lines:
+    """One line when a phase begins, and one in between when it takes long."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase = ""
+        self._told = 0.0
+
+    def __call__(self, step: Progress) -> None:
+        is_new = step.phase != self._phase and step.has_work
+        if not is_new and step.seconds - self._told < SECONDS_BETWEEN_LINES:
+            return
+        self._phase, self._told = step.phase, step.seconds
+        self._console.print(_words(step), highlight=False, markup=False, soft_wrap=True)
+
+
+def _words(step: Progress) -> str:
+    from mlwf.tables.wording import duration
+
+    words = f"[{duration(step.seconds)}] {step.description}"
+    if step.asked:
+        words += f", {step.done:,} of {step.asked:,} fits done"
+    if step.remaining_seconds is not None and step.done < step.asked:
+        words += f", about {duration(step.remaining_seconds)} left"
+    return words
+
+
+def _moving(step: Progress) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    line = Text(_words(step), no_wrap=True, overflow="ellipsis")
+    return Group(line, ProgressBar(total=step.asked, completed=step.done, width=40)) if step.asked else line
+
+
+@contextmanager
+def _logging(console: Console) -> Iterator[None]:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(self.format(record), highlight=False, markup=False, soft_wrap=True)
+
+    handler = Handler(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("mlwf").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("mlwf").removeHandler(handler)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Python's handler of last resort from writing warnings that the summary tells anyway."""
+    handler = logging.NullHandler()
+    logging.getLogger("mlwf").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("mlwf").removeHandler(handler)
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    # COLUMNS speaks for a pipe as well, as it does for most tools.
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, highlight=False, emoji=False, force_terminal=None)

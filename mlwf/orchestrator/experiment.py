@@ -1,0 +1,41 @@
+"""An experiment file's run: its folder, its record, its summary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlwf.config import Document
+from mlwf.errors import ConfigError, DataError
+from mlwf.modules.runs import create_run
+from mlwf.orchestrator.journal import Journal, OnProgress
+from mlwf.orchestrator.material import load_tables
+from mlwf.orchestrator.record import Record
+from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.workflow import build_phase, run_workflow
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.writing import dump_experiment
+
+
+def run_experiment(
+    spec: ExperimentSpec, document: Document, *, runs_dir: Path, on_progress: OnProgress | None = None
+) -> dict[str, Any]:
+    """Run all phases of an experiment file and give the content of its `summary.json`."""
+    journal = Journal(on_progress)
+    folder = create_run(runs_dir, spec.name)
+    record = Record(
+        spec,
+        journal,
+        folder=folder,
+        write_config=lambda resolved: dump_experiment(resolved, document=document),
+    )
+    run_workflow(spec, load_tables, record, journal)
+    return record.summary
+
+
+def check_data(spec: ExperimentSpec, document: Document) -> None:
+    """Read the data of an experiment and raise everything that would stop its run before the first fit."""
+    setting = Setting(spec, load_tables(spec), Journal())
+    setting.check_classes()
+    build_phase(setting)

@@ -1,0 +1,150 @@
+"""The guide's call: its arguments become an experiment, run by the phases that the command line runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mlwf.errors import DataError
+from mlwf.modules.runs import create_run
+from mlwf.orchestrator.journal import Journal, OnProgress
+from mlwf.orchestrator.material import load_arrays, load_tables
+from mlwf.orchestrator.record import Record
+from mlwf.orchestrator.workflow import run_workflow
+from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.feature_store import FeatureStoreSpec
+from mlwf.specs.features import FeatureSpec
+from mlwf.specs.loading import check_experiment
+from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.specs.validation import ValidationSpec
+
+
+def run_ml_workflow(
+    feature_specs: Sequence[FeatureSpec] | Literal["auto"],
+    model_spec: ClassifierModelSpec,
+    X: Any,
+    y: Any,
+    validation_strategy: str = "cross_validation",
+    validation_params: Mapping[str, Any] | None = None,
+    test_size: float = 0.2,
+    random_state: int = 42,
+    X_test: Any = None,
+    y_test: Any = None,
+    tuning_spec: ParamTuningSpec | None = None,
+    calibration_spec: CalibrationSpec | None = None,
+    mlflow_spec: MLflowSpec | None = None,
+    feature_store_spec: FeatureStoreSpec | None = None,
+    *,
+    sample_weight: Any = None,
+    positive_class: ClassLabel | None = None,
+    on_error: Literal["degrade", "fail"] = "degrade",
+    runs_dir: str | Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Run a whole workflow: tune, fit, calibrate, validate, test and track.
+
+    Parameters
+    ----------
+    feature_specs
+        Features and how each is prepared, or `auto`.
+    model_spec
+        The classifier.
+    X : DataFrame or array of shape (n_samples, n_features), or None with a feature store
+        A DataFrame is addressed by name, an array by position in the order of the specs.
+    y : array of shape (n_samples,), or None with a feature store
+        Class labels.
+    validation_strategy
+        `cross_validation`, `train_test` or `none`.
+    validation_params
+        Other fields of `ValidationSpec`, such as `cv_folds` and `metrics`. Folds are not shuffled unless `shuffle`
+        says so: `cv_score` is then the mean of scikit-learn's `cross_val_score(pipeline, X, y, cv=cv_folds)`.
+    test_size
+        Share of the rows held out by `train_test`, before anything is fitted.
+    random_state
+        Seed of everything random.
+    X_test, y_test
+        Rows for the final test.
+    tuning_spec, calibration_spec, mlflow_spec, feature_store_spec
+        What else to do; None leaves it out.
+    sample_weight : array of shape (n_samples,), optional
+        Weight of each row in fits and reported scores.
+    positive_class
+        Class that precision, recall and f1 speak of; the default is the last in sorted order.
+    on_error
+        Whether to go on without a tuning or calibration that fails.
+    runs_dir
+        Folder in which to keep the run; without it nothing is written but to MLflow.
+    on_progress
+        Called as the run goes.
+
+    Returns
+    -------
+    dict
+        `pipeline`, the scores (`cv_score` and `cv_std`, or `val_score`; `test_accuracy`), `tuning_summary`,
+        `calibration_summary`, `mlflow_run_id`, `phases`, and what `get_workflow_summary` shows.
+
+    Raises
+    ------
+    ConfigError, DataError
+        Before any fit: the specs contradict themselves, or the data cannot be used. Both are ValueErrors.
+    FitError, TrackingError, FeatureStoreError
+        When the model cannot be fitted, or a store does not answer.
+    """
+    held_out = {"test_size": test_size} if validation_strategy == "train_test" else {}
+    spec = _experiment(
+        feature_specs,
+        model_spec,
+        validation={"strategy": validation_strategy, **held_out, **(validation_params or {})},
+        random_state=random_state,
+        tuning=tuning_spec,
+        calibration=calibration_spec,
+        tracking=mlflow_spec,
+        feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
+        positive_class=positive_class,
+        on_error=on_error,
+        y=y,
+    )
+    if spec.feature_store is None and (X is None or y is None):
+        raise DataError("No data provided and feature store not configured")
+    load = load_tables if spec.feature_store else load_arrays(X, y, X_test, y_test, sample_weight)
+    journal = Journal(on_progress)
+    folder = create_run(Path(runs_dir), spec.name) if runs_dir is not None else None
+    return run_workflow(spec, load, Record(spec, journal, folder=folder), journal)
+
+
+def _experiment(
+    feature_specs: Sequence[FeatureSpec] | Literal["auto"],
+    model_spec: ClassifierModelSpec,
+    *,
+    validation: Mapping[str, Any],
+    y: Any,
+    positive_class: ClassLabel | None,
+    feature_store: FeatureStoreSpec | None,
+    **sections: Any,
+) -> ExperimentSpec:
+    """Turn the guide's arguments into an experiment: every difference between its call and the file is here.
+
+    The guide cuts folds without shuffling, and its data has no path.
+    """
+    target = getattr(y, "name", None)
+    data = DataSpec(path=IN_MEMORY, target=str(target or "target"), positive_class=positive_class)
+    if feature_store is not None:
+        if feature_store.labels is None:
+            raise DataError("feature_store_spec.labels: names no label rows; accepted: a DataSpec with path and target")
+        data = feature_store.labels
+    spec = ExperimentSpec(
+        name=model_spec.model_name or model_spec.algorithm,
+        data=data,
+        features="auto" if isinstance(feature_specs, str) else list(feature_specs),  # type: ignore[arg-type]
+        model=model_spec,
+        validation=ValidationSpec(**{"shuffle": False, **validation}),
+        feature_store=feature_store,
+        **sections,
+    )
+    check_experiment(spec)
+    return spec
