@@ -148,7 +148,8 @@ def test_a_library_is_imported_by_its_own_module_alone(library, module):
 def heavy_after(code: str) -> set[str]:
     """Run code in a fresh interpreter and say which heavy libraries it imported."""
     code = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
     return HEAVY & set(json.loads(told.stdout.splitlines()[-1]))
 
 
@@ -160,7 +161,6 @@ def test_a_heavy_import_is_noticed():
     assert "numpy" in heavy_after("import numpy")
 
 
-@pytest.mark.skipif(not any(PACKAGE.glob("cli*")), reason="there is no command line yet")
 @pytest.mark.parametrize(
     "arguments",
     [

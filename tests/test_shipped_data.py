@@ -21,7 +21,7 @@ def test_adult_is_whole_in_its_two_parts():
     }
 
 
-def test_penguins_are_344_of_three_species(penguins):
+def test_penguins_are_344_of_three_species_in_two_parts(penguins):
     assert penguins["species"].value_counts().to_dict() == {"Adelie": 152, "Gentoo": 124, "Chinstrap": 68}
 
 

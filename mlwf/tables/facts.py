@@ -36,11 +36,16 @@ def _model(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 def _trouble(summary: Mapping[str, Any]) -> Iterator[Fact]:
-    for phase in summary.get("phases") or []:
-        if phase["status"] in {"degraded", "failed"}:
-            yield Fact(
-                phase["status"].capitalize(), f"{phase['name']}: {phase.get('reason') or 'no reason'}", phase["status"]
-            )
+    status = str(summary.get("status", ""))
+    troubled = [phase for phase in summary.get("phases") or [] if phase["status"] in {"degraded", "failed"}]
+    for phase in troubled:
+        # A run that someone stopped did not fail: its last phase says where it was stopped.
+        tone = "killed" if phase["status"] == "failed" and status == "killed" else phase["status"]
+        yield Fact(tone.capitalize(), f"{phase['name']}: {phase.get('reason') or 'no reason given'}", tone)
+    if summary.get("error") and not any(phase["status"] == "failed" for phase in troubled):
+        yield Fact(status.capitalize(), str(summary["error"]), status)
+    if "summary" not in summary:
+        yield Fact("Summary", "not written yet" if status == "running" else "none: the run was cut off")
 
 
 def _data(summary: Mapping[str, Any]) -> Iterator[Fact]:

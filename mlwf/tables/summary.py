@@ -105,8 +105,9 @@ def _groups(summary: Mapping[str, Any]) -> list[_Group]:
 
 
 def _how(score: Mapping[str, Any]) -> str:
-    rows = f" ({counted(score['n_rows'], 'row')})" if score.get("n_rows") is not None else ""
-    return f"{rows}: {score['note']}" if score.get("note") else rows
+    note, n_rows = str(score.get("note") or ""), score.get("n_rows")
+    told = n_rows is None or f"{n_rows} rows" in note or f"{n_rows:,} rows" in note
+    return ("" if told else f" ({counted(n_rows, 'row')})") + (f": {note}" if note else "")
 
 
 def _group(source: str, how: str, scores: Iterable[Mapping[str, Any]]) -> _Group:

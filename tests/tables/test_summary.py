@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -154,6 +155,37 @@ def test_failure_is_told_with_its_reason():
     summary = changed(status="failed", seconds=3.21, phases=[failed], scores=[])
     assert shown(summary, 80).startswith("adult-income failed after 3.2 s  20261123-191500-4f2a\n")
     assert fact(summary, "Failed") == "tune: FitError: no candidate could be fitted"
+
+
+def test_a_run_that_was_stopped_did_not_fail():
+    stopped = {"name": "tune", "status": "failed", "reason": "KeyboardInterrupt", "seconds": 3.0}
+    summary = changed(status="killed", error="KeyboardInterrupt", phases=[stopped])
+    assert fact(summary, "Killed") == "tune: KeyboardInterrupt"
+    assert fact(summary, "Failed") is None
+
+
+def test_an_error_between_the_phases_is_told():
+    assert fact(changed(status="failed", error="disk full", phases=[]), "Failed") == "disk full"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("running", "not written yet"), ("killed", "none: the run was cut off")], ids=str
+)
+def test_a_run_without_a_summary_says_so(status, told):
+    assert fact({"run_id": "r1", "name": "x", "status": status}, "Summary") == told
+
+
+def test_rows_are_told_once():
+    score = {"metric": "accuracy", "source": "test", "value": 0.5, "n_rows": 1234}
+    told = [
+        shown({"scores": [{**score, "note": note}]}, 80) for note in ("", "all 1,234 rows", "all 1234 rows", "new rows")
+    ]
+    assert [re.findall("Test set.*", text) for text in told] == [
+        ["Test set (1,234 rows)"],
+        ["Test set: all 1,234 rows"],
+        ["Test set: all 1234 rows"],
+        ["Test set (1,234 rows): new rows"],
+    ]
 
 
 def test_trouble_is_coloured_on_a_terminal():
