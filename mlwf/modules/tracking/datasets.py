@@ -12,6 +12,8 @@ from mlwf.specs.data import IN_MEMORY
 _SCHEMA_ROWS = 1000
 _LONGEST_DIGEST = 36
 
+Context = Literal["training", "test"]
+
 
 @dataclass(frozen=True, eq=False)
 class TrackedDataset:
@@ -27,7 +29,12 @@ class TrackedDataset:
     source: str | None = None
     """File or folder that the rows were read from; None for rows in memory."""
     target: str = "target"
-    context: Literal["training", "test"] = "training"
+    context: Context = "training"
+
+    @property
+    def short_digest(self) -> str:
+        """As much of the digest as MLflow keeps."""
+        return self.digest[:_LONGEST_DIGEST]
 
 
 def dataset_input(dataset: TrackedDataset) -> Any:
@@ -43,7 +50,7 @@ def dataset_input(dataset: TrackedDataset) -> Any:
         source=None if dataset.source in {None, IN_MEMORY} else str(Path(str(dataset.source)).absolute()),
         targets=dataset.target,
         name=dataset.name,
-        digest=dataset.digest[:_LONGEST_DIGEST],
+        digest=dataset.short_digest,
     ).to_dict()
     known["profile"] = json.dumps({"num_rows": len(X), "num_elements": len(X) * head.shape[1]})
     return DatasetInput(Dataset(**known), [InputTag("mlflow.data.context", dataset.context)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ def to_json(summary: Mapping[str, Any]) -> str:
 
 
 def describe_model(model: Any) -> str:
-    """Write the parts of a model and their parameters, as scikit-learn shows them."""
-    return f"{model.__repr__(N_CHAR_MAX=20_000)}\n" if hasattr(model, "get_params") else f"{model!r}\n"
+    """Outline the parts of a model: each one's name, class, columns, and the parameters that are not the defaults."""
+    # scikit-learn's own texts and pictures of so deep a pipeline take seconds.
+    return "\n".join(_outline("model", model, "")) + "\n"
 
 
 def write_candidates(cv_results: Mapping[str, Any], path: Path) -> None:
@@ -23,13 +25,53 @@ def write_candidates(cv_results: Mapping[str, Any], path: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    # scikit-learn masks a parameter that a candidate does not set.
-    columns = {name: np.ma.asarray(values).tolist() for name, values in cv_results.items() if name != "params"}
-    table = pd.DataFrame(columns)
-    ranks = [name for name in table if name.startswith("rank_test_")]
-    if ranks:
-        table = table.sort_values(ranks[0], kind="stable")
-    table[sorted(table, key=_importance)].to_csv(path, index_label="candidate", float_format="%.6g")
+    def written(value: Any) -> Any:
+        # scikit-learn masks a parameter that a candidate does not set; None is a value like others.
+        return None if value is np.ma.masked else "null" if value is None else value
+
+    columns = {name: list(map(written, values)) for name, values in cv_results.items() if name != "params"}
+    names = sorted(columns, key=_importance)
+    table = pd.DataFrame(columns, columns=names)
+    if names and names[0].startswith("rank_test_"):
+        table = table.sort_values(names[0], kind="stable")
+    table.to_csv(path, index_label="candidate", float_format="%.6g")
+
+
+def _outline(name: str, part: Any, indent: str) -> Iterator[str]:
+    yield f"{indent}{name}: {type(part).__name__}{_settings(part)}"
+    for child_name, child in _parts(part):
+        yield from _outline(child_name, child, indent + "  ")
+
+
+def _parts(part: Any) -> list[tuple[str, Any]]:
+    if hasattr(part, "transformers_"):
+        return [
+            (f"{name} [{', '.join(map(str, columns))}]" if isinstance(columns, list) else name, transformer)
+            for name, transformer, columns in part.transformers_
+            if transformer != "drop"
+        ]
+    return part.steps if hasattr(part, "steps") else [("estimator", part.estimator)] if _is_wrapper(part) else []
+
+
+def _is_wrapper(part: Any) -> bool:
+    return hasattr(getattr(part, "estimator", None), "get_params")
+
+
+def _settings(part: Any) -> str:
+    if not hasattr(part, "get_params"):
+        return ""
+    defaults = {name: parameter.default for name, parameter in signature(type(part)).parameters.items()}
+    settings = [
+        f"{name}={_written(value)}"
+        for name, value in part.get_params(deep=False).items()
+        if name not in {"steps", "transformers", "estimator"} and repr(value) != repr(defaults.get(name))
+    ]
+    return f"({', '.join(settings)})" if settings else ""
+
+
+def _written(value: Any) -> str:
+    # Functions and classes by name: where they lie in memory tells nobody anything.
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def _importance(column: str) -> int:

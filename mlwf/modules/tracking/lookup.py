@@ -33,7 +33,7 @@ def find_run(tracking_uri: str, text: str) -> dict[str, Any] | None:
         with TemporaryDirectory(prefix="mlwf-") as folder:
             if not any(file.path == SUMMARY for file in store.client.list_artifacts(run.info.run_id)):
                 raise RunNotFoundError(
-                    f"run {text} is on {shown(tracking_uri)}, but ended without a summary: its status is {run.info.status}"
+                    f"run {text} is on {shown(tracking_uri)} without a summary: its status is {run.info.status}"
                 )
             path = store.client.download_artifacts(run.info.run_id, SUMMARY, folder)
             summary: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))

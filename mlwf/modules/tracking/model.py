@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlwf.engine.model_file import TRUSTED_TYPES
 from mlwf.errors import TrackingError
@@ -103,9 +106,9 @@ def register_model(
 def load_registered_model(model_uri: str, tracking_uri: str) -> Path:
     """Fetch a model such as `models:/name@alias` or `models:/name/3`, and give the path of its skops file.
 
-    MLflow would load it by an allow-list that the model brings along; load the file with
-    `mlwf.engine.model_file.load_model` instead. Raises TrackingError when there is no such model, or it is of another
-    kind than mlwf writes.
+    Load the file with `mlwf.engine.model_file.load_model`, before this process ends: MLflow's own loaders trust the
+    allow-list that a model brings along. Raises TrackingError when there is no such model, or it is of another kind
+    than mlwf writes.
     """
     store = open_store(tracking_uri)
     with talking(store.tracking_uri, f"fetching {model_uri}"):
@@ -113,7 +116,11 @@ def load_registered_model(model_uri: str, tracking_uri: str) -> Path:
         from mlflow.models import Model
 
         location = _location(store, model_uri)
-        folder = Path(download_artifacts(artifact_uri=location, tracking_uri=store.tracking_uri))
+        fetched = None
+        if urlsplit(location).scheme not in {"", "file"}:
+            fetched = mkdtemp(prefix="mlwf-")
+            atexit.register(rmtree, fetched, ignore_errors=True)
+        folder = Path(download_artifacts(artifact_uri=location, tracking_uri=store.tracking_uri, dst_path=fetched))
         flavor = Model.load(str(folder)).flavors.get("sklearn", {})
         if flavor.get("serialization_format") != "skops":
             raise TrackingError(

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,21 +70,11 @@ def draw_plots(folder: Path, model: Any, judgements: Sequence[Judgement], *, pos
 
     Plots of a judgement lie in a folder of its source when there are several.
     """
-    drawings: dict[str, Callable[[], Mapping[str, Any]]] = {"": lambda: _importances_of(model)}
+    _draw(folder, lambda: _importances_of(model))
     for judgement in judgements:
-        place = f"{judgement.source}/" if len(judgements) > 1 else ""
-        drawings[place or "./"] = lambda judgement=judgement: evaluation_figures(
-            judgement.y, judgement.predictions, positive_class=positive_class, note=judgement.note
-        )
-    for place, draw in drawings.items():
-        try:
-            with _styled():
-                for name, figure in draw().items():
-                    path = folder / place / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    figure.savefig(path, dpi=_DPI)
-        except Exception as error:
-            logger.warning("Drawing plots failed (%s). Proceeding without.", error)
+        draw = partial(evaluation_figures, judgement.y, judgement.predictions, note=judgement.note)
+        place = folder / judgement.source if len(judgements) > 1 else folder
+        _draw(place, partial(draw, positive_class=positive_class))
 
 
 def importance_figure(model: Any) -> Any:
@@ -124,6 +115,17 @@ def evaluation_figures(
             if predictions.proba is not None:
                 figures["reliability_curve.png"] = _reliability(curves, subtitle)
     return figures
+
+
+def _draw(folder: Path, draw: Callable[[], Mapping[str, Any]]) -> None:
+    try:
+        with _styled():
+            for name, figure in draw().items():
+                folder.mkdir(parents=True, exist_ok=True)
+                figure.savefig(folder / name, dpi=_DPI)
+    except Exception as error:
+        logger.warning("Drawing plots failed (%s). Proceeding without.", error)
+        logger.debug("details", exc_info=error)
 
 
 def _importances_of(model: Any) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from mlwf.modules.tracking.talking import is_server, one_line, shown, talking
 LOCK_SECONDS = 60.0
 """How long to wait for another process that is creating the same store."""
 
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow's pages show an experiment as one with language models."""
+
 
 @dataclass(frozen=True, eq=False)
 class Store:
@@ -37,7 +40,7 @@ class Store:
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return str(self.client.create_experiment(name, artifact_location=self._artifact_location(name)))
+                return str(self.client.create_experiment(name, self._artifact_location(name), _EXPERIMENT_TAGS))
             except MlflowException:
                 # Another process was faster, or the name is refused.
                 experiment = self.client.get_experiment_by_name(name)
@@ -84,19 +87,14 @@ def open_store(tracking_uri: str) -> Store:
         artifacts = _prepare_sqlite(uri) if uri.startswith("sqlite:") else None
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         try:
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
         except Exception as error:
             if "out-of-date database schema" in str(error):
                 raise TrackingError(
-                    f"{shown(uri)}: the store was written by an older MLflow; make a copy of it, then run "
-                    f"`mlflow db upgrade {shown(uri)}`"
-                ) from error
-            if "Can't locate revision" in str(error):
-                raise TrackingError(
-                    f"{shown(uri)}: the store was written by a newer MLflow than the installed one; "
-                    "run `pip install --upgrade mlflow`"
+                    f"{shown(uri)}: the store was written by another version of MLflow; if by an older one, make a "
+                    f"copy of the store and run `mlflow db upgrade {shown(uri)}`, if by a newer one, install that"
                 ) from error
             raise
         return Store(tracking_uri=uri, client=client, artifacts=artifacts)
@@ -112,7 +110,7 @@ def find_store(tracking_uri: str) -> Store | None:
 
 @contextmanager
 def as_default(store: Store) -> Iterator[None]:
-    """Make a store MLflow's global one for a moment: the registry of a database looks up models there and nowhere else."""
+    """Make a store MLflow's global one for a moment: the registry of a database looks up models nowhere else."""
     import mlflow
 
     if is_server(store.tracking_uri):

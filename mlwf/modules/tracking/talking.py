@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import ssl
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from mlwf.errors import MlwfError, TrackingError
 
 REACH_SECONDS = 2.0
 """How long a server may take to say that it is there."""
+
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -50,9 +53,10 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
 def reach(tracking_uri: str) -> None:
     """Raise a TrackingError within seconds when the address is a server's and nobody answers there."""
     if not is_server(tracking_uri):
+        _reach_database(tracking_uri)
         return
-    request = Request(tracking_uri.rstrip("/") + "/health", headers={"User-Agent": "mlwf"})
     try:
+        request = Request(_without_login(tracking_uri).rstrip("/") + "/health", headers={"User-Agent": "mlwf"})
         with urlopen(request, timeout=REACH_SECONDS, context=_tls()) as response:
             response.read(1)
     except HTTPError as error:
@@ -80,8 +84,7 @@ def shown(tracking_uri: str) -> str:
     parts = urlsplit(tracking_uri)
     if not parts.password:
         return tracking_uri
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
 
 
 def one_line(error: object) -> str:
@@ -90,8 +93,26 @@ def one_line(error: object) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
+def _reach_database(tracking_uri: str) -> None:
+    """Knock at the door of a database server; MLflow would knock for two minutes."""
+    parts = urlsplit(tracking_uri)
+    port = _DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    if port is None or not parts.hostname:
+        return
+    try:
+        socket.create_connection((parts.hostname, parts.port or port), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(tracking_uri, one_line(error)) from error
+
+
 def _unreachable(tracking_uri: str, reason: str) -> TrackingError:
     return TrackingError(f"{shown(tracking_uri)}: the tracking server cannot be reached: {reason}")
+
+
+def _without_login(tracking_uri: str) -> str:
+    # urllib takes a login for a part of the host's name; whether it is right MLflow's own calls will tell.
+    parts = urlsplit(tracking_uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _tls() -> ssl.SSLContext | None:

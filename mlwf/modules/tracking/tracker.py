@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.datasets import TrackedDataset, dataset_input
+from mlwf.modules.tracking.datasets import Context, TrackedDataset, dataset_input
 from mlwf.modules.tracking.files import describe_model, to_json, write_candidates
 from mlwf.modules.tracking.model import log_model, register_model
 from mlwf.modules.tracking.plots import draw_plots
@@ -123,13 +123,11 @@ class MLflowTracker:
             )
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; nested ones are flattened, long ones cut, and those logged before with the same value left out."""
+        """Log parameters; nested ones are flattened, long ones cut, those already logged left out."""
         new = {name: text for name, text in _flat(params).items() if self._params.get(name) != text}
         changed = sorted(new.keys() & self._params.keys())
         if changed:
-            raise TrackingError(
-                f"parameter {changed[0]} was logged already; MLflow keeps the first value of a parameter"
-            )
+            raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
         with self._talking("logging parameters") as store:
             from mlflow.entities import Param
 
@@ -208,8 +206,11 @@ class MLflowTracker:
             "estimator.txt": describe_model(model),
         }
         self._log_files(model, judgements, positive_class, candidates, texts)
-        self._log_model(model, X_sample, register=register_model)
-        tags = {"mlwf.status": "degraded" if degraded else "done"}
+        self._log_model(model, X_sample, datasets, register=register_model)
+        tags: dict[str, str | None] = {
+            "mlwf.status": "degraded" if degraded else "done",
+            "mlflow.note.content": _notes(judgements),
+        }
         if degraded:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
         self.set_tags(tags)
@@ -253,13 +254,15 @@ class MLflowTracker:
             with self._talking("logging files") as store:
                 store.client.log_artifacts(self.run_id, name)
 
-    def _log_model(self, model: Any, X_sample: Any, *, register: bool) -> None:
+    def _log_model(self, model: Any, X_sample: Any, datasets: Sequence[TrackedDataset], *, register: bool) -> None:
         tags = {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}
         if not self.spec.log_model_signature:
             X_sample = None
         with self._talking("logging the model") as store:
-            self.model_id = log_model(store, self._run, model, X_sample=X_sample, params=self._params, tags=tags)
-            self._link_metrics(store)
+            self.model_id = log_model(
+                store, self._run, model, X_sample=X_sample, params=self._params, tags={**_origin_tags(), **tags}
+            )
+            self._link_metrics(store, datasets)
         if register:
             with self._talking("registering the model") as store:
                 name = self.spec.registered_model_name or self.experiment_name
@@ -267,14 +270,27 @@ class MLflowTracker:
                     store, self._run, self.model_id, name, alias=self.spec.alias, tags=tags
                 )
 
-    def _link_metrics(self, store: Store) -> None:
-        """Show the run's metrics on the page of its model too."""
+    def _link_metrics(self, store: Store, datasets: Sequence[TrackedDataset]) -> None:
+        """Show the run's metrics on the page of its model too, with the rows they were computed on."""
         from mlflow.entities import Metric
 
-        linked = [
-            Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id=self.model_id, run_id=self.run_id)
-            for metric in self._metrics
-        ]
+        names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
+        linked = []
+        for metric in self._metrics:
+            context: Context = "test" if metric.key.startswith("test_") else "training"
+            name, digest = names.get(context, (None, None))
+            linked.append(
+                Metric(
+                    metric.key,
+                    metric.value,
+                    metric.timestamp,
+                    metric.step,
+                    model_id=self.model_id,
+                    dataset_name=name,
+                    dataset_digest=digest,
+                    run_id=self.run_id,
+                )
+            )
         for some in _batches(linked, _METRICS_AT_ONCE):
             store.client.log_batch(self.run_id, metrics=some)
 
@@ -291,6 +307,10 @@ def _start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[s
     if process:
         tags |= {f"mlwf.{PROCESS_TAGS[key]}": str(value) for key, value in process.items() if value is not None}
     return tags
+
+
+def _origin_tags() -> dict[str, str]:
+    return {"mlflow.user": _user(), "mlflow.source.name": "mlwf", "mlflow.source.type": "LOCAL"}
 
 
 def _user() -> str:
@@ -322,6 +342,12 @@ def _scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
         name = f"{SOURCES[score.source]}_{score.metric}"
         metrics |= {name: score.value, f"{name}_std": score.std, f"{name}_baseline": score.baseline}
     return metrics
+
+
+def _notes(judgements: Sequence[Judgement]) -> str | None:
+    """Say, as the run's description in Markdown, what the scores were computed on."""
+    notes = [f"- `{SOURCES[judgement.source]}_*`: {judgement.note}" for judgement in judgements if judgement.note]
+    return "\n".join(notes) or None
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,0 +1,120 @@
+"""Runs and models are found again; runs of dead processes are ended."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlwf.engine.model_file import load_model
+from mlwf.errors import RunNotFoundError, TrackingError
+from mlwf.modules.tracking import find_run, load_registered_model, mark_stale_runs
+from mlwf.processes import this_process
+
+
+@pytest.mark.parametrize("text", ["20260101-120000-abcd", "2026", "mlflow's"])
+def test_find_run_takes_our_id_a_prefix_or_mlflows_id(tracked, text):
+    text = tracked.tracker.run_id if text == "mlflow's" else text
+    summary = find_run(tracked.tracker.tracking_uri, text)
+    assert summary == {"run_id": "20260101-120000-abcd", "cv_score": 0.97, "classes": ["Adelie", "Chinstrap", "Gentoo"]}
+
+
+@pytest.mark.parametrize("text", ["nope", "20260101_120000", "' OR 1=1", ""])
+def test_find_run_gives_none_for_another(tracked, text):
+    assert find_run(tracked.tracker.tracking_uri, text) is None
+
+
+def test_find_run_creates_no_store(tmp_path):
+    assert find_run(f"sqlite:///{tmp_path}/mlflow.db", "2026") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_find_run_refuses_a_prefix_of_several(tracking_uri, make_tracker):
+    for run_id in ("2026-a", "2026-b"):
+        make_tracker(tracking_uri, run_id=run_id).start_run()
+    with pytest.raises(RunNotFoundError, match=r"^several runs begin with 2026: 2026-a, 2026-b$"):
+        find_run(tracking_uri, "2026")
+
+
+def test_find_run_says_that_a_run_ended_without_a_summary(tracking_uri, make_tracker):
+    tracker = make_tracker(tracking_uri, run_id="2026-a")
+    tracker.start_run()
+    tracker.end_run(status="KILLED")
+    with pytest.raises(RunNotFoundError) as caught:
+        find_run(tracking_uri, "2026-a")
+    assert str(caught.value) == f"run 2026-a is on {tracking_uri} without a summary: its status is KILLED"
+
+
+def test_mark_stale_runs_ends_those_whose_process_is_gone(tracking_uri, make_tracker):
+    here = this_process()
+    processes = {
+        "alive": here,
+        "gone": here | {"start": "before this process"},
+        "elsewhere": here | {"host": "another-host", "start": "?"},
+        "unknown": None,
+    }
+    trackers = {name: make_tracker(tracking_uri, run_id=name, process=process) for name, process in processes.items()}
+    for tracker in trackers.values():
+        tracker.start_run()
+    store = trackers["alive"].connect()
+    assert mark_stale_runs(store) == [trackers["gone"].run_id]
+    runs = {name: store.client.get_run(tracker.run_id) for name, tracker in trackers.items()}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "alive": "RUNNING",
+        "gone": "KILLED",
+        "elsewhere": "RUNNING",
+        "unknown": "RUNNING",
+    }
+    assert runs["gone"].data.tags["mlwf.status"] == "killed"
+    assert runs["gone"].info.end_time
+
+
+@pytest.mark.parametrize("uri", ["models:/penguins@challenger", "models:/penguins/1", "models:/penguins/latest", "id"])
+def test_load_registered_model_gives_the_file_of_the_run_s_model(tracked, uri):
+    uri = f"models:/{tracked.tracker.model_id}" if uri == "id" else uri
+    model = load_model(load_registered_model(uri, tracked.tracker.tracking_uri))
+    assert np.array_equal(model.predict_proba(tracked.X), tracked.model.predict_proba(tracked.X))
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (
+            "models:/nope@challenger",
+            "fetching models:/nope@challenger failed: Registered Model with name=nope not found",
+        ),
+        ("models:/penguins@nope", "fetching models:/penguins@nope failed: Registered model alias nope not found."),
+        ("models:/nope/latest", "no model 'nope' is registered there"),
+    ],
+)
+def test_load_registered_model_says_what_is_not_there(tracked, uri, message):
+    with pytest.raises(TrackingError) as caught:
+        load_registered_model(uri, tracked.tracker.tracking_uri)
+    assert str(caught.value) == f"{tracked.tracker.tracking_uri}: {message}"
+
+
+def test_load_registered_model_refuses_what_is_no_model_uri(tracked):
+    with pytest.raises(TrackingError) as caught:
+        load_registered_model("runs:/1/model", tracked.tracker.tracking_uri)
+    assert str(caught.value) == "runs:/1/model is no model; accepted: models:/name@alias, models:/name/version"
+
+
+def test_load_registered_model_refuses_other_formats(tracking_uri, make_tracker, tracked, tmp_path):
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": tracked.model})
+    model_uri = f"models:/{tracker.model_id}"
+    described: Path = load_registered_model(model_uri, tracking_uri).with_name("MLmodel")
+    described.write_text(described.read_text().replace("serialization_format: skops", "serialization_format: pickle"))
+    with pytest.raises(TrackingError, match="is no scikit-learn model in skops format, as mlwf logs them"):
+        load_registered_model(model_uri, tracking_uri)
+    shutil.copy(described, tmp_path / "stolen")
+    described.write_text(
+        described.read_text()
+        .replace("serialization_format: pickle", "serialization_format: skops")
+        .replace("pickled_model: model.skops", f"pickled_model: {tmp_path / 'stolen'}")
+    )
+    with pytest.raises(TrackingError, match="lacks its model file"):
+        load_registered_model(model_uri, tracking_uri)

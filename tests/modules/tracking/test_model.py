@@ -1,0 +1,213 @@
+"""The logged model in a fresh process that has MLflow and scikit-learn, and no mlwf."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from mlwf.modules.preprocessing import build_preprocessor
+from mlwf.modules.tracking import load_registered_model
+from mlwf.specs.features import (
+    BooleanFeatureSpec,
+    CategoricalFeatureSpec,
+    DateFeatureSpec,
+    NumericFeatureSpec,
+    OrdinalFeatureSpec,
+)
+
+FRESH = """
+import json, pickle, sys
+sys.modules["mlwf"] = None
+import mlflow
+model = mlflow.pyfunc.load_model(sys.argv[1])
+with open(sys.argv[2], "rb") as file:
+    asked = pickle.load(file)
+said = {}
+for name, rows in asked.items():
+    raw = model.get_raw_model()
+    said[name] = {"labels": list(model.predict(rows)), "proba": raw.predict_proba(rows).tolist()}
+print(json.dumps(said))
+"""
+
+KINDS = {
+    "number": NumericFeatureSpec(columns=["number"]),
+    "whole": NumericFeatureSpec(columns=["whole"]),
+    "small": NumericFeatureSpec(columns=["small"]),
+    "flag": BooleanFeatureSpec(columns=["flag"]),
+    "text": CategoricalFeatureSpec(columns=["text"]),
+    "code": CategoricalFeatureSpec(columns=["code"], encoder="target"),
+    "label": CategoricalFeatureSpec(columns=["label"], encoder="ordinal", imputer="most_frequent"),
+    "grade": OrdinalFeatureSpec(columns=["grade"], categories=["low", "mid", "high"]),
+    "day": DateFeatureSpec(columns=["day"]),
+    "moment": DateFeatureSpec(columns=["moment"], parts=["hour", "dayofweek"]),
+}
+UNSEEN = {
+    "number": 1e9,
+    "whole": -5,
+    "small": 0.5,
+    "flag": "True",
+    "text": "unseen",
+    "code": 999,
+    "label": "unseen",
+    "grade": "unseen",
+    "day": "2031-05-06",
+    "moment": "2031-05-06T23:00:00+02:00",
+}
+
+
+def make_rows(n: int = 120) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    start = pd.Timestamp("2025-01-01")
+    return pd.DataFrame(
+        {
+            "number": draw.normal(size=n),
+            "whole": draw.integers(0, 50, n),
+            "small": draw.integers(0, 9, n).astype("int8"),
+            "flag": draw.random(n) < 0.5,
+            "text": draw.choice(["a", "b", "c"], n),
+            "code": draw.choice([10, 20, 30], n),
+            "label": pd.Categorical(draw.choice(["x", "y"], n)),
+            "grade": draw.choice(["low", "mid", "high"], n),
+            "day": start + pd.to_timedelta(draw.integers(0, 500, n), unit="D"),
+            "moment": (start + pd.to_timedelta(draw.integers(0, 9000, n), unit="h")).tz_localize("UTC"),
+        }
+    )
+
+
+def with_value(row: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
+    return row.assign(**{column: pd.Series([value], index=row.index)})
+
+
+def make_asks(X: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    row = X.iloc[[7]]
+    holes = X.head(20).astype(object)
+    for place, column in enumerate(X):
+        holes.iloc[place, holes.columns.get_loc(column)] = None
+    asks = {
+        "as trained": X.head(20),
+        "single row": row,
+        "reordered": X.head(20)[list(X)[::-1]],
+        "more columns": X.head(20).assign(more=1),
+        "nullable dtypes": X.head(20).convert_dtypes(),
+        "objects with holes": holes,
+        "inferred with holes": holes.infer_objects(),
+        "all missing": pd.DataFrame({column: [None] for column in X}),
+        "from records": pd.DataFrame(json.loads(row.to_json(orient="records", date_format="iso"))),
+    }
+    for column in X:
+        asks[f"{column} is None"] = row.assign(**{column: pd.Series([None], index=row.index, dtype=object)})
+        asks[f"{column} is NaN"] = with_value(row, column, float("nan"))
+        asks[f"{column} is NaN among others"] = X.head(5).assign(
+            **{column: X.head(5)[column].astype(object).where(X.index[:5] != 2, np.nan)}
+        )
+        asks[f"{column} is unseen"] = with_value(row, column, UNSEEN[column])
+    asks["day is NaT"] = with_value(row, "day", pd.NaT)
+    return asks
+
+
+ASKS = list(make_asks(make_rows()))
+
+
+@pytest.fixture(scope="module")
+def logged(store_at, make_tracker, tmp_path_factory):
+    """Log a calibrated model over a column of every kind, and ask it in a fresh process."""
+    folder = tmp_path_factory.mktemp("model")
+    X = make_rows()
+    y = np.where(X["number"] + (X["text"] == "a") + 0.02 * X["whole"] + X["flag"] > 1.2, "yes", "no")
+    X.loc[:3, "text"] = None
+    pipeline = Pipeline(
+        [("preprocessor", build_preprocessor(list(KINDS.values()))), ("classifier", LogisticRegression(max_iter=2000))]
+    )
+    model = CalibratedClassifierCV(pipeline, cv=3).fit(X, y)
+    tracker = make_tracker(store_at(folder))
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": model}, X.head(100))
+    path = load_registered_model(f"models:/{tracker.model_id}", tracker.tracking_uri).parent
+    asks = make_asks(X)
+    pd.to_pickle(asks, folder / "asks.pickle")
+    command = [sys.executable, "-c", FRESH, str(path), str(folder / "asks.pickle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return model, asks, json.loads(done.stdout), path, done.stderr
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_model_predicts_in_a_fresh_process_what_the_run_s_own_predicts(logged, ask):
+    model, asks, said, _, _ = logged
+    assert said[ask]["labels"] == list(model.predict(asks[ask]))
+    assert said[ask]["proba"] == model.predict_proba(asks[ask]).tolist()
+
+
+def test_model_answers_differ_so_that_equal_ones_mean_something(logged):
+    _, _, said, _, _ = logged
+    assert len({tuple(map(tuple, answer["proba"])) for answer in said.values()}) > 20
+    assert {label for answer in said.values() for label in answer["labels"]} == {"yes", "no"}
+
+
+def test_model_in_a_fresh_process_complains_of_nothing_but_extra_columns(logged):
+    *_, stderr = logged
+    assert re.sub(r".*Found extra inputs in the model input.*\n", "", stderr) == ""
+
+
+def test_model_pins_what_a_fresh_environment_needs(logged):
+    *_, path, _ = logged
+    needed = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
+    assert (path / "requirements.txt").read_text().split() == [f"{name}=={version(name)}" for name in needed]
+
+
+def test_model_says_its_columns_and_that_none_is_required(logged):
+    from mlflow.models import Model
+
+    *_, path, _ = logged
+    described = Model.load(str(path))
+    inputs = described.signature.inputs
+    assert inputs.input_names() == list(KINDS)
+    assert not inputs.required_input_names()
+    assert described.metadata["input_columns"] == {name: str(dtype) for name, dtype in make_rows().dtypes.items()}
+
+
+def test_model_brings_an_example_that_is_valid_json_and_predicts(logged):
+    model, _, _, path, _ = logged
+    example = json.loads((path / "serving_input_example.json").read_text(), parse_constant=pytest.fail)
+    rows = pd.DataFrame(**example["dataframe_split"])
+    assert rows["text"].isna().sum() == 4
+    assert list(model.predict(rows)) == list(model.predict(logged[1]["as trained"].head(5)))
+
+
+def test_model_over_an_array_predicts_from_arrays_and_frames(tracking_uri, make_tracker):
+    import mlflow
+
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(80, 3))
+    y = (X[:, 0] > 0).astype(int)
+    features = [NumericFeatureSpec(columns=[0, 1]), NumericFeatureSpec(columns=[2], scaler=None)]
+    model = Pipeline([("preprocessor", build_preprocessor(features)), ("classifier", LogisticRegression())]).fit(X, y)
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": model}, X[:100])
+    loaded = mlflow.pyfunc.load_model(str(load_registered_model(f"models:/{tracker.model_id}", tracking_uri).parent))
+    X[2, 1] = np.nan
+    expected = list(model.predict(X))
+    assert list(loaded.predict(X)) == expected
+    assert list(loaded.predict(pd.DataFrame(X))) == expected
+    assert list(loaded.predict(np.array([[1, 2, 3]]))) == [1]
+
+
+def test_model_without_a_signature_where_the_spec_says_so(tracking_uri, make_tracker, tracked):
+    from mlflow.models import Model
+
+    tracker = make_tracker(tracking_uri, log_model_signature=False)
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": tracked.model}, tracked.X.head(5))
+    path = load_registered_model(f"models:/{tracker.model_id}", tracking_uri).parent
+    assert Model.load(str(path)).signature is None

@@ -1,0 +1,155 @@
+"""Stores that open, and the ones that say in seconds why they do not."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking.store import find_store, open_store
+
+FOLDER = (
+    "MLflow no longer keeps runs in plain folders; accepted: sqlite:///mlflow.db, or the address of a server "
+    "(runs that lie in a folder move with `mlflow migrate-filestore`)"
+)
+NO_FILE = "no file is named; accepted: sqlite:///FILE, sqlite:////ABSOLUTE/FILE"
+
+
+@pytest.fixture
+def closed_port():
+    """Give a port of this machine that nobody listens to."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("mlruns", f"mlruns: {FOLDER}"),
+        ("file:///data/mlruns", f"file:///data/mlruns: {FOLDER}"),
+        ("sqlite://", f"sqlite://: {NO_FILE}"),
+        ("sqlite:///:memory:", f"sqlite:///:memory:: {NO_FILE}"),
+        ("http://", "http://: the tracking server cannot be reached: no host given"),
+    ],
+)
+def test_open_store_refuses_what_keeps_no_runs(uri, message):
+    with pytest.raises(TrackingError) as caught:
+        open_store(uri)
+    assert str(caught.value) == message
+
+
+def test_open_store_makes_relative_paths_absolute(store_at, tmp_path, monkeypatch):
+    uri = store_at(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert open_store("sqlite:///mlflow.db").tracking_uri == uri
+
+
+@pytest.mark.parametrize("login", ["", "me:secret@"], ids=["plain", "with a password"])
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_open_store_gives_up_at_once_when_nobody_listens(scheme, login, closed_port):
+    started = time.monotonic()
+    with pytest.raises(TrackingError) as caught:
+        open_store(f"{scheme}://{login}127.0.0.1:{closed_port}")
+    assert time.monotonic() - started < 2
+    login = login.replace("secret", "***")
+    assert str(caught.value).startswith(
+        f"{scheme}://{login}127.0.0.1:{closed_port}: the tracking server cannot be reached: "
+    )
+    assert str(caught.value).endswith("Connection refused")
+
+
+def test_open_store_gives_up_soon_when_the_server_never_answers():
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(TrackingError) as caught:
+            open_store(uri)
+    assert time.monotonic() - started < 5
+    assert str(caught.value) == f"{uri}: the tracking server cannot be reached: no answer within 2 seconds"
+
+
+def test_open_store_refuses_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("These are notes, and long enough to have been a database header.\n" * 20)
+    with pytest.raises(TrackingError) as caught:
+        open_store(f"sqlite:///{path}")
+    assert str(caught.value) == f"{path}: this is not a SQLite file that MLflow could use: file is not a database"
+
+
+def test_open_store_says_that_a_folder_cannot_be_made(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(TrackingError) as caught:
+        open_store(f"sqlite:///{tmp_path}/taken/mlflow.db")
+    assert str(caught.value) == f"{tmp_path}/taken/mlflow.db: the tracking store cannot be opened: Not a directory"
+
+
+def test_open_store_says_how_to_upgrade(tracking_uri):
+    with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    with pytest.raises(TrackingError) as caught:
+        open_store(tracking_uri)
+    assert str(caught.value) == (
+        f"{tracking_uri}: the store was written by another version of MLflow; if by an older one, make a copy of the "
+        f"store and run `mlflow db upgrade {tracking_uri}`, if by a newer one, install that"
+    )
+
+
+def test_experiment_id_is_the_same_for_the_same_name(tracking_uri):
+    store = open_store(tracking_uri)
+    assert store.experiment_id("churn") == store.experiment_id("churn") != store.experiment_id("fraud")
+
+
+def test_experiment_id_of_a_deleted_experiment_says_how_to_restore_it(tracking_uri):
+    store = open_store(tracking_uri)
+    store.client.delete_experiment(store.experiment_id("churn"))
+    with pytest.raises(TrackingError) as caught:
+        store.experiment_id("churn")
+    assert str(caught.value) == (
+        f"{tracking_uri}: experiment 'churn' was deleted there; restore it with `mlflow experiments restore -x 1`, "
+        "or set another tracking.experiment_name"
+    )
+
+
+def test_experiments_keep_their_artifacts_beside_the_database(tracking_uri, tmp_path):
+    store = open_store(tracking_uri)
+    experiment = store.client.get_experiment(store.experiment_id("what / if: 100 %?"))
+    assert experiment.artifact_location == (tmp_path / "mlartifacts/what-if-100").as_uri()
+
+
+def test_find_store_creates_nothing(tmp_path):
+    assert find_store(f"sqlite:///{tmp_path}/deep/mlflow.db") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_open_store_fills_an_empty_file(store_at, tmp_path):
+    (tmp_path / "mlflow.db").touch()
+    store = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert store.client.get_experiment("0").artifact_location == (tmp_path / "mlartifacts/0").as_uri()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_new_store_at_once_all_get_it(tmp_path):
+    code = (
+        "from mlwf.modules.tracking import create_mlflow_tracker\n"
+        "from mlwf.specs.model import ClassifierModelSpec\n"
+        "from mlwf.specs.tracking import MLflowSpec\n"
+        f"spec = MLflowSpec(tracking_uri='sqlite:///{tmp_path}/new/mlflow.db')\n"
+        "tracker = create_mlflow_tracker(spec, ClassifierModelSpec(), name='race')\n"
+        "tracker.start_run()\n"
+        "tracker.log_metrics({'score': 1.0})\n"
+        "tracker.end_run()\n"
+        "print(tracker.experiment_id)\n"
+    )
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert said == [("1\n", "")] * 3
+    assert len(open_store(f"sqlite:///{tmp_path}/new/mlflow.db").client.search_runs(["1"])) == 3
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["mlartifacts", "mlflow.db"]
