@@ -11,7 +11,7 @@ from mlwf.config.overrides import apply_overrides
 from mlwf.config.strict_yaml import Entry, KeyPath, Order, Origin, Reading, Value, dotted
 from mlwf.errors import ConfigError, Problem
 
-SHORTEST_SECRET = 4
+SHORTEST_SECRET = 3
 
 
 class Document:

@@ -27,17 +27,17 @@ class ReadSpec(Spec):
 class DataSpec(Spec):
     """The table to learn from; with a feature store, the label rows."""
 
-    path: str
+    path: str = Field(min_length=1)
     """CSV or Parquet: a file, a folder or a glob, relative to this file."""
-    target: str
+    target: str = Field(min_length=1)
     """Column to predict."""
-    test_path: str | None = None
+    test_path: str | None = Field(None, min_length=1)
     """Rows kept for the final test, with the same columns; nothing before the test sees them."""
     positive_class: ClassLabel | None = None
     """Class that precision, recall, f1 and probabilities speak of; the default is the last in sorted order."""
-    sample_weight: str | None = None
+    sample_weight: str | None = Field(None, min_length=1)
     """Column with the weight of each row; it is not a feature."""
-    time: str | None = None
+    time: str | None = Field(None, min_length=1)
     """Column with the event time of each row, for the feature store's point-in-time join; it is not a feature."""
     drop: list[str] = Field(default_factory=list)
     """Columns that are not features."""

@@ -13,7 +13,8 @@ class ValidationSpec(Spec):
     """How the reported score is estimated."""
 
     strategy: Literal["cross_validation", "train_test", "none"] = "cross_validation"
-    """`cross_validation` for most data, `train_test` for a single hold-out split off before anything is fitted, or `none`."""
+    """`cross_validation` for most data, `train_test` for a single hold-out split off before anything is fitted, or
+    `none`."""
     splitter: Literal["stratified_kfold", "kfold"] = "stratified_kfold"
     """How folds are drawn; stratified keeps each class's share in every fold."""
     cv_folds: int = Field(5, ge=2)

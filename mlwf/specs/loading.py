@@ -1,0 +1,203 @@
+"""An experiment file -> its spec, or every problem in it at once."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlwf.config import Document, KeyPath, Order, dotted
+from mlwf.errors import ConfigError, Problem
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.problems import GOT, SpecProblem, explain, shown
+from mlwf.specs.rules import broken_rules
+
+SQLITE = "sqlite:///"
+DEFAULT_STORE = f"{SQLITE}mlflow.db"
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
+    """Read an experiment file, with all that it extends and the overrides.
+
+    Relative paths become absolute: they are relative to the file they are written in, and with `--set` to `path`.
+
+    Parameters
+    ----------
+    path
+        The experiment file; messages show it as it is given here.
+    overrides
+        `KEY=VALUE` each, as behind `--set`.
+
+    Returns
+    -------
+    The spec, and the document that knows where each value is written.
+
+    Raises
+    ------
+    ConfigError
+        With every problem, in file order.
+    """
+    document = Document.read(path, overrides)
+    data = _resolved(document)
+    own = list(_problems_of_files(document, data))
+    spec, problems, doubtful = _validate(data, document.holes)
+    doubtful |= {problem.path for problem in own if problem.at_key}
+    found = [*own, *problems, *broken_rules(spec, doubtful=doubtful)]
+    located = [*document.problems, *(_located(problem, document) for problem in found)]
+    if located:
+        raise ConfigError(problem for _, problem in sorted(located, key=lambda each: each[0]))
+    return spec, document
+
+
+def check_experiment(spec: ExperimentSpec) -> None:
+    """Raise a ConfigError with all that contradicts itself in an experiment that comes from Python."""
+    data = spec.model_dump()
+    problems = [_unlocated(problem, data) for problem in broken_rules(spec)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _resolved(document: Document) -> dict[str, Any]:
+    """Return the data with its paths absolute and its name filled in."""
+    data = copy.deepcopy(document.data)
+    data.setdefault("name", document.path.stem)
+    for path in path_keys(data):
+        if _has(document.data, path):
+            folder, text = document.folder(path), _at(data, path)
+        else:
+            folder, text = document.path.parent, DEFAULT_STORE
+        _at(data, path[:-1])[path[-1]] = absolute(text, folder)
+    return data
+
+
+def path_keys(data: dict[str, Any]) -> Iterator[KeyPath]:
+    """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
+    for section, key in (("data", "path"), ("data", "test_path"), ("feature_store", "repo_path")):
+        if isinstance(data.get(section), dict) and isinstance(data[section].get(key), str):
+            yield section, key
+    if isinstance(data.get("tracking"), dict) and isinstance(data["tracking"].get("tracking_uri", ""), str):
+        yield "tracking", "tracking_uri"
+    store = data.get("feature_store")
+    views = store.get("views") if isinstance(store, dict) else None
+    for index, view in enumerate(views if isinstance(views, list) else ()):
+        if isinstance(view, dict) and isinstance(view.get("source"), str):
+            yield "feature_store", "views", index, "source"
+
+
+def absolute(text: str, folder: Path) -> str:
+    """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
+    if text.startswith(SQLITE):
+        return SQLITE + _absolute_file(text.removeprefix(SQLITE), folder)
+    return text if "://" in text or text.startswith("databricks") else _absolute_file(text, folder)
+
+
+def _absolute_file(text: str, folder: Path) -> str:
+    # An empty text is told as such; ":memory:" is SQLite's own word.
+    if not text or text.startswith(":memory:"):
+        return text
+    return os.path.abspath(os.path.join(folder, os.path.expanduser(text)))
+
+
+def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[SpecProblem]:
+    """Find what only an experiment file can get wrong; what is told here is taken out of `data`."""
+    for section, field in ExperimentSpec.model_fields.items():
+        if document.is_blank((section,)) and field.default is None:
+            del data[section]
+            hint = f"write {section}: {{}} for its defaults, or {section}: null for none"
+            yield SpecProblem((section,), "nothing is written here", hint, at_key=True)
+    store = data.get("feature_store")
+    if isinstance(store, dict) and "labels" in store:
+        del store["labels"]
+        hint = "the label rows of an experiment file are data"
+        yield SpecProblem(("feature_store", "labels"), "unknown key", hint, at_key=True)
+    features = data.get("features")
+    for number, feature in enumerate(features if isinstance(features, list) else ()):
+        columns = feature.get("columns") if isinstance(feature, dict) else None
+        for index, column in enumerate(columns if isinstance(columns, list) else ()):
+            if isinstance(column, int) and not isinstance(column, bool):
+                columns[index] = str(column)
+                message = f"expected the name of a column, got {GOT}"
+                yield SpecProblem(("features", number, "columns", index), message, "quote it if it is a name")
+
+
+_STAND_INS: dict[KeyPath, Any] = {
+    ("data",): {"path": "-", "target": "-"},
+    ("data", "path"): "-",
+    ("data", "target"): "-",
+}
+"""What an experiment cannot be without, while the rest of it is judged."""
+
+
+def _validate(
+    data: dict[str, Any], holes: Collection[KeyPath]
+) -> tuple[ExperimentSpec, list[SpecProblem], set[KeyPath]]:
+    """Make the spec; where that fails, leave out what is wrong, so that the rest can be judged.
+
+    `holes` have a problem that is told already. Returns the spec, the other problems, and all paths whose values in
+    the spec are not those of the file.
+    """
+    told = {path for hole in holes for path in _leave_out(data, hole)}
+    left_out = set(told)
+    problems: list[SpecProblem] | None = None
+    while True:
+        try:
+            return ExperimentSpec.model_validate(data), problems or [], left_out
+        except ValidationError as error:
+            found = explain(error.errors(include_url=False), data)
+        # After the first round, problems come only of what was left out.
+        if problems is None:
+            problems = [each for each in found if not any(each.path[: len(path)] == path for path in told)]
+        cut = {path for each in found for path in _leave_out(data, each.path, is_missing=each.about is not None)}
+        if not cut:
+            data.clear()
+        left_out |= cut or {()}
+
+
+def _leave_out(data: dict[str, Any], path: KeyPath, *, is_missing: bool = False) -> set[KeyPath]:
+    """Take a value out of `data`, or the section that lacks it; return what was taken out, if it was there still."""
+    if path in _STAND_INS:
+        holder = _at(data, path[:-1])
+        if isinstance(holder, dict):
+            holder[path[-1]] = copy.deepcopy(_STAND_INS[path])
+        return {path}
+    path = path[:-1] if is_missing else path
+    # Without one of its items a list would be another list: leave out all of it.
+    while path and not isinstance(_at(data, path[:-1]), dict | None):
+        path = path[:-1]
+    if not path or not _has(data, path):
+        return set()
+    del _at(data, path[:-1])[path[-1]]
+    return {path}
+
+
+def _has(data: Any, path: KeyPath) -> bool:
+    holder = _at(data, path[:-1])
+    return isinstance(holder, dict) and path[-1] in holder
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    """Return the value at a path; None when there is none."""
+    for part in path:
+        is_there = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
+        data = data[part] if is_there else None
+    return data
+
+
+def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
+    """Say where a problem is, without telling what came from the environment."""
+    message, hint = problem.message, problem.hint
+    secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
+    if secret is not None and problem.tells_value:
+        message, hint = f"is not accepted: {secret}", hint if hint.startswith("accepted:") else ""
+    got = document.secrets.get(problem.path) or shown(_at(document.data, problem.path))
+    message, hint = document.conceal(message).replace(GOT, got), document.conceal(hint)
+    return document.problem(problem.path, message, hint, key=problem.at_key, about=problem.about)
+
+
+def _unlocated(problem: SpecProblem, data: dict[str, Any]) -> Problem:
+    path = problem.path if problem.about is None else problem.about
+    return Problem("", dotted(path), problem.message.replace(GOT, shown(_at(data, problem.path))), problem.hint)

@@ -1,0 +1,286 @@
+"""pydantic's errors -> what is wrong with an experiment, in our words and YAML's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from mlwf.errors import nearest
+from mlwf.specs.base import Spec
+from mlwf.specs.experiment import ExperimentSpec
+
+KeyPath = tuple[Any, ...]
+
+GOT = "{got}"
+"""Stands in a message for the value that is written at the problem's path."""
+
+
+@dataclass(frozen=True)
+class SpecProblem:
+    """One thing that is wrong with an experiment, wherever its values came from."""
+
+    path: KeyPath
+    """The value that is wrong; for a missing key, where it would stand."""
+    message: str
+    """What is wrong; `GOT` stands for the value."""
+    hint: str = ""
+    """What is accepted."""
+    at_key: bool = False
+    """Whether the key is wrong rather than its value."""
+    about: KeyPath | None = None
+    """What the problem is told of, when that is not `path`: the section that lacks a key."""
+    tells_value: bool = False
+    """Whether message and hint may hold the value in other words than `GOT`."""
+
+
+def explain(errors: Sequence[ErrorDetails], data: Mapping[str, Any]) -> list[SpecProblem]:
+    """Say in our words what pydantic found wrong in `data`; errors of one value become one problem."""
+    groups: dict[tuple[KeyPath, bool], list[_Located]] = {}
+    for error in errors:
+        located = _locate(error, data)
+        groups.setdefault((located.path, located.is_key), []).append(located)
+    # Each member of a union complains; the one that got further is the one that was meant.
+    deepest = {path[:depth] for path, _ in groups for depth in range(len(path))}
+    return [
+        _explain(group[0])
+        for (path, _), group in groups.items()
+        if not (path in deepest and all(located.is_about_kind for located in group))
+    ]
+
+
+def shown(value: Any) -> str:
+    """Write a value for a message, as YAML has it, in at most 40 characters."""
+    if isinstance(value, dict | list):
+        return ("an empty " if not value else "a ") + ("map" if isinstance(value, dict) else "list")
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A pydantic error, and what stands at its place in the data and in the specs."""
+
+    error: ErrorDetails
+    path: KeyPath
+    is_key: bool
+    """Whether it concerns the key of a map rather than the value."""
+    declared: Any
+    """Annotation of the value."""
+    field: FieldInfo | None
+    section: type[Spec] | None
+    """The spec that holds the value, or lacks it."""
+
+    @property
+    def is_about_kind(self) -> bool:
+        """Whether the value is of the wrong kind, as opposed to the wrong size or the wrong place."""
+        kind: str = self.error["type"]
+        return kind.endswith("_type") or kind in ("literal_error", "int_from_float", "int_parsing")
+
+
+_MISSING = object()
+
+
+def _locate(error: ErrorDetails, data: Mapping[str, Any]) -> _Located:
+    """Walk the specs and the data along the error's place, past the labels that pydantic adds for unions."""
+    annotation: Any = ExperimentSpec
+    content: Any = data
+    path: KeyPath = ()
+    field: FieldInfo | None = None
+    section: type[Spec] | None = None
+    declared: Any = annotation
+    is_key = False
+    rest = list(error["loc"])
+    while rest:
+        members = _members(annotation)
+        part = rest.pop(0)
+        if part == "[key]":
+            is_key = True
+            break
+        if len(members) > 1:
+            annotation = _member(members, part, content)
+            continue
+        annotation = members[0]
+        key = _written_key(content, part)
+        content = _step(content, key)
+        path = (*path, key)
+        section, field = (annotation, annotation.model_fields.get(str(key))) if _is_spec(annotation) else (None, None)
+        annotation = declared = field.annotation if field else _item(annotation)
+    return _Located(error, path, is_key, declared, field, section)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """List the kinds a value may be of, besides null."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for part in get_args(annotation) if part is not NoneType for member in _members(part)]
+    return [annotation]
+
+
+def _member(members: list[Any], label: Any, content: Any) -> Any:
+    """Choose a member of a union: by its tag, or by the kind of what is written."""
+    for member in members:
+        if _is_spec(member) and label in _tags(member):
+            return member
+    fitting = {dict: (dict,), list: (list,)}.get(type(content), ())
+    return next((member for member in members if get_origin(member) in fitting), members[0])
+
+
+def _tags(spec: type[Spec]) -> tuple[Any, ...]:
+    for name in ("type", "strategy"):
+        if name in spec.model_fields:
+            return get_args(spec.model_fields[name].annotation)
+    return ()
+
+
+def _is_spec(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Spec)
+
+
+def _item(annotation: Any) -> Any:
+    arguments = get_args(annotation)
+    return arguments[-1] if arguments and get_origin(annotation) in (list, dict) else Any
+
+
+def _written_key(content: Any, part: Any) -> Any:
+    """Find the key as it is written: pydantic turns keys that are no text into text."""
+    if isinstance(content, dict) and part not in content:
+        return next((key for key in content if str(key) == str(part)), part)
+    return part
+
+
+def _step(content: Any, key: Any) -> Any:
+    if isinstance(content, dict):
+        return content.get(key, _MISSING)
+    if isinstance(content, list) and isinstance(key, int) and key < len(content):
+        return content[key]
+    return _MISSING
+
+
+def _explain(located: _Located) -> SpecProblem:
+    """Make the one problem of a value."""
+    kind = located.error["type"]
+    path = located.path
+    if located.is_key:
+        return SpecProblem(path, f"{shown(path[-1])} cannot be a key here", f"accepted: {_kinds(Any)}", at_key=True)
+    if kind in ("extra_forbidden", "invalid_key"):
+        return SpecProblem(path, "unknown key", _nearest_key(located), at_key=True)
+    if kind == "missing":
+        return missing_key(path, located.field)
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _explain_tag(located)
+    if kind == "value_error":
+        return _explain_own(located)
+    if located.is_about_kind:
+        return _explain_kind(located)
+    return _explain_bounds(located)
+
+
+def missing_key(path: KeyPath, field: FieldInfo | None) -> SpecProblem:
+    """Say that a section lacks a key, and what it would hold."""
+    sentence = f" ({(field.description or '').removesuffix('.')})" if field and field.description else ""
+    return SpecProblem(path, f"{path[-1]} is missing{sentence}", about=path[:-1])
+
+
+def _nearest_key(located: _Located) -> str:
+    names = [] if located.section is None else list(located.section.model_fields)
+    return nearest(str(located.path[-1]), names)
+
+
+def _explain_tag(located: _Located) -> SpecProblem:
+    context = located.error.get("ctx", {})
+    name = str(context["discriminator"]).strip("'")
+    tags = [tag for member in _members(located.declared) for tag in _tags(member)]
+    if located.error["type"] == "union_tag_not_found":
+        path = (*located.path, name)
+        return SpecProblem(path, f"{name} is missing", f"accepted: {', '.join(sorted(tags))}", about=located.path)
+    return SpecProblem((*located.path, name), f"is {GOT}", nearest(str(context["tag"]), tags), tells_value=True)
+
+
+def _explain_own(located: _Located) -> SpecProblem:
+    """Pass on what a validator of ours says: what is wrong, then behind a semicolon what is accepted."""
+    message, _, hint = str(located.error.get("ctx", {})["error"]).partition("; ")
+    path = located.path
+    # A rule over a whole section speaks of one key first: that is the place to look at.
+    named = message.replace(":", " ").split(" ")[0]
+    written = located.error["input"]
+    if isinstance(written, dict) and named in written:
+        path, message = (*path, named), message.removeprefix(named).removeprefix(":").strip()
+    return SpecProblem(path, message, hint, tells_value=True)
+
+
+def _explain_kind(located: _Located) -> SpecProblem:
+    members = _members(located.declared)
+    if all(get_origin(member) is Literal for member in members):
+        accepted = sorted(value for member in members for value in get_args(member))
+        null = ["null"] if NoneType in get_args(located.declared) else []
+        return SpecProblem(located.path, f"is {GOT}", f"accepted: {', '.join([*accepted, *null])}")
+    expected = _kinds(*members)
+    written = located.error["input"]
+    is_scalar = isinstance(written, bool | int | float)
+    hint = "quote it to make it text" if expected == "text" and is_scalar else ""
+    return SpecProblem(located.path, f"expected {expected}, got {GOT}", hint)
+
+
+def _kinds(*members: Any) -> str:
+    """Name the kinds of values that are accepted."""
+    kinds = {"a map" if _is_spec(member) else _KINDS.get(get_origin(member) or member, "a value") for member in members}
+    literals = [str(value) for member in members if get_origin(member) is Literal for value in get_args(member)]
+    if "a number" in kinds or Any in members:
+        kinds.discard("an integer")
+    # Only the columns of a feature may be names or positions, and a file has names.
+    if kinds == {"text", "an integer"}:
+        kinds = {"text"}
+    if Any in members:
+        kinds = {"text", "a number", "true or false"}
+    return _either([*literals, *(kind for kind in _KIND_ORDER if kind in kinds)])
+
+
+_KINDS: dict[Any, str] = {
+    str: "text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "a map"
+}  # fmt: skip
+_KIND_ORDER = ("text", "an integer", "a number", "true or false", "a list", "a map", "a value")
+
+
+def _either(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _explain_bounds(located: _Located) -> SpecProblem:
+    kind = located.error["type"]
+    if kind == "string_pattern_mismatch":
+        return SpecProblem(located.path, f"is {GOT}", "accepted: letters, digits, _ and -")
+    if kind in ("too_short", "string_too_short") and not located.error["input"]:
+        return SpecProblem(located.path, "is empty")
+    accepted = _either_all(_bounds(located.field.metadata if located.field else ()))
+    return SpecProblem(located.path, f"is {GOT}", f"accepted: {accepted}" if accepted else "")
+
+
+def _either_all(words: Iterable[str]) -> str:
+    return " and ".join(words)
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
+    """Say the range that a field's constraints leave."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    for constraint in metadata:
+        for name, word in words.items():
+            if (bound := getattr(constraint, name, None)) is not None:
+                yield f"{word} {bound}"
+        if getattr(constraint, "allow_inf_nan", True) is False:
+            yield "a finite number"
+        fewest, most = getattr(constraint, "min_length", None), getattr(constraint, "max_length", None)
+        if fewest is not None and fewest > 1:
+            yield f"{fewest} items or more"
+        if most is not None:
+            yield "one character" if most == 1 else f"at most {most} characters"

@@ -1,0 +1,88 @@
+"""The JSON Schema of experiment files, made of the specs; editors complete and check the YAML with it.
+
+`python -m mlwf.specs.schema` writes the copy that is committed beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlwf.specs.catalogue import algorithm_names, metric_names, scorer_names
+from mlwf.specs.experiment import ExperimentSpec
+
+COMMITTED = Path(__file__).with_name("experiment.schema.json")
+
+FROM_ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}"}
+"""A value that is read from the environment, and may stand where a number or a boolean is expected."""
+
+
+def experiment_schema() -> dict[str, Any]:
+    """Make the JSON Schema (draft 2020-12) of an experiment file."""
+    schema = ExperimentSpec.model_json_schema()
+    sections = schema["$defs"]
+    for section in [schema, *sections.values()]:
+        for field in section.get("properties", {}).values():
+            field.pop("title", None)
+    _enumerate(sections["ClassifierModelSpec"], "algorithm", algorithm_names())
+    for search in ("GridSearchSpec", "RandomizedSearchSpec"):
+        _one_or_several(sections[search], "scoring", scorer_names())
+        _one_or_several(sections[search], "refit", scorer_names())
+    _one_or_several(sections["ValidationSpec"], "metrics", metric_names())
+    # Label rows in the feature store are for callers from Python.
+    sections["FeatureStoreSpec"]["properties"].pop("labels")
+    schema["properties"] = {
+        "extends": {"type": "string", "description": "Experiment file to build upon, relative to this one."},
+        **schema["properties"],
+    }
+    # What a base file gives need not stand here again.
+    required = schema.pop("required")
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": required}]
+    sections["DataSpec"].pop("required")
+    for section in sections.values():
+        # In YAML the kind must be written; in Python the class says it.
+        kinds = [key for key, field in section["properties"].items() if "const" in field]
+        section["required"] = [*kinds, *section.get("required", [])]
+    _allow_environment(schema)
+    schema["title"] = "mlwf experiment"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _enumerate(section: dict[str, Any], key: str, names: list[str]) -> None:
+    section["properties"][key]["enum"] = sorted(names)
+
+
+def _one_or_several(section: dict[str, Any], key: str, names: list[str]) -> None:
+    """Put the accepted names wherever the field takes a text or a list of texts."""
+    field = section["properties"][key]
+    for choice in [field, *field.get("anyOf", [])]:
+        if choice.get("type") == "string":
+            choice["enum"] = sorted(names)
+        elif choice.get("type") == "array":
+            choice["items"] = {"type": "string", "enum": sorted(names)}
+
+
+def _allow_environment(node: Any) -> None:
+    """Let `${env:NAME}` stand for numbers and booleans, which it becomes when it is read."""
+    if isinstance(node, list):
+        for item in node:
+            _allow_environment(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "properties":
+                node[key] = {name: _or_environment(field) for name, field in value.items()}
+            else:
+                _allow_environment(value)
+
+
+def _or_environment(field: dict[str, Any]) -> dict[str, Any]:
+    if field.get("type") not in {"integer", "number", "boolean"}:
+        return field
+    kept = {key: field[key] for key in ("description", "default") if key in field}
+    own = {key: value for key, value in field.items() if key not in kept}
+    return {**kept, "anyOf": [own, FROM_ENVIRONMENT]}
+
+
+if __name__ == "__main__":
+    COMMITTED.write_text(json.dumps(experiment_schema(), indent=2) + "\n", encoding="utf-8")

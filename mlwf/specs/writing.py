@@ -1,0 +1,164 @@
+"""An experiment -> YAML that loads again to the same experiment."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from mlwf.config import Document
+from mlwf.specs.base import Spec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.problems import KeyPath
+from mlwf.specs.rules import broken_rules
+
+WIDTH = 96
+
+COMMENTED = ("data", "model", "validation")
+"""Sections whose keys a draft explains one by one."""
+
+LEFT_OUT = {
+    "tuning": {"strategy": "grid", "param_grid": {"classifier__max_depth": [2, 3, 5]}},
+    "calibration": {"method": "sigmoid"},
+    "tracking": {"tracking_uri": "sqlite:///mlflow.db"},
+}
+"""What a draft shows of sections that it leaves out, ready to be uncommented."""
+
+
+def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -> str:
+    """Write an experiment with everything that it resolved to.
+
+    What came from the environment is written as the `${env:NAME}` of the document, and not as its value.
+    """
+    data = _without_noise(spec.model_dump())
+    # A key that has no effect beside the others is refused where it is written, so it is not.
+    for problem in _refused(data):
+        _remove(data, problem)
+    for path, text in document.secrets.items() if document else ():
+        _replace(data, path, text)
+    return _yaml(data)
+
+
+def draft_experiment_text(spec: ExperimentSpec) -> str:
+    """Write an experiment to begin with: each key with its sentence, and optional sections as comments."""
+    written = spec.model_dump(exclude_defaults=True)
+    data = {
+        "name": spec.name,
+        "data": written["data"],
+        "features": spec.model_dump()["features"] if spec.features == "auto" else written["features"],
+        "model": {"algorithm": spec.model.algorithm},
+        "validation": {"strategy": spec.validation.strategy, "cv_folds": spec.validation.cv_folds},
+    }
+    if isinstance(data["features"], list):
+        data["features"] = [{"type": feature["type"], **feature} for feature in spec.model_dump()["features"]]
+        data = _without_noise(data)
+    return "\n".join([*_sections(data), *_optional()]) + "\n"
+
+
+def _sections(data: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in data.items():
+        yield from _sentences(ExperimentSpec, key)
+        if key not in COMMENTED:
+            yield _yaml({key: value}).rstrip("\n") + "\n"
+            continue
+        yield f"{key}:"
+        section = _section(key)
+        for inner, content in value.items():
+            yield from _sentences(section, inner, indent="  ")
+            yield "\n".join(f"  {line}" for line in _yaml({inner: content}).splitlines())
+        yield ""
+
+
+def _optional() -> Iterator[str]:
+    for key, example in LEFT_OUT.items():
+        yield from _sentences(ExperimentSpec, key)
+        yield "\n".join(f"# {line}" for line in _yaml({key: example}).splitlines())
+        yield ""
+
+
+def _sentences(spec: type[Spec], key: str, indent: str = "") -> Iterator[str]:
+    sentence = " ".join((spec.model_fields[key].description or "").split())
+    prefix = f"{indent}# "
+    yield textwrap.fill(sentence, WIDTH, initial_indent=prefix, subsequent_indent=prefix)
+
+
+def _section(key: str) -> type[Spec]:
+    section: type[Spec] = ExperimentSpec.model_fields[key].annotation  # type: ignore[assignment]
+    return section
+
+
+def _without_noise(data: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Leave out what says nothing: a null, an empty list or an empty map that is the default."""
+    kept: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in LISTS_OF_SPECS and isinstance(value, list):
+            value = [_without_noise(item, depth=2) if isinstance(item, dict) else item for item in value]
+        elif isinstance(value, dict) and (depth == 0 or key == "read"):
+            value = _without_noise(value, depth=1)
+        if (value is None and key not in MEANT_NULLS) or value in ({}, []):
+            continue
+        kept[key] = value
+    return kept
+
+
+LISTS_OF_SPECS = {"features", "views"}
+
+MEANT_NULLS = {"imputer", "scaler"}
+"""Fields whose null differs from their default."""
+
+
+def _refused(data: dict[str, Any]) -> Iterator[KeyPath]:
+    for problem in broken_rules(ExperimentSpec.model_validate(data)):
+        yield problem.path
+
+
+def _remove(data: Any, path: KeyPath) -> None:
+    holder = _at(data, path[:-1])
+    if isinstance(holder, dict):
+        holder.pop(path[-1], None)
+
+
+def _replace(data: Any, path: KeyPath, text: str) -> None:
+    holder = _at(data, path[:-1])
+    known = isinstance(holder, dict) and path[-1] in holder
+    if known or (isinstance(holder, list) and path[-1] in range(len(holder))):
+        holder[path[-1]] = text
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        known = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
+        data = data[part] if known else None
+    return data
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts that YAML 1.2 would read as numbers in quotes, and lists indented."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML reads YAML 1.1: to it 1e-3 and 0o17 are texts that need no quotes.
+    style = "'" if re.match(r"[-+.]?\d", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    """Write a map in block style; inside of it, what fits on a line stands on a line."""
+    options: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "allow_unicode": True, "width": WIDTH}
+    parts = [
+        yaml.dump({key: value}, default_flow_style=None if isinstance(value, dict | list) else False, **options)
+        for key, value in data.items()
+    ]
+    return "".join(parts)
