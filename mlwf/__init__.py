@@ -37,7 +37,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF]  # noqa: PLE0604 - resolved lazily
+__all__ = [*_HOME_OF]
 
 if TYPE_CHECKING:
     from mlwf.errors import ConfigError, DataError, FeatureStoreError, FitError, MlwfError, TrackingError

@@ -19,7 +19,7 @@ def read_file(path: Path, reading: Reading) -> Value | None:
 
 
 @dataclass(frozen=True)
-class _Unreadable(Exception):  # noqa: N818 - it never leaves this module
+class _Unreadable(Exception):
     message: str
     hint: str = ""
 

@@ -79,7 +79,7 @@ class Reading:
         self.problems.append((origin.order, Problem(origin.where, dotted(path), message, hint)))
 
 
-class NotYaml(Exception):  # noqa: N818 - it never leaves this package
+class NotYaml(Exception):
     """The text does not parse; the problem is in the reading."""
 
 
@@ -123,7 +123,9 @@ def kind(content: Any) -> str:
         return "true" if content else "false"
     if isinstance(content, int | float):
         return "a number"
-    return {dict: "a map", list: "a list"}.get(type(content), "text")
+    if isinstance(content, dict):
+        return "a map"
+    return "a list" if isinstance(content, list) else "text"
 
 
 _NULL = re.compile(r"~|null|Null|NULL|", re.ASCII)
@@ -158,7 +160,7 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
-class _At(Exception):  # noqa: N818 - it never leaves this module
+class _At(Exception):
     """A parse error: line and column from 1."""
 
     def __init__(self, line: int, column: int, message: str, hint: str = "") -> None:
@@ -259,6 +261,7 @@ class _Builder:
         try:
             if isinstance(node, yaml.SequenceNode):
                 return Value([self.build(item, (*path, index)) for index, item in enumerate(node.value)], origin)
+            assert isinstance(node, yaml.MappingNode)
             return Value(self._entries(node, path), origin)
         finally:
             self._open.pop()
@@ -281,7 +284,8 @@ class _Builder:
             return None
         self._aliased += 1
         # Told once; what follows is cut off silently.
-        return f"aliases stand for more than {MAX_ALIASED_VALUES} values" if self._aliased == MAX_ALIASED_VALUES + 1 else None
+        is_first = self._aliased == MAX_ALIASED_VALUES + 1
+        return f"aliases stand for more than {MAX_ALIASED_VALUES} values" if is_first else None
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Entry]:
         entries: dict[Any, Entry] = {}

@@ -16,9 +16,8 @@ from threadpoolctl import threadpool_limits
 from mlwf.engine.asks import Answer, Ask, predict
 from mlwf.engine.rows import Table
 
-
 ROWS_WORTH_THREADS = 10_000
-"""With fewer rows, threads of one fit wait for each other longer than they work, on a busy machine twenty times as long."""
+"""With fewer rows, the threads of one fit wait for each other longer than they work; on a busy machine much longer."""
 
 
 class PlainFitter:

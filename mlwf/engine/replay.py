@@ -1,4 +1,4 @@
-"""Stored predictions in the shape of a fitted classifier, so that scikit-learn's own scorers and calibrators take them."""
+"""Stored predictions in the shape of a fitted classifier, as scikit-learn's own scorers and calibrators take them."""
 
 from __future__ import annotations
 

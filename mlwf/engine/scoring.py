@@ -27,9 +27,7 @@ def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None
     if "pos_label" not in inspect.signature(metric).parameters or keywords.get("average", "binary") != "binary":
         return scorer
     keywords["pos_label"] = classes[-1] if positive_class is None else positive_class
-    return make_scorer(
-        metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords
-    )
+    return make_scorer(metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords)
 
 
 def build_scorers(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Any]:

@@ -129,9 +129,7 @@ class ClassifierCalibration:
         return self.result_.summary()
 
 
-def create_calibration(
-    spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1
-) -> ClassifierCalibration:
+def create_calibration(spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1) -> ClassifierCalibration:
     """Make the calibration that `spec` describes."""
     return ClassifierCalibration(spec, random_state=random_state, n_jobs=n_jobs)
 

@@ -47,20 +47,22 @@ def tune(
     candidates = list_candidates(spec, random_state=random_state)
     splits = splitter(table, rows)
     scorers = build_scorers(spec.scorers, classes=table.classes, positive_class=positive_class)
-    answers = fit(
-        [Ask(pipeline, params, split.train, (split.test,)) for params in candidates for split in splits]
-    )
+    answers = fit([Ask(pipeline, params, split.train, (split.test,)) for params in candidates for split in splits])
     failures = list(dict.fromkeys(answer.error for answer in answers if answer.error))
     cells = [
         _score(answer, split, table, scorers, failures)
         for answer, split in zip(answers, list(splits) * len(candidates), strict=True)
     ]
     names = {name: name if len(scorers) > 1 else "score" for name in scorers}
-    cv_results = _cv_results(candidates, len(splits), answers, {names[name]: [c[name] for c in cells] for name in names})
+    cv_results = _cv_results(
+        candidates, len(splits), answers, {names[name]: [c[name] for c in cells] for name in names}
+    )
     chosen_by = names[spec.choosing_scorer]
     means = cv_results[f"mean_test_{chosen_by}"]
     if np.isnan(means).all():
-        raise FitError(f"none of the {len(candidates)} candidates could be scored: {failures[0] if failures else 'NaN'}")
+        raise FitError(
+            f"none of the {len(candidates)} candidates could be scored: {failures[0] if failures else 'NaN'}"
+        )
     best = int(cv_results[f"rank_test_{chosen_by}"].argmin())
     return TuningResult(
         strategy=spec.strategy,
@@ -78,7 +80,8 @@ def tune(
 
 def list_candidates(spec: ParamTuningSpec, *, random_state: int = 42) -> list[dict[str, Any]]:
     """List the parameters that a search tries, in scikit-learn's order."""
-    return CANDIDATES[spec.strategy](spec, random_state)
+    candidates: list[dict[str, Any]] = CANDIDATES[spec.strategy](spec, random_state)
+    return candidates
 
 
 class GridSearch:
@@ -102,9 +105,7 @@ class GridSearch:
             "stratified_kfold", n_splits=self.spec.cv_folds or 5, shuffle=False, random_state=self.random_state
         )
         with PlainFitter(table, n_jobs=self.spec.n_jobs or self.n_jobs) as fit:
-            self.result_ = tune(
-                self.spec, pipeline, table, table.all_rows, folds, fit, random_state=self.random_state
-            )
+            self.result_ = tune(self.spec, pipeline, table, table.all_rows, folds, fit, random_state=self.random_state)
             (best,) = fit([Ask(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
         if best.error:
             raise FitError(f"the best candidate could not be fitted on all rows: {best.error}")
@@ -144,7 +145,8 @@ def _random_candidates(spec: RandomizedSearchSpec, random_state: int) -> list[di
     with warnings.catch_warnings():
         # A space smaller than n_iter is searched whole; that is what was asked for.
         warnings.filterwarnings("ignore", message="The total space of parameters", category=UserWarning)
-        return list(ParameterSampler(distributions, spec.n_iter, random_state=random_state))
+        drawn: list[dict[str, Any]] = list(ParameterSampler(distributions, spec.n_iter, random_state=random_state))
+    return drawn
 
 
 def _distribution(value: Any) -> Any:
@@ -197,7 +199,8 @@ def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
     if np.isnan(means).all():
         return np.ones_like(means, dtype=np.int32)
     filled = np.nan_to_num(means, nan=np.nanmin(means) - 1)
-    return stats.rankdata(-filled, method="min").astype(np.int32)
+    ranks: NDArray[np.int32] = stats.rankdata(-filled, method="min").astype(np.int32)
+    return ranks
 
 
 def _param_columns(candidates: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mlwf.engine.rows import Rows, Split, Splitter, Table
 from mlwf.engine.scoring import build_scorer, score
 from mlwf.errors import FitError
 from mlwf.results import Judgement, Score, Source
-from mlwf.specs import catalogue
+from mlwf.specs.catalogue import metric_scorer
 
 BASELINE = Pipeline([("classifier", DummyClassifier(strategy="prior"))])
 
@@ -113,7 +113,7 @@ class _Metric:
     """A metric in natural sign: `log_loss` is scikit-learn's neg_log_loss turned round."""
 
     def __init__(self, name: str, classes: NDArray[Any], positive_class: Any) -> None:
-        scorer = catalogue.metric_scorer(name) or name
+        scorer = metric_scorer(name) or name
         self._sign = 1 if scorer == name else -1
         self._scorer = build_scorer(scorer, classes=classes, positive_class=positive_class)
 

@@ -11,7 +11,7 @@ from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_table
 from mlwf.specs.data import DataSpec, ReadSpec
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.writing import dump_experiment
+from mlwf.specs.writing import draft_experiment_text
 
 
 def draft_experiment(data: str, target: str, output: Path | None) -> Path:
@@ -26,7 +26,7 @@ def draft_experiment(data: str, target: str, output: Path | None) -> Path:
         raise UsageError(f"{output}: no such folder: {output.parent}")
     frame = read_table(data, ReadSpec())
     missing = target in frame.columns and bool(frame[target].isna().any()) and not frame[target].isna().all()
-    relative = os.path.relpath(os.path.abspath(data), output.resolve().parent)
+    relative = os.path.relpath(Path(data).absolute(), output.absolute().parent)
     spec = DataSpec(path=relative, target=target, drop_missing_target=missing)
     dataset = prepare(frame, spec, where=data)
     inferred = infer_features(dataset.X)
@@ -38,7 +38,7 @@ def draft_experiment(data: str, target: str, output: Path | None) -> Path:
         data=spec.model_copy(update={"drop": drop}),
         features=inferred.features,
     )
-    text = dump_experiment(experiment, comments=True)
+    text = draft_experiment_text(experiment)
     output.write_text(_remarks(inferred) + text, encoding="utf-8")
     return output
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlwf.config import Document
-from mlwf.errors import ConfigError, DataError
 from mlwf.modules.runs import create_run
 from mlwf.orchestrator.journal import Journal, OnProgress
 from mlwf.orchestrator.material import load_tables

@@ -60,9 +60,7 @@ def load_tables(spec: ExperimentSpec) -> Material:
             data = data.model_copy(update={"drop": [*data.drop, *keys]})
     material = _from_frame(spec, data, frame)
     if test is not None:
-        test_data = prepare(
-            test, data, features=material.features, where=data.test_path, reference=material.data
-        )
+        test_data = prepare(test, data, features=material.features, where=data.test_path, reference=material.data)
         material = replace(material, test=test_data)
     return replace(material, joined=joined)
 

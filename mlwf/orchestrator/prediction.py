@@ -26,7 +26,7 @@ def predict_table(run: str, data: str, output: Path, *, runs_dir: Path, tracking
     The output holds the table's columns that are no features (keys, and the target if it is there), `prediction`,
     and `probability_CLASS` for each class where the model has probabilities.
     """
-    check_table_path(output)
+    check_table_path(str(output))
     spec, model = _registered(run, tracking_uri) if run.startswith(REGISTRY) else _local(run, runs_dir)
     frame = read_table(data, spec.data.read if spec else ReadSpec())
     if spec and spec.feature_store and spec.feature_store.enabled:
@@ -44,7 +44,7 @@ def predict_table(run: str, data: str, output: Path, *, runs_dir: Path, tracking
     if said.proba is not None:
         columns |= {f"probability_{label}": said.proba[:, i] for i, label in enumerate(said.classes)}
     taken = [name for name in columns if name in kept.columns]
-    write_table(pd.concat([kept.drop(columns=taken), pd.DataFrame(columns)], axis=1), output)
+    write_table(pd.concat([kept.drop(columns=taken), pd.DataFrame(columns)], axis=1), str(output))
     return len(frame)
 
 

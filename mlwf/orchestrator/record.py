@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
+from mlwf.modules.data import Dataset
 from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
@@ -18,6 +19,7 @@ from mlwf.orchestrator.summary import summarise
 from mlwf.processes import this_process
 from mlwf.results import CalibrationResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.writing import dump_experiment
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class Record:
             tracking,
             self.spec.model,
             name=self.spec.name,
-            run_id=self.folder and self.folder.run_id,
+            run_id=self.folder.run_id if self.folder else None,
             process=this_process(),
         )
         mark_stale_runs(self._tracker.connect())
@@ -168,7 +170,9 @@ class Record:
     def log(self, outcome: Outcome) -> None:
         """Write everything to the tracking store; when that fails the run is kept in its folder, and says so."""
         if self._tracker is None:
-            outcome.skip("tracking was not asked for" if self.folder is None else "no tracking: kept in the run's folder")
+            outcome.skip(
+                "tracking was not asked for" if self.folder is None else "no tracking: kept in the run's folder"
+            )
             return
         self._track(self._log_to_mlflow)
         if self._tracking_error:
@@ -192,7 +196,9 @@ class Record:
         assert self._setting is not None
         tracking, material = self.spec.tracking, self._setting.material
         assert tracking is not None
-        used = [("training", material.data), *([("test", material.test)] if material.test else [])]
+        used: list[tuple[Literal["training", "test"], Dataset]] = [("training", material.data)]
+        if material.test:
+            used.append(("test", material.test))
         # The summary is of the whole run, and this phase is its last.
         self.results["phases"] = list(self.journal.phases)
         tracker.log_workflow_results(
@@ -275,9 +281,7 @@ class Record:
         resolved = self._setting.resolved if self._setting else self.spec
         if self._write_config:
             return self._write_config(resolved)
-        from mlwf.specs.writing import write_experiment
-
-        return write_experiment(resolved)
+        return dump_experiment(resolved)
 
     def _save(self, model: Any) -> None:
         if self.folder:

@@ -68,9 +68,7 @@ class Setting:
     def plan(self) -> dict[str, int]:
         """Count the fits that each phase will ask for."""
         spec, validation = self.spec, self.spec.validation
-        calibrate = (
-            count_calibration_fits(self.calibration, cv_folds=spec.calibration_folds) if self.calibration else 0
-        )
+        calibrate = count_calibration_fits(self.calibration, cv_folds=spec.calibration_folds) if self.calibration else 0
         once, folds = calibrate or 1, validation.cv_folds
         # Every estimate fits the baseline too, which costs nothing.
         validate = {"cross_validation": folds * (once + 1), "train_test": 1 + once * validation.refit, "none": 0}

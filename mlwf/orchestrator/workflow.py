@@ -101,7 +101,10 @@ def build_phase(setting: Setting) -> Pipeline:
         unknown = sorted({name for params in candidates for name in params} - accepted)
         if unknown:
             raise ConfigError(
-                [Problem("tuning", name, "unknown parameter of the pipeline", nearest(name, accepted)) for name in unknown]
+                [
+                    Problem("tuning", name, "unknown parameter of the pipeline", nearest(name, accepted))
+                    for name in unknown
+                ]
             )
     return pipeline
 
@@ -205,7 +208,9 @@ def refit_phase(setting: Setting, pipeline: Pipeline, trained: Trained, fit: Fit
     """Train the scored model's recipe again on all rows, the hold-out included."""
     chain = make_chain(setting, pipeline, trained.params, calibrated=calibrated, keep_model=True)
     refitted = chain(Split(setting.table.all_rows, NO_ROWS), fit)
-    setting.journal.warn("validation.refit: the shipped model was fitted again on all rows; the score is of the one before")
+    setting.journal.warn(
+        "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
+    )
     return refitted
 
 
@@ -264,7 +269,9 @@ def make_chain(
 
 def _metrics(setting: Setting, model: Any) -> list[str]:
     has_probabilities = hasattr(model, "predict_proba")
-    return setting.spec.validation.metrics or default_metrics(setting.table.classes, has_probabilities=has_probabilities)
+    return setting.spec.validation.metrics or default_metrics(
+        setting.table.classes, has_probabilities=has_probabilities
+    )
 
 
 def _degrade(setting: Setting, words: str, error: Exception, outcome: Outcome) -> None:

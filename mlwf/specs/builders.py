@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from mlwf.errors import nearest
 from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, RandomizedSearchSpec
@@ -19,12 +19,12 @@ class _Builder(Generic[S]):
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
 
-    def __getattr__(self, name: str) -> Callable[[Any], Self]:
+    def __getattr__(self, name: str) -> Callable[[Any], Any]:
         setters = self._setters()
         if name not in setters:
             raise AttributeError(f"{type(self).__name__} has no {name!r}; {nearest(name, [*setters, 'build'])}")
 
-        def set_field(value: Any) -> Self:
+        def set_field(value: Any) -> _Builder[S]:
             self._values[setters[name]] = value
             return self
 

@@ -15,7 +15,7 @@ class CalibrationSpec(Spec):
     enabled: bool = True
     """Whether to calibrate at all."""
     method: Literal["sigmoid", "isotonic", "temperature"] = "sigmoid"
-    """`sigmoid` (Platt) for few rows, `isotonic` for a thousand and more, `temperature` keeps the ranking of classes."""
+    """`sigmoid` (Platt) for few rows, `isotonic` for a thousand and more, `temperature` keeps the order of classes."""
     ensemble: bool = True
     """Ship the average of the calibrated fold models; false ships one model with one calibrator."""
     cv_folds: int | None = Field(None, ge=2)

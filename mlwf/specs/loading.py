@@ -99,7 +99,8 @@ def _absolute_file(text: str, folder: Path) -> str:
     # An empty text is told as such; ":memory:" is SQLite's own word.
     if not text or text.startswith(":memory:"):
         return text
-    return os.path.abspath(os.path.join(folder, os.path.expanduser(text)))
+    # Not resolved, as Path.resolve would: a link keeps the name that it was given.
+    return os.path.abspath(folder / Path(text).expanduser())  # noqa: PTH100
 
 
 def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[SpecProblem]:
@@ -117,7 +118,9 @@ def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[Spe
     features = data.get("features")
     for number, feature in enumerate(features if isinstance(features, list) else ()):
         columns = feature.get("columns") if isinstance(feature, dict) else None
-        for index, column in enumerate(columns if isinstance(columns, list) else ()):
+        if not isinstance(columns, list):
+            continue
+        for index, column in enumerate(columns):
             if isinstance(column, int) and not isinstance(column, bool):
                 columns[index] = str(column)
                 message = f"expected the name of a column, got {GOT}"

@@ -132,8 +132,8 @@ def _member(members: list[Any], label: Any, content: Any) -> Any:
     for member in members:
         if _is_spec(member) and label in _tags(member):
             return member
-    fitting = {dict: (dict,), list: (list,)}.get(type(content), ())
-    return next((member for member in members if get_origin(member) in fitting), members[0])
+    kinds = [kind for kind in (dict, list) if isinstance(content, kind)]
+    return next((member for member in members if get_origin(member) in kinds), members[0])
 
 
 def _tags(spec: type[Spec]) -> tuple[Any, ...]:

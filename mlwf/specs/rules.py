@@ -127,7 +127,7 @@ def _holdout_has_no_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _test_size_has_an_effect(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    """What only a hold-out uses is refused elsewhere, or it would promise one."""
+    """Refuse elsewhere what only a hold-out uses: it would promise one."""
     validation = spec.validation
     if validation.strategy == "train_test":
         return
@@ -140,8 +140,8 @@ def _test_size_has_an_effect(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _alias_has_a_model(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    alias = spec.tracking and spec.tracking.alias
-    if not spec.tracking or alias is None:
+    alias = spec.tracking.alias if spec.tracking else None
+    if spec.tracking is None or alias is None:
         return
     path = ("tracking", "alias")
     if re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):

@@ -79,9 +79,9 @@ def _allow_environment(node: Any) -> None:
 def _or_environment(field: dict[str, Any]) -> dict[str, Any]:
     if field.get("type") not in {"integer", "number", "boolean"}:
         return field
-    kept = {key: field[key] for key in ("description", "default") if key in field}
+    kept: dict[str, Any] = {key: field[key] for key in ("description", "default") if key in field}
     own = {key: value for key, value in field.items() if key not in kept}
-    return {**kept, "anyOf": [own, FROM_ENVIRONMENT]}
+    return kept | {"anyOf": [own, FROM_ENVIRONMENT]}
 
 
 if __name__ == "__main__":
