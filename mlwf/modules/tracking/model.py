@@ -172,7 +172,7 @@ def _described(model: Any, X_sample: Any) -> dict[str, Any]:
 
     outputs = infer_signature(model_output=model.predict(X_sample)).outputs
     if not hasattr(X_sample, "columns"):
-        inputs = Schema([ColSpec(AnyType(), required=False) for _ in range(X_sample.shape[1])])
+        inputs = Schema([ColSpec(AnyType()) for _ in range(X_sample.shape[1])])
         return {"signature": ModelSignature(inputs, outputs), "input_example": X_sample[:EXAMPLE_ROWS]}
     # A typed column refuses what pandas makes of a missing value in it: an integer or text column whose only value is
     # missing comes as floats, a float column without fractions as integers. The model itself takes all of them.

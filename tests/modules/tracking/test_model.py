@@ -55,7 +55,7 @@ UNSEEN = {
     "number": 1e9,
     "whole": -5,
     "small": 0.5,
-    "flag": "True",
+    "flag": 1,
     "text": "unseen",
     "code": 999,
     "label": "unseen",

@@ -1,0 +1,217 @@
+"""Plots: which are drawn of what, and what they say."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwf.engine.asks import Predictions
+from mlwf.modules.tracking import evaluation_figures, importance_figure
+from mlwf.modules.tracking.importances import read_importances
+from mlwf.modules.tracking.plots import draw_plots
+from mlwf.results import Judgement
+
+IRIS = load_iris(as_frame=True)
+CURVES = {"roc_curve.png", "precision_recall_curve.png"}
+
+
+def make_predictions(n_classes: int, *, n: int = 300, names: list[str] | None = None) -> tuple[np.ndarray, Predictions]:
+    draw = np.random.default_rng(0)
+    classes = np.array(names) if names else np.arange(n_classes)
+    place = draw.integers(0, n_classes, n)
+    proba = draw.dirichlet(np.ones(n_classes), n)
+    proba[np.arange(n), place] += 0.5
+    proba /= proba.sum(axis=1, keepdims=True)
+    return classes[place], Predictions(classes, classes[proba.argmax(axis=1)], proba)
+
+
+def texts(figure) -> list[str]:
+    """Collect the titles and the legend of a figure."""
+    axes = figure.axes[0]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else []
+    return [figure.get_suptitle(), axes.get_title(loc="left"), *legend]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_evaluation_figures_of_probabilities_are_all(n_classes):
+    assert set(evaluation_figures(*make_predictions(n_classes))) == {
+        "confusion_matrix.png",
+        "reliability_curve.png",
+        *CURVES,
+    }
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_evaluation_figures_of_decision_values_have_no_reliability(n_classes):
+    y, said = make_predictions(n_classes)
+    decision = said.proba[:, 1] if n_classes == 2 else said.proba
+    figures = evaluation_figures(y, Predictions(said.classes, said.labels, None, decision))
+    assert set(figures) == {"confusion_matrix.png", *CURVES}
+
+
+def test_evaluation_figures_of_labels_are_the_confusion_matrix():
+    y, said = make_predictions(3)
+    assert set(evaluation_figures(y, Predictions(said.classes, said.labels))) == {"confusion_matrix.png"}
+
+
+def test_evaluation_figures_say_how_the_predictions_were_got():
+    y, said = make_predictions(2)
+    figures = evaluation_figures(y, said, note="the test set, 300 rows")
+    legend = f"1  (AUC {roc_auc_score(y, said.proba[:, 1]):.3f})"
+    assert texts(figures["roc_curve.png"]) == ["ROC curve", "The test set, 300 rows", legend]
+    assert texts(figures["confusion_matrix.png"]) == [
+        "Confusion matrix",
+        "The test set, 300 rows; shares of each true\nclass",
+    ]
+
+
+def test_evaluation_figures_speak_of_the_positive_class():
+    y, said = make_predictions(2, names=["no", "yes"])
+    labels = [
+        texts(evaluation_figures(y, said, positive_class=positive)["precision_recall_curve.png"])[2].split()[0]
+        for positive in (None, "yes", "no")
+    ]
+    assert labels == ["yes", "yes", "no"]
+
+
+def test_evaluation_figures_of_decision_values_turn_them_for_the_first_class():
+    y, said = make_predictions(2, names=["no", "yes"])
+    decided = Predictions(said.classes, said.labels, None, said.proba[:, 1])
+    one, other = (
+        texts(evaluation_figures(y, decided, positive_class=name)["roc_curve.png"])[2] for name in ("no", "yes")
+    )
+    assert one.removeprefix("no") == other.removeprefix("yes")
+
+
+def test_evaluation_figures_draw_the_most_frequent_of_many_classes():
+    _, note, *legend = texts(evaluation_figures(*make_predictions(30, n=900))["roc_curve.png"])
+    assert note == "One class against the rest; the 8 most frequent of 30 classes"
+    assert len(legend) == 8
+
+
+def test_evaluation_figures_leave_out_classes_that_do_not_occur():
+    y, said = make_predictions(4)
+    here = y != 2
+    some = Predictions(said.classes, said.labels[here], said.proba[here])
+    legend = texts(evaluation_figures(y[here], some)["roc_curve.png"])[2:]
+    assert [label.split()[0] for label in legend] == ["0", "1", "3"]
+
+
+def test_evaluation_figures_take_labels_that_the_model_does_not_know():
+    y, said = make_predictions(3, names=["a", "b", "c"])
+    y = y.astype(object)
+    y[:10] = "new"
+    figure = evaluation_figures(y, said)["confusion_matrix.png"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c", "new"]
+
+
+def test_confusion_matrix_counts():
+    y, said = np.array(["a", "a", "b"]), Predictions(np.array(["a", "b"]), np.array(["a", "b", "b"]))
+    figure = evaluation_figures(y, said)["confusion_matrix.png"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1\n50%", "1\n50%", "0\n0%", "1\n100%"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["$50K", "<=$50K", "50%_of{all}"],
+        ["a very long name of a class " * 5, "b" * 90, "c"],
+        ["日本", "中国", "Österreich"],
+    ],
+    ids=["formula", "long", "other letters"],
+)
+def test_draw_plots_takes_any_name(tmp_path, names):
+    y, said = make_predictions(3, names=names)
+    draw_plots(tmp_path, KNeighborsClassifier(), [Judgement("test", (), said, y, "note with $ and $")])
+    assert len(list(tmp_path.iterdir())) == 4
+    assert all(min(imread(path).shape[:2]) > 500 for path in tmp_path.iterdir())
+
+
+def test_draw_plots_separates_validation_and_test(tmp_path):
+    y, said = make_predictions(2)
+    judgements = [Judgement(source, (), said, y, "") for source in ("train_test", "test")]
+    draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), judgements)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["feature_importances.png", "test", "train_test"]
+
+
+def test_draw_plots_goes_on_without_one_that_cannot_be_drawn(tmp_path, caplog):
+    y, said = make_predictions(2)
+    judgements = [Judgement("train_test", (), said, y[:-1], ""), Judgement("test", (), said, y, "")]
+    with caplog.at_level(logging.WARNING):
+        draw_plots(tmp_path, KNeighborsClassifier(), judgements)
+    assert [path.name for path in tmp_path.iterdir()] == ["test"]
+    assert caplog.messages[0].startswith("Drawing plots failed (Found input variables with inconsistent numbers")
+
+
+def test_importance_figure_shows_the_greatest_first():
+    forest = RandomForestClassifier(20, random_state=0).fit(IRIS.data, IRIS.target)
+    figure = importance_figure(forest)
+    order = [IRIS.data.columns[place] for place in np.argsort(-forest.feature_importances_)]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == order
+    assert texts(figure) == ["Feature importances", "Impurity-based, on the training rows"]
+
+
+def test_importance_figure_shows_twenty_of_many_columns():
+    X, y = make_classification(100, 50, random_state=0)
+    figure = importance_figure(DecisionTreeClassifier(random_state=0).fit(X, y))
+    assert len(figure.axes[0].patches) == 20
+    assert texts(figure)[1] == "Impurity-based, on the training rows; 20 of 50 columns"
+
+
+def test_importance_figure_is_none_where_the_model_offers_none():
+    assert importance_figure(KNeighborsClassifier().fit(IRIS.data, IRIS.target)) is None
+
+
+LOGISTIC = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
+
+
+@pytest.mark.parametrize(
+    ("model", "note"),
+    [
+        (LOGISTIC, "absolute coefficients, on the columns as prepared"),
+        (
+            CalibratedClassifierCV(LOGISTIC, cv=3),
+            "absolute coefficients, on the columns as prepared; mean over 3 fold models",
+        ),
+        (
+            FixedThresholdClassifier(CalibratedClassifierCV(LOGISTIC, cv=3, ensemble=False)),
+            "absolute coefficients, on the columns as prepared",
+        ),
+        (RandomForestClassifier(5, random_state=0), "impurity-based, on the training rows"),
+    ],
+    ids=["pipeline", "calibrated ensemble", "threshold over calibrated", "bare"],
+)
+def test_read_importances_looks_into_what_ships(model, note):
+    X, y = IRIS.data[IRIS.target > 0], IRIS.target[IRIS.target > 0]
+    found = read_importances(model.fit(X, y))
+    assert found.names == list(X.columns)
+    assert found.values.shape == (4,)
+    assert (found.values >= 0).all()
+    assert found.note == note
+
+
+def test_read_importances_of_a_frozen_model_are_the_model_s():
+    model = LOGISTIC.fit(IRIS.data, IRIS.target == 0)
+    frozen = CalibratedClassifierCV(FrozenEstimator(model)).fit(IRIS.data, IRIS.target == 0)
+    assert np.array_equal(read_importances(frozen).values, np.abs(model["classifier"].coef_[0]))
+
+
+def test_read_importances_averages_over_classes():
+    model = LogisticRegression(max_iter=1000).fit(IRIS.data, IRIS.target)
+    found = read_importances(model)
+    assert np.allclose(found.values, np.abs(model.coef_).mean(axis=0))
+    assert found.note.endswith("mean over 3 classes")
