@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from mlwf.cli.paths import from_here
 from mlwf.errors import MlwfError
 
-OUR_BUG, INTERRUPTED, TERMINATED = 4, 130, 143
+FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
+
+MACHINE_SAYS_NO = {
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+"""Errors of the system that no change in mlwf would mend."""
 
 
 class Terminated(BaseException):
@@ -30,34 +34,54 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     # A shell starts background jobs with SIGINT ignored; `kill -INT` must end those as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # pydantic would look through everything that is installed for plugins; a command's start cannot wait for that.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     code = run(sys.argv[1:])
     if code in {INTERRUPTED, TERMINATED}:
         # Fits that still run in threads cannot be interrupted and would be waited for; all is written down already.
-        _flush()
         os._exit(code)
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and give its exit code; every message goes to stderr."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # Here and not at the interpreter's end, so that a full disk or a closed pipe is met below.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _say(f"mlwf: the output cannot be written: {error.strerror}", FAILED)
+
+
+def _run(arguments: Sequence[str]) -> int:
     from mlwf.cli.commands import app
 
     try:
         # Typer gives what a command returns, and the code of typer.Exit.
         code = app(args=list(arguments), prog_name="mlwf", standalone_mode=False)
     except MlwfError as error:
-        return _say(str(error), error.exit_code)
+        return _say(from_here(str(error)), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted; the same command starts it again", INTERRUPTED)
     except Terminated:
         return _say("terminated; the same command starts it again", TERMINATED)
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Exception as error:
         if isinstance(error, _CommandLineError):
-            return _say(_usage(error), 2)
+            return _say(_usage(error), WRONG_USAGE)
+        if isinstance(error, MemoryError):
+            return _say("mlwf: the memory of this machine does not suffice", FAILED)
+        if isinstance(error, OSError) and error.errno in MACHINE_SAYS_NO:
+            where = from_here(f"{error.filename}: ") if error.filename else ""
+            return _say(f"mlwf: {where}{error.strerror}", FAILED)
         return _say(_saved_traceback(error), OUR_BUG)
     return code if isinstance(code, int) else 0
 
@@ -72,28 +96,33 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    sys.stderr.write(f"{message}\n")
+    try:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody listens; the exit code still tells
     return code
 
 
 def _usage(error: Any) -> str:
+    """Say what is wrong with the command line: typer's words, in our form."""
+    message: str = error.format_message().removesuffix(".")
+    if message.startswith("Usage:"):
+        return f"{message}."
+    message = f"{message[0].lower()}{message[1:]}".replace("Value error, ", "")
+    message, _, nearest = message.partition(". Did you mean ")
     context = getattr(error, "ctx", None)
-    hint = f"; `{context.command_path} --help` shows what is accepted" if context else ""
-    return f"mlwf: {error.format_message().rstrip('.')}{hint}"
+    command = context.command_path if context else "mlwf"
+    hint = f"did you mean {nearest}" if nearest else f"`{command} --help` shows what is accepted"
+    return f"{command}: {message}; {hint}"
 
 
 def _saved_traceback(error: Exception) -> str:
-    text = "".join(traceback.format_exception(error))
+    import tempfile
+    import traceback
+
+    summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
     handle, path = tempfile.mkstemp(prefix="mlwf-traceback-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(f"{sys.version}\n{sys.argv}\n\n{text}")
-    summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
-    return f"mlwf: this is a bug in mlwf, please report it with {Path(path)}\n{summary}"
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            pass
+        file.write(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}")
+    return f"mlwf: {summary}\nThis is a bug in mlwf; please report it with the traceback in {path}"

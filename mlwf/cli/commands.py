@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, progress, show, show_summary, write
+from mlwf.cli.display import Format, progress, show_runs, show_summary, write
+from mlwf.cli.help import Command
 
 app = typer.Typer(
     name="mlwf",
-    help="A trustworthy tabular classifier from one YAML file.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -22,7 +22,11 @@ app = typer.Typer(
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder that keeps the runs.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the experiment, such as model.algorithm=svc; repeat."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the experiment, such as model.algorithm=svc; may be repeated.",
+    ),
 ]
 Form = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -34,14 +38,22 @@ Run = Annotated[
 RUNS = Path("runs")
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        write(f"mlwf {mlwf.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """A trustworthy tabular classifier from one YAML file."""
+    """Train, judge and ship a tabular classifier from one YAML file."""
 
 
-@app.command()
+@app.command(cls=Command)
 def train(
     config: Config,
     set_: Set = None,
@@ -50,7 +62,10 @@ def train(
     verbose: Verbose = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Train the experiment and show its scores; the run is kept in the folder of runs."""
+    """Train an experiment and show its scores.
+
+    Progress is told on stderr, the result on stdout; the run is kept in the folder of runs.
+    """
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
@@ -61,19 +76,20 @@ def train(
     show_summary(summary, form)
 
 
-@app.command()
+@app.command(cls=Command)
 def validate(
-    configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG...", help="Experiment files.", show_default=False)
-    ],
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="Experiment files.", show_default=False)],
     set_: Set = None,
     data: Annotated[bool, typer.Option("--data", help="Read and check the data as well.")] = False,
 ) -> None:
-    """Say everything that is wrong with experiment files, without fitting anything."""
-    from mlwf.errors import ConfigError, Problem
+    """Say all that is wrong with experiment files.
+
+    Nothing is fitted, and the data is read only with --data.
+    """
+    from mlwf.errors import ConfigError, MlwfError
     from mlwf.specs.loading import load_experiment
 
-    problems: list[Problem] = []
+    wrong: list[MlwfError] = []
     for config in configs:
         try:
             spec, document = load_experiment(config, set_ or [])
@@ -81,18 +97,19 @@ def validate(
                 from mlwf.orchestrator.experiment import check_data
 
                 check_data(spec, document)
-        except ValueError as error:
-            if not hasattr(error, "problems"):
-                raise
-            problems += error.problems
+        except MlwfError as error:
+            wrong.append(error)
         else:
             checked = "file and data are valid" if data else "valid; the data was not read (--data reads it)"
             write(f"{config}: {checked}")
-    if problems:
-        raise ConfigError(problems)
+    if wrong:
+        # Files that extend the same one share its problems: those are told once.
+        lines = dict.fromkeys(line for error in wrong for line in str(error).splitlines())
+        is_wrong_config = any(error.exit_code == ConfigError.exit_code for error in wrong)
+        raise (ConfigError if is_wrong_config else MlwfError)("\n".join(lines))
 
 
-@app.command()
+@app.command(cls=Command)
 def summary(
     run: Run,
     form: Form = Format.table,
@@ -103,20 +120,26 @@ def summary(
             "--tracking-uri",
             metavar="URI",
             envvar="MLFLOW_TRACKING_URI",
-            help="Where to look when the run is not in the folder of runs; the default is mlflow.db, where there is one.",
+            help="Store to ask when the run is not in the folder of runs; the default is mlflow.db, if it is here.",
         ),
     ] = None,
 ) -> None:
-    """Show what a run found, from its folder or from the tracking store."""
+    """Show what a run found.
+
+    It is read from the folder of runs or, when the run is not there, from the tracking store.
+    """
     from mlwf.cli.lookup import find_summary
 
     show_summary(find_summary(run, runs_dir=runs_dir, tracking_uri=tracking_uri), form)
 
 
-@app.command()
+@app.command(cls=Command)
 def predict(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Id of the run, or models:/NAME@ALIAS.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN", help="Id of the run as for `mlwf summary`, or models:/NAME@ALIAS.", show_default=False
+        ),
     ],
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
@@ -126,17 +149,23 @@ def predict(
     ],
     runs_dir: RunsDir = RUNS,
     tracking_uri: Annotated[
-        str, typer.Option("--tracking-uri", metavar="URI", envvar="MLFLOW_TRACKING_URI", help="Where models:/ are.")
+        str,
+        typer.Option(
+            "--tracking-uri", metavar="URI", envvar="MLFLOW_TRACKING_URI", help="Store that keeps registered models."
+        ),
     ] = "sqlite:///mlflow.db",
 ) -> None:
-    """Write the label and the probabilities of each row; columns that are no features are kept."""
+    """Write each row's label and probabilities.
+
+    Columns are found by name; those that are no features, such as keys, are kept.
+    """
     from mlwf.orchestrator.prediction import predict_table
 
     n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=tracking_uri)
     write(f"{output}: {n_rows:,} rows")
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
@@ -144,32 +173,28 @@ def init(
     target: Annotated[str, typer.Option("--target", metavar="COL", help="Column to predict.", show_default=False)],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write; the default is the data's name with .yaml."),
+        typer.Option("--output", "-o", metavar="FILE", help="File to write; the default is named after the data."),
     ] = None,
 ) -> None:
-    """Write a commented experiment file for a table, with its features resolved, ready to train."""
+    """Write an experiment file for a table, ready to train.
+
+    Its features are resolved, and every line is explained.
+    """
     from mlwf.orchestrator.drafting import draft_experiment
 
     path = draft_experiment(data, target, output)
     write(f"{path}: ready; `mlwf train {path}` trains it")
 
 
-@app.command()
+@app.command(cls=Command)
 def runs(form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
     """List the runs, newest first."""
-    from mlwf.modules.runs import json_text, list_runs
-    from mlwf.tables import runs_markdown, runs_table
+    from mlwf.modules.runs import list_runs
 
-    rows = list_runs(runs_dir)
-    if form is Format.json:
-        write(json_text(rows))
-    elif form is Format.markdown:
-        write(runs_markdown(rows))
-    else:
-        show(runs_table(rows))
+    show_runs(list_runs(runs_dir), form, runs_dir)
 
 
-@app.command()
+@app.command(cls=Command)
 def schema() -> None:
     """Write the JSON Schema of experiment files, for editors."""
     from mlwf.modules.runs import json_text

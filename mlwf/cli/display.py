@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ class Format(StrEnum):
     markdown = "markdown"
 
 
-def show(renderable: RenderableType) -> None:
-    """Write a table to stdout; plain and of a fixed width where nobody watches."""
-    _console(sys.stdout).print(renderable)
-
-
 def write(text: str) -> None:
     """Write text to stdout as it is."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
@@ -39,22 +35,39 @@ def write(text: str) -> None:
 
 def show_summary(summary: Mapping[str, Any], form: Format) -> None:
     """Write a run's summary to stdout."""
+    from mlwf.cli.paths import all_from_here
     from mlwf.modules.runs import json_text
     from mlwf.tables import summary_markdown, summary_table
 
     if form is Format.json:
         write(json_text(summary))
     elif form is Format.markdown:
-        write(summary_markdown(summary))
+        write(summary_markdown(all_from_here(summary)))
     else:
-        show(summary_table(summary))
+        _show(summary_table(all_from_here(summary)))
+
+
+def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
+    """Write a list of runs to stdout."""
+    from mlwf.modules.runs import json_text
+    from mlwf.tables import runs_markdown, runs_table
+
+    if form is Format.json:
+        write(json_text(runs))
+    elif form is Format.markdown:
+        write(runs_markdown(runs))
+    elif runs:
+        _show(runs_table(runs))
+    else:
+        sys.stderr.write(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one\n")
 
 
 @contextmanager
 def progress(*, quiet: bool, verbose: bool) -> Iterator[OnProgress | None]:
     """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere."""
     if quiet:
-        yield None
+        with _silent():
+            yield None
         return
     console = _console(sys.stderr)
     with _logging(console) if verbose else _silent():
@@ -127,6 +140,10 @@ def _silent() -> Iterator[None]:
         yield
     finally:
         logging.getLogger("mlwf").removeHandler(handler)
+
+
+def _show(renderable: RenderableType) -> None:
+    _console(sys.stdout).print(renderable)
 
 
 def _console(stream: Any) -> Console:

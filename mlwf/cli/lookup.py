@@ -31,5 +31,5 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
 def _local(folder: RunFolder) -> dict[str, Any]:
     """Read the summary, or what is known of a run that has none: it runs, or it was killed outright."""
     state = folder.read_json("state.json")
-    known = {key: state[key] for key in ("run_id", "name", "started_at") if key in state}
+    known: dict[str, Any] = {key: state[key] for key in ("run_id", "name", "started_at") if key in state}
     return {**known, **folder.read_json("summary.json"), "status": folder.status}

@@ -1,0 +1,25 @@
+"""How the help of a command reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class Command(TyperCommand):
+    """A command whose help names its arguments as its usage does, without braces and Python's types."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """List the words of the usage line."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options."""
+        parameters = self.get_params(ctx)
+        arguments = [(param.metavar, param.help) for param in parameters if param.param_type_name == "argument"]
+        options = [param.get_help_record(ctx) for param in parameters if param.param_type_name == "option"]
+        for title, records in {"Arguments": arguments, "Options": options}.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
