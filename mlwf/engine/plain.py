@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -17,7 +18,7 @@ from mlwf.engine.asks import Answer, Ask, predict
 from mlwf.engine.rows import Table
 
 ROWS_WORTH_THREADS = 10_000
-"""With fewer rows, the threads of one fit wait for each other longer than they work; on a busy machine much longer."""
+"""With fewer rows, the threads of one fit cost more than they save."""
 
 
 class PlainFitter:
@@ -33,6 +34,7 @@ class PlainFitter:
         self._on_fit = on_fit
         self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="mlwf-fit")
         self._lock = threading.Lock()
+        self._filters = warnings.catch_warnings()
         self._waiting = 0
 
     def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
@@ -51,10 +53,15 @@ class PlainFitter:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
     def __enter__(self) -> PlainFitter:
+        # scikit-learn sets the warning filters for a moment in each fit. Those are global: fits that run at the same
+        # time leave each other's behind, or none, which scikit-learn then warns of.
+        self._filters.__enter__()
+        warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed` should be used with")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(wait=kind is None)
+        self._filters.__exit__()
 
     def _answer(self, ask: Ask) -> Answer:
         sharers = min(self.workers, max(1, self._waiting))
