@@ -75,7 +75,7 @@ def test_evaluation_figures_say_how_the_predictions_were_got():
     assert texts(figures["roc_curve.png"]) == ["ROC curve", "The test set, 300 rows", legend]
     assert texts(figures["confusion_matrix.png"]) == [
         "Confusion matrix",
-        "The test set, 300 rows; shares of each true\nclass",
+        "The test set, 300 rows; shares of each true class",
     ]
 
 
