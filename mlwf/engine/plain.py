@@ -61,7 +61,7 @@ class PlainFitter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(wait=kind is None)
-        self._filters.__exit__()
+        self._filters.__exit__(None, None, None)
 
     def _answer(self, ask: Ask) -> Answer:
         sharers = min(self.workers, max(1, self._waiting))

@@ -26,6 +26,10 @@ PHASES = {
     "log": "writing results",
 }
 
+FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python hides unless it is told otherwise."""
+OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -114,7 +118,9 @@ class Journal:
         """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
 
         def keep(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-            self.warn(f"{category.__name__}: {one_line(message)}")
+            # Fits that run at the same time lose Python's own filters, so what those hide comes here as well.
+            if not issubclass(category, FOR_DEVELOPERS) and not str(message).startswith(OF_THREADS):
+                self.warn(f"{category.__name__}: {one_line(message)}")
 
         shown = warnings.showwarning
         warnings.showwarning = keep

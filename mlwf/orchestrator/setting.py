@@ -122,6 +122,7 @@ class Setting:
             note += "; tuned on the same rows"
         if source == "cross_validation" and self.material.inferred:
             note += "; features inferred on the same rows"
-        if self.spec.data.sample_weight:
-            note += f"; weighted by {self.spec.data.sample_weight}"
+        judged = self.material.test if source == "test" else self.material.data
+        if judged is not None and judged.weight is not None:
+            note += f"; weighted by {self.spec.data.sample_weight or 'sample_weight'}"
         return Circumstances(source, note, tuned)

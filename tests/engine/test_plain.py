@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -105,3 +106,31 @@ def test_predict_transforms_as_the_pipeline_does():
 @pytest.mark.parametrize(("n_jobs", "workers"), [(1, 1), (3, 3), (-1, cores()), (-100, 1)])
 def test_count_workers_reads_n_jobs_as_scikit_learn_does(n_jobs, workers):
     assert count_workers(n_jobs) == workers
+
+
+def test_plain_fitter_leaves_the_warning_filters_as_they_were():
+    inside, both, left = threading.Event(), threading.Event(), threading.Event()
+
+    class First(LogisticRegression):
+        def fit(self, X, y):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                inside.set()
+                both.wait(9)
+            left.set()
+            return super().fit(X, y)
+
+    class Second(LogisticRegression):
+        def fit(self, X, y):
+            inside.wait(9)
+            with warnings.catch_warnings():
+                both.set()
+                left.wait(9)
+            return super().fit(X, y)
+
+    before = list(warnings.filters)
+    with PlainFitter(TABLE, n_jobs=2) as fit:
+        answers = fit([Ask(First(), {}, TRAIN), Ask(Second(), {}, TRAIN)])
+        assert warnings.filters[0][0] == "ignore"
+    assert not any(answer.error for answer in answers)
+    assert warnings.filters == before

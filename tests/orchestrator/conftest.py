@@ -1,0 +1,39 @@
+"""Small data for whole workflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
+
+
+@pytest.fixture(scope="session")
+def mixed() -> tuple[pd.DataFrame, Any]:
+    """Give 150 rows of numbers, categories and booleans with nulls, and a binary target of texts."""
+    draw = np.random.default_rng(7)
+    X = pd.DataFrame(
+        {
+            "height": draw.normal(170, 10, 150),
+            "weight": draw.normal(70, 12, 150),
+            "city": draw.choice(["Bergen", "Lyon", "Turin"], 150),
+            "grade": draw.choice(["a", "b"], 150),
+        }
+    )
+    y = np.where(X["height"] + 6 * (X["city"] == "Lyon") + draw.normal(0, 7, 150) > 172, "tall", "short")
+    X.loc[[4, 9, 77], "height"] = None
+    X.loc[[5, 9, 140], "city"] = None
+    return X, y.astype(object)
+
+
+@pytest.fixture(scope="session")
+def mixed_features() -> list[FeatureSpec]:
+    """Give the features of `mixed`, written."""
+    return [
+        NumericFeatureSpec(columns=["height", "weight"]),
+        CategoricalFeatureSpec(columns=["grade"]),
+        CategoricalFeatureSpec(columns=["city"], encoder="target"),
+    ]

@@ -1,0 +1,187 @@
+"""No row influences a score it is judged by, and every score says how it was got."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
+
+from mlwf import CalibrationSpec, ClassifierModelSpec, GridSearchSpec, build_ml_pipeline, run_ml_workflow
+from mlwf.engine.plain import PlainFitter
+from mlwf.engine.rows import NO_ROWS, Rows, Split, Table, fold_splitter, holdout_splitter
+from mlwf.modules.calibration import calibrate
+
+BOOSTING = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 4})
+BALANCED = BOOSTING.model_copy(update={"class_weight": "balanced"})
+TUNING = GridSearchSpec(param_grid={"classifier__max_depth": [1, 2]}, cv_folds=2)
+CALIBRATION = CalibrationSpec(cv_folds=2)
+
+WORKFLOWS = {
+    "plain": (BOOSTING, {}),
+    "auto": (BOOSTING, {"features": "auto"}),
+    "tuned": (BOOSTING, {"tuning_spec": TUNING}),
+    "calibrated": (BOOSTING, {"calibration_spec": CALIBRATION}),
+    "single": (BOOSTING, {"calibration_spec": CalibrationSpec(cv_folds=2, ensemble=False)}),
+    "holdout": (BOOSTING, {"calibration_spec": CalibrationSpec(holdout=0.3)}),
+    "weighted": (BOOSTING, {"weighted": True}),
+    "balanced": (BALANCED, {}),
+    "everything": (
+        BALANCED,
+        {"features": "auto", "tuning_spec": TUNING, "calibration_spec": CALIBRATION, "weighted": True},
+    ),
+}
+
+
+def spoilt(X, y, rows, rng):
+    """Change features and labels of some rows beyond recognition, and leave the way in which rows are split alone."""
+    X, y = X.copy(), y.copy()
+    numbers, texts = X.select_dtypes("number").columns, X.select_dtypes(exclude="number").columns
+    X.loc[rows, numbers] = rng.normal(1e4, 1e5, (len(rows), len(numbers)))
+    X.loc[rows, texts] = "never seen"
+    # A stratified split goes by the order of each class's rows: neighbours may swap their labels.
+    swapped = 0
+    for row in sorted(rows)[:-1]:
+        if row + 1 in rows and y[row] != y[row + 1]:
+            y[row], y[row + 1] = y[row + 1], y[row]
+            swapped += 1
+    assert swapped >= 2
+    return X, y
+
+
+@pytest.mark.parametrize(("model", "options"), WORKFLOWS.values(), ids=WORKFLOWS)
+def test_a_held_out_row_has_no_say_in_the_model(mixed, mixed_features, model, options):
+    X, y = mixed
+    rng = np.random.default_rng(0)
+    options = dict(options)
+    features = options.pop("features", mixed_features)
+    weight = rng.uniform(0.5, 2, len(y)) if options.pop("weighted", False) else None
+    (split,) = holdout_splitter(test_size=0.2, random_state=42)(Table(X, y), Rows(np.arange(len(y))))
+    X_spoilt, y_spoilt = spoilt(X, y, split.test.index, rng)
+    weight_spoilt = None
+    if weight is not None:
+        weight_spoilt = weight.copy()
+        weight_spoilt[split.test.index] = rng.uniform(5, 9, len(split.test))
+
+    def run(X, y, weight):
+        return run_ml_workflow(features, model, X, y, validation_strategy="train_test", sample_weight=weight, **options)
+
+    before, after = run(X, y, weight), run(X_spoilt, y_spoilt, weight_spoilt)
+    assert np.array_equal(before["pipeline"].predict_proba(X), after["pipeline"].predict_proba(X))
+    assert before.get("tuning_summary") == after.get("tuning_summary")
+    assert before["scores"] != after["scores"]
+
+
+@pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "single"])
+def test_a_judged_row_has_no_say_in_its_folds_model_or_calibrators(mixed, mixed_features, ensemble):
+    X, y = mixed
+    folds = StratifiedKFold(3).split(X, y)
+    pipeline = build_ml_pipeline(mixed_features, BOOSTING)
+    for train, test in folds:
+        X_spoilt, y_spoilt = spoilt(X, y, test, np.random.default_rng(0))
+        said = []
+        for table in (Table(X, y), Table(X_spoilt, y_spoilt)):
+            with PlainFitter(table) as fit:
+                trained = calibrate(
+                    CalibrationSpec(ensemble=ensemble),
+                    pipeline,
+                    {},
+                    table,
+                    Split(Rows(train), NO_ROWS),
+                    fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=1),
+                    fit,
+                    keep_model=True,
+                )
+            said.append(trained.model.predict_proba(X))
+        assert np.array_equal(*said)
+
+
+@pytest.mark.parametrize("strategy", ["cross_validation", "train_test"])
+@pytest.mark.parametrize("tuned", [False, True], ids=["untuned", "tuned"])
+def test_every_score_says_how_it_was_got(mixed, mixed_features, strategy, tuned):
+    X, y = mixed
+    results = run_ml_workflow(
+        mixed_features,
+        BOOSTING,
+        X[:120],
+        y[:120],
+        strategy,
+        X_test=X[120:],
+        y_test=y[120:],
+        tuning_spec=TUNING if tuned else None,
+    )
+    on_same_rows = tuned and strategy == "cross_validation"
+    n_rows = {"cross_validation": 120, "train_test": 24, "test": 30}
+    assert {score.source for score in results["scores"]} == {strategy, "test"}
+    for score in results["scores"]:
+        assert score.tuned_on_same_rows is (on_same_rows and score.source != "test")
+        assert ("tuned on the same rows" in score.note) is score.tuned_on_same_rows
+        assert score.n_rows == n_rows[score.source]
+        assert f"of {score.n_rows} rows" in score.note
+        assert score.baseline is not None
+
+
+def test_a_tuning_that_failed_is_not_said_to_have_chosen(mixed, mixed_features):
+    X, y = mixed
+    results = run_ml_workflow(
+        mixed_features,
+        ClassifierModelSpec(algorithm="knn"),
+        X,
+        y,
+        tuning_spec=GridSearchSpec(param_grid={"classifier__n_neighbors": [1000]}),
+    )
+    assert not any(score.tuned_on_same_rows for score in results["scores"])
+
+
+def test_the_note_tells_of_inferred_features_and_weights(mixed):
+    X, y = mixed
+    results = run_ml_workflow("auto", BOOSTING, X, y, sample_weight=np.ones(len(y)))
+    assert results["scores"][0].note == (
+        "5-fold stratified cross-validation of 150 rows, not shuffled; features inferred on the same rows; "
+        "weighted by sample_weight"
+    )
+
+
+def test_the_baseline_knows_only_the_class_shares_of_the_training_rows(mixed, mixed_features):
+    X, y = mixed
+    results = run_ml_workflow(mixed_features, BOOSTING, X, y, "train_test", validation_params={"metrics": ["log_loss"]})
+    (split,) = holdout_splitter(test_size=0.2, random_state=42)(Table(X, y), Rows(np.arange(len(y))))
+    share = (y[split.train.index] == "tall").mean()
+    judged = y[split.test.index] == "tall"
+    accuracy, log_loss = results["scores"]
+    assert accuracy.baseline == (judged == (share > 0.5)).mean()
+    assert log_loss.baseline == pytest.approx(-np.mean(np.where(judged, np.log(share), np.log(1 - share))))
+
+
+def test_the_model_of_train_test_is_the_one_that_was_scored(mixed, mixed_features):
+    X, y = mixed
+    results = run_ml_workflow(mixed_features, BOOSTING, X, y, "train_test")
+    (split,) = holdout_splitter(test_size=0.2, random_state=42)(Table(X, y), Rows(np.arange(len(y))))
+    held_out = X.iloc[split.test.index], y[split.test.index]
+    assert results["pipeline"].score(*held_out) == results["val_score"]
+    assert not results["warnings"]
+
+
+@pytest.mark.parametrize("calibration", [None, CALIBRATION], ids=["plain", "calibrated"])
+def test_a_refit_ships_another_model_and_says_so(mixed, mixed_features, calibration):
+    X, y = mixed
+    options = {"calibration_spec": calibration}
+    scored = run_ml_workflow(mixed_features, BOOSTING, X, y, "train_test", **options)
+    refit = run_ml_workflow(mixed_features, BOOSTING, X, y, "train_test", validation_params={"refit": True}, **options)
+    whole = run_ml_workflow(mixed_features, BOOSTING, X, y, "none", validation_params={"shuffle": False}, **options)
+    assert refit["val_score"] == scored["val_score"]
+    assert np.array_equal(refit["pipeline"].predict_proba(X), whole["pipeline"].predict_proba(X))
+    assert refit["warnings"] == [
+        "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
+    ]
+
+
+def test_a_calibrator_sees_only_rows_that_its_model_did_not(mixed, mixed_features):
+    X, y = mixed
+    results = run_ml_workflow(mixed_features, BOOSTING, X, y, "none", calibration_spec=CalibrationSpec(cv_folds=3))
+    pairs, folds = results["pipeline"].calibrated_classifiers_, StratifiedKFold(3).split(X, y)
+    for pair, (train, test) in zip(pairs, folds, strict=True):
+        fold_model = build_ml_pipeline(mixed_features, BOOSTING).fit(X.iloc[train], y[train])
+        alone = CalibratedClassifierCV(FrozenEstimator(fold_model)).fit(X.iloc[test], y[test])
+        assert np.array_equal(pair.predict_proba(X), alone.predict_proba(X))
