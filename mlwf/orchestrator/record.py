@@ -55,16 +55,12 @@ class Record:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Write down how the run ends, whatever ends it."""
-        handler = self._log_to_folder()
-        try:
-            yield
-        except BaseException as error:
-            self._fail(error)
-            raise
-        finally:
-            if handler:
-                logging.getLogger("mlwf").removeHandler(handler)
-                handler.close()
+        with self._logging_to_folder():
+            try:
+                yield
+            except BaseException as error:
+                self._fail(error)
+                raise
 
     def reach_tracking(self) -> None:
         """Open the tracking store, so that one that does not answer is known at once; raises TrackingError."""
@@ -287,14 +283,26 @@ class Record:
         if self.folder:
             save_model(model, self.folder.file("model.skops"))
 
-    def _log_to_folder(self) -> logging.Handler | None:
+    @contextmanager
+    def _logging_to_folder(self) -> Iterator[None]:
         if self.folder is None:
-            return None
+            yield
+            return
+        ours = logging.getLogger("mlwf")
         handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.setLevel(logging.INFO)
-        logging.getLogger("mlwf").addHandler(handler)
-        return handler
+        ours.addHandler(handler)
+        level = ours.level
+        if level == logging.NOTSET:
+            # Nobody has said how much to log, and Python's default drops what the run's own log is for.
+            ours.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            ours.setLevel(level)
+            ours.removeHandler(handler)
+            handler.close()
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from mlwf.engine.asks import Ask, Fitter, predict
 from mlwf.engine.chain import Chain, Trained
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import NO_ROWS, Split
+from mlwf.engine.rows import NO_ROWS, Rows, Split
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.modules.calibration import calibrate, calibration_splitter, describe
 from mlwf.modules.model import build_classifier
@@ -100,11 +100,10 @@ def build_phase(setting: Setting) -> Pipeline:
         candidates = list_candidates(setting.tuning, random_state=spec.random_state)
         unknown = sorted({name for params in candidates for name in params} - accepted)
         if unknown:
+            section = "tuning.param_grid" if setting.tuning.strategy == "grid" else "tuning.param_distributions"
             raise ConfigError(
-                [
-                    Problem("tuning", name, "unknown parameter of the pipeline", nearest(name, accepted))
-                    for name in unknown
-                ]
+                Problem("", f"{section}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
+                for name in unknown
             )
     return pipeline
 
@@ -243,11 +242,12 @@ def make_chain(
     calibration, spec = setting.calibration, setting.spec
 
     def fit_only(split: Split, fit: Fitter) -> Trained:
-        judged = (split.test,) if len(split.test) else ()
-        (answer,) = fit([Ask(pipeline, params, split.train, judged, keep_model)])
+        # A lazy classifier such as knn fails only when it predicts, so a model that ships predicts a row at least.
+        judged = split.test if len(split.test) else Rows(split.train.index[:1])
+        (answer,) = fit([Ask(pipeline, params, split.train, (judged,), keep_model)])
         if answer.error:
             raise FitError(f"the model could not be fitted: {answer.error}")
-        return Trained(answer.predictions[0] if judged else None, params, answer.model)
+        return Trained(answer.predictions[0] if len(split.test) else None, params, answer.model)
 
     def fit_and_calibrate(split: Split, fit: Fitter) -> Trained:
         assert calibration is not None
