@@ -11,7 +11,7 @@ from typing import Any
 from mlwf.errors import RunNotFoundError
 from mlwf.modules.tracking.store import Store, find_store
 from mlwf.modules.tracking.talking import shown, talking
-from mlwf.modules.tracking.tracker import PROCESS_TAGS
+from mlwf.modules.tracking.values import PROCESS_TAGS
 from mlwf.processes import is_running
 
 SUMMARY = "summary.json"

@@ -40,8 +40,6 @@ def log_model(
     With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels.
     """
     from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
-    from mlflow.sklearn import SERIALIZATION_FORMAT_SKOPS, save_model
 
     run_id = run.info.run_id
     # The steps of mlflow.sklearn.log_model, without its detours: it resolves the experiment from global state, and
@@ -58,20 +56,7 @@ def log_model(
         store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with TemporaryDirectory(prefix="mlwf-") as folder:
             path = str(Path(folder) / MODEL)
-            save_model(
-                model,
-                path,
-                mlflow_model=Model(
-                    artifact_path=logged.artifact_location,
-                    run_id=run_id,
-                    model_uuid=logged.model_id,
-                    model_id=logged.model_id,
-                ),
-                serialization_format=SERIALIZATION_FORMAT_SKOPS,
-                skops_trusted_types=list(TRUSTED_TYPES),
-                pip_requirements=requirements(),
-                **_described(model, X_sample),
-            )
+            _save(model, path, logged, run_id, _described(model, X_sample))
             store.client.log_model_artifacts(logged.model_id, path)
     except BaseException:
         store.client.finalize_logged_model(logged.model_id, "FAILED")
@@ -142,6 +127,26 @@ def requirements() -> list[str]:
         except PackageNotFoundError:  # mlflow may have come as mlflow-skinny
             continue
     return pinned
+
+
+def _save(model: Any, path: str, logged: Any, run_id: str, described: Mapping[str, Any]) -> None:
+    from mlflow.models import Model
+    from mlflow.sklearn import SERIALIZATION_FORMAT_SKOPS, save_model
+
+    save_model(
+        model,
+        path,
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            run_id=run_id,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        ),
+        serialization_format=SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pip_requirements=requirements(),
+        **described,
+    )
 
 
 def _location(store: Store, model_uri: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import posixpath
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,22 +17,25 @@ from mlwf.modules.tracking.model import log_model, register_model
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.store import Store, check_uri, open_store
 from mlwf.modules.tracking.talking import one_line, shown, talking
+from mlwf.modules.tracking.values import (
+    batches,
+    describe_scores,
+    flat_texts,
+    metrics_of,
+    metrics_of_scores,
+    origin_tags,
+    params_of,
+    start_tags,
+    valid_name,
+)
 from mlwf.results import Judgement
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-SOURCES = {"cross_validation": "cv", "train_test": "val", "test": "test"}
-"""What a metric's name begins with, by where its rows come from."""
-
-PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
-"""Tags, after `mlwf.`, that say which process writes the run."""
-
-_GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
-_GUIDE_PARAMS = ("validation_strategy", "cv_folds")
-_LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 5000
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 500
+_LONGEST_TAG = 5000
 
 
 def create_mlflow_tracker(
@@ -83,7 +84,7 @@ class MLflowTracker:
         self.registered_version: str | None = None
         """Version that the model was registered as."""
         self._run_name = run_id or model_spec.model_name
-        self._tags = _start_tags(run_id, process)
+        self._tags = start_tags(run_id, process)
         self._store: Store | None = None
         self._run: Any = None
         self._params: dict[str, str] = {}
@@ -106,6 +107,9 @@ class MLflowTracker:
 
     def connect(self) -> Store:
         """Open the store, and create one where a new SQLite file is named; raises TrackingError within seconds."""
+        registered = self.spec.registered_model_name or ""
+        if re.search("[/:]", registered):
+            raise TrackingError(f"tracking.registered_model_name {registered!r} holds a / or a :, which MLflow refuses")
         if self._store is None:
             self._store = open_store(self.tracking_uri)
         return self._store
@@ -124,14 +128,14 @@ class MLflowTracker:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; nested ones are flattened, long ones cut, those already logged left out."""
-        new = {name: text for name, text in _flat(params).items() if self._params.get(name) != text}
+        new = {name: text for name, text in flat_texts(params).items() if self._params.get(name) != text}
         changed = sorted(new.keys() & self._params.keys())
         if changed:
             raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
         with self._talking("logging parameters") as store:
             from mlflow.entities import Param
 
-            for some in _batches([Param(name, text) for name, text in new.items()], _PARAMS_AT_ONCE):
+            for some in batches([Param(name, text) for name, text in new.items()], _PARAMS_AT_ONCE):
                 store.client.log_batch(self.run_id, params=some)
         self._params.update(new)
 
@@ -141,8 +145,12 @@ class MLflowTracker:
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
-            new = [Metric(_name(name), float(value), now, step) for name, value in metrics.items() if value is not None]
-            for some in _batches(new, _METRICS_AT_ONCE):
+            new = [
+                Metric(valid_name(name), float(value), now, step)
+                for name, value in metrics.items()
+                if value is not None
+            ]
+            for some in batches(new, _METRICS_AT_ONCE):
                 store.client.log_batch(self.run_id, metrics=some)
         self._metrics += new
 
@@ -195,8 +203,10 @@ class MLflowTracker:
         degraded
             Phases that degraded and why; becomes the tags `mlwf.status` and `mlwf.degraded`.
         """
-        self.log_params(_params_of(results))
-        self.log_metrics({**_metrics_of(results), **_scores(judgements), **(metrics or {})})
+        self.log_params(params_of(results))
+        known = {metric.key: metric.value for metric in self._metrics}
+        found = {**metrics_of(results), **metrics_of_scores(judgements), **(metrics or {})}
+        self.log_metrics({name: value for name, value in found.items() if known.get(valid_name(name)) != value})
         self._log_datasets(datasets)
         model = results["pipeline"]
         texts = {
@@ -209,7 +219,7 @@ class MLflowTracker:
         self._log_model(model, X_sample, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
-            "mlflow.note.content": _notes(judgements),
+            "mlflow.note.content": describe_scores(judgements),
         }
         if degraded:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
@@ -260,7 +270,7 @@ class MLflowTracker:
             X_sample = None
         with self._talking("logging the model") as store:
             self.model_id = log_model(
-                store, self._run, model, X_sample=X_sample, params=self._params, tags={**_origin_tags(), **tags}
+                store, self._run, model, X_sample=X_sample, params=self._params, tags={**origin_tags(), **tags}
             )
             self._link_metrics(store, datasets)
         if register:
@@ -291,83 +301,5 @@ class MLflowTracker:
                     run_id=self.run_id,
                 )
             )
-        for some in _batches(linked, _METRICS_AT_ONCE):
+        for some in batches(linked, _METRICS_AT_ONCE):
             store.client.log_batch(self.run_id, metrics=some)
-
-
-def _start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[str, str]:
-    tags = {
-        "mlflow.user": _user(),
-        "mlflow.source.name": "mlwf",
-        "mlflow.source.type": "LOCAL",
-        "mlwf.status": "running",
-    }
-    if run_id is not None:
-        tags["mlwf.run_id"] = run_id
-    if process:
-        tags |= {f"mlwf.{PROCESS_TAGS[key]}": str(value) for key, value in process.items() if value is not None}
-    return tags
-
-
-def _origin_tags() -> dict[str, str]:
-    return {"mlflow.user": _user(), "mlflow.source.name": "mlwf", "mlflow.source.type": "LOCAL"}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
-        return "unknown"
-
-
-def _params_of(results: Mapping[str, Any]) -> dict[str, Any]:
-    params = {name: results[name] for name in _GUIDE_PARAMS if results.get(name) is not None}
-    tuning, calibration = results.get("tuning_summary") or {}, results.get("calibration_summary") or {}
-    params |= tuning.get("best_params") or {}
-    params |= {f"tuning_{name}": tuning[name] for name in ("strategy", "scoring", "n_candidates") if name in tuning}
-    return params | {f"calibration_{name}": calibration[name] for name in ("method", "ensemble") if name in calibration}
-
-
-def _metrics_of(results: Mapping[str, Any]) -> dict[str, float | None]:
-    metrics = {name: results[name] for name in _GUIDE_METRICS if name in results}
-    if "best_score" in (results.get("tuning_summary") or {}):
-        metrics["tuning_best_score"] = results["tuning_summary"]["best_score"]
-    return metrics
-
-
-def _scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
-    """Name each score by its source and metric, with its spread over folds and the same score of the baseline."""
-    metrics: dict[str, float | None] = {}
-    for score in (score for judgement in judgements for score in judgement.scores):
-        name = f"{SOURCES[score.source]}_{score.metric}"
-        metrics |= {name: score.value, f"{name}_std": score.std, f"{name}_baseline": score.baseline}
-    return metrics
-
-
-def _notes(judgements: Sequence[Judgement]) -> str | None:
-    """Say, as the run's description in Markdown, what the scores were computed on."""
-    notes = [f"- `{SOURCES[judgement.source]}_*`: {judgement.note}" for judgement in judgements if judgement.note]
-    return "\n".join(notes) or None
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in params.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{name}.")
-        else:
-            text = str(value)
-            flat[_name(name)] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
-    return flat
-
-
-def _name(name: str) -> str:
-    """Make a name that MLflow takes: letters, digits and `_-. :/`, and no path that could be written shorter."""
-    name = re.sub(r"[^\w.\- :/]", "_", name)[:_LONGEST_NAME]
-    return name if posixpath.normpath(name) == name and name[0] not in "./" else re.sub(r"[./]", "_", name)
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -169,6 +169,22 @@ def test_log_params_refuses_another_value(tracking_uri, make_tracker):
         tracker.log_params({"depth": 4})
 
 
+def test_log_workflow_results_logs_nothing_twice(tracking_uri, make_tracker, tracked):
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    tracker.log_params({"classifier__max_depth": 3})
+    tracker.log_metrics({"tuning_best_score": 0.9})
+    tuning = {"best_params": {"classifier__max_depth": 3}, "best_score": 0.9}
+    tracker.log_workflow_results({"pipeline": tracked.model, "tuning_summary": tuning})
+    assert len(tracker.connect().client.get_metric_history(tracker.run_id, "tuning_best_score")) == 1
+
+
+def test_connect_refuses_a_name_that_would_fail_after_the_training(tracking_uri, make_tracker):
+    with pytest.raises(TrackingError) as caught:
+        make_tracker(tracking_uri, registered_model_name="team/model").connect()
+    assert str(caught.value) == "tracking.registered_model_name 'team/model' holds a / or a :, which MLflow refuses"
+
+
 def test_end_run_keeps_why_it_failed(tracking_uri, make_tracker):
     tracker = make_tracker(tracking_uri)
     tracker.start_run()

@@ -1,0 +1,100 @@
+"""What of a run's results becomes MLflow's parameters, metrics and tags."""
+
+from __future__ import annotations
+
+import getpass
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mlwf.results import Judgement
+
+SOURCES = {"cross_validation": "cv", "train_test": "val", "test": "test"}
+"""What a metric's name begins with, by where its rows come from."""
+
+PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
+"""Tags, after `mlwf.`, that say which process writes the run."""
+
+_GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
+_GUIDE_PARAMS = ("validation_strategy", "cv_folds")
+_LONGEST_NAME, _LONGEST_PARAM = 250, 6000
+
+
+def start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[str, str]:
+    """Say who writes the run, and from which process."""
+    tags = {**origin_tags(), "mlwf.status": "running"}
+    if run_id is not None:
+        tags["mlwf.run_id"] = run_id
+    if process:
+        tags |= {f"mlwf.{PROCESS_TAGS[key]}": str(value) for key, value in process.items() if value is not None}
+    return tags
+
+
+def origin_tags() -> dict[str, str]:
+    """Say who made something, as MLflow's own clients do."""
+    return {"mlflow.user": _user(), "mlflow.source.name": "mlwf", "mlflow.source.type": "LOCAL"}
+
+
+def params_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Take what the guide's results say of the search, the calibration and the validation."""
+    params = {name: results[name] for name in _GUIDE_PARAMS if results.get(name) is not None}
+    tuning, calibration = results.get("tuning_summary") or {}, results.get("calibration_summary") or {}
+    params |= tuning.get("best_params") or {}
+    params |= {f"tuning_{name}": tuning[name] for name in ("strategy", "scoring", "n_candidates") if name in tuning}
+    return params | {f"calibration_{name}": calibration[name] for name in ("method", "ensemble") if name in calibration}
+
+
+def metrics_of(results: Mapping[str, Any]) -> dict[str, float | None]:
+    """Take the scores that the guide's results name."""
+    metrics = {name: results[name] for name in _GUIDE_METRICS if name in results}
+    if "best_score" in (results.get("tuning_summary") or {}):
+        metrics["tuning_best_score"] = results["tuning_summary"]["best_score"]
+    return metrics
+
+
+def metrics_of_scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
+    """Name each score by its source and metric, with its spread over folds and the same score of the baseline."""
+    metrics: dict[str, float | None] = {}
+    for score in (score for judgement in judgements for score in judgement.scores):
+        name = f"{SOURCES[score.source]}_{score.metric}"
+        metrics |= {name: score.value, f"{name}_std": score.std, f"{name}_baseline": score.baseline}
+    return metrics
+
+
+def describe_scores(judgements: Sequence[Judgement]) -> str | None:
+    """Say, as the run's description in Markdown, what the scores were computed on."""
+    notes = [f"- `{SOURCES[judgement.source]}_*`: {judgement.note}" for judgement in judgements if judgement.note]
+    return "\n".join(notes) or None
+
+
+def flat_texts(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Write parameters as texts, nested ones with a dot between the names, long ones cut."""
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flat_texts(value, f"{name}.")
+        else:
+            text = str(value)
+            flat[valid_name(name)] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
+    return flat
+
+
+def valid_name(name: str) -> str:
+    """Make a name that MLflow takes: letters, digits and `_-. :/`, and no path that could be written shorter."""
+    name = re.sub(r"[^\w.\- :/]", "_", name)[:_LONGEST_NAME]
+    return name if posixpath.normpath(name) == name and name[0] not in "./" else re.sub(r"[./]", "_", name)
+
+
+def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Cut items into parts of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        return "unknown"
