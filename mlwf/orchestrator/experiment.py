@@ -8,6 +8,7 @@ from typing import Any
 from mlwf.config import Document
 from mlwf.modules.runs import create_run
 from mlwf.orchestrator.journal import Journal, OnProgress
+from mlwf.orchestrator.locating import located
 from mlwf.orchestrator.material import load_tables
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
@@ -28,12 +29,14 @@ def run_experiment(
         folder=folder,
         write_config=lambda resolved: dump_experiment(resolved, document=document),
     )
-    run_workflow(spec, load_tables, record, journal)
+    with located(document):
+        run_workflow(spec, load_tables, record, journal)
     return record.summary
 
 
 def check_data(spec: ExperimentSpec, document: Document) -> None:
     """Read the data of an experiment and raise everything that would stop its run before the first fit."""
-    setting = Setting(spec, load_tables(spec), Journal())
-    setting.check_classes()
-    build_phase(setting)
+    with located(document):
+        setting = Setting(spec, load_tables(spec), Journal())
+        setting.check_classes()
+        build_phase(setting)

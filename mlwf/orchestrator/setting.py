@@ -87,16 +87,32 @@ class Setting:
         spec, y = self.spec, self.table.y_of(self.split.train)
         wanted: dict[str, int] = {}
         if self.tuning:
-            wanted["tuning"] = spec.tuning_folds
+            wanted["tuning.cv_folds"] = spec.tuning_folds
         if self.calibration and self.calibration.holdout is None:
-            wanted["calibration"] = spec.calibration_folds
+            wanted["calibration.cv_folds"] = spec.calibration_folds
         if spec.validation.strategy == "cross_validation":
-            wanted["validation"] = spec.validation.cv_folds
+            wanted["validation.cv_folds"] = spec.validation.cv_folds
         problems: list[Problem] = []
-        for stage, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
-            problems += check_class_counts(y, folds, stage, where=spec.data.path, key=spec.data.target)
+        for key, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
+            problems += check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
+        if not problems and {"calibration.cv_folds", "validation.cv_folds"} <= set(wanted):
+            problems += self._check_classes_inside_folds(spec.calibration_folds)
         if problems:
             raise DataError(problems)
+
+    def _check_classes_inside_folds(self, folds: int) -> list[Problem]:
+        """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
+        outer = self.folds(self.spec.validation.cv_folds)(self.table, self.split.train)
+        for label in self.table.classes:
+            fewest = min(int((self.table.y_of(split.train) == label).sum()) for split in outer)
+            if fewest < folds:
+                message = (
+                    f"class {label!r} has {fewest} rows where a fold of the validation leaves it least, fewer than"
+                )
+                hint = f"set calibration.cv_folds: {fewest}" if fewest > 1 else "leave the rows of this class out"
+                message = f"{message} calibration.cv_folds ({folds})"
+                return [Problem(self.spec.data.path, self.spec.data.target, message, hint)]
+        return []
 
     def cross_validated(self, *, tuned: bool) -> Circumstances:
         """Say how a cross-validated number is got."""

@@ -25,10 +25,12 @@ def problems(tmp_path, monkeypatch, text, overrides=()):
 
 CASES = {
     "absent columns, in file order": (
-        "data:\n  path: t.csv\n  target: yy\n  drop: [cty]\n"
-        "features:\n  - {type: numeric, columns: [aeg]}\n  - {type: categorical, columns: [sexx]}\n",
+        (
+            "data:\n  path: t.csv\n  target: yy\n  drop: [cty]\n"
+            "features:\n  - {type: numeric, columns: [aeg]}\n  - {type: categorical, columns: [sexx]}\n"
+        ),
         [
-            "e.yaml:3:11  data.target: t.csv: yy: no such column; accepted: age, city, sex, y",
+            "e.yaml:3:11  data.target: t.csv: yy: no such column; did you mean y?",
             "e.yaml:4:10  data.drop.0: t.csv: cty: no such column; did you mean city?",
             "e.yaml:6:31  features.0.columns.0: t.csv: aeg: no such column; did you mean age?",
             "e.yaml:7:35  features.1.columns.0: t.csv: sexx: no such column; did you mean sex?",
@@ -37,30 +39,40 @@ CASES = {
     "a class that does not occur": (
         "data: {path: t.csv, target: y, positive_class: maybe}\n",
         [
-            "e.yaml:1:48  data.positive_class: t.csv: y: data.positive_class is 'maybe', which does not occur; "
-            "accepted: no, yes"
+            (
+                "e.yaml:1:48  data.positive_class: t.csv: y: data.positive_class is the text 'maybe', which does not "
+                "occur; accepted: 'no', 'yes'"
+            )
         ],
     ),
     "a class rarer than the folds": (
         "data: {path: t.csv, target: y}\nvalidation: {cv_folds: 30}\n",
         [
-            "e.yaml:1:29  data.target: t.csv: y: class 'yes' has 20 rows, fewer than validation.cv_folds (30); "
-            "set validation.cv_folds: 20, or leave the rows of this class out of the data"
+            (
+                "e.yaml:1:29  data.target: t.csv: y: class 'yes' has 20 rows, fewer than validation.cv_folds (30); "
+                "set validation.cv_folds: 20, or leave the rows of this class out of the data"
+            )
         ],
     ),
     "a class too rare for folds inside of folds": (
         "data: {path: t.csv, target: y}\nvalidation: {cv_folds: 5}\ncalibration: {cv_folds: 20}\n",
         [
-            "e.yaml:1:29  data.target: t.csv: y: class 'yes' has 16 rows where a fold of the validation leaves it "
-            "least, fewer than calibration.cv_folds (20); set calibration.cv_folds: 16"
+            (
+                "e.yaml:1:29  data.target: t.csv: y: class 'yes' has 16 rows where a fold of the validation leaves it "
+                "least, fewer than calibration.cv_folds (20); set calibration.cv_folds: 16"
+            )
         ],
     ),
     "a parameter that the pipeline lacks": (
-        "data: {path: t.csv, target: y}\ntuning:\n  strategy: grid\n"
-        "  param_grid: {preprocessor__numeric__scaler__with_meen: [true]}\n",
+        (
+            "data: {path: t.csv, target: y}\ntuning:\n  strategy: grid\n"
+            "  param_grid: {preprocessor__numeric__scaler__with_meen: [true]}\n"
+        ),
         [
-            "e.yaml:4:16  tuning.param_grid.preprocessor__numeric__scaler__with_meen: unknown parameter of the "
-            "pipeline; did you mean preprocessor__numeric__scaler__with_mean?"
+            (
+                "e.yaml:4:16  tuning.param_grid.preprocessor__numeric__scaler__with_meen: unknown parameter of the "
+                "pipeline; did you mean preprocessor__numeric__scaler__with_mean?"
+            )
         ],
     ),
     "a file that is not there": (
