@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import mlwf
 from mlwf.modules.runs import RunFolder
 from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.setting import Setting
@@ -32,7 +31,7 @@ GUIDE_KEYS = (
     "mlflow_enabled",
     "feature_store_enabled",
 )
-LIBRARIES = ("scikit-learn", "numpy", "pandas")
+DISTRIBUTIONS = ("mlwf", "scikit-learn", "numpy", "pandas")
 
 
 def get_workflow_summary(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def summarise(
         "feature_store": setting and _feature_store(setting),
         "tracking": tracking,
         "warnings": list(journal.warnings),
-        "versions": {"mlwf": mlwf.__version__, **{name: version(name) for name in LIBRARIES}},
+        "versions": {name: version(name) for name in DISTRIBUTIONS},
         "files": {"folder": str(folder.path), "model": str(folder.file("model.skops"))} if folder else None,
     }
 
