@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,3 +38,13 @@ def mixed_features() -> list[FeatureSpec]:
         CategoricalFeatureSpec(columns=["grade"]),
         CategoricalFeatureSpec(columns=["city"], encoder="target"),
     ]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an MLflow store without runs; creating one takes seconds, copying it does not."""
+    from mlwf.modules.tracking.store import open_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
