@@ -133,6 +133,7 @@ def _neighbour(path: Path) -> str:
     """Say the file beside it with the nearest name."""
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
-    names = [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")]
-    close = get_close_matches(path.name, names, n=1, cutoff=0.6)
-    return f"did you mean {path.parent / close[0]}?" if close else ""
+    # By stem: a shared .yaml would make all names alike.
+    by_stem = {other.stem: other for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")}
+    close = get_close_matches(path.stem, by_stem, n=1, cutoff=0.6)
+    return f"did you mean {by_stem[close[0]]}?" if close else ""

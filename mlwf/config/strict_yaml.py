@@ -150,16 +150,6 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
     yaml_implicit_resolvers = _resolvers()
 
 
-class Dumper(yaml.SafeDumper):
-    """PyYAML's dumper, that quotes what `Loader` would not read as text."""
-
-    yaml_implicit_resolvers = _resolvers()
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write a value out wherever it stands."""
-        return True
-
-
 class _At(Exception):
     """A parse error: line and column from 1."""
 
@@ -175,12 +165,21 @@ def _compose(text: str) -> yaml.Node | None:
         line, column = before.count("\n") + 1, control.start() - before.rfind("\n")
         raise _At(line, column, f"a control character ({control.group()!r}) cannot stand in YAML")
     try:
+        _bound_depth(text)
         node: yaml.Node | None = Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _in_our_words(error, text) from None
-    except RecursionError:
-        raise _At(1, 1, f"is nested deeper than {MAX_DEPTH} levels") from None
     return node
+
+
+def _bound_depth(text: str) -> None:
+    """Refuse deep nesting before nodes are made: PyYAML's C loader makes them recursively, and crashes the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            raise _At(mark.line + 1, mark.column + 1, f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def _in_our_words(error: yaml.MarkedYAMLError, text: str) -> _At:
@@ -246,13 +245,16 @@ class _Builder:
         self._seen: set[int] = set()
         self._open: list[int] = []
         self._aliased = 0
+        self._overgrown = False
 
     def build(self, node: yaml.Node, path: KeyPath) -> Value:
         origin = self._origin(node)
-        if problem := self._structural_problem(node):
-            return self._hole(origin, path, problem)
-        if self._aliased > MAX_ALIASED_VALUES:
+        if self._overgrown:
             return Value(None, origin, hole=True)
+        if problem := self._growth(node):
+            # Told once, and of the section: what is cut off may be in a thousand places.
+            self._overgrown = True
+            return self._hole(origin, path[:1], problem)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, origin, path)
         if node.tag != _TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"):
@@ -273,19 +275,19 @@ class _Builder:
         self._reading.report(origin, path, message, hint)
         return Value(None, origin, env=env, hole=True)
 
-    def _structural_problem(self, node: yaml.Node) -> str | None:
-        """Bound what aliases and brackets can grow to."""
+    def _growth(self, node: yaml.Node) -> str | None:
+        """Bound what aliases can grow to."""
         if id(node) in self._open:
             return "the alias stands inside its own anchor"
-        if len(self._open) >= MAX_DEPTH:
-            return f"is nested deeper than {MAX_DEPTH} levels"
         if id(node) not in self._seen:
             self._seen.add(id(node))
-            return None
-        self._aliased += 1
-        # Told once; what follows is cut off silently.
-        is_first = self._aliased == MAX_ALIASED_VALUES + 1
-        return f"aliases stand for more than {MAX_ALIASED_VALUES} values" if is_first else None
+        elif isinstance(node, yaml.CollectionNode) and len(self._open) >= MAX_DEPTH:
+            return f"aliases nest deeper than {MAX_DEPTH} levels"
+        else:
+            self._aliased += 1
+            if self._aliased > MAX_ALIASED_VALUES:
+                return f"aliases stand for more than {MAX_ALIASED_VALUES} values"
+        return None
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Entry]:
         entries: dict[Any, Entry] = {}

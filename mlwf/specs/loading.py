@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from pydantic import ValidationError
 from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
 from mlwf.specs.rules import broken_rules
-
-SQLITE = "sqlite:///"
-DEFAULT_STORE = f"{SQLITE}mlflow.db"
+from mlwf.specs.tracking import MLflowSpec
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
@@ -69,38 +67,9 @@ def _resolved(document: Document) -> dict[str, Any]:
         if _has(document.data, path):
             folder, text = document.folder(path), _at(data, path)
         else:
-            folder, text = document.path.parent, DEFAULT_STORE
+            folder, text = document.path.parent, MLflowSpec.model_fields["tracking_uri"].default
         _at(data, path[:-1])[path[-1]] = absolute(text, folder)
     return data
-
-
-def path_keys(data: dict[str, Any]) -> Iterator[KeyPath]:
-    """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
-    for section, key in (("data", "path"), ("data", "test_path"), ("feature_store", "repo_path")):
-        if isinstance(data.get(section), dict) and isinstance(data[section].get(key), str):
-            yield section, key
-    if isinstance(data.get("tracking"), dict) and isinstance(data["tracking"].get("tracking_uri", ""), str):
-        yield "tracking", "tracking_uri"
-    store = data.get("feature_store")
-    views = store.get("views") if isinstance(store, dict) else None
-    for index, view in enumerate(views if isinstance(views, list) else ()):
-        if isinstance(view, dict) and isinstance(view.get("source"), str):
-            yield "feature_store", "views", index, "source"
-
-
-def absolute(text: str, folder: Path) -> str:
-    """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
-    if text.startswith(SQLITE):
-        return SQLITE + _absolute_file(text.removeprefix(SQLITE), folder)
-    return text if "://" in text or text.startswith("databricks") else _absolute_file(text, folder)
-
-
-def _absolute_file(text: str, folder: Path) -> str:
-    # An empty text is told as such; ":memory:" is SQLite's own word.
-    if not text or text.startswith(":memory:"):
-        return text
-    # Not resolved, as Path.resolve would: a link keeps the name that it was given.
-    return os.path.abspath(folder / Path(text).expanduser())  # noqa: PTH100
 
 
 def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[SpecProblem]:

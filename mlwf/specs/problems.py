@@ -75,7 +75,7 @@ class _Located:
     is_key: bool
     """Whether it concerns the key of a map rather than the value."""
     declared: Any
-    """Annotation of the value."""
+    """Annotation of the value, or of the key."""
     field: FieldInfo | None
     section: type[Spec] | None
     """The spec that holds the value, or lacks it."""
@@ -99,12 +99,13 @@ def _locate(error: ErrorDetails, data: Mapping[str, Any]) -> _Located:
     section: type[Spec] | None = None
     declared: Any = annotation
     is_key = False
+    key_annotation: Any = Any
     rest = list(error["loc"])
     while rest:
         members = _members(annotation)
         part = rest.pop(0)
         if part == "[key]":
-            is_key = True
+            is_key, declared = True, key_annotation
             break
         if len(members) > 1:
             annotation = _member(members, part, content)
@@ -114,6 +115,7 @@ def _locate(error: ErrorDetails, data: Mapping[str, Any]) -> _Located:
         content = _step(content, key)
         path = (*path, key)
         section, field = (annotation, annotation.model_fields.get(str(key))) if _is_spec(annotation) else (None, None)
+        key_annotation = get_args(annotation)[0] if get_origin(annotation) is dict else Any
         annotation = declared = field.annotation if field else _item(annotation)
     return _Located(error, path, is_key, declared, field, section)
 
@@ -172,7 +174,8 @@ def _explain(located: _Located) -> SpecProblem:
     kind = located.error["type"]
     path = located.path
     if located.is_key:
-        return SpecProblem(path, f"{shown(path[-1])} cannot be a key here", f"accepted: {_kinds(Any)}", at_key=True)
+        accepted = _kinds(*_members(located.declared))
+        return SpecProblem(path, f"{shown(path[-1])} cannot be a key here", f"accepted: {accepted}", at_key=True)
     if kind in ("extra_forbidden", "invalid_key"):
         return SpecProblem(path, "unknown key", _nearest_key(located), at_key=True)
     if kind == "missing":
@@ -194,6 +197,8 @@ def missing_key(path: KeyPath, field: FieldInfo | None) -> SpecProblem:
 
 def _nearest_key(located: _Located) -> str:
     names = [] if located.section is None else list(located.section.model_fields)
+    if located.section is ExperimentSpec:
+        names.append("extends")
     return nearest(str(located.path[-1]), names)
 
 
@@ -236,14 +241,13 @@ def _kinds(*members: Any) -> str:
     """Name the kinds of values that are accepted."""
     kinds = {"a map" if _is_spec(member) else _KINDS.get(get_origin(member) or member, "a value") for member in members}
     literals = [str(value) for member in members if get_origin(member) is Literal for value in get_args(member)]
-    if "a number" in kinds or Any in members:
+    if "a number" in kinds:
         kinds.discard("an integer")
     # Only the columns of a feature may be names or positions, and a file has names.
     if kinds == {"text", "an integer"}:
         kinds = {"text"}
-    if Any in members:
-        kinds = {"text", "a number", "true or false"}
-    return _either([*literals, *(kind for kind in _KIND_ORDER if kind in kinds)])
+    words = [word for kind in _KIND_ORDER if kind in kinds for word in kind.split(" or ")]
+    return _either([*literals, *words])
 
 
 _KINDS: dict[Any, str] = {
@@ -259,15 +263,26 @@ def _either(words: Sequence[str]) -> str:
 def _explain_bounds(located: _Located) -> SpecProblem:
     kind = located.error["type"]
     if kind == "string_pattern_mismatch":
-        return SpecProblem(located.path, f"is {GOT}", "accepted: letters, digits, _ and -")
+        return SpecProblem(located.path, f"is {GOT}", f"accepted: {_PATTERNS[located.error['ctx']['pattern']]}")
     if kind in ("too_short", "string_too_short") and not located.error["input"]:
         return SpecProblem(located.path, "is empty")
-    accepted = _either_all(_bounds(located.field.metadata if located.field else ()))
+    accepted = " and ".join(_bounds(_constraints(located)))
     return SpecProblem(located.path, f"is {GOT}", f"accepted: {accepted}" if accepted else "")
 
 
-def _either_all(words: Iterable[str]) -> str:
-    return " and ".join(words)
+_PATTERNS = {
+    r"^[A-Za-z0-9_\-]+$": "letters, digits, _ and -",
+    r"^[A-Za-z][A-Za-z0-9_]*$": "a letter, then letters, digits and _",
+}
+"""What the patterns of the specs mean, in words."""
+
+
+def _constraints(located: _Located) -> Iterable[Any]:
+    """List the constraints of a field, or of the items of a list."""
+    if located.field:
+        return located.field.metadata
+    notes = get_args(located.declared)[1:] if get_origin(located.declared) is Annotated else ()
+    return [constraint for note in notes if isinstance(note, FieldInfo) for constraint in note.metadata]
 
 
 def _bounds(metadata: Iterable[Any]) -> Iterator[str]:

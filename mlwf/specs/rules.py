@@ -82,6 +82,11 @@ def _features_have_no_other_role(spec: ExperimentSpec, roles: dict[str | int, st
             roles[column] = f"in features.{number}"
 
 
+def _some_column_is_a_feature(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.features == []:
+        yield SpecProblem(("features",), f"is {GOT}: no column goes in", "accepted: auto, or a list of features")
+
+
 def _class_weights_are_weights(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     weights = spec.model.class_weight
     for label, weight in weights.items() if isinstance(weights, dict) else ():
@@ -258,6 +263,7 @@ RULES: tuple[Rule, ...] = (
     Rule(_encoding_is_known, ("data.read.encoding",)),
     Rule(_test_rows_are_others, ("data.path", "data.test_path")),
     Rule(_columns_have_one_role, _ROLES),
+    Rule(_some_column_is_a_feature, ("features",)),
     Rule(_algorithm_is_known, ("model.algorithm",)),
     Rule(_hyperparameters_are_known, _MODEL),
     Rule(_class_weights_are_weights, ("model.class_weight",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from mlwf.config import Document
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.paths import beside
 from mlwf.specs.problems import KeyPath
 from mlwf.specs.rules import broken_rules
 
@@ -37,8 +39,8 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     # A key that has no effect beside the others is refused where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
-    for path, text in document.secrets.items() if document else ():
-        _replace(data, path, text)
+    if document:
+        _redact(data, document)
     return _yaml(data)
 
 
@@ -121,11 +123,24 @@ def _remove(data: Any, path: KeyPath) -> None:
         holder.pop(path[-1], None)
 
 
-def _replace(data: Any, path: KeyPath, text: str) -> None:
-    holder = _at(data, path[:-1])
-    known = isinstance(holder, dict) and path[-1] in holder
-    if known or (isinstance(holder, list) and path[-1] in range(len(holder))):
-        holder[path[-1]] = text
+def _redact(data: dict[str, Any], document: Document) -> None:
+    """Write `${env:...}` again for what came from the environment, such that it is read as the same kind of value."""
+    for path, text in document.secrets.items():
+        holder, value, read = _at(data, path[:-1]), _at(data, path), _at(document.data, path)
+        # What a run resolves, such as `features: auto` to a list, is its own.
+        if value is None or isinstance(value, dict | list):
+            continue
+        # A path that was made absolute is relative to another folder than the run's.
+        is_placed = isinstance(read, str) and value != read and not text.startswith("~")
+        holder[path[-1]] = _Env(beside(text, document.folder(path)) if is_placed else text, type(value))
+
+
+@dataclass(frozen=True)
+class _Env:
+    """`${env:...}` as it is written, and the kind of its value."""
+
+    text: str
+    kind: type
 
 
 def _at(data: Any, path: KeyPath) -> Any:
@@ -151,7 +166,14 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
+def _env(dumper: yaml.SafeDumper, env: _Env) -> yaml.ScalarNode:
+    # Unquoted it would be typed by its value anew, and inside of { } it cannot stand unquoted: so the kind is said.
+    tag = {bool: "bool", int: "int", float: "float"}.get(env.kind, "str")
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{tag}", env.text, style="'")
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(_Env, _env)
 
 
 def _yaml(data: Mapping[str, Any]) -> str:
