@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from mlwf.engine.rows import Rows
+from mlwf.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +74,11 @@ def predict(model: Any, X: Any) -> Predictions:
 def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> Predictions:
     """Put predictions of the folds in the order of the rows; `folds` holds the positions of each part's rows.
 
-    The models of all parts must know the same classes.
+    Raises FitError when the models of the parts know different classes: their columns would not mean the same.
     """
+    if any(not np.array_equal(part.classes, parts[0].classes) for part in parts):
+        hint = "validation.splitter: stratified_kfold keeps each class in all of them"
+        raise FitError(f"the folds learn different classes; {hint}")
     order = np.argsort(np.concatenate(folds), kind="stable")
 
     def joined(arrays: list[Any]) -> Any:

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mlwf.errors import DataError
+from pydantic import ValidationError
+
+from mlwf.config import dotted
+from mlwf.errors import ConfigError, DataError, Problem
 from mlwf.modules.runs import create_run
 from mlwf.orchestrator.journal import Journal, OnProgress
-from mlwf.orchestrator.material import load_arrays, load_tables
+from mlwf.orchestrator.material import load_arrays, load_tables, with_test
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.workflow import run_workflow
 from mlwf.specs.calibration import CalibrationSpec
@@ -19,6 +22,7 @@ from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.loading import check_experiment
 from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.problems import GOT, explain, shown
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.specs.validation import ValidationSpec
@@ -108,10 +112,13 @@ def run_ml_workflow(
         positive_class=positive_class,
         on_error=on_error,
         y=y,
+        is_weighted=sample_weight is not None,
     )
     if spec.feature_store is None and (X is None or y is None):
         raise DataError("No data provided and feature store not configured")
-    load = load_tables if spec.feature_store else load_arrays(X, y, X_test, y_test, sample_weight)
+    load = load_tables if spec.feature_store else load_arrays(X, y, sample_weight)
+    if X_test is not None and y_test is not None:
+        load = with_test(load, X_test, y_test)
     journal = Journal(on_progress)
     folder = create_run(Path(runs_dir), spec.name) if runs_dir is not None else None
     return run_workflow(spec, load, Record(spec, journal, folder=folder), journal)
@@ -123,6 +130,7 @@ def _experiment(
     *,
     validation: Mapping[str, Any],
     y: Any,
+    is_weighted: bool,
     positive_class: ClassLabel | None,
     feature_store: FeatureStoreSpec | None,
     **sections: Any,
@@ -132,19 +140,42 @@ def _experiment(
     The guide cuts folds without shuffling, and its data has no path.
     """
     target = getattr(y, "name", None)
-    data = DataSpec(path=IN_MEMORY, target=str(target or "target"), positive_class=positive_class)
+    data = DataSpec(
+        path=IN_MEMORY,
+        target=str(target or "target"),
+        positive_class=positive_class,
+        sample_weight="sample_weight" if is_weighted else None,
+    )
     if feature_store is not None:
         if feature_store.labels is None:
             raise DataError("feature_store_spec.labels: names no label rows; accepted: a DataSpec with path and target")
+        if is_weighted:
+            hint = "the weights of label rows are a column: feature_store_spec.labels.sample_weight names it"
+            raise DataError(Problem("", "sample_weight", "cannot be given with a feature store", hint))
         data = feature_store.labels
+        if positive_class is not None:
+            data = data.model_copy(update={"positive_class": positive_class})
     spec = ExperimentSpec(
         name=model_spec.model_name or model_spec.algorithm,
         data=data,
         features="auto" if isinstance(feature_specs, str) else list(feature_specs),  # type: ignore[arg-type]
         model=model_spec,
-        validation=ValidationSpec(**{"shuffle": False, **validation}),
+        validation=_validation({"shuffle": False, **validation}),
         feature_store=feature_store,
         **sections,
     )
     check_experiment(spec)
     return spec
+
+
+def _validation(given: Mapping[str, Any]) -> ValidationSpec:
+    try:
+        return ValidationSpec(**given)
+    except ValidationError as error:
+        # pydantic has seen the section alone; what explains its words starts from the whole experiment.
+        errors = [{**each, "loc": ("validation", *each["loc"])} for each in error.errors(include_url=False)]
+        found = explain(errors, {"validation": dict(given)})  # type: ignore[arg-type]
+        raise ConfigError(
+            Problem("", dotted(each.path), each.message.replace(GOT, shown(given.get(each.path[1]))), each.hint)
+            for each in found
+        ) from error

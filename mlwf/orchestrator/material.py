@@ -65,23 +65,33 @@ def load_tables(spec: ExperimentSpec) -> Material:
     return replace(material, joined=joined)
 
 
-def load_arrays(X: Any, y: Any, X_test: Any, y_test: Any, sample_weight: Any) -> Load:
+def load_arrays(X: Any, y: Any, sample_weight: Any) -> Load:
     """Take rows that are in memory."""
 
     def load(spec: ExperimentSpec) -> Material:
-        positive = spec.data.positive_class
-        options: dict[str, Any] = {"sample_weight": sample_weight, "positive_class": positive}
+        options: dict[str, Any] = {"sample_weight": sample_weight, "positive_class": spec.data.positive_class}
         data = dataset_from_arrays(X, y, features=spec.features, **options)
         split = _hold_out(spec, data)
         features, inferred = _features(spec, data, split)
         if inferred:
             data = dataset_from_arrays(X, y, features=features, **options)
-        test = None
-        if X_test is not None and y_test is not None:
-            test = dataset_from_arrays(X_test, y_test, features=features, positive_class=positive, reference=data)
-        return Material(data, features, inferred, split, test)
+        return Material(data, features, inferred, split)
 
     return load
+
+
+def with_test(load: Load, X_test: Any, y_test: Any) -> Load:
+    """Add a test set that is in memory."""
+
+    def load_both(spec: ExperimentSpec) -> Material:
+        material = load(spec)
+        positive = spec.data.positive_class
+        test = dataset_from_arrays(
+            X_test, y_test, features=material.features, positive_class=positive, reference=material.data
+        )
+        return replace(material, test=test)
+
+    return load_both
 
 
 def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any) -> Material:

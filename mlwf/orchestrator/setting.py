@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from mlwf.engine.rows import Split, Splitter, Table, fold_splitter
 from mlwf.errors import DataError, Problem
@@ -83,7 +86,7 @@ class Setting:
         }
 
     def check_classes(self) -> None:
-        """Refuse a class with fewer rows than the folds that need it; raises DataError."""
+        """Refuse a class with too few rows for the folds that need it, and a weight for none; raises DataError."""
         spec, y = self.spec, self.table.y_of(self.split.train)
         wanted: dict[str, int] = {}
         if self.tuning:
@@ -92,13 +95,36 @@ class Setting:
             wanted["calibration.cv_folds"] = spec.calibration_folds
         if spec.validation.strategy == "cross_validation":
             wanted["validation.cv_folds"] = spec.validation.cv_folds
-        problems: list[Problem] = []
+        problems = self._check_class_weight()
         for key, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
             problems += check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
+        if not problems and spec.validation.splitter == "kfold":
+            problems += self._check_every_fold_learns_all_classes(wanted)
         if not problems and {"calibration.cv_folds", "validation.cv_folds"} <= set(wanted):
             problems += self._check_classes_inside_folds(spec.calibration_folds)
         if problems:
             raise DataError(problems)
+
+    def _check_class_weight(self) -> list[Problem]:
+        weights = self.spec.model.class_weight
+        if not isinstance(weights, dict):
+            return []
+        accepted = f"accepted: {', '.join(map(repr, self.table.classes.tolist()))}"
+        known = set(self.table.classes.tolist())
+        message = f"is no class of {self.spec.data.target}"
+        return [
+            Problem("", f"model.class_weight.{label}", message, accepted) for label in weights if label not in known
+        ]
+
+    def _check_every_fold_learns_all_classes(self, wanted: Mapping[str, int]) -> list[Problem]:
+        """Refuse folds without strata of which some leave a class with no row to learn from."""
+        for folds in sorted(set(wanted.values())):
+            for split in self.folds(folds)(self.table, self.split.train):
+                unseen = np.setdiff1d(self.table.classes, self.table.y_of(split.train))
+                if len(unseen):
+                    message = f"kfold leaves class {unseen.tolist()[0]!r} no row to learn from in one of {folds} folds"
+                    return [Problem("", "validation.splitter", message, "stratified_kfold keeps each class in all")]
+        return []
 
     def _check_classes_inside_folds(self, folds: int) -> list[Problem]:
         """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
@@ -140,5 +166,5 @@ class Setting:
             note += "; features inferred on the same rows"
         judged = self.material.test if source == "test" else self.material.data
         if judged is not None and judged.weight is not None:
-            note += f"; weighted by {self.spec.data.sample_weight or 'sample_weight'}"
+            note += f"; weighted by {self.spec.data.sample_weight}"
         return Circumstances(source, note, tuned)
