@@ -15,19 +15,24 @@ from mlwf.engine.replay import Replay, positions
 
 
 def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Any:
-    """Give scikit-learn's scorer of that name, told which class is the positive one.
+    """Give scikit-learn's scorer of that name, told which classes there are and which is the positive one.
 
     Without being told, f1, precision, recall and average_precision are NaN for string labels, with only a warning.
     """
     scorer = get_scorer(name)
-    if len(classes) != 2:
-        return scorer
     # Scorers have no public access to their metric: tests/engine/test_scoring.py breaks if these names change.
     metric, keywords = scorer._score_func, dict(scorer._kwargs)
-    if "pos_label" not in inspect.signature(metric).parameters or keywords.get("average", "binary") != "binary":
+    parameters = inspect.signature(metric).parameters
+    if "labels" in parameters and scorer._response_method == "predict_proba":
+        # Without them, rows in which a class does not occur cannot be scored.
+        keywords["labels"] = classes
+    if len(classes) == 2 and "pos_label" in parameters and keywords.get("average", "binary") == "binary":
+        keywords["pos_label"] = classes[-1] if positive_class is None else positive_class
+    if keywords == scorer._kwargs:
         return scorer
-    keywords["pos_label"] = classes[-1] if positive_class is None else positive_class
-    return make_scorer(metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords)
+    return make_scorer(
+        metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords
+    )
 
 
 def build_scorers(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Any]:

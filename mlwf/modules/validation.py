@@ -134,6 +134,8 @@ def _score(
         metric = _Metric(name, classes, positive_class)
         try:
             values = [metric(fold.predictions, fold) for fold in folds]
+            if not np.isfinite(values).all():
+                raise ValueError("it is not defined for rows like these")
         except Exception as error:
             problems.append(f"{name} could not be computed: {error}")
             values = []
@@ -155,6 +157,7 @@ def _score(
 
 def _baseline(metric: _Metric, folds: Sequence[_Fold]) -> float | None:
     try:
-        return float(np.mean([metric(fold.baseline, fold) for fold in folds]))
+        mean = float(np.mean([metric(fold.baseline, fold) for fold in folds]))
     except Exception:  # a metric that needs decision values, say, which class shares have not
         return None
+    return mean if np.isfinite(mean) else None

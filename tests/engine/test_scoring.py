@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, f1_score, get_scorer
+from sklearn.metrics import average_precision_score, f1_score, get_scorer, log_loss
 
 from mlwf.engine.asks import predict
 from mlwf.engine.scoring import build_scorer, score
@@ -55,3 +55,13 @@ def test_score_takes_weights(binary):
     weight = np.where(y == 1, 3.0, 1.0)
     expected = get_scorer("accuracy")(model, X, y, sample_weight=weight)
     assert score(build_scorer("accuracy", classes=model.classes_), predict(model, X), y, weight=weight) == expected
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_score_judges_probabilities_of_rows_in_which_a_class_does_not_occur(n_classes):
+    X, y = make_classification(200, 6, n_informative=4, n_classes=n_classes, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    some = y < n_classes - 1
+    said = predict(model, X[some])
+    expected = -log_loss(y[some], model.predict_proba(X[some]), labels=model.classes_)
+    assert score(build_scorer("neg_log_loss", classes=model.classes_), said, y[some]) == expected
