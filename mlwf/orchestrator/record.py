@@ -7,23 +7,20 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
-from mlwf.modules.data import Dataset
 from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
-from mlwf.processes import this_process
+from mlwf.orchestrator.telling import Telling
 from mlwf.results import CalibrationResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
 
 logger = logging.getLogger(__name__)
-
-SAMPLE_ROWS = 100
 
 WriteConfig = Callable[[ExperimentSpec], str]
 
@@ -47,8 +44,7 @@ class Record:
         self._write_config = write_config
         self._started_at = datetime.now(UTC)
         self._setting: Setting | None = None
-        self._tracker: Any = None
-        self._tracking_error: str | None = None
+        self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
         self._tuned: TuningResult | None = None
         self._judgements: list[Judgement] = []
 
@@ -64,19 +60,7 @@ class Record:
 
     def reach_tracking(self) -> None:
         """Open the tracking store, so that one that does not answer is known at once; raises TrackingError."""
-        tracking = self.spec.tracking
-        if tracking is None or not tracking.enabled:
-            return
-        from mlwf.modules.tracking import create_mlflow_tracker, mark_stale_runs
-
-        self._tracker = create_mlflow_tracker(
-            tracking,
-            self.spec.model,
-            name=self.spec.name,
-            run_id=self.folder.run_id if self.folder else None,
-            process=this_process(),
-        )
-        mark_stale_runs(self._tracker.connect())
+        self._telling.reach()
 
     def begin(self, setting: Setting) -> None:
         """Write down what the run works on; the MLflow run starts here."""
@@ -90,7 +74,7 @@ class Record:
             "validation_strategy": spec.validation.strategy,
             "tuning_enabled": setting.tuning is not None,
             "calibration_enabled": setting.calibration is not None,
-            "mlflow_enabled": self._tracker is not None,
+            "mlflow_enabled": self._telling.enabled,
             "feature_store_enabled": setting.material.joined is not None,
         }
         if self.folder:
@@ -100,13 +84,9 @@ class Record:
             fingerprints = {"training": _fingerprint(data), "test": _fingerprint(test) if test else None}
             self.folder.write_json("data.json", fingerprints)
             self.folder.write_arrays("splits.npz", _splits(setting))
-        if self._tracker:
-            self._tracker.start_run()
-            logger.info("Started MLflow run: %s", self._tracker.run_id)
-            self.results |= {
-                "mlflow_run_id": self._tracker.run_id,
-                "mlflow_experiment_id": self._tracker.experiment_id,
-            }
+        if self._telling.enabled:
+            self.results |= self._telling.start()
+            logger.info("Started MLflow run: %s", self.results["mlflow_run_id"])
         if setting.material.joined is not None:
             logger.info("Retrieved features from feature store")
 
@@ -120,7 +100,7 @@ class Record:
             "n_features": self._setting.n_features,
             "n_samples": len(self._setting.split.train),
         }
-        self._track(lambda tracker: tracker.log_params(params))
+        self._telling.say(lambda tracker: tracker.log_params(params))
 
     def tuned(self, tuned: TuningResult | None) -> None:
         """Keep what the search found."""
@@ -130,8 +110,8 @@ class Record:
         self.results["tuning_summary"] = tuned.summary()
         if self.folder:
             self.folder.write_json("candidates.json", tuned.cv_results)
-        self._track(lambda tracker: tracker.log_params(tuned.best_params))
-        self._track(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
+        self._telling.say(lambda tracker: tracker.log_params(tuned.best_params))
+        self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
     def trained(self, model: Any, calibrated: CalibrationResult | None) -> None:
         """Keep the model as soon as there is one."""
@@ -165,65 +145,32 @@ class Record:
 
     def log(self, outcome: Outcome) -> None:
         """Write everything to the tracking store; when that fails the run is kept in its folder, and says so."""
-        if self._tracker is None:
-            outcome.skip(
-                "tracking was not asked for" if self.folder is None else "no tracking: kept in the run's folder"
-            )
+        if not self._telling.enabled:
+            outcome.skip("tracking was not asked for")
             return
-        self._track(self._log_to_mlflow)
-        if self._tracking_error:
-            outcome.degrade(self._tracking_error)
+        assert self._setting is not None
+        # This phase is the last: what it logs knows all others.
+        self.results["phases"] = list(self.journal.phases)
+        self._telling.log_results(
+            self.results, self._setting, judgements=self._judgements, tuned=self._tuned, config=self._config()
+        )
+        if self._telling.error:
+            outcome.degrade(self._telling.error)
 
     def end(self) -> None:
         """Write the summary, and end the MLflow run; raises TrackingError when that failed and `on_error` says fail."""
         self.results["phases"] = list(self.journal.phases)
         self.results["scores"] = [score for judgement in self._judgements for score in judgement.scores]
+        self._telling.end("FINISHED", self._summary(self._status()), None)
         self.results["warnings"] = list(self.journal.warnings)
-        self._track(lambda tracker: tracker.end_run(status="FINISHED"))
-        self._write_summary("degraded" if self.journal.degraded or self._tracking_error else "done")
-        if self._tracker and not self._tracking_error:
+        self._write_summary(self._status())
+        if self._telling.enabled and not self._telling.error:
             logger.info("MLflow tracking completed successfully")
-        if self._tracking_error and self.spec.on_error == "fail":
-            raise TrackingError(f"{self._tracking_error} (on_error: fail)")
+        if self._telling.error and self.spec.on_error == "fail":
+            raise TrackingError(f"{self._telling.error} (on_error: fail)")
 
-    def _log_to_mlflow(self, tracker: Any) -> None:
-        from mlwf.modules.tracking import TrackedDataset
-
-        assert self._setting is not None
-        tracking, material = self.spec.tracking, self._setting.material
-        assert tracking is not None
-        used: list[tuple[Literal["training", "test"], Dataset]] = [("training", material.data)]
-        if material.test:
-            used.append(("test", material.test))
-        # The summary is of the whole run, and this phase is its last.
-        self.results["phases"] = list(self.journal.phases)
-        tracker.log_workflow_results(
-            results=self.results,
-            X_sample=material.data.X[:SAMPLE_ROWS] if tracking.log_model_signature else None,
-            register_model=tracking.should_register_model(),
-            judgements=self._judgements,
-            positive_class=self.spec.data.positive_class,
-            datasets=[
-                TrackedDataset(data=data.X, y=data.y, target=self.spec.data.target, source=data.source, name=context,
-                               digest=data.digest, context=context)
-                for context, data in used
-            ],
-            candidates=self._tuned and self._tuned.cv_results,
-            config=self._config(),
-            summary=self._summary("degraded" if self.journal.degraded else "done"),
-            environment=environment(),
-            degraded=self.journal.degraded,
-        )  # fmt: skip
-
-    def _track(self, call: Callable[[Any], None]) -> None:
-        """Tell the tracking store, until it fails once: the run goes on without it, and says so."""
-        if self._tracker is None or self._tracking_error:
-            return
-        try:
-            call(self._tracker)
-        except TrackingError as error:
-            self._tracking_error = one_line(error)
-            self.journal.warn(f"tracking failed, the run goes on in its folder: {self._tracking_error}")
+    def _status(self) -> str:
+        return "degraded" if self.journal.degraded or self._telling.error else "done"
 
     def _fail(self, error: BaseException) -> None:
         nothing_begun = self._setting is None and isinstance(error, ConfigError | DataError)
@@ -233,10 +180,9 @@ class Record:
             return
         status = "failed" if isinstance(error, Exception) else "killed"
         logger.error("run %s: %s", status, one_line(error))
-        if self._tracker and self._tracker.run_id:
-            ended, reason = {"failed": "FAILED", "killed": "KILLED"}[status], one_line(error)
-            self._track(lambda tracker: tracker.end_run(status=ended, error=reason))
-        self._write_summary(status, one_line(error))
+        reason = one_line(error)
+        self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
+        self._write_summary(status, reason)
 
     def _write_summary(self, status: str, error: str | None = None) -> None:
         self.summary = self._summary(status, error)
@@ -254,24 +200,9 @@ class Record:
             journal=self.journal,
             setting=self._setting,
             judgements=self._judgements,
-            tracking=self._tracking(),
+            tracking=self._telling.summary(),
             folder=self.folder,
         )
-
-    def _tracking(self) -> dict[str, Any] | None:
-        if self._tracker is None or self.spec.tracking is None:
-            return None
-        from mlwf.modules.tracking.talking import shown
-
-        return {
-            "tracking_uri": shown(self._tracker.tracking_uri),
-            "run_id": self._tracker.run_id,
-            "experiment_id": self._tracker.experiment_id,
-            "registered_model": self.spec.tracking.registered_model_name,
-            "version": self._tracker.registered_version,
-            "alias": self.spec.tracking.alias,
-            "error": self._tracking_error,
-        }
 
     def _config(self) -> str:
         resolved = self._setting.resolved if self._setting else self.spec

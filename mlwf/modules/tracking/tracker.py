@@ -225,6 +225,11 @@ class MLflowTracker:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
         self.set_tags(tags)
 
+    def log_summary(self, summary: Mapping[str, Any]) -> None:
+        """Log the summary as `summary.json`; the last one stands."""
+        with self._talking("logging the summary") as store:
+            store.client.log_text(self.run_id, to_json(summary), "summary.json")
+
     def end_run(self, status: RunStatus = "FINISHED", *, error: str | None = None) -> None:
         """End the run; `error` says in one line why it did not finish."""
         if status != "FINISHED":
