@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from mlwf.specs.base import Spec
 
-ClassLabel = bool | int | float | str
+ClassLabel = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 IN_MEMORY = "(in memory)"
 

@@ -239,7 +239,7 @@ def _explain_kind(located: _Located) -> SpecProblem:
 
 def _kinds(*members: Any) -> str:
     """Name the kinds of values that are accepted."""
-    kinds = {"a map" if _is_spec(member) else _KINDS.get(get_origin(member) or member, "a value") for member in members}
+    kinds = {"a map" if _is_spec(member) else _KINDS.get(get_origin(member) or member, "") for member in members}
     literals = [str(value) for member in members if get_origin(member) is Literal for value in get_args(member)]
     if "a number" in kinds:
         kinds.discard("an integer")
@@ -253,7 +253,7 @@ def _kinds(*members: Any) -> str:
 _KINDS: dict[Any, str] = {
     str: "text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "a map"
 }  # fmt: skip
-_KIND_ORDER = ("text", "an integer", "a number", "true or false", "a list", "a map", "a value")
+_KIND_ORDER = ("text", "an integer", "a number", "true or false", "a list", "a map")
 
 
 def _either(words: Sequence[str]) -> str:

@@ -223,8 +223,10 @@ def test_extends_goes_on_from_file_to_file():
             {"x.yaml": "extends: base.yaml\na: 1\na: 2", "base.yaml": "a: [1"},
             [
                 "x.yaml:3:1  a: duplicate key; it is first written at x.yaml:2:1",
-                "base.yaml:2:1  does not parse as YAML: did not find expected ',' or ']', "
-                "while parsing a flow sequence that begins on line 1",
+                (
+                    "base.yaml:2:1  does not parse as YAML: did not find expected ',' or ']', "
+                    "while parsing a flow sequence that begins on line 1"
+                ),
             ],
         ),
     ],
@@ -395,8 +397,10 @@ def test_the_last_set_of_a_key_holds():
         ("l.0.x=5", "--set l.0.x  l.0: is a number, not a map"),
         (
             "a.b=[1",
-            "--set a.b  a.b: does not parse as YAML: did not find expected ',' or ']', "
-            "while parsing a flow sequence that begins on line 1",
+            (
+                "--set a.b  a.b: does not parse as YAML: did not find expected ',' or ']', "
+                "while parsing a flow sequence that begins on line 1"
+            ),
         ),
         ("a.b={x: 1, x: 2}", "--set a.b  a.b.x: duplicate key; it is first written at --set a.b"),
         ("a.b=x\0", "--set a.b  a.b: a control character ('\\x00') cannot stand in YAML"),

@@ -88,29 +88,37 @@ def test_nan_is_a_number():
         (
             "a: b: c",
             [
-                "x.yaml:1:5  does not parse as YAML: mapping values are not allowed in this context; "
-                "a text that holds ': ' needs quotes, and keys of one map the same indent"
+                (
+                    "x.yaml:1:5  does not parse as YAML: mapping values are not allowed in this context; "
+                    "a text that holds ': ' needs quotes, and keys of one map the same indent"
+                )
             ],
         ),
         (
             "a: @home",
             [
-                "x.yaml:1:4  does not parse as YAML: found character that cannot start any token; "
-                "a text that begins with @ needs quotes"
+                (
+                    "x.yaml:1:4  does not parse as YAML: found character that cannot start any token; "
+                    "a text that begins with @ needs quotes"
+                )
             ],
         ),
         (
             "a: [1,\n  2\nb: 3\n",
             [
-                "x.yaml:3:2  does not parse as YAML: did not find expected ',' or ']', "
-                "while parsing a flow sequence that begins on line 1"
+                (
+                    "x.yaml:3:2  does not parse as YAML: did not find expected ',' or ']', "
+                    "while parsing a flow sequence that begins on line 1"
+                )
             ],
         ),
         (
             "a: {path: ${env:HOME}}",
             [
-                "x.yaml:1:12  does not parse as YAML: did not find expected ',' or '}'; "
-                "inside { } and [ ] write it in quotes: '${env:NAME}'"
+                (
+                    "x.yaml:1:12  does not parse as YAML: did not find expected ',' or '}'; "
+                    "inside { } and [ ] write it in quotes: '${env:NAME}'"
+                )
             ],
         ),
         ("a: *base", ["x.yaml:1:4  the alias *base has no anchor"]),
@@ -173,8 +181,10 @@ def test_every_problem_of_the_text_is_told():
     assert read("a: 1\na: 2\nb: !x 1\nc: ${env:MLWF_TEST_UNSET}")[1] == [
         "x.yaml:2:1  a: duplicate key; it is first written at x.yaml:1:1",
         "x.yaml:3:4  b: the tag !x is not supported",
-        "x.yaml:4:4  c: the environment variable MLWF_TEST_UNSET is not set; "
-        "set it, or write ${env:MLWF_TEST_UNSET:default}",
+        (
+            "x.yaml:4:4  c: the environment variable MLWF_TEST_UNSET is not set; "
+            "set it, or write ${env:MLWF_TEST_UNSET:default}"
+        ),
     ]
 
 
@@ -231,8 +241,16 @@ def test_an_empty_text_is_told_from_a_value(text):
 
 @pytest.mark.parametrize(
     ("value", "word"),
-    [(None, "null"), (True, "true"), (False, "false"), (3, "a number"), (0.5, "a number"), ("x", "text"), ({}, "a map")]
-    + [([], "a list")],
+    [
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (3, "a number"),
+        (0.5, "a number"),
+        ("x", "text"),
+        ({}, "a map"),
+        ([], "a list"),
+    ],
     ids=str,
 )
 def test_kind_names_values_in_yaml_words(value, word):
