@@ -180,17 +180,41 @@ def test_commands_that_fit_nothing_start_light(arguments, runs_dir):
     (runs_dir / "r1").mkdir(parents=True)
     (runs_dir / "r1" / "state.json").write_text('{"run_id": "r1", "name": "x", "status": "done"}')
     (runs_dir / "r1" / "summary.json").write_text('{"run_id": "r1", "name": "x", "status": "done", "seconds": 1.0}')
-    argv = ["mlwf", *(argument.format(runs_dir=runs_dir) for argument in arguments)]
-    run = f"""
+    assert heavy_after(run_command([argument.format(runs_dir=runs_dir) for argument in arguments])) == set()
+
+
+@pytest.mark.parametrize(
+    ("section", "library"),
+    [
+        pytest.param("", set(), id="neither"),
+        pytest.param("tracking: {}", {"mlflow"}, id="mlflow"),
+        pytest.param("feature_store: {repo_path: repo, features: ['a:b']}", {"feast"}, id="feast"),
+    ],
+)
+def test_train_imports_what_the_experiment_uses(section, library, tmp_path):
+    rows = "".join(f"{label},{size}\n" for size in range(20) for label in "ab")
+    (tmp_path / "rows.csv").write_text(f"label,size\n{rows}")
+    experiment = f"data: {{path: rows.csv, target: label}}\nmodel: {{algorithm: gaussian_nb}}\n{section}\n"
+    (tmp_path / "e.yaml").write_text(experiment)
+    # The repo does not know such a feature, and there the run stops.
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "feature_store.yaml").write_text("project: a\nprovider: local\nregistry: registry.db\n")
+    code = run_command(
+        ["train", str(tmp_path / "e.yaml"), "--runs-dir", str(tmp_path / "runs")], fails="feast" in library
+    )
+    assert heavy_after(code) & {"feast", "mlflow"} == library
+
+
+def run_command(arguments: list[str], *, fails: bool = False) -> str:
+    return f"""
 import sys
-sys.argv = {argv!r}
+sys.argv = {["mlwf", *arguments]!r}
 from mlwf.cli import main
 try:
     main()
 except SystemExit as end:
-    assert not end.code, end.code
+    assert bool(end.code) is {fails}, end.code
 """
-    assert heavy_after(run) == set()
 
 
 # Names and versions

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
 from mlwf.cli.paths import from_here
-from mlwf.errors import MlwfError
+from mlwf.errors import MlwfError, nearest
 
 FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
 
@@ -34,6 +35,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     # A shell starts background jobs with SIGINT ignored; `kill -INT` must end those as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as in `mlwf runs 2>&-`
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     # pydantic would look through everything that is installed for plugins; a command's start cannot wait for that.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     code = run(sys.argv[1:])
@@ -45,19 +49,14 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and give its exit code; every message goes to stderr."""
+    code = _run(arguments)
     try:
-        try:
-            return _run(arguments)
-        finally:
-            # Here and not at the interpreter's end, so that a full disk or a closed pipe is met below.
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # Here and not at the interpreter's end, where a full disk would be met without a handler.
+        sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _say(f"mlwf: the output cannot be written: {error.strerror}", FAILED)
+        return code or _say(f"mlwf: {error.strerror}", FAILED)
+    return code
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -69,11 +68,9 @@ def _run(arguments: Sequence[str]) -> int:
     except MlwfError as error:
         return _say(from_here(str(error)), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted; the same command starts it again", INTERRUPTED)
+        code = INTERRUPTED
     except Terminated:
         return _say("terminated; the same command starts it again", TERMINATED)
-    except BrokenPipeError:
-        raise
     except Exception as error:
         if isinstance(error, _CommandLineError):
             return _say(_usage(error), WRONG_USAGE)
@@ -83,6 +80,8 @@ def _run(arguments: Sequence[str]) -> int:
             where = from_here(f"{error.filename}: ") if error.filename else ""
             return _say(f"mlwf: {where}{error.strerror}", FAILED)
         return _say(_saved_traceback(error), OUR_BUG)
+    if code == INTERRUPTED:  # typer catches the interrupt first
+        return _say("interrupted; the same command starts it again", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -110,10 +109,13 @@ def _usage(error: Any) -> str:
     if message.startswith("Usage:"):
         return f"{message}."
     message = f"{message[0].lower()}{message[1:]}".replace("Value error, ", "")
-    message, _, nearest = message.partition(". Did you mean ")
+    message, _, meant = message.partition(". Did you mean ")
+    if possible := getattr(error, "possibilities", None):
+        message = message.partition(" (Possible")[0]
+        meant = f"{nearest(error.option_name, possible).removeprefix('did you mean ')}"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "mlwf"
-    hint = f"did you mean {nearest}" if nearest else f"`{command} --help` shows what is accepted"
+    hint = f"did you mean {meant}" if meant else f"`{command} --help` shows what is accepted"
     return f"{command}: {message}; {hint}"
 
 

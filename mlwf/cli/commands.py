@@ -149,19 +149,25 @@ def predict(
     ],
     runs_dir: RunsDir = RUNS,
     tracking_uri: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--tracking-uri", metavar="URI", envvar="MLFLOW_TRACKING_URI", help="Store that keeps registered models."
+            "--tracking-uri",
+            metavar="URI",
+            envvar="MLFLOW_TRACKING_URI",
+            help="Store of registered models; the default is mlflow.db, if it is here.",
         ),
-    ] = "sqlite:///mlflow.db",
+    ] = None,
 ) -> None:
     """Write each row's label and probabilities.
 
     Columns are found by name; those that are no features, such as keys, are kept.
     """
+    from mlwf.cli.lookup import find_model_store
+
+    store = find_model_store(run, tracking_uri)
     from mlwf.orchestrator.prediction import predict_table
 
-    n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store)
     write(f"{output}: {n_rows:,} rows")
 
 

@@ -30,7 +30,12 @@ class Format(StrEnum):
 
 def write(text: str) -> None:
     """Write text to stdout as it is."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    try:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_summary(summary: Mapping[str, Any], form: Format) -> None:
@@ -143,7 +148,12 @@ def _silent() -> Iterator[None]:
 
 
 def _show(renderable: RenderableType) -> None:
-    _console(sys.stdout).print(renderable)
+    console = _console(sys.stdout)
+    # Not printed at once: rich ends the process, with a code of its own, when nobody reads any more.
+    with console.capture() as captured:
+        console.print(renderable)
+    text = captured.get()
+    write(text if console.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
 
 def _console(stream: Any) -> Console:

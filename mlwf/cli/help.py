@@ -16,7 +16,7 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options."""
-        parameters = self.get_params(ctx)
+        parameters: list[Any] = [*self.get_params(ctx)]
         arguments = [(param.metavar, param.help) for param in parameters if param.param_type_name == "argument"]
         options = [param.get_help_record(ctx) for param in parameters if param.param_type_name == "option"]
         for title, records in {"Arguments": arguments, "Options": options}.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlwf.errors import RunNotFoundError
+from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.modules.runs import RunFolder, find_run
 
 DEFAULT_STORE = Path("mlflow.db")
@@ -16,16 +16,30 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
     try:
         return _local(find_run(runs_dir, run))
     except RunNotFoundError as missing:
-        if tracking_uri is None and DEFAULT_STORE.exists():
-            tracking_uri = f"sqlite:///{DEFAULT_STORE}"
-        if tracking_uri is None:
+        store = find_store(tracking_uri)
+        if store is None:
             raise
         from mlwf.modules.tracking import find_run as find_tracked
 
-        tracked = find_tracked(tracking_uri, run)
+        tracked = find_tracked(store, run)
         if tracked is None:
-            raise RunNotFoundError(f"{missing}; nor at {tracking_uri}") from missing
+            raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
         return tracked
+
+
+def find_store(tracking_uri: str | None) -> str | None:
+    """Give the store that was named, else the one in the current folder; asking for one that is not there makes it."""
+    if tracking_uri is None and DEFAULT_STORE.exists():
+        return f"sqlite:///{DEFAULT_STORE}"
+    return tracking_uri
+
+
+def find_model_store(run: str, tracking_uri: str | None) -> str:
+    """Give the store for `models:/NAME@ALIAS`; raises UsageError when there is none."""
+    store = find_store(tracking_uri)
+    if store is None and run.startswith("models:/"):
+        raise UsageError(f"{DEFAULT_STORE}: there is no tracking store here; --tracking-uri names another")
+    return store or f"sqlite:///{DEFAULT_STORE}"
 
 
 def _local(folder: RunFolder) -> dict[str, Any]:

@@ -78,8 +78,14 @@ def summarise(
         "tracking": tracking,
         "warnings": list(journal.warnings),
         "versions": {name: version(name) for name in DISTRIBUTIONS},
-        "files": {"folder": str(folder.path), "model": str(folder.file("model.skops"))} if folder else None,
+        "files": folder and _files(folder),
     }
+
+
+def _files(folder: RunFolder) -> dict[str, str]:
+    model = folder.file("model.skops")
+    # A run that was cut off may have none.
+    return {"folder": str(folder.path), **({"model": str(model)} if model.exists() else {})}
 
 
 def _data(setting: Setting) -> dict[str, Any]:

@@ -141,7 +141,8 @@ def _tracking(summary: Mapping[str, Any]) -> Iterator[Fact]:
     says = [str(tracking.get("tracking_uri")), f"run {tracking.get('run_id')}"]
     if tracking.get("registered_model"):
         alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
-        says.append(f"registered as {tracking['registered_model']} version {tracking.get('version')}{alias}")
+        version = f" version {tracking['version']}" if tracking.get("version") else ""
+        says.append(f"registered as {tracking['registered_model']}{version}{alias}")
     yield Fact("Tracking", "\n".join(says))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,14 +101,18 @@ class _Group:
 def _groups(summary: Mapping[str, Any]) -> list[_Group]:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for score in summary.get("scores") or []:
-        groups.setdefault((SOURCES.get(score["source"], str(score["source"])), _how(score)), []).append(score)
+        groups.setdefault(_heading(score), []).append(score)
     return [_group(source, how, scores) for (source, how), scores in groups.items()]
 
 
-def _how(score: Mapping[str, Any]) -> str:
+def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what rows a score is of, and the rest of how it was got."""
+    source = SOURCES.get(score["source"], str(score["source"]))
     note, n_rows = str(score.get("note") or ""), score.get("n_rows")
+    if (match := re.match(r"(.*?[\d,]+ rows\b)(.*)", note)) and source.lower() in match[1].lower():
+        return f"{match[1][0].upper()}{match[1][1:]}", match[2]
     told = n_rows is None or f"{n_rows} rows" in note or f"{n_rows:,} rows" in note
-    return ("" if told else f" ({counted(n_rows, 'row')})") + (f": {note}" if note else "")
+    return source, ("" if told else f" ({counted(n_rows, 'row')})") + (f": {note}" if note else "")
 
 
 def _group(source: str, how: str, scores: Iterable[Mapping[str, Any]]) -> _Group:
