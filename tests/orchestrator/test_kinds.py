@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
@@ -18,7 +21,10 @@ from mlwf import (
     build_ml_pipeline,
     run_ml_workflow,
 )
+from mlwf.engine.model_file import load_model
+from mlwf.orchestrator.experiment import run_experiment
 from mlwf.specs.catalogue import ALGORITHMS, takes_sample_weight
+from mlwf.specs.loading import load_experiment
 
 SMALL = {
     "gradient_boosting": {"n_estimators": 3},
@@ -255,9 +261,29 @@ def test_results_do_not_depend_on_the_number_of_jobs(mixed, mixed_features):
                 param_grid={"classifier__max_depth": [1, 2], "classifier__max_iter": [2, 3]}, n_jobs=n_jobs
             ),
             calibration_spec=CalibrationSpec(),
+            validation_params={"cv_folds": 2},
         )
 
     one, four = run(1), run(4)
     assert one["scores"] == four["scores"]
     assert one["tuning_summary"] == four["tuning_summary"]
     assert np.array_equal(one["pipeline"].predict_proba(X), four["pipeline"].predict_proba(X))
+
+
+@pytest.mark.parametrize("algorithm", ["hist_gradient_boosting", "random_forest"])
+def test_an_experiment_file_gives_the_same_with_any_number_of_jobs(mixed, tmp_path, algorithm):
+    X, y = mixed
+    X.assign(size=y).to_csv(tmp_path / "people.csv", index=False)
+    model = {"algorithm": algorithm, "hyperparameters": SMALL[algorithm]}
+    written = {"data": {"path": "people.csv", "target": "size"}, "model": model, "calibration": {}}
+    written["validation"] = {"cv_folds": 2}
+    (tmp_path / "experiment.yaml").write_text(json.dumps(written), "utf-8")
+
+    def run(n_jobs):
+        spec, document = load_experiment(tmp_path / "experiment.yaml", [f"compute.n_jobs={n_jobs}"])
+        summary = run_experiment(spec, document, runs_dir=tmp_path / str(n_jobs))
+        return summary["scores"], load_model(Path(summary["files"]["model"])).predict_proba(X)
+
+    (scores, proba), (other_scores, other_proba) = run(1), run(4)
+    assert scores == other_scores
+    assert np.array_equal(proba, other_proba)
