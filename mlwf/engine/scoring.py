@@ -30,9 +30,7 @@ def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None
         keywords["pos_label"] = classes[-1] if positive_class is None else positive_class
     if keywords == scorer._kwargs:
         return scorer
-    return make_scorer(
-        metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords
-    )
+    return make_scorer(metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords)
 
 
 def build_scorers(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Any]:

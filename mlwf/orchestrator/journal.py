@@ -158,6 +158,8 @@ class Outcome:
 
 def one_line(message: object) -> str:
     """Fold a message to its first line, without its newlines."""
+    if isinstance(message, KeyboardInterrupt):
+        return "interrupted"
     first, *others = str(message).strip().splitlines() or [type(message).__name__]
     # What such a line announces stands in the next.
     return f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()

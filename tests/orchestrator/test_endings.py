@@ -90,11 +90,13 @@ def test_a_run_that_is_told_to_stop_ends_as_killed_in_seconds(start, tmp_path, n
     stdout, stderr = process.communicate(timeout=PATIENCE)
     assert time.monotonic() - told < 10
     assert (process.returncode, stdout) == (code, "")
-    assert "Traceback" not in stderr
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert stderr.splitlines()[-1] == f"{word}; the same command starts it again"
     folder = find_run(tmp_path / "runs", "latest")
     summary = folder.read_json("summary.json")
     assert (folder.status, summary["status"]) == ("killed", "killed")
-    assert summary["phases"][-1]["status"] == "failed"
+    assert summary["error"] == word
+    assert (summary["phases"][-1]["status"], summary["phases"][-1]["reason"]) == ("failed", word)
     (run,) = tracked(tmp_path)
     assert run.info.status == "KILLED"
     assert run.data.tags["mlwf.status"] == "killed"
