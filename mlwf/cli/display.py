@@ -81,7 +81,8 @@ def progress(*, quiet: bool, verbose: bool) -> Iterator[OnProgress | None]:
             return
         from rich.live import Live
 
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
+        # Importing scikit-learn comes first, and takes a second or three.
+        with Live("starting", console=console, refresh_per_second=4, transient=True) as live:
             yield lambda step: live.update(_moving(step))
 
 

@@ -188,6 +188,19 @@ def test_rows_are_told_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("source", "note", "heading"),
+    [
+        ("test", "test set of 1,234 rows that no step saw", "**Test set of 1,234 rows** that no step saw\n"),
+        ("train_test", "hold-out of 55 rows, split off before", "**Hold-out of 55 rows**, split off before\n"),
+        ("test", "the last 55 rows", "**Test set**: the last 55 rows\n"),
+    ],
+)
+def test_scores_are_headed_by_what_they_are_of(source, note, heading):
+    score = {"metric": "accuracy", "source": source, "value": 0.5, "n_rows": None, "note": note}
+    assert heading in summary_markdown(changed(scores=[score]))
+
+
 def test_trouble_is_coloured_on_a_terminal():
     file = io.StringIO()
     Console(file=file, width=80, force_terminal=True, color_system="standard", no_color=False).print(
@@ -230,6 +243,13 @@ def test_feature_store_tells_rows_without_a_match():
 def test_tracking_that_failed_says_why():
     tracking = {"tracking_uri": "http://localhost:5000", "run_id": None, "error": "connection refused"}
     assert fact(changed(tracking=tracking), "Tracking") == "http://localhost:5000: connection refused"
+
+
+def test_registration_without_a_version_names_none():
+    tracking = {"tracking_uri": "sqlite:///mlflow.db", "run_id": "1f", "registered_model": "adult", "alias": "best"}
+    assert (
+        fact(changed(tracking=tracking), "Tracking") == "sqlite:///mlflow.db\nrun 1f\nregistered as adult, alias best"
+    )
 
 
 def test_many_classes_and_columns_are_cut_short():
