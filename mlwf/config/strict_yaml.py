@@ -22,6 +22,8 @@ Order = tuple[int, int, int]
 
 MAX_ALIASED_VALUES = 10_000
 MAX_DEPTH = 64
+MAX_DIGITS = 300
+"""Of an integer: more would be no float any longer, and every comparison with one an OverflowError."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def _construct(tag: str, text: str) -> Any:
         return None
     if tag == "bool" and _BOOL.fullmatch(text):
         return text.lower() == "true"
-    if tag == "int" and _INT.fullmatch(text):
+    if tag == "int" and _INT.fullmatch(text) and len(text) <= MAX_DIGITS:
         return int(text)
     if tag == "float" and (_FLOAT.fullmatch(text) or _INT.fullmatch(text)):
         return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))

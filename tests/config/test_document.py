@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -436,10 +435,3 @@ def test_every_problem_of_file_and_set_is_told_in_order():
         "--set b.3  b: has no item 3; accepted: 0",
         "--set c  has no value; write --set KEY=VALUE",
     ]
-
-
-def test_a_file_that_may_not_be_read_is_told(monkeypatch):
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    write("x.yaml", "a: 1").chmod(0)
-    assert told("x.yaml") == ["x.yaml  cannot be read: Permission denied"]

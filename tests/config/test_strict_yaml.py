@@ -146,7 +146,7 @@ def test_nan_is_a_number():
         ("a: !!int abc", ["x.yaml:1:4  a: the text does not fit the tag !!int"]),
         ("!!int abc: 1", ["x.yaml:1:1  the key abc does not fit !!int"]),
         ("a: &a [*a]", ["x.yaml:1:4  a: the alias stands inside its own anchor"]),
-        (f"a: {'9' * 5000}", ["x.yaml:1:4  a: the number has too many digits"]),
+        (f"a: {'9' * 301}", ["x.yaml:1:4  a: the number has too many digits"]),
     ],
     ids=[
         "a tab",
