@@ -17,8 +17,8 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
         return _local(find_run(runs_dir, run))
     except RunNotFoundError as missing:
         store = find_store(tracking_uri)
-        if store is None:
-            raise
+        if store is None or run == "latest":
+            raise  # the store is everybody's: its latest run may be anyone's
         from mlwf.modules.tracking import find_run as find_tracked
 
         tracked = find_tracked(store, run)
