@@ -1,5 +1,7 @@
 """An experiment file as text: YAML, `extends`, `${env:...}` and `--set`; it knows no spec.
 
+scalars.py       what is a boolean, a number or a text
+parsing.py       YAML text -> nodes, within bounds
 strict_yaml.py   YAML text -> values that know where they are written
 files.py         a file and all that it extends -> one map
 overrides.py     `--set KEY=VALUE` put into that map

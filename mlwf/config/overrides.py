@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, Reading, Value, dotted, kind, read_yaml, scalar
+from mlwf.config.scalars import scalar
+from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, Reading, Value, dotted, kind, read_yaml
 
 AFTER_ALL_FILES = 1_000_000
 

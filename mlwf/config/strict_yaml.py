@@ -1,8 +1,4 @@
-"""YAML text -> values that know where they are written.
-
-What is a boolean or a number is as in YAML 1.2: only `true` and `false` are booleans (PyYAML's `on` and `yes` would
-turn keys and classes into booleans), `010` is ten, `1:30` and `2024-01-31` are text, `1e-3` is a number.
-"""
+"""YAML text -> values that know where they are written, with the environment put in."""
 
 from __future__ import annotations
 
@@ -15,15 +11,14 @@ from typing import Any
 
 import yaml
 
+from mlwf.config.parsing import MAX_DEPTH, ParseError, compose
+from mlwf.config.scalars import TAG, construct, shown_tag, tag_of
 from mlwf.errors import Problem
 
 KeyPath = tuple[Any, ...]
 Order = tuple[int, int, int]
 
 MAX_ALIASED_VALUES = 10_000
-MAX_DEPTH = 64
-MAX_DIGITS = 300
-"""Of an integer: more would be no float any longer, and every comparison with one an OverflowError."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +100,11 @@ def read_yaml(text: str, at: Callable[[int, int], Origin], reading: Reading) -> 
         When the text does not parse. All other problems are noted in `reading`, and their values become holes.
     """
     try:
-        node = _compose(text)
-    except _At as error:
+        node = compose(text)
+    except ParseError as error:
         reading.report(at(error.line, error.column), (), error.message, error.hint)
         raise NotYaml from error
     return None if node is None else _Builder(at, reading).build(node, ())
-
-
-def scalar(text: str) -> Any:
-    """Read a text as an unquoted YAML scalar."""
-    return _construct(_tag(text), text)
 
 
 def kind(content: Any) -> str:
@@ -130,112 +120,7 @@ def kind(content: Any) -> str:
     return "a list" if isinstance(content, list) else "text"
 
 
-_NULL = re.compile(r"~|null|Null|NULL|", re.ASCII)
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
-_FLOAT = re.compile(
-    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", re.ASCII
-)
-_TAG = "tag:yaml.org,2002:"
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
-
-
-def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
-    kinds = {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOAT, "merge": re.compile("<<")}
-    # PyYAML matches from the start only; None means "whatever the first character is".
-    return {None: [(_TAG + name, re.compile(f"(?:{rule.pattern})$", rule.flags)) for name, rule in kinds.items()]}
-
-
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader with the scalars of YAML 1.2; the C one where PyYAML has it, six times faster."""
-
-    yaml_implicit_resolvers = _resolvers()
-
-
-class _At(Exception):
-    """A parse error: line and column from 1."""
-
-    def __init__(self, line: int, column: int, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.line, self.column, self.message, self.hint = line, column, message, hint
-
-
-def _compose(text: str) -> yaml.Node | None:
-    """Parse the text to nodes."""
-    if control := yaml.reader.Reader.NON_PRINTABLE.search(text):
-        before = text[: control.start()]
-        line, column = before.count("\n") + 1, control.start() - before.rfind("\n")
-        raise _At(line, column, f"a control character ({control.group()!r}) cannot stand in YAML")
-    try:
-        _bound_depth(text)
-        node: yaml.Node | None = Loader(text).get_single_node()
-    except yaml.MarkedYAMLError as error:
-        raise _in_our_words(error, text) from None
-    return node
-
-
-def _bound_depth(text: str) -> None:
-    """Refuse deep nesting before nodes are made: PyYAML's C loader makes them recursively, and crashes the process."""
-    depth = 0
-    for event in yaml.parse(text, Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            mark = event.start_mark
-            raise _At(mark.line + 1, mark.column + 1, f"is nested deeper than {MAX_DEPTH} levels")
-
-
-def _in_our_words(error: yaml.MarkedYAMLError, text: str) -> _At:
-    """Say what PyYAML says, and what usually is behind it."""
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    lines = text.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
-    here = written[column - 1 : column]
-    problem = error.problem or "unreadable"
-    if here == "\t":
-        return _At(line, column, "a tab cannot indent YAML", "indent with spaces")
-    if "another document" in problem:
-        return _At(line, column, "a second YAML document begins", "an experiment file is one document, without ---")
-    if "undefined alias" in problem:
-        return _At(line, column, f"the alias {here}{_word(written[column:])} has no anchor")
-    if problem == "second occurrence":
-        return _At(line, column, f"the anchor {here}{_word(written[column:])} occurs twice")
-    message = f"does not parse as YAML: {problem}"
-    if error.context and error.context_mark and error.context_mark.line + 1 != line:
-        message += f", {error.context} that begins on line {error.context_mark.line + 1}"
-    if "${env:" in written and "did not find expected ','" in problem:
-        return _At(line, column, message, "inside { } and [ ] write it in quotes: '${env:NAME}'")
-    if "mapping values are not allowed" in problem:
-        return _At(line, column, message, "a text that holds ': ' needs quotes, and keys of one map the same indent")
-    if "cannot start any token" in problem:
-        return _At(line, column, message, f"a text that begins with {here} needs quotes")
-    return _At(line, column, message)
-
-
-def _word(text: str) -> str:
-    return re.split(r"[\s,\[\]{}]", text, maxsplit=1)[0]
-
-
-def _tag(text: str) -> str:
-    for tag, rule in Loader.yaml_implicit_resolvers[None]:
-        if rule.match(text):
-            return tag.removeprefix(_TAG)
-    return "str"
-
-
-def _construct(tag: str, text: str) -> Any:
-    """Make a scalar; raises ValueError when the text is not of the tag."""
-    if tag == "str" or tag == "merge":
-        return text
-    if tag == "null" and _NULL.fullmatch(text):
-        return None
-    if tag == "bool" and _BOOL.fullmatch(text):
-        return text.lower() == "true"
-    if tag == "int" and _INT.fullmatch(text) and len(text) <= MAX_DIGITS:
-        return int(text)
-    if tag == "float" and (_FLOAT.fullmatch(text) or _INT.fullmatch(text)):
-        return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
-    raise ValueError(text)
 
 
 class _Builder:
@@ -259,8 +144,8 @@ class _Builder:
             return self._hole(origin, path[:1], problem)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, origin, path)
-        if node.tag != _TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"):
-            return self._hole(origin, path, f"the tag {_shown_tag(node.tag)} is not supported")
+        if node.tag != TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"):
+            return self._hole(origin, path, f"the tag {shown_tag(node.tag)} is not supported")
         self._open.append(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -298,7 +183,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._reading.report(origin, path, f"a key is {_shape(key_node)}", "a key is a word or a number")
                 continue
-            if key_node.tag == _TAG + "merge":
+            if key_node.tag == TAG + "merge":
                 self._reading.report(origin, path, "merge keys (<<) are not supported", "use extends, or an alias")
                 continue
             key = self._key(key_node, origin, path)
@@ -311,28 +196,24 @@ class _Builder:
 
     def _key(self, node: yaml.ScalarNode, origin: Origin, path: KeyPath) -> Any:
         try:
-            return _construct(node.tag.removeprefix(_TAG), node.value)
+            return construct(node.tag.removeprefix(TAG), node.value)
         except ValueError:
-            self._reading.report(origin, path, f"the key {node.value[:40]} does not fit {_shown_tag(node.tag)}")
+            self._reading.report(origin, path, f"the key {node.value[:40]} does not fit {shown_tag(node.tag)}")
             return node.value
 
     def _scalar(self, node: yaml.ScalarNode, origin: Origin, path: KeyPath) -> Value:
-        tag, text, env = node.tag.removeprefix(_TAG), node.value, None
+        tag, text, env = node.tag.removeprefix(TAG), node.value, None
         if "${env:" in text:
             env = text
             missing, text = self._expand(text)
             if missing:
                 return self._hole(origin, path, *missing, env=env)
             if not node.style and tag == "str" and _ENV.fullmatch(env):
-                tag = _tag(text)
+                tag = tag_of(text)
         try:
-            content = _construct(tag, text)
-        except ValueError:
-            known = tag in ("str", "null", "bool", "int", "float")
-            problem = f"the text does not fit the tag {_shown_tag(node.tag)}" if known else None
-            if tag == "int" and _INT.fullmatch(text):
-                problem = "the number has too many digits"
-            return self._hole(origin, path, problem or f"the tag {_shown_tag(node.tag)} is not supported", env=env)
+            content = construct(tag, text)
+        except ValueError as error:
+            return self._hole(origin, path, str(error), env=env)
         return Value(content, origin, env=env, blank=content is None and not node.value)
 
     def _expand(self, text: str) -> tuple[tuple[str, str] | None, str]:
@@ -359,7 +240,3 @@ class _Builder:
 
 def _shape(node: yaml.Node) -> str:
     return "a map" if isinstance(node, yaml.MappingNode) else "a list"
-
-
-def _shown_tag(tag: str) -> str:
-    return tag.replace(_TAG, "!!")[:40]

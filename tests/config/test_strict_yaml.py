@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlwf.config import dotted, kind, strict_yaml
+from mlwf.config import dotted, kind, parsing
 from mlwf.config.strict_yaml import NotYaml, Origin, Reading, read_yaml
 
 
@@ -220,9 +220,9 @@ def test_nesting_by_aliases_is_bounded():
 
 def test_pure_loader_reads_the_same(monkeypatch):
     class Pure(yaml.SafeLoader):
-        yaml_implicit_resolvers = strict_yaml.Loader.yaml_implicit_resolvers
+        yaml_implicit_resolvers = parsing.Loader.yaml_implicit_resolvers
 
-    monkeypatch.setattr(strict_yaml, "Loader", Pure)
+    monkeypatch.setattr(parsing, "Loader", Pure)
     assert read("a: [1e-3, yes, 010, 2024-01-31]\nb: {x: ~}\na: 2") == (
         {"a": [0.001, "yes", 10, "2024-01-31"], "b": {"x": None}},
         ["x.yaml:3:1  a: duplicate key; it is first written at x.yaml:1:1"],
