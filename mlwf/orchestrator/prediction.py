@@ -15,7 +15,7 @@ from mlwf.modules.runs import find_run
 from mlwf.modules.table_files import check_table_path, read_table, write_table
 from mlwf.specs.data import ReadSpec
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.loading import load_experiment
+from mlwf.specs.loading import load_resolved
 
 REGISTRY = "models:/"
 
@@ -53,8 +53,7 @@ def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, Any]:
     path = folder.file("model.skops")
     if not path.exists():
         raise RunNotFoundError(f"{folder.path}: the run ended before it had a model ({folder.status})")
-    spec, _ = load_experiment(folder.file("config.yaml"))
-    return spec, load_model(path)
+    return load_resolved(folder.file("config.yaml")), load_model(path)
 
 
 def _registered(uri: str, tracking_uri: str) -> tuple[None, Any]:

@@ -51,6 +51,20 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     return spec, document
 
 
+def load_resolved(path: Path) -> ExperimentSpec:
+    """Read the experiment that a run has written, wherever it is read.
+
+    What came from the environment of the run, such as the password of its tracking server, may be gone by now: it is
+    left at its default.
+    """
+    document = Document.read(path)
+    spec, problems, _ = _validate(_resolved(document), document.holes)
+    located = [_located(problem, document) for problem in problems]
+    if located or not document.holes <= document.secrets.keys():
+        raise ConfigError(problem for _, problem in [*document.problems, *located])
+    return spec
+
+
 def check_experiment(spec: ExperimentSpec) -> None:
     """Raise a ConfigError with all that contradicts itself in an experiment that comes from Python."""
     data = spec.model_dump()

@@ -11,7 +11,7 @@ import pytest
 from mlwf.errors import ConfigError
 from mlwf.specs.catalogue import algorithm_names, metric_names, scorer_names
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.loading import load_experiment
+from mlwf.specs.loading import load_experiment, load_resolved
 from mlwf.specs.writing import dump_experiment
 
 DATA = "data: {path: d.csv, target: y}\n"
@@ -262,6 +262,26 @@ def test_the_dump_keeps_secrets_and_loads_the_same_from_another_folder(monkeypat
     dumped = dump_experiment(spec, document=document)
     assert SECRET not in dumped
     assert load_experiment(write(dumped, "runs/1/config.yaml"))[0] == spec
+
+
+def test_a_run_is_read_without_the_environment_it_had(monkeypatch):
+    monkeypatch.setenv("S", SECRET)
+    text = f"{DATA}tracking: {{tracking_uri: 'http://${{env:S}}'}}\ncompute: {{n_jobs: !!int '${{env:N:3}}'}}\n"
+    spec, document = load_experiment(write(text))
+    config = write(dump_experiment(spec, document=document), "runs/1/config.yaml")
+    assert load_resolved(config) == spec
+    monkeypatch.delenv("S")
+    resolved = load_resolved(config)
+    assert resolved.data == spec.data
+    assert resolved.compute.n_jobs == 3
+    assert resolved.tracking.tracking_uri.endswith("/mlflow.db")
+
+
+def test_a_run_that_somebody_spoiled_is_told():
+    with pytest.raises(ConfigError, match=r"^x.yaml:2:15  random_state: expected an integer, got 'x'$"):
+        load_resolved(write(f"{DATA}random_state: x\n"))
+    with pytest.raises(ConfigError, match=r"^x.yaml:2:15  random_state: the tag !x is not supported$"):
+        load_resolved(write(f"{DATA}random_state: !x 3\n"))
 
 
 # Anything at all
