@@ -164,7 +164,7 @@ def predict(
     """
     from mlwf.cli.lookup import find_model_store
 
-    store = find_model_store(run, tracking_uri)
+    store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     from mlwf.orchestrator.prediction import predict_table
 
     n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store)

@@ -34,10 +34,12 @@ def find_store(tracking_uri: str | None) -> str | None:
     return tracking_uri
 
 
-def find_model_store(run: str, tracking_uri: str | None) -> str:
-    """Give the store for `models:/NAME@ALIAS`; raises UsageError when there is none."""
+def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
+    """Give the store for `models:/NAME@ALIAS`; raises UsageError at once when it, or the run, is not there."""
     store = find_store(tracking_uri)
-    if store is None and run.startswith("models:/"):
+    if not run.startswith("models:/"):
+        find_run(runs_dir, run)
+    elif store is None:
         raise UsageError(f"{DEFAULT_STORE}: there is no tracking store here; --tracking-uri names another")
     return store or f"sqlite:///{DEFAULT_STORE}"
 
