@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,16 @@ class Document:
             if len(value) >= SHORTEST_SECRET:
                 text = text.replace(value, f"${{env:{name}}}")
         return text
+
+    def conceal_in(self, content: Any) -> Any:
+        """Conceal in every text of nested maps and lists."""
+        if isinstance(content, str):
+            return self.conceal(content)
+        if isinstance(content, Mapping):
+            return {key: self.conceal_in(value) for key, value in content.items()}
+        if isinstance(content, list | tuple):
+            return type(content)(self.conceal_in(value) for value in content)
+        return content
 
     def _value(self, path: KeyPath) -> Value | None:
         value: Value | None = self._root

@@ -14,7 +14,6 @@ from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.workflow import build_phase, run_workflow
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.writing import dump_experiment
 
 
 def run_experiment(
@@ -23,12 +22,7 @@ def run_experiment(
     """Run all phases of an experiment file and give the content of its `summary.json`."""
     journal = Journal(on_progress)
     folder = create_run(runs_dir, spec.name)
-    record = Record(
-        spec,
-        journal,
-        folder=folder,
-        write_config=lambda resolved: dump_experiment(resolved, document=document),
-    )
+    record = Record(spec, journal, folder=folder, document=document)
     with located(document):
         run_workflow(spec, load_tables, record, journal)
     return record.summary

@@ -117,7 +117,9 @@ def run_ml_workflow(
     if spec.feature_store is None and (X is None or y is None):
         raise DataError("No data provided and feature store not configured")
     load = load_tables if spec.feature_store else load_arrays(X, y, sample_weight)
-    if X_test is not None and y_test is not None:
+    if (X_test is None) != (y_test is None):
+        raise DataError("X_test and y_test belong together: one of them is None")
+    if X_test is not None:
         load = with_test(load, X_test, y_test)
     journal = Journal(on_progress)
     folder = create_run(Path(runs_dir), spec.name) if runs_dir is not None else None

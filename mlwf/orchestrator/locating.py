@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mlwf.config import Document, KeyPath, Order
-from mlwf.errors import ConfigError, DataError, Problem
+from mlwf.errors import ConfigError, DataError, MlwfError, Problem
 
 
 @contextmanager
@@ -18,9 +18,21 @@ def located(document: Document) -> Iterator[None]:
     except (ConfigError, DataError) as error:
         found = sorted((_locate(problem, document) for problem in error.problems), key=lambda each: each[0])
         raise type(error)(problem for _, problem in found) from error
+    except MlwfError as error:
+        # A store's address, say, that came from the environment.
+        concealed = document.conceal(str(error))
+        if concealed == str(error):
+            raise
+        raise type(error)(concealed) from None
 
 
 def _locate(problem: Problem, document: Document) -> tuple[Order, Problem]:
+    order, placed = _placed(problem, document)
+    message, hint = document.conceal(placed.message), document.conceal(placed.hint)
+    return order, Problem(placed.where, placed.key, message, hint)
+
+
+def _placed(problem: Problem, document: Document) -> tuple[Order, Problem]:
     path = _dotted_path(problem.key, document.data)
     if path:
         message = f"{problem.message} in {problem.where}" if problem.where else problem.message

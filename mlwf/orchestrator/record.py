@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from mlwf.config import Document
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
@@ -22,8 +23,6 @@ from mlwf.specs.writing import dump_experiment
 
 logger = logging.getLogger(__name__)
 
-WriteConfig = Callable[[ExperimentSpec], str]
-
 
 class Record:
     """Collects the guide's results and writes them down as the run goes."""
@@ -34,14 +33,14 @@ class Record:
         journal: Journal,
         *,
         folder: RunFolder | None = None,
-        write_config: WriteConfig | None = None,
+        document: Document | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
         self.folder = folder
         self.results: dict[str, Any] = {}
         self.summary: dict[str, Any] = {}
-        self._write_config = write_config
+        self._document = document
         self._started_at = datetime.now(UTC)
         self._setting: Setting | None = None
         self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
@@ -82,7 +81,7 @@ class Record:
             self.folder.write_text("environment.txt", environment())
             test = setting.material.test
             fingerprints = {"training": _fingerprint(data), "test": _fingerprint(test) if test else None}
-            self.folder.write_json("data.json", fingerprints)
+            self.folder.write_json("data.json", self._concealed(fingerprints))
             self.folder.write_arrays("splits.npz", _splits(setting))
         if self._telling.enabled:
             self.results |= self._telling.start()
@@ -100,7 +99,7 @@ class Record:
             "n_features": self._setting.n_features,
             "n_samples": len(self._setting.split.train),
         }
-        self._telling.say(lambda tracker: tracker.log_params(params))
+        self._telling.say(lambda tracker: tracker.log_params(self._concealed(params)))
 
     def tuned(self, tuned: TuningResult | None) -> None:
         """Keep what the search found."""
@@ -110,7 +109,7 @@ class Record:
         self.results["tuning_summary"] = tuned.summary()
         if self.folder:
             self.folder.write_json("candidates.json", tuned.cv_results)
-        self._telling.say(lambda tracker: tracker.log_params(tuned.best_params))
+        self._telling.say(lambda tracker: tracker.log_params(self._concealed(dict(tuned.best_params))))
         self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
     def trained(self, model: Any, calibrated: CalibrationResult | None) -> None:
@@ -152,7 +151,12 @@ class Record:
         # This phase is the last: what it logs knows all others.
         self.results["phases"] = list(self.journal.phases)
         self._telling.log_results(
-            self.results, self._setting, judgements=self._judgements, tuned=self._tuned, config=self._config()
+            self.results,
+            self._setting,
+            judgements=self._judgements,
+            tuned=self._tuned,
+            config=self._config(),
+            conceal=self._concealed,
         )
         if self._telling.error:
             outcome.degrade(self._telling.error)
@@ -191,6 +195,10 @@ class Record:
             self.folder.end(status, error)
 
     def _summary(self, status: str, error: str | None = None) -> dict[str, Any]:
+        summary: dict[str, Any] = self._concealed(self._plain_summary(status, error))
+        return summary
+
+    def _plain_summary(self, status: str, error: str | None) -> dict[str, Any]:
         return summarise(
             self.spec,
             self.results,
@@ -206,9 +214,11 @@ class Record:
 
     def _config(self) -> str:
         resolved = self._setting.resolved if self._setting else self.spec
-        if self._write_config:
-            return self._write_config(resolved)
-        return dump_experiment(resolved)
+        return dump_experiment(resolved, document=self._document)
+
+    def _concealed(self, content: Any) -> Any:
+        """Keep what came from the environment out of all that is written."""
+        return self._document.conceal_in(content) if self._document else content
 
     def _save(self, model: Any) -> None:
         if self.folder:
@@ -221,7 +231,7 @@ class Record:
             return
         ours = logging.getLogger("mlwf")
         handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Formatter(self._document))
         handler.setLevel(logging.INFO)
         ours.addHandler(handler)
         level = ours.level
@@ -234,6 +244,19 @@ class Record:
             ours.setLevel(level)
             ours.removeHandler(handler)
             handler.close()
+
+
+class _Formatter(logging.Formatter):
+    """Writes the run's log, without what came from the environment."""
+
+    def __init__(self, document: Document | None) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._document = document
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a line."""
+        line = super().format(record)
+        return self._document.conceal(line) if self._document else line
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.engine.rows import Split, Splitter, Table, fold_splitter
+from mlwf.engine.rows import Rows, Split, Splitter, Table, fold_splitter
 from mlwf.errors import DataError, Problem
 from mlwf.modules.calibration import count_calibration_fits
 from mlwf.modules.data import check_class_counts
@@ -40,6 +40,13 @@ class Setting:
     def split(self) -> Split:
         """The rows that are trained on, and those held out."""
         return self.material.split
+
+    @property
+    def shipped_rows(self) -> Rows:
+        """The rows that the shipped model is trained on."""
+        validation = self.spec.validation
+        refitted = validation.strategy == "train_test" and validation.refit
+        return self.table.all_rows if refitted else self.split.train
 
     @property
     def tuning(self) -> ParamTuningSpec | None:

@@ -73,8 +73,9 @@ class Telling:
         judgements: Sequence[Judgement],
         tuned: TuningResult | None,
         config: str,
+        conceal: Callable[[Any], Any],
     ) -> None:
-        """Log all that the workflow gave, the model and the plots among it."""
+        """Log all that the workflow gave, the model and the plots among it; `conceal` keeps secrets out of texts."""
         from mlwf.modules.tracking import TrackedDataset
 
         material = setting.material
@@ -82,10 +83,17 @@ class Telling:
         if material.test:
             used.append(("test", material.test))
         datasets = [
-            TrackedDataset(data=data.X, y=data.y, target=self._spec.data.target, source=data.source, name=context,
-                           digest=data.digest, context=context)
+            TrackedDataset(
+                data=data.X,
+                y=data.y,
+                target=self._spec.data.target,
+                source=conceal(data.source),
+                name=context,
+                digest=data.digest,
+                context=context,
+            )
             for context, data in used
-        ]  # fmt: skip
+        ]
         self.say(
             lambda tracker: tracker.log_workflow_results(
                 results=results,
@@ -97,7 +105,7 @@ class Telling:
                 candidates=tuned.cv_results if tuned else None,
                 config=config,
                 environment=environment(),
-                degraded=self._journal.degraded,
+                degraded=conceal(self._journal.degraded),
             )
         )
 
