@@ -45,11 +45,17 @@ def assert_same_results(ours, theirs):
 
 
 GRIDS = {
-    "boosting": (GradientBoostingClassifier(random_state=0), {"classifier__n_estimators": [3, 9], "classifier__max_depth": [1, None]}),
-    "forest": (RandomForestClassifier(5, random_state=0), {"classifier__max_features": ["sqrt", 0.5], "classifier__max_depth": [2, 3]}),
+    "boosting": (
+        GradientBoostingClassifier(random_state=0),
+        {"classifier__n_estimators": [3, 9], "classifier__max_depth": [1, None]},
+    ),
+    "forest": (
+        RandomForestClassifier(5, random_state=0),
+        {"classifier__max_features": ["sqrt", 0.5], "classifier__max_depth": [2, 3]},
+    ),
     "several": (LogisticRegression(), [{"classifier__C": [0.1, 1.0]}, {"scaler__with_mean": [True, False]}]),
     "ties": (KNeighborsClassifier(), {"classifier__n_neighbors": [5, 5, 3]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", "neg_log_loss"])
@@ -111,7 +117,7 @@ def test_grid_search_scores_failed_fits_as_scikit_learn_does():
 def test_grid_search_says_why_when_every_candidate_failed():
     X, y = data()
     search = GridSearch(GridSearchSpec(param_grid={"classifier__n_neighbors": [400, 500]}))
-    with pytest.raises(FitError, match="^none of the 2 candidates could be scored: ValueError: Expected n_neighbors"):
+    with pytest.raises(FitError, match=r"^none of the 2 candidates could be scored: ValueError: Expected n_neighbors"):
         search.fit(pipeline(KNeighborsClassifier()), X, y)
 
 
