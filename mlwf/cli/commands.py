@@ -69,7 +69,7 @@ def train(
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
-    with progress(quiet=quiet, verbose=verbose) as on_progress:
+    with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
         from mlwf.orchestrator.experiment import run_experiment
 
         summary = run_experiment(spec, document, runs_dir=runs_dir, on_progress=on_progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -68,14 +68,17 @@ def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -
 
 
 @contextmanager
-def progress(*, quiet: bool, verbose: bool) -> Iterator[OnProgress | None]:
-    """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere."""
+def progress(*, quiet: bool, verbose: bool, conceal: Callable[[str], str]) -> Iterator[OnProgress | None]:
+    """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere.
+
+    `conceal` takes what came from the environment out of a line of the log.
+    """
     if quiet:
         with _silent():
             yield None
         return
     console = _console(sys.stderr)
-    with _logging(console) if verbose else _silent():
+    with _logging(console, conceal) if verbose else _silent():
         if not console.is_terminal:
             yield _Lines(console)
             return
@@ -123,10 +126,10 @@ def _moving(step: Progress) -> RenderableType:
 
 
 @contextmanager
-def _logging(console: Console) -> Iterator[None]:
+def _logging(console: Console, conceal: Callable[[str], str]) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(self.format(record), highlight=False, markup=False, soft_wrap=True)
+            console.print(conceal(self.format(record)), highlight=False, markup=False, soft_wrap=True)
 
     handler = Handler(logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

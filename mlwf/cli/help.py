@@ -23,3 +23,13 @@ class Command(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Say what an experiment file holds, where one is asked for, in the words of its spec."""
+        parameters: list[Any] = [*self.get_params(ctx)]
+        if any(param.metavar in {"CONFIG", "CONFIG..."} for param in parameters):
+            from mlwf.specs.experiment import ExperimentSpec
+
+            fields = ExperimentSpec.model_fields.items()
+            with formatter.section("The sections of CONFIG, of which only data is required"):
+                formatter.write_dl([(name, field.description or "") for name, field in fields])

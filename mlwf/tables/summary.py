@@ -16,7 +16,11 @@ from mlwf.tables.facts import facts_of
 from mlwf.tables.wording import STATUS_STYLES, counted, duration, escaped, markdown_row, number
 
 SOURCES = {"cross_validation": "Cross-validation", "train_test": "Hold-out", "test": "Test set"}
-BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
+NOTES = {
+    "std": "±: the standard deviation over the folds.",
+    "baseline": "Baseline: the same metric of a model that knows only how frequent each class is.",
+}
+"""What a column of the scores means, by its key."""
 
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:
@@ -35,8 +39,8 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
         ruler = ["---", *["---:"] * (len(group.columns) - 1)]
         lines += ["", f"**{group.source}**{escaped(group.how)}", "", markdown_row(group.columns), markdown_row(ruler)]
         lines += [markdown_row(map(escaped, cells)) for cells in group.rows]
-    if _has_baseline(summary):
-        lines += ["", BASELINE_NOTE]
+    if notes := _notes(summary):
+        lines += ["", " ".join(notes)]
     if warnings := summary.get("warnings"):
         lines += ["", "### Warnings", "", *(f"- {escaped(warning)}" for warning in warnings)]
     return "\n".join(lines) + "\n"
@@ -76,8 +80,8 @@ def _scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         for cells in group.rows:
             table.add_row(*map(Text, cells))
         yield from (Text(), Text.assemble((group.source, "bold"), group.how), Padding(table, (0, 0, 0, 2)))
-    if _has_baseline(summary):
-        yield from (Text(), Text(BASELINE_NOTE, "dim"))
+    if notes := _notes(summary):
+        yield from (Text(), *(Text(note, "dim") for note in notes))
 
 
 def _warnings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -129,5 +133,6 @@ def _group(source: str, how: str, scores: Iterable[Mapping[str, Any]]) -> _Group
     return _Group(source, how, columns, [[row[column] for column in columns] for row in cells])
 
 
-def _has_baseline(summary: Mapping[str, Any]) -> bool:
-    return any(score.get("baseline") is not None for score in summary.get("scores") or [])
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    scores = summary.get("scores") or []
+    return [note for key, note in NOTES.items() if any(score.get(key) is not None for score in scores)]

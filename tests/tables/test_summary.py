@@ -301,6 +301,7 @@ Test set (9,769 rows)
   accuracy  0.8755    0.7607
   roc_auc        -
 
+±: the standard deviation over the folds.
 Baseline: the same metric of a model that knows only how
 frequent each class is.
 
@@ -343,6 +344,7 @@ Test set (9,769 rows)
   accuracy  0.8755    0.7607
   roc_auc        -
 
+±: the standard deviation over the folds.
 Baseline: the same metric of a model that knows only how frequent each class is.
 
 Warnings
@@ -385,7 +387,7 @@ Run `20261123-191500-4f2a`
 | accuracy | 0.8755 | 0.7607 |
 | roc_auc | - |  |
 
-Baseline: the same metric of a model that knows only how frequent each class is.
+±: the standard deviation over the folds. Baseline: the same metric of a model that knows only how frequent each class is.
 
 ### Warnings
 
