@@ -22,15 +22,13 @@ def labels_of(column: Column) -> NDArray[Any] | Problem:
     Whole numbers that are written as floats, as pandas does where some were missing, are int64.
     """
     kind = column.kind
-    if kind == "texts":
-        return column.values.to_numpy(dtype=object)
-    if kind == "booleans":
-        return column.values.to_numpy(dtype=bool)
-    if kind != "numbers":
+    plain: dict[str, type] = {"texts": object, "booleans": bool}
+    if kind not in {*plain, "numbers"}:
         return column.problem(f"holds {kind}", "accepted as classes: texts, whole numbers, true and false")
-    if column.values.dtype.kind in "iu":
-        return column.values.to_numpy(dtype=np.int64)
-    numbers = numbers_of(column.values).to_numpy(dtype=np.float64)
+    if kind in plain or column.values.dtype.kind in "iu":
+        labels: NDArray[Any] = column.values.to_numpy(dtype=plain.get(kind, np.int64))
+        return labels
+    numbers: NDArray[np.float64] = numbers_of(column.values).to_numpy(dtype=np.float64)
     broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
     if broken.any():
         hint = "accepted as classes: texts, whole numbers, true and false"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from mlwf.modules.feature_store.joining import Joined, join_features
 from mlwf.modules.feature_store.repo import prepare_repo
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
 
-Labels = pd.DataFrame | Callable[[], pd.DataFrame]
+Labels: TypeAlias = "pd.DataFrame | Callable[[], pd.DataFrame]"
 
 
 class FeastTrainingData:
