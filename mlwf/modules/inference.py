@@ -29,6 +29,8 @@ LONG_TEXT = 50
 
 # Also "paid": the name counts only where the values, too, look like a key.
 KEY_NAME = re.compile(r"^id\b|^id_|id$|(?:^|[^a-z])(?:key|index|idx|pk)$|^unnamed: 0$", re.IGNORECASE)
+# Exponents are short: pandas before 3 crashes on those that hexadecimal hashes seem to have.
+NUMBER = r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*"
 ISO_DATE = r"\d{4}-\d\d-\d\d(?:$|[T ]\d\d:\d\d)"
 
 NUMERIC = NumericFeatureSpec(columns=["x"])
@@ -127,7 +129,7 @@ def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
         times = pd.to_datetime(texts, format="ISO8601", utc=True)
         return _date(name, times, times.value_counts())
     share = len(counts) / len(present)
-    numbers = pd.to_numeric(texts, errors="coerce")
+    numbers = pd.to_numeric(texts.where(texts.str.fullmatch(NUMBER)), errors="coerce")
     # Whole numbers in a column of texts are codes more often than quantities: postcodes, products, grades.
     if numbers.notna().all() and texts.str.contains(".", regex=False).any():
         return NUMERIC, "texts that all are numbers, taken for numbers"

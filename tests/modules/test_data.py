@@ -379,6 +379,14 @@ FEATURES: dict[str, tuple[Any, FeatureSpec, str]] = {
             "if it means a missing value, add it to data.read.na_values"
         ),
     ),
+    "numeric hash": (
+        ["8e2569614270", *[2.5] * 19],
+        NumericFeatureSpec(columns=["x"]),
+        (
+            "row 1 holds '8e2569614270', which is no number (1 of 20 values are none); "
+            "if it means a missing value, add it to data.read.na_values"
+        ),
+    ),
     "long text": (
         ["word " * 20] * 10,
         NumericFeatureSpec(columns=["x"]),

@@ -89,6 +89,11 @@ LEFT_OUT: dict[str, tuple[str, Any, str]] = {
         [None, "name 1", "name 1", *(f"name {i}" for i in range(2, N))],
         "identifier: 59 of 60 values are different",
     ),
+    "hashes that look like numbers with huge exponents": (
+        "x",
+        ["7938e96880803732905ffa1c776049fc", "8e2569614270", *(f"a{i}" for i in range(N))],
+        "identifier: all 62 values are different",
+    ),
     "row numbers": ("x", range(N), "identifier: all 60 values are different and sorted"),
     "row numbers down": ("x", range(N, 0, -1), "identifier: all 60 values are different and sorted"),
     "key": (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FEW_NAMES = 20
 LONGEST_SHOWN = 40
+LONG_EXPONENT = r"[eE][+-]?\d{5}"
 
 KINDS_OF_DTYPE = {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers", "M": "dates", "m": "durations"}
 KINDS_OF_OBJECTS = {
@@ -114,6 +115,9 @@ def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
     """
     if values.dtype.kind in "iuf":
         return values
+    if values.dtype == object:
+        # pandas before 3 crashes on them; as numbers they would be infinite, or nothing.
+        values = values.mask(values.astype(str).str.contains(LONG_EXPONENT))
     return pd.to_numeric(values, errors="coerce").astype(np.float64)
 
 
