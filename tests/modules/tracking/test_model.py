@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -163,6 +164,18 @@ def test_model_pins_what_a_fresh_environment_needs(logged):
     *_, path, _ = logged
     needed = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
     assert (path / "requirements.txt").read_text().split() == [f"{name}=={version(name)}" for name in needed]
+
+
+def test_model_is_stored_compressed_and_says_its_size(logged):
+    from mlflow.models import Model
+
+    *_, path, _ = logged
+    (file,) = path.glob("*.skops")
+    with ZipFile(file) as parts:
+        assert {part.compress_type for part in parts.infolist()} == {ZIP_DEFLATED}
+    # All but the description itself, whose size is not known before it is written.
+    others = sum(part.stat().st_size for part in path.rglob("*") if part.is_file() and part.name != "MLmodel")
+    assert Model.load(str(path)).model_size_bytes == pytest.approx(others, abs=20_000)
 
 
 def test_model_says_its_columns_and_that_none_is_required(logged):
