@@ -40,6 +40,8 @@ class Ask:
     train: Rows
     predict: tuple[Rows, ...] = ()
     keep_model: bool = False
+    class_weighted: bool = True
+    """Whether the fit weighs the classes as the table says."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,7 +111,7 @@ def count_workers(n_jobs: int) -> int:
 
 
 def _weights(table: Table, ask: Ask, model: Any) -> dict[str, Any]:
-    weight = table.fit_weight_of(ask.train)
+    weight = table.fit_weight_of(ask.train) if ask.class_weighted else table.weight_of(ask.train)
     if weight is None:
         return {}
     return {f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight": weight}

@@ -219,7 +219,7 @@ def test_phase(setting: Setting, trained: Trained, fit: Fitter, outcome: Outcome
     if test is None:
         outcome.skip("no test set")
         return None
-    (baseline,) = fit([Ask(BASELINE, {}, setting.shipped_rows, keep_model=True)])
+    (baseline,) = fit([Ask(BASELINE, {}, setting.shipped_rows, keep_model=True, class_weighted=False)])
     tested = judge(
         predict(trained.model, test.X),
         test.y,

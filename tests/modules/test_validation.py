@@ -95,6 +95,19 @@ def test_the_baseline_is_scikit_learns_dummy_on_the_same_folds(binary):
     }
 
 
+def test_the_baseline_knows_how_frequent_classes_are_when_they_are_weighted_alike(binary):
+    y = np.where(np.arange(len(binary.y)) % 4 == 0, 1, 0)
+    baseline = {
+        weight: [
+            score.baseline
+            for score in validated(MODEL, Table(binary.X, y, class_weight=weight), metrics=["accuracy"]).scores
+        ]
+        for weight in (None, "balanced")
+    }
+    assert baseline["balanced"] == baseline[None]
+    assert baseline[None] == [0.75]
+
+
 def test_accuracy_is_always_reported_first(binary):
     judgement = validated(MODEL, binary, metrics=["roc_auc", "accuracy", "roc_auc"])
     assert [score.metric for score in judgement.scores] == ["accuracy", "roc_auc"]
