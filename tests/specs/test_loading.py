@@ -57,25 +57,25 @@ def test_relative_paths_are_relative_to_the_file_they_are_written_in():
           initialize: true
           views: [{name: weather, source: w.parquet, entity: origin}]
         """,
-        "shared/base.yaml",
+        "common/base.yaml",
     )
     text = """\
-        extends: ../shared/base.yaml
+        extends: ../common/base.yaml
         data: {path: own.csv}
         tracking: {tracking_uri: "sqlite:///own.db"}
         """
     spec, _ = load_experiment(write(text, "configs/x.yaml"), ["feature_store.repo_path=../set"])
     root = Path.cwd()
     assert spec.data.path == f"{root}/configs/own.csv"
-    assert spec.data.test_path == f"{root}/shared/t/*.csv"
+    assert spec.data.test_path == f"{root}/common/t/*.csv"
     assert spec.tracking.tracking_uri == f"sqlite:///{root}/configs/own.db"
     assert spec.feature_store.repo_path == f"{root}/set"
-    assert spec.feature_store.views[0].source == f"{root}/shared/w.parquet"
+    assert spec.feature_store.views[0].source == f"{root}/common/w.parquet"
 
 
 def test_the_default_store_lies_beside_the_experiment_file():
-    write("tracking: {alias: a, registered_model_name: m}", "shared/base.yaml")
-    spec, _ = load_experiment(write(f"extends: ../shared/base.yaml\n{DATA}", "configs/x.yaml"))
+    write("tracking: {alias: a, registered_model_name: m}", "common/base.yaml")
+    spec, _ = load_experiment(write(f"extends: ../common/base.yaml\n{DATA}", "configs/x.yaml"))
     assert spec.tracking.tracking_uri == f"sqlite:///{Path.cwd()}/configs/mlflow.db"
 
 

@@ -278,7 +278,7 @@ Features     13 columns: 3 numeric, 1 categorical
 Left out     fnlwgt: the sample weight
 Validation   cross_validation
 Tuning       grid, 9 candidates × 5 folds, 1 fit failed
-             best roc_auc 0.9291 with
+             best roc_auc 0.9291 on the folds that chose it:
              max_depth: null
              preprocessor__numeric__scaler__with_mean: true
 Calibration  asked for; degraded
@@ -324,7 +324,7 @@ Features     13 columns: 3 numeric, 1 categorical
 Left out     fnlwgt: the sample weight
 Validation   cross_validation
 Tuning       grid, 9 candidates × 5 folds, 1 fit failed
-             best roc_auc 0.9291 with
+             best roc_auc 0.9291 on the folds that chose it:
              max_depth: null
              preprocessor__numeric__scaler__with_mean: true
 Calibration  asked for; degraded
@@ -367,7 +367,7 @@ Run `20261123-191500-4f2a`
 | **Features** | 13 columns: 3 numeric, 1 categorical |
 | **Left out** | fnlwgt: the sample weight |
 | **Validation** | cross_validation |
-| **Tuning** | grid, 9 candidates × 5 folds, 1 fit failed<br>best roc_auc 0.9291 with<br>max_depth: null<br>preprocessor__numeric__scaler__with_mean: true |
+| **Tuning** | grid, 9 candidates × 5 folds, 1 fit failed<br>best roc_auc 0.9291 on the folds that chose it:<br>max_depth: null<br>preprocessor__numeric__scaler__with_mean: true |
 | **Calibration** | asked for; degraded |
 | **Tracking** | sqlite:///mlflow.db<br>run 0123456789abcdef<br>registered as adult-income version 3, alias challenger |
 | **Time** | initialise 0.8 s, tune 1 min 32 s (45 fits), calibrate 0.2 s, validate 38 s (1 fit) |
