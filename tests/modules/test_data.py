@@ -405,6 +405,11 @@ FEATURES: dict[str, tuple[Any, FeatureSpec, str]] = {
         NumericFeatureSpec(columns=["x"]),
         "2 infinite values: row 2 holds -inf; replace infinities, or leave the field empty",
     ),
+    "numbers as good as infinite": (
+        [1e300, None, -1e151, *[1e150] * 7],
+        NumericFeatureSpec(columns=["x"]),
+        "2 values beyond 1e+150: row 1 holds 1e+300; if it means a missing value, leave the field empty",
+    ),
     "infinity as text": (
         ["1", "inf", *["2"] * 8],
         NumericFeatureSpec(columns=["x"]),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FEW_NAMES = 20
 LONGEST_SHOWN = 40
+LARGEST = 1e150
 LONG_EXPONENT = r"[eE][+-]?\d{5}"
 
 KINDS_OF_DTYPE = {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers", "M": "dates", "m": "durations"}
@@ -154,11 +155,16 @@ def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -
 
 
 def infinite(column: Column) -> list[Problem]:
-    """Say that a column of numbers holds infinities."""
+    """Say that a column of numbers holds infinities, or numbers whose squares are: to scale them gives nothing."""
     if column.values.dtype.kind != "f":
         return []
-    mask: NDArray[bool_] = np.isinf(column.values.to_numpy())
-    if not mask.any():
-        return []
-    message = f"{counted(int(mask.sum()), 'infinite value')}: {column.first(mask)}"
-    return [column.problem(message, "replace infinities, or leave the field empty")]
+    values = np.abs(column.values.to_numpy(dtype=np.float64))
+    mask: NDArray[bool_] = np.isinf(values)
+    if mask.any():
+        message = f"{counted(int(mask.sum()), 'infinite value')}: {column.first(mask)}"
+        return [column.problem(message, "replace infinities, or leave the field empty")]
+    mask = values > LARGEST
+    if mask.any():
+        message = f"{counted(int(mask.sum()), 'value')} beyond {LARGEST:g}: {column.first(mask)}"
+        return [column.problem(message, "if it means a missing value, leave the field empty")]
+    return []
