@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from mlwf.errors import DataError, Problem, UsageError
 from mlwf.modules.data import prepare
@@ -39,8 +40,15 @@ def draft_experiment(data: str, target: str, output: Path | None) -> Path:
         features=inferred.features,
     )
     text = draft_experiment_text(experiment)
-    output.write_text(_remarks(inferred) + text, encoding="utf-8")
+    output.write_text(_without_target(frame[target]) + _remarks(inferred) + text, encoding="utf-8")
     return output
+
+
+def _without_target(values: Any) -> str:
+    """Say, as a comment, how many rows are left out: a class may have a name that CSV files give to nothing."""
+    missing = int(values.isna().sum())
+    rows = f"{missing:,} of {len(values):,} rows are left out"
+    return f"# {rows}: their target is missing, as are empty, NA, null and None in CSV\n" if missing else ""
 
 
 def _remarks(inferred: Inferred) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,6 +86,17 @@ def test_predict_refuses_a_suffix_before_it_reads(trained):
     folder, _ = trained
     with pytest.raises(UsageError, match=r"out\.xlsx"):
         predict_table("latest", "nowhere.csv", folder / "out.xlsx", runs_dir=folder / "runs", tracking_uri=STORE)
+
+
+def test_draft_says_how_many_rows_have_no_target(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{age},{kind}\n" for age, kind in enumerate(["a", "null", "b", "b"] * 5)]
+    Path("rows.csv").write_text("age,kind\n" + "0.5,a\n" + "".join(rows), encoding="utf-8")
+    path = draft_experiment("rows.csv", "kind", None)
+    assert path.read_text().startswith(
+        "# 5 of 21 rows are left out: their target is missing, as are empty, NA, null and None in CSV\n"
+    )
+    assert load_experiment(path)[0].data.drop_missing_target
 
 
 def test_draft_is_ready_to_train_and_says_what_it_left_out(trained, monkeypatch):
