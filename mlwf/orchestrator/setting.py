@@ -18,6 +18,7 @@ from mlwf.modules.validation import Circumstances
 from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.material import Material
 from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.catalogue import binary_only, scorer_names
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.tuning import ParamTuningSpec
 
@@ -102,7 +103,7 @@ class Setting:
             wanted["calibration.cv_folds"] = spec.calibration_folds
         if spec.validation.strategy == "cross_validation":
             wanted["validation.cv_folds"] = spec.validation.cv_folds
-        problems = self._check_class_weight()
+        problems = self._check_class_weight() + self._check_scorers()
         for key, folds in sorted(wanted.items(), key=lambda item: -item[1])[:1]:
             problems += check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
         if not problems and spec.validation.splitter == "kfold":
@@ -121,6 +122,20 @@ class Setting:
         message = f"is no class of {self.spec.data.target}"
         return [
             Problem("", f"model.class_weight.{label}", message, accepted) for label in weights if label not in known
+        ]
+
+    def _check_scorers(self) -> list[Problem]:
+        """Refuse scorers of two classes where there are more: nothing would be chosen or scored by them."""
+        wanted = {"validation.metrics": self.spec.validation.metrics or []}
+        if self.tuning:
+            wanted["tuning.scoring"] = self.tuning.scorers
+        classes = len(self.table.classes)
+        message = "serves two classes, and the target has"
+        return [
+            Problem("", key, f"{name} {message} {classes}", f"accepted: {', '.join(_scorers_of_more_like(name))}")
+            for key, names in wanted.items()
+            for name in names
+            if classes > 2 and binary_only(name)
         ]
 
     def _check_every_fold_learns_all_classes(self, wanted: Mapping[str, int]) -> list[Problem]:
@@ -175,3 +190,9 @@ class Setting:
         if judged is not None and judged.weight is not None:
             note += f"; weighted by {self.spec.data.sample_weight}"
         return Circumstances(source, note, tuned)
+
+
+def _scorers_of_more_like(name: str) -> list[str]:
+    """List the scorers of more than two classes that begin alike, or all of them."""
+    serving = [scorer for scorer in scorer_names() if not binary_only(scorer)]
+    return [scorer for scorer in serving if scorer.startswith(f"{name}_")] or serving
