@@ -35,6 +35,9 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment f
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Id of the run, its unique beginning, or `latest`.", show_default=False)
 ]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
+]
 RUNS = Path("runs")
 
 
@@ -141,9 +144,7 @@ def predict(
             metavar="RUN", help="Id of the run as for `mlwf summary`, or models:/NAME@ALIAS.", show_default=False
         ),
     ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
-    ],
+    data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, CSV or Parquet by suffix.")
     ],
@@ -173,9 +174,7 @@ def predict(
 
 @app.command(cls=Command)
 def init(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
-    ],
+    data: Data,
     target: Annotated[str, typer.Option("--target", metavar="COL", help="Column to predict.", show_default=False)],
     output: Annotated[
         Path | None,

@@ -46,17 +46,14 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
 
 def draft_experiment_text(spec: ExperimentSpec) -> str:
     """Write an experiment to begin with: each key with its sentence, and optional sections as comments."""
-    written = spec.model_dump(exclude_defaults=True)
     data = {
         "name": spec.name,
-        "data": written["data"],
-        "features": spec.model_dump()["features"] if spec.features == "auto" else written["features"],
+        "data": spec.model_dump(exclude_defaults=True)["data"],
+        "features": spec.model_dump()["features"],
         "model": {"algorithm": spec.model.algorithm},
         "validation": {"strategy": spec.validation.strategy, "cv_folds": spec.validation.cv_folds},
     }
-    if isinstance(data["features"], list):
-        data["features"] = [{"type": feature["type"], **feature} for feature in spec.model_dump()["features"]]
-        data = _without_noise(data)
+    data = _without_noise(data)
     return "\n".join([*_sections(data), *_optional()]) + "\n"
 
 
