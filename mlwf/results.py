@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Status = Literal["done", "skipped", "degraded", "failed"]
 Source = Literal["cross_validation", "train_test", "test"]
+Severity = Literal["info", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ class TuningResult:
     """As scikit-learn's `cv_results_`."""
     failures: Sequence[str] = ()
     """What the failed fits said, each once."""
+    note: str = ""
+    """On which rows the candidates were scored."""
+    rows: Sequence[str] = ()
+    """The rows that `best_score` was computed on, by their names in `splits.npz`."""
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What was chosen, and the rows that it was chosen on."""
+    out_of_fold: Any = field(default=None, repr=False)
+    """What the best candidate's fold models say about the rows that they did not see."""
 
     def summary(self) -> dict[str, Any]:
         """Give the guide's `tuning_summary`."""
@@ -55,12 +64,64 @@ class TuningResult:
             "n_candidates": self.n_candidates,
             "n_failed": self.n_failed,
             "cv_folds": self.cv_folds,
+            "note": self.note,
+            "rows": list(self.rows),
+            "chosen": dict(self.chosen),
         }
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Where a number lies with a stated confidence."""
+
+    low: float
+    high: float
+    level: float
+    """Confidence, such as 0.95."""
+    method: str
+    """`corrected resampled t`, `bootstrap of rows` or `bootstrap of groups`."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one model is than another on the same rows, row by row or fold by fold."""
+
+    value: float
+    """Greater is better, whatever the sign of the metric."""
+    interval: Interval | None
+    """None where the rows give no spread to judge by."""
+    distinguishable: bool | None
+    """Whether the interval leaves out zero; None without one."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows that were given about the same probability, and how often it came true."""
+
+    predicted: float
+    """Mean predicted probability."""
+    observed: float
+    """Share of rows for which it came true."""
+    low: float
+    high: float
+    """95 % Wilson interval of `observed`."""
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """How good probabilities are, on rows that had no say in them."""
+
+    log_loss: float
+    brier_score: float
+    ece: float
+    """Expected calibration error: equal-mass bins, debiased, of the top label with more than two classes."""
+    reliability: Sequence[ReliabilityBin] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class CalibrationResult:
-    """How probabilities were calibrated."""
+    """How probabilities were calibrated, and whether that was kept."""
 
     method: str
     ensemble: bool
@@ -69,21 +130,53 @@ class CalibrationResult:
     holdout: float | None
     n_rows: int
     """Rows whose out-of-fold or held-out predictions fitted the calibrators."""
+    kept: bool = True
+    """Whether the calibrated model ships."""
+    reason: str = ""
+    """Why it was kept, or was not."""
+    before: CalibrationError | None = None
+    """Of the classifier's own probabilities; None where it has none."""
+    after: CalibrationError | None = None
+    """Of the calibrated ones, by calibrators that had seen other folds."""
+    difference: Difference | None = None
+    """Of the log loss, before and after, row by row."""
+    note: str = ""
+    """On which rows it was measured, and what was chosen on them."""
+    rows: Sequence[str] = ()
+    """The measured rows, by their names in `splits.npz`."""
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What had been chosen before, and the rows that it was chosen on."""
 
     def summary(self) -> dict[str, Any]:
         """Give the guide's `calibration_summary`."""
-        return {
-            "method": self.method,
-            "ensemble": self.ensemble,
-            "cv_folds": self.cv_folds,
-            "holdout": self.holdout,
-            "n_rows": self.n_rows,
-        }
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """The probability from which a row is called positive."""
+
+    scoring: str
+    """The scorer that chose."""
+    value: float
+    response: Literal["predict_proba", "decision_function"]
+    """What it is compared with."""
+    score: float
+    """Cross-fitted over the folds: each fold is judged by the threshold that the others choose."""
+    default_score: float
+    """The same with the classifier's own threshold."""
+    n_rows: int
+    """Rows whose out-of-fold predictions chose it."""
+    note: str = ""
+    rows: Sequence[str] = ()
+    """The rows that it was chosen on, by their names in `splits.npz`."""
+    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What had been chosen before, and the rows that it was chosen on."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number, and how it was got."""
+    """One number, how sure it is, and how it was got."""
 
     metric: str
     source: Source
@@ -92,13 +185,35 @@ class Score:
     std: float | None
     """Standard deviation over folds; None without folds."""
     folds: tuple[float, ...]
+    interval: Interval | None
+    """None where it could not be computed, or all folds or resamples agree."""
     baseline: float | None
     """The same metric of a model that always predicts the class shares of its training rows."""
+    difference: Difference | None
+    """How much better than the baseline."""
     n_rows: int
     note: str
     """How it was got."""
+    rows: tuple[str, ...]
+    """The rows it was computed on, by their names in `splits.npz`: one name for each fold."""
+    chosen: Mapping[str, tuple[str, ...]]
+    """What was chosen (`hyperparameters`, `features`, `calibration`, `threshold`), and the rows that it was chosen on:
+    one name for each of `rows`."""
     tuned_on_same_rows: bool
-    """Whether hyperparameters were chosen on rows that the score is computed on."""
+    """Whether something was chosen on rows that the score is computed on."""
+    slice: str | None = None
+    """The slice of the rows, or None for all of them."""
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """One class among the judged rows."""
+
+    label: str
+    n_rows: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
 
 
 @dataclass(frozen=True)
@@ -115,6 +230,13 @@ class Judgement:
     """How the predictions were got."""
     problems: tuple[str, ...] = ()
     """Metrics that could not be computed, and why."""
+    slices: tuple[Score, ...] = ()
+    """Every metric in every slice; no value where the slice is too small to say."""
+    classes: tuple[ClassReport, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Rows of each true class (in the order of `classes`) by predicted class."""
+    choices: tuple[Mapping[str, Any], ...] = ()
+    """What each fold of a nested cross-validation chose."""
 
     def value(self, metric: str) -> float | None:
         """Give the value of a metric, or None."""
@@ -123,3 +245,30 @@ class Judgement:
     def std(self, metric: str) -> float | None:
         """Give the standard deviation of a metric over folds, or None."""
         return next((score.std for score in self.scores if score.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person should look at before trusting the run."""
+
+    code: str
+    severity: Severity
+    message: str
+    """One sentence."""
+    see: str
+    """Its paragraph in the README."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What a gate asked for, and what the run has."""
+
+    asked: str
+    """Such as `roc_auc at least 0.92 (lower end of its 95 % interval)`."""
+    got: str
+    """Such as `0.9278 [0.9241, 0.9312]`."""
+    passed: bool
+    source: Source | None
+    """Where the number comes from; None for a gate on findings."""
+    note: str = ""
+    """What must be known beside it: how the number was got, which rows a champion was compared on."""

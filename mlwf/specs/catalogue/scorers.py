@@ -1,7 +1,8 @@
 """Scorers, by which something is chosen, and metrics, which are reported.
 
 A scorer has scikit-learn's name and greater is better; a metric may also have the natural name of a `neg_` scorer:
-`log_loss` is neg_log_loss, reported in its natural sign.
+`log_loss` is neg_log_loss, reported in its natural sign. `ece`, the expected calibration error, is ours: it has no
+scorer, because the class shares alone bring it to zero.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from mlwf.errors import nearest
 from mlwf.specs.catalogue.algorithms import Verdict, gives_probabilities
 from mlwf.specs.catalogue.facts import ScorerFacts, facts
 
+OWN_METRICS: dict[str, ScorerFacts] = {
+    "ece": {"needs": ["predict_proba"], "binary": True, "multiclass": True, "greater_is_better": False},
+}
+"""Metrics that scikit-learn does not have."""
+
 
 def scorer_names() -> list[str]:
     """List the scorers of classifiers, sorted."""
@@ -21,11 +27,11 @@ def scorer_names() -> list[str]:
 
 def metric_names() -> list[str]:
     """List the metrics by their natural names, sorted; the `neg_` names are accepted too."""
-    return sorted(name.removeprefix("neg_") for name in _classifier_scorers())
+    return sorted([*(name.removeprefix("neg_") for name in _classifier_scorers()), *OWN_METRICS])
 
 
 def metric_scorer(name: str) -> str | None:
-    """Give the scorer behind a metric, or None when there is none; where the names differ, the signs do."""
+    """Give the scorer behind a metric, or None where there is none; where the names differ, the signs do."""
     return next((scorer for scorer in (name, f"neg_{name}") if scorer in _classifier_scorers()), None)
 
 
@@ -44,10 +50,22 @@ def needs_probabilities(name: str) -> bool:
     return _facts_of(name)["needs"] == ["predict_proba"]
 
 
+def needs_labels(name: str) -> bool:
+    """Whether the scorer or metric looks at nothing but predicted labels."""
+    return _facts_of(name)["needs"] == ["predict"]
+
+
+def greater_is_better(name: str) -> bool:
+    """Whether more of the metric is better, in its natural sign: not of log_loss, but of neg_log_loss."""
+    return name.startswith("neg_") or _facts_of(name)["greater_is_better"]
+
+
 def check_scorer(
     name: str, algorithm: str | None = None, hyperparameters: Mapping[str, Any] | None = None
 ) -> Verdict | None:
     """Say what is wrong with a scorer, and with its choosing among models of the algorithm when that is given."""
+    if name in OWN_METRICS:
+        return f"{name!r} is a metric, not a scorer", "neg_brier_score and neg_log_loss choose by probabilities"
     if name not in _classifier_scorers():
         return _unknown("scorer", name, scorer_names())
     if algorithm is None or _serves(name, algorithm, hyperparameters or {}):
@@ -58,7 +76,7 @@ def check_scorer(
 
 def check_metric(name: str, algorithm: str, hyperparameters: Mapping[str, Any], calibrated: bool) -> Verdict | None:
     """Say what is wrong with a metric: it is unknown, or the model cannot serve it."""
-    if metric_scorer(name) is None:
+    if name not in OWN_METRICS and metric_scorer(name) is None:
         return _unknown("metric", name, metric_names())
     if calibrated or _serves(name, algorithm, hyperparameters):
         return None
@@ -70,7 +88,7 @@ def _classifier_scorers() -> dict[str, ScorerFacts]:
 
 
 def _facts_of(name: str) -> ScorerFacts:
-    return facts()["scorers"][metric_scorer(name) or name]
+    return OWN_METRICS.get(name) or facts()["scorers"][metric_scorer(name) or name]
 
 
 def _serves(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:

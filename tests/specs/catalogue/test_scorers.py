@@ -14,8 +14,9 @@ SCORERS = (
     "roc_auc_ovo_weighted, roc_auc_ovr, roc_auc_ovr_weighted, top_k_accuracy"
 )
 METRICS = (
-    "accuracy, average_precision, balanced_accuracy, brier_score, d2_brier_score, d2_log_loss_score, f1, f1_macro, "
-    "f1_micro, f1_weighted, jaccard, jaccard_macro, jaccard_micro, jaccard_weighted, log_loss, matthews_corrcoef, "
+    "accuracy, average_precision, balanced_accuracy, brier_score, d2_brier_score, d2_log_loss_score, ece, f1, "
+    "f1_macro, f1_micro, f1_weighted, jaccard, jaccard_macro, jaccard_micro, jaccard_weighted, log_loss, "
+    "matthews_corrcoef, "
     "negative_likelihood_ratio, positive_likelihood_ratio, precision, precision_macro, precision_micro, "
     "precision_weighted, recall, recall_macro, recall_micro, recall_weighted, roc_auc, roc_auc_ovo, "
     "roc_auc_ovo_weighted, roc_auc_ovr, roc_auc_ovr_weighted, top_k_accuracy"
@@ -43,6 +44,7 @@ def test_metric_names_are_natural() -> None:
         ("acuracy", ("unknown scorer 'acuracy'", "did you mean accuracy?")),
         ("zzz", ("unknown scorer 'zzz'", f"accepted: {SCORERS}")),
         ("r2", ("'r2' does not score classifiers", f"accepted: {SCORERS}")),
+        ("ece", ("'ece' is a metric, not a scorer", "neg_brier_score and neg_log_loss choose by probabilities")),
     ],
 )
 def test_check_scorer_says_what_is_accepted(name: str, verdict: tuple[str, str] | None) -> None:
@@ -78,6 +80,9 @@ def test_check_scorer_lets_an_algorithm_serve(name: str, algorithm: str) -> None
         ),
         ("log_loss", "svc", True, None),
         ("log_loss", "no_such_algorithm", False, None),
+        ("ece", "gradient_boosting", False, None),
+        ("ece", "svc", True, None),
+        ("ece", "svc", False, ("ece needs probabilities, which svc does not give", "add a calibration section")),
         ("logloss", "svc", False, ("unknown metric 'logloss'", "did you mean log_loss?")),
         (
             "mean_squared_error",
@@ -100,6 +105,7 @@ def test_check_metric_says_what_is_wrong(
         ("log_loss", "neg_log_loss"),
         ("neg_log_loss", "neg_log_loss"),
         ("brier_score", "neg_brier_score"),
+        ("ece", None),
         ("r2", None),
         ("zzz", None),
     ],
@@ -129,9 +135,30 @@ def test_metrics_that_need_probabilities() -> None:
         "brier_score",
         "d2_brier_score",
         "d2_log_loss_score",
+        "ece",
         "log_loss",
         "roc_auc_ovo",
         "roc_auc_ovo_weighted",
         "roc_auc_ovr",
         "roc_auc_ovr_weighted",
     ]
+
+
+def test_metrics_of_labels_are_those_that_do_without_scores() -> None:
+    of_scores = {"average_precision", "roc_auc", "top_k_accuracy"}
+    others = {name for name in catalogue.metric_names() if not catalogue.needs_labels(name)}
+    assert others == of_scores | {name for name in catalogue.metric_names() if catalogue.needs_probabilities(name)}
+
+
+def test_metrics_of_which_less_is_better() -> None:
+    assert [name for name in catalogue.metric_names() if not catalogue.greater_is_better(name)] == [
+        "brier_score",
+        "ece",
+        "log_loss",
+        "negative_likelihood_ratio",
+    ]
+
+
+@pytest.mark.parametrize("scorer", ["neg_log_loss", "neg_brier_score", "roc_auc"])
+def test_greater_is_better_of_every_scorer(scorer: str) -> None:
+    assert catalogue.greater_is_better(scorer)
