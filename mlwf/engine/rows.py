@@ -1,4 +1,4 @@
-"""The rows of one table, and how they are split: every stage speaks of rows by absolute position."""
+"""The rows of one table: every stage speaks of them by absolute position."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
 
@@ -63,6 +62,12 @@ class Table:
     """Weight of each class during fits; `balanced` is computed from the rows of each fit alone."""
     digest: str = ""
     """Identifies the content."""
+    groups: NDArray[Any] | None = None
+    """Which rows belong together, such as those of one person; never on both sides of a split."""
+    time: NDArray[Any] | None = None
+    """When each row happened, comparable; a row that is judged is later than those that were learnt from."""
+    fold: NDArray[Any] | None = None
+    """Name of the fold that judges each row."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -89,6 +94,10 @@ class Table:
         """Give the weights of some rows, or None for equal ones."""
         return None if self.weight is None else self.weight[rows.index]
 
+    def groups_of(self, rows: Rows) -> NDArray[Any] | None:
+        """Give the groups of some rows, or None where there are none."""
+        return None if self.groups is None else self.groups[rows.index]
+
     def fit_weight_of(self, rows: Rows) -> NDArray[np.float64] | None:
         """Give the weights that a fit on some rows uses: the rows' own times their classes'."""
         weight = self.weight_of(rows)
@@ -100,29 +109,4 @@ class Table:
 
 
 Splitter = Callable[[Table, Rows], tuple[Split, ...]]
-
-
-def fold_splitter(kind: str, *, n_splits: int, shuffle: bool, random_state: int) -> Splitter:
-    """Make the splitter that cuts rows into folds; each row is judged exactly once."""
-    folds = FOLDS[kind](n_splits=n_splits, shuffle=shuffle, random_state=random_state if shuffle else None)
-
-    def split(table: Table, rows: Rows) -> tuple[Split, ...]:
-        pairs = folds.split(np.zeros(len(rows)), table.y_of(rows))
-        return tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
-
-    return split
-
-
-def holdout_splitter(*, test_size: float, random_state: int) -> Splitter:
-    """Make the splitter that holds one share of the rows out, with each class's share kept."""
-
-    def split(table: Table, rows: Rows) -> tuple[Split, ...]:
-        train, test = train_test_split(
-            np.arange(len(rows)), test_size=test_size, random_state=random_state, stratify=table.y_of(rows)
-        )
-        return (Split(rows.take(train), rows.take(test)),)
-
-    return split
-
-
-FOLDS = {"stratified_kfold": StratifiedKFold, "kfold": KFold}
+"""Cuts some rows of a table, by positions in the table."""

@@ -56,7 +56,7 @@ def _named_in(problem: Problem, data: dict[str, Any]) -> tuple[KeyPath, str]:
     table = _section(data, "data")
     if problem.message.startswith("data.positive_class"):
         return ("data", "positive_class"), ""
-    for role in ("target", "sample_weight", "time"):
+    for role in ("target", "sample_weight", "time", "groups", "fold"):
         if problem.key and table.get(role) == problem.key:
             return ("data", role), f"data.{role}"
     for index, column in enumerate(table.get("drop") or ()):

@@ -18,7 +18,8 @@ from sklearn.svm import SVC
 from mlwf.engine.asks import Ask, gather, predict
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import Table, fold_splitter
+from mlwf.engine.rows import Table
+from mlwf.engine.splitters import fold_splitter
 
 CLASSIFIERS = {
     "logistic_regression": LogisticRegression(),

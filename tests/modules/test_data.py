@@ -66,6 +66,43 @@ def test_prepare_makes_every_column_without_another_part_a_feature() -> None:
     assert (len(dataset), dataset.n_dropped_target, dataset.source) == (10, 0, "t.csv")
 
 
+def test_prepare_carries_groups_and_folds_that_are_no_features() -> None:
+    frame = _frame(person=["ann", "bob"] * 5, part=[1, 2] * 5)
+    dataset = prepare(frame, _spec(groups="person", fold="part"))
+    assert list(dataset.X.columns) == ["age", "fare", "sex"]
+    assert list(dataset.other.columns) == ["person", "part"]
+    assert dataset.groups is not None
+    assert (dataset.groups.tolist(), str(dataset.groups.dtype)) == (["ann", "bob"] * 5, "object")
+    assert dataset.fold is not None
+    assert (dataset.fold.tolist(), str(dataset.fold.dtype)) == ([1, 2] * 5, "int64")
+
+
+NAMES: dict[str, tuple[Any, list[Any], str]] = {
+    "texts of pandas": (pd.array(_ten("a", "b"), "string"), _ten("a", "b"), "object"),
+    "categories": (pd.Categorical(_ten("a", "b")), _ten("a", "b"), "object"),
+    "large numbers": (pd.array(_ten(2**62, 2**62 + 1), "Int64"), _ten(2**62, 2**62 + 1), "int64"),
+    "booleans": (_ten(True, False), _ten(True, False), "bool"),
+    "dates": (pd.to_datetime(_ten("2024-03-31", "2024-04-01")), _ten("2024-03-31", "2024-04-01"), "object"),
+    "days": (_ten(datetime.date(2024, 3, 31)), _ten("2024-03-31"), "object"),
+}
+
+
+@pytest.mark.parametrize(("names", "expected", "dtype"), NAMES.values(), ids=NAMES)
+def test_prepare_gives_groups_in_plain_types(names: Any, expected: list[Any], dtype: str) -> None:
+    groups = prepare(_frame(person=names), _spec(groups="person")).groups
+    assert groups is not None
+    assert (groups.tolist(), str(groups.dtype)) == (expected, dtype)
+
+
+def test_prepare_leaves_out_the_groups_of_rows_without_a_target() -> None:
+    frame = _frame(survived=[None, "no", *["yes", "no"] * 4], person=[None, *range(9)], part=[None, *range(9)])
+    dataset = prepare(frame, _spec(groups="person", fold="part", drop_missing_target=True))
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == list(range(9))
+    assert dataset.fold is not None
+    assert dataset.fold.tolist() == list(range(9))
+
+
 def test_prepare_keeps_listed_features_in_the_order_of_the_table() -> None:
     features = [CategoricalFeatureSpec(columns=["sex"]), NumericFeatureSpec(columns=["age"])]
     dataset = prepare(_frame(), _spec(), features=features)
@@ -178,6 +215,11 @@ def test_digest_changes_with_the_part_of_a_column() -> None:
     assert len(digests) == 6
 
 
+def test_digest_changes_with_what_rows_carry() -> None:
+    specs = [_spec(drop=["age"]), _spec(groups="age"), _spec(fold="age"), _spec(groups="age", fold="age")]
+    assert len({prepare(_frame(), spec).digest for spec in specs}) == 4
+
+
 def test_digest_tells_objects_of_different_types_apart() -> None:
     columns = [[1, "a"], ["1", "a"], [True, "a"], [1.0, "a"]]
     frames = [pd.DataFrame({"x": pd.Series(x, dtype=object), "survived": ["no", "yes"]}) for x in columns]
@@ -203,11 +245,21 @@ def test_digest_does_not_depend_on_index_source_or_null() -> None:
 def test_prepare_tells_every_absent_column_with_the_nearest_name() -> None:
     spec = [NumericFeatureSpec(columns=["agge", "fare"])]
     assert _problems(
-        _frame(), target="survivd", sample_weight="wght", time="when", drop=["sexe"], features=spec, where="x.csv"
+        _frame(),
+        target="survivd",
+        sample_weight="wght",
+        time="when",
+        groups="who",
+        fold="part",
+        drop=["sexe"],
+        features=spec,
+        where="x.csv",
     ) == [
         "x.csv  survivd: no such column, which data.target names; did you mean survived?",
         "x.csv  wght: no such column, which data.sample_weight names; accepted: age, fare, sex, survived",
         "x.csv  when: no such column, which data.time names; accepted: age, fare, sex, survived",
+        "x.csv  who: no such column, which data.groups names; accepted: age, fare, sex, survived",
+        "x.csv  part: no such column, which data.fold names; accepted: age, fare, sex, survived",
         "x.csv  sexe: no such column, which data.drop names; did you mean sex?",
         "x.csv  agge: no such column, which features names; did you mean age?",
     ]
@@ -351,10 +403,13 @@ def test_prepare_refuses_a_sample_weight(weight: Any, messages: list[str]) -> No
 
 TIMES: dict[str, tuple[Any, str]] = {
     "nulls": (["2024-03-31", None] * 5, "5 of 10 values missing, and every row needs a time"),
-    "numbers": (range(10), "holds numbers; accepted: times such as 2024-03-31T12:30:00"),
+    "booleans": (
+        [True, False] * 5,
+        "holds booleans; accepted: times such as 2024-03-31T12:30:00, or numbers such as a year",
+    ),
     "words": (
         ["2024-03-31", "soon"] * 5,
-        "row 2 holds 'soon', which is no time; accepted: times such as 2024-03-31T12:30:00",
+        "row 2 holds 'soon', which is no time; accepted: times such as 2024-03-31T12:30:00, or numbers such as a year",
     ),
 }
 
@@ -517,6 +572,24 @@ def test_prepare_leaves_empty_columns_to_the_inference() -> None:
     assert prepare(_one_feature([None] * 4), _spec()).X["x"].tolist() == [None] * 4
 
 
+@pytest.mark.parametrize(("key", "noun"), [("groups", "group"), ("fold", "fold")])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a", None] * 5, "5 of 10 values missing, and every row needs a {noun}"),
+        ([None] * 10, "10 of 10 values missing, and every row needs a {noun}"),
+        (
+            ["a", 1] * 5,
+            "holds mixed values, and a {noun} is a name; accepted: texts, numbers, dates, true and false",
+        ),
+        ([[1]] * 10, "holds lists, and a {noun} is a name; accepted: texts, numbers, dates, true and false"),
+    ],
+    ids=["some missing", "all missing", "mixed", "lists"],
+)
+def test_prepare_refuses_groups_and_folds(values: Any, message: str, key: str, noun: str) -> None:
+    assert _problems(_frame(part=values), **{key: "part"}) == [f"t.csv  part: {message.format(noun=noun)}"]
+
+
 def test_prepare_tells_the_problems_of_all_parts_at_once() -> None:
     frame = _frame(survived=["no", None, *["yes", "no"] * 4], age=[np.inf, *range(9)], weight=[-1] * 10)
     features = [NumericFeatureSpec(columns=["age", "sex", "gone"])]
@@ -541,6 +614,14 @@ def test_prepare_refuses_the_target_and_other_parts_as_features() -> None:
     ]
 
 
+def test_prepare_refuses_groups_and_folds_as_features() -> None:
+    features = [CategoricalFeatureSpec(columns=["sex"]), NumericFeatureSpec(columns=["age"])]
+    assert _problems(_frame(sex="f"), features=features, groups="sex", fold="age") == [
+        "t.csv  sex: is a feature and also data.groups",
+        "t.csv  age: is a feature and also data.fold",
+    ]
+
+
 def test_prepare_refuses_a_table_of_a_target_alone() -> None:
     assert _problems(_frame()[["survived"]]) == ["t.csv  no column is left to be a feature"]
 
@@ -558,6 +639,21 @@ def test_prepare_takes_a_test_table_in_any_order_and_with_one_class() -> None:
     assert list(dataset.X.columns) == ["age", "fare", "sex"]
     assert list(dataset.other.columns) == ["more"]
     assert dataset.source == "test.csv"
+
+
+def test_prepare_takes_a_test_table_without_groups_and_folds() -> None:
+    trained = prepare(_frame(person=range(10), part=range(10)), _spec(groups="person", fold="part"))
+    dataset = prepare(_frame(), _spec(groups="person", fold="part"), reference=trained)
+    assert (dataset.groups, dataset.fold) == (None, None)
+
+
+def test_prepare_takes_the_groups_of_a_test_table_and_not_its_folds() -> None:
+    trained = prepare(_frame(person=range(10), part=range(10)), _spec(groups="person", fold="part"))
+    dataset = prepare(_frame(person=7, part=None), _spec(groups="person", fold="part"), reference=trained)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [7] * 10
+    assert dataset.fold is None
+    assert list(dataset.X.columns) == ["age", "fare", "sex"]
 
 
 def test_prepare_refuses_a_test_table_that_lacks_a_feature() -> None:
@@ -654,6 +750,35 @@ def test_dataset_from_arrays_keeps_an_array() -> None:
     assert (dataset.source, len(dataset.other)) == ("(in memory)", 10)
 
 
+def test_dataset_from_arrays_carries_groups_times_and_folds() -> None:
+    X = np.zeros((10, 2))
+    dataset = dataset_from_arrays(X, Y, groups=["ann", "bob"] * 5, time=["2024-03-31"] * 10, fold=[[1]] * 10)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == ["ann", "bob"] * 5
+    assert dataset.time is not None
+    assert dataset.time.tolist() == [pd.Timestamp("2024-03-31")] * 10
+    assert dataset.fold is not None
+    assert dataset.fold.tolist() == [1] * 10
+    assert dataset.digest != dataset_from_arrays(X, Y).digest
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        pd.date_range("2024-03-31", periods=10, tz="UTC"),
+        pd.Series(pd.date_range("2024-03-31", periods=10, tz="Europe/Paris"), index=range(10, 20)),
+        pd.date_range("2024-03-31", periods=10).to_numpy(),
+        [datetime.date(2024, 3, day) for day in range(1, 11)],
+    ],
+    ids=["index with a zone", "series with a zone", "array", "days"],
+)
+def test_dataset_from_arrays_reads_times_of_any_kind(time: Any) -> None:
+    read = dataset_from_arrays(np.zeros((10, 1)), Y, time=time).time
+    assert read is not None
+    assert read.is_monotonic_increasing
+    assert read.dtype.kind == "M"
+
+
 def test_dataset_from_arrays_keeps_texts_and_numbers_of_a_list() -> None:
     assert dataset_from_arrays([[1, "a"], [None, "b"]], ["x", "y"]).X.tolist() == [[1, "a"], [None, "b"]]
 
@@ -701,6 +826,18 @@ ARRAYS: dict[str, tuple[Any, Any, dict[str, Any], list[str]]] = {
             "X: has 1 dimension; accepted: shape (n_samples, n_features)",
             "y: has 2 dimensions; accepted: shape (n_samples,)",
         ],
+    ),
+    "dimensions of what rows carry": (
+        np.zeros((10, 2)),
+        Y,
+        {"groups": [1] * 9, "time": ["2024-03-31"], "fold": np.zeros((10, 2))},
+        ["fold: has 2 dimensions; accepted: shape (n_samples,)"],
+    ),
+    "lengths of what rows carry": (
+        np.zeros((10, 2)),
+        Y,
+        {"groups": [1] * 9, "time": ["2024-03-31"]},
+        ["time: has 1 row and X has 10", "groups: has 9 rows and X has 10"],
     ),
     "no rows": (np.zeros((0, 2)), [], {}, ["X: has no rows"]),
     "sparse": (csr_matrix(np.eye(10)), Y, {}, ["X: is sparse; X.toarray() makes it dense"]),
@@ -770,6 +907,16 @@ ARRAYS: dict[str, tuple[Any, Any, dict[str, Any], list[str]]] = {
         Y,
         {"sample_weight": [-1.0] * 10},
         ["sample_weight: row 1 holds -1.0, and a weight is at least 0"],
+    ),
+    "nulls in what rows carry": (
+        np.zeros((10, 2)),
+        Y,
+        {"groups": ["a", None] * 5, "time": ["2024-03-31", None] * 5, "fold": [1, np.nan] * 5},
+        [
+            "time: 5 of 10 values missing, and every row needs a time",
+            "groups: 5 of 10 values missing, and every row needs a group",
+            "fold: 5 of 10 values missing, and every row needs a fold",
+        ],
     ),
 }
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.data.carried import weights_of
+from mlwf.modules.data.carried import CARRIED, read_carried
 from mlwf.modules.data.columns import Column, absent, counted, plain
 from mlwf.modules.data.dataset import Dataset
 from mlwf.modules.data.features import as_feature, check_any, check_feature
@@ -24,6 +24,9 @@ def dataset_from_arrays(
     y: Any,
     *,
     sample_weight: Any = None,
+    time: Any = None,
+    groups: Any = None,
+    fold: Any = None,
     features: Features = "auto",
     positive_class: ClassLabel | None = None,
     source: str = IN_MEMORY,
@@ -40,6 +43,8 @@ def dataset_from_arrays(
         Class labels, without missing ones.
     sample_weight : array-like of shape (n_samples,), optional
         Weight of each row.
+    time, groups, fold : array-like of shape (n_samples,), optional
+        Time, group and name of the fold of each row, without missing ones.
     features, positive_class, reference
         As for `prepare`.
     source : str
@@ -53,22 +58,21 @@ def dataset_from_arrays(
     if hasattr(X, "toarray"):
         raise DataError(Problem(where=source, key="X", message="is sparse", hint="X.toarray() makes it dense"))
     parts: dict[str, Any] = {"X": X if isinstance(X, pd.DataFrame) else _array(X), "y": _flat(y)}
-    if sample_weight is not None:
-        parts["sample_weight"] = _flat(sample_weight)
+    carried = {"sample_weight": sample_weight, "time": time, "groups": groups, "fold": fold}
+    parts |= {name: _flat(values) for name, values in carried.items() if values is not None}
     problems = _wrong_shapes(parts, source)
     if problems:
         raise DataError(problems)
     labels, found = _labels(_column("y", parts["y"], source), positive_class, reference)
     problems += found
-    weight: NDArray[np.float64] | None = None
-    if sample_weight is not None:
-        weight, found = weights_of(_column("sample_weight", parts["sample_weight"], source))
-        problems += found
+    read, found = read_carried({name: _column(name, parts[name], source) for name in CARRIED if name in parts})
+    problems += found
     checked, found = (_frame if isinstance(X, pd.DataFrame) else _positions)(parts["X"], features, source, reference)
     problems += found
     if problems or labels is None:
         raise DataError(problems)
-    return Dataset(checked, labels, source, weight=weight, other=pd.DataFrame(index=pd.RangeIndex(len(labels))))
+    other = pd.DataFrame(index=pd.RangeIndex(len(labels)))
+    return Dataset(checked, labels, source, **read, other=other)
 
 
 def _array(X: Any) -> NDArray[Any]:

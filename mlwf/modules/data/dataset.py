@@ -31,10 +31,23 @@ class Dataset:
     """Weight of each row, at least 0, or None for equal ones."""
     time: pd.Series[Any] | None = None
     """Event time of each row."""
+    groups: NDArray[Any] | None = None
+    """Group of each row, of shape (n_samples,): numbers, booleans, or texts in an array of objects."""
+    fold: NDArray[Any] | None = None
+    """Name of the fold that judges each row, as `groups`."""
     other: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The columns that are neither features nor the target: keys, weight, time, dropped ones."""
+    """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
     n_dropped_target: int = 0
     """Rows left out because their target is missing."""
+
+    @property
+    def instants(self) -> NDArray[Any] | None:
+        """Event time of each row, of shape (n_samples,) and a type that sorts fast; times with a zone are in UTC."""
+        if self.time is None:
+            return None
+        has_zone = isinstance(self.time.dtype, pd.DatetimeTZDtype)
+        instants: NDArray[Any] = (self.time.dt.tz_convert(None) if has_zone else self.time).to_numpy()
+        return instants
 
     def __len__(self) -> int:
         return len(self.y)
@@ -54,10 +67,9 @@ class Dataset:
         else:
             yield ("X", ""), self.X
         yield ("y", ""), self.y
-        if self.weight is not None:
-            yield ("weight", ""), self.weight
-        if self.time is not None:
-            yield ("time", ""), self.time
+        for part in ("weight", "time", "groups", "fold"):
+            if (values := getattr(self, part)) is not None:
+                yield (part, ""), values
         yield from ((("other", name), column) for name, column in self.other.items())
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.data.carried import times_of, weights_of
+from mlwf.modules.data.carried import CARRIED, read_carried
 from mlwf.modules.data.columns import Column, absent, counted, plain
 from mlwf.modules.data.dataset import Dataset
 from mlwf.modules.data.features import as_feature, check_any, check_feature
@@ -64,19 +64,14 @@ def prepare(
     if n_dropped:
         frame = frame[present].reset_index(drop=True)
 
-    weight, time = None, None
-    if data.sample_weight is not None and data.sample_weight in frame.columns:
-        weight, found = weights_of(Column(data.sample_weight, frame[data.sample_weight], rows, where))
-        problems += found
-    if data.time is not None and data.time in frame.columns:
-        time, found = times_of(Column(data.time, frame[data.time], rows, where))
-        problems += found
+    carried, found = _carried(frame, data, rows, where, reference)
+    problems += found
     X, found = _features(frame, data, features, rows, where, reference)
     problems += found
     if problems or y is None:
         raise DataError(problems)
     other = frame[[name for name in frame.columns if name not in X.columns and name != data.target]]
-    return Dataset(X, y, where, weight=weight, time=time, other=other, n_dropped_target=n_dropped)
+    return Dataset(X, y, where, **carried, other=other, n_dropped_target=n_dropped)
 
 
 def select_features(
@@ -104,8 +99,10 @@ def select_features(
 
 def _roles(data: DataSpec, features: Features, reference: Dataset | None) -> list[tuple[str, str]]:
     """List the columns that must be there, each with the key that names it."""
-    roles = [("data.target", data.target), ("data.sample_weight", data.sample_weight), ("data.time", data.time)]
-    named = [(role, name) for role, name in roles if name is not None]
+    # A test table is not split.
+    optional = () if reference is None else ("groups", "fold")
+    roles = [role for role in ("target", *CARRIED) if role not in optional]
+    named = [(f"data.{role}", name) for role in roles if (name := getattr(data, role)) is not None]
     if reference is None:
         named += [("data.drop", name) for name in data.drop]
     if features != "auto":
@@ -117,7 +114,7 @@ def _roles(data: DataSpec, features: Features, reference: Dataset | None) -> lis
 
 def _overlaps(where: str, data: DataSpec, features: Features) -> Iterator[Problem]:
     # A target among the features would predict itself, with the best of scores.
-    taken = {data.target: "data.target", data.sample_weight: "data.sample_weight", data.time: "data.time"}
+    taken = {getattr(data, role): f"data.{role}" for role in ("target", *CARRIED)}
     taken |= dict.fromkeys(data.drop, "data.drop")
     for name in () if features == "auto" else (name for spec in features for name in spec.columns):
         if name in taken:
@@ -150,6 +147,15 @@ def _target(
     return present, y, problems
 
 
+def _carried(
+    frame: pd.DataFrame, data: DataSpec, rows: NDArray[Any], where: str, reference: Dataset | None
+) -> tuple[dict[str, Any], list[Problem]]:
+    named = {role: getattr(data, role) for role in CARRIED if role != "fold" or reference is None}
+    return read_carried(
+        {role: Column(name, frame[name], rows, where) for role, name in named.items() if name in frame.columns}
+    )
+
+
 def _features(
     frame: pd.DataFrame,
     data: DataSpec,
@@ -159,7 +165,7 @@ def _features(
     reference: Dataset | None,
 ) -> tuple[pd.DataFrame, list[Problem]]:
     if features == "auto":
-        taken = {data.target, data.sample_weight, data.time, *data.drop}
+        taken = {*(getattr(data, role) for role in ("target", *CARRIED)), *data.drop}
         names = [name for name in frame.columns if name not in taken]
         if reference is not None:
             names = [name for name in reference.X.columns if name in frame.columns]

@@ -1,0 +1,132 @@
+"""Which rows of a table are in each slice that is reported apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlwf.errors import DataError, Problem, nearest
+from mlwf.modules.data.columns import counted, numbers_of, shown
+from mlwf.modules.data.dataset import Dataset
+from mlwf.specs.features import category_text
+from mlwf.specs.slices import SliceSpec, parse_slice
+
+MOST_VALUES = 20
+"""A column with more values makes slices that nobody reads."""
+
+ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+
+
+def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
+    """List the slices of a table: those written as conditions, and each value of a column that is written alone.
+
+    Raises
+    ------
+    DataError
+        With every column that is not there, or cannot be what its slice says.
+    """
+    slices: dict[str, SliceSpec] = {}
+    problems = []
+    for number, text in enumerate(texts):
+        written = parse_slice(text)
+        found = _slices_of(written, data)
+        if isinstance(found, str):
+            hint = "" if _column(written.column, data) is not None else nearest(written.column, _names(data))
+            problems.append(Problem(data.source, f"validation.slices.{number}", found, hint))
+        else:
+            slices |= {str(each): each for each in found}
+    if problems:
+        raise DataError(problems)
+    return tuple(slices.values())
+
+
+def slice_masks(slices: Sequence[SliceSpec], data: Dataset) -> dict[str, NDArray[np.bool_]]:
+    """Say for each slice, by its text, which rows are in it: booleans of shape (n_samples,).
+
+    Missing values are in none. In a table that lacks the column, such as a test set, no row is.
+    """
+    return {str(each): _mask(each, data) for each in slices}
+
+
+def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
+    """Give the slices that are meant, or say what is wrong."""
+    column = _column(written.column, data)
+    if column is None:
+        return f"{written.column}: no such column"
+    present = column[column.notna()]
+    if present.empty:
+        return f"{written.column}: all values are missing"
+    if written.operator is None:
+        # Values with one text, such as 3 and "3", are one category.
+        values = {category_text(value): value for value in present.unique()}
+        if len(values) > MOST_VALUES:
+            example = _example(written.column, present)
+            return f"{written.column} has {counted(len(values), 'value')}: write a condition such as {example}"
+        order = str if present.dtype == object else None
+        return [SliceSpec(written.column, "=", _plain(value)) for value in sorted(values.values(), key=order)]
+    if written.operator in ORDER and _comparable(column, written.value) is None:
+        return f"{written.column} holds {shown(present.iloc[0])}, which {written.operator} cannot compare"
+    return [written]
+
+
+def _names(data: Dataset) -> list[str]:
+    features = list(data.X.columns) if hasattr(data.X, "columns") else []
+    return [str(name) for name in [*features, *data.other.columns]]
+
+
+def _column(name: str, data: Dataset) -> pd.Series[Any] | None:
+    for frame in (data.other, data.X):
+        if hasattr(frame, "columns") and name in frame.columns:
+            return frame[name].reset_index(drop=True)
+    return None
+
+
+def _mask(each: SliceSpec, data: Dataset) -> NDArray[np.bool_]:
+    column = _column(each.column, data)
+    if column is None:
+        return np.zeros(len(data), dtype=bool)
+    present = column.notna().to_numpy()
+    if each.operator in ORDER:
+        comparable = _comparable(column, each.value)
+        if comparable is None:
+            return np.zeros(len(data), dtype=bool)
+        values, bound = comparable
+        inside: NDArray[np.bool_] = np.asarray(ORDER[each.operator](values, bound)) & present
+        return inside
+    same = _texts(column) == category_text(each.value)
+    chosen: NDArray[np.bool_] = (same if each.operator == "=" else ~same) & present
+    return chosen
+
+
+def _texts(column: pd.Series[Any]) -> NDArray[Any]:
+    # A missing value has a text too, and is taken out by who asks.
+    return np.asarray(column.astype(object).map(category_text), dtype=object)
+
+
+def _comparable(column: pd.Series[Any], value: Any) -> tuple[NDArray[Any], Any] | None:
+    """Give a column and a bound in the type in which they compare; None when there is none."""
+    if isinstance(value, str):
+        times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
+        bound = pd.Timestamp(value)
+        bound = bound.tz_localize("UTC") if bound.tzinfo is None else bound
+        if column.dtype.kind in "iufb" or times.isna().all():
+            return None
+        # With a zone an array would be of Timestamps, which compare with nothing but each other.
+        return times.dt.tz_convert(None).to_numpy(), bound.tz_convert(None).to_datetime64()
+    numbers = numbers_of(column) if column.dtype.kind not in "Mm" else pd.Series(np.nan, index=column.index)
+    return None if numbers.isna().all() else (numbers.to_numpy(dtype=np.float64), value)
+
+
+def _example(name: str, present: pd.Series[Any]) -> str:
+    if present.dtype.kind in "iuf":
+        return str(SliceSpec(name, ">", float(present.median())))
+    return str(SliceSpec(name, "=", _plain(present.iloc[0])))
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, str | bool | int | float) else category_text(value)
