@@ -18,6 +18,8 @@ class CalibrationSpec(Spec):
     """`sigmoid` (Platt) for few rows, `isotonic` for a thousand and more, `temperature` keeps the order of classes."""
     ensemble: bool = True
     """Ship the average of the calibrated fold models; false ships one model with one calibrator."""
+    keep: Literal["better", "always"] = "better"
+    """Ship the calibrated model only if its out-of-fold log loss is better beyond doubt, or always."""
     cv_folds: int | None = Field(None, ge=2)
     """Folds of the calibration; the default is `validation.cv_folds`."""
     holdout: float | None = Field(None, gt=0, lt=1)

@@ -12,10 +12,12 @@ from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.data import DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
+from mlwf.specs.gates import FindingsSpec, GateSpec
 from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.threshold import ThresholdSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import TuningSection
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation import Splitter, ValidationSpec
 
 
 class ExperimentSpec(Spec):
@@ -35,6 +37,8 @@ class ExperimentSpec(Spec):
     """Which hyperparameters to try; left out, none."""
     calibration: CalibrationSpec | None = None
     """How scores become probabilities; left out, as the classifier gives them."""
+    threshold: ThresholdSpec | None = None
+    """From which probability on a row is called positive; left out, one half."""
     validation: ValidationSpec = Field(default_factory=ValidationSpec)
     """How the reported score is estimated."""
     tracking: MLflowSpec | None = None
@@ -43,6 +47,10 @@ class ExperimentSpec(Spec):
     """Features joined to the label rows from a Feast repo."""
     compute: ComputeSpec = Field(default_factory=ComputeSpec)
     """How much of the machine to use."""
+    gates: list[GateSpec] = Field(default_factory=list)
+    """What the run must reach; otherwise exit code 3, and the model is not registered."""
+    findings: FindingsSpec = Field(default_factory=FindingsSpec)
+    """Which findings to keep quiet about."""
     on_error: Literal["degrade", "fail"] = "degrade"
     """When tuning or calibration fails: go on without it and say so, or stop with exit code 1."""
 
@@ -55,6 +63,17 @@ class ExperimentSpec(Spec):
     def calibration_folds(self) -> int:
         """Folds of the calibration."""
         return (self.calibration and self.calibration.cv_folds) or self.validation.cv_folds
+
+    @property
+    def splitter(self) -> Splitter:
+        """How folds are drawn, as written or as the columns say."""
+        if self.validation.splitter is not None:
+            return self.validation.splitter
+        if self.data.fold is not None:
+            return "predefined_split"
+        if self.data.groups is not None:
+            return "stratified_group_kfold"
+        return "stratified_kfold" if self.data.time is None else "time_series_split"
 
     @property
     def model_name(self) -> str:

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mlwf.specs.catalogue import algorithm_names, metric_names, scorer_names
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.gates import FINDINGS
+from mlwf.specs.threshold import threshold_scorers
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")
 
@@ -30,6 +33,10 @@ def experiment_schema() -> dict[str, Any]:
         _one_or_several(sections[search], "scoring", scorer_names())
         _one_or_several(sections[search], "refit", scorer_names())
     _one_or_several(sections["ValidationSpec"], "metrics", metric_names())
+    _enumerate(sections["ThresholdSpec"], "scoring", threshold_scorers())
+    _one_or_several(sections["GateSpec"], "metric", metric_names())
+    _one_or_several(sections["GateSpec"], "finding", FINDINGS)
+    _one_or_several(sections["FindingsSpec"], "ignore", FINDINGS)
     # Label rows in the feature store are for callers from Python.
     sections["FeatureStoreSpec"]["properties"].pop("labels")
     schema["properties"] = {
@@ -49,11 +56,11 @@ def experiment_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _enumerate(section: dict[str, Any], key: str, names: list[str]) -> None:
+def _enumerate(section: dict[str, Any], key: str, names: Iterable[str]) -> None:
     section["properties"][key]["enum"] = sorted(names)
 
 
-def _one_or_several(section: dict[str, Any], key: str, names: list[str]) -> None:
+def _one_or_several(section: dict[str, Any], key: str, names: Iterable[str]) -> None:
     """Put the accepted names wherever the field takes a text or a list of texts."""
     field = section["properties"][key]
     for choice in [field, *field.get("anyOf", [])]:

@@ -20,6 +20,8 @@ class MLflowSpec(Spec):
     """Register the model under this name."""
     alias: str | None = Field(None, pattern=r"^[A-Za-z0-9_\-]+$")
     """Give the registered version this alias."""
+    register_anyway: bool = False
+    """Register the model also when a gate is not met."""
     log_model_signature: bool = True
     """Store the model's input and output columns with it."""
 

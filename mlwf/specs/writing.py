@@ -103,7 +103,7 @@ def _without_noise(data: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     return kept
 
 
-LISTS_OF_SPECS = {"features", "views"}
+LISTS_OF_SPECS = {"features", "gates", "views"}
 
 MEANT_NULLS = {"imputer", "scaler"}
 """Fields whose null differs from their default."""

@@ -302,8 +302,14 @@ tuning:
   scoring: [accuracy, f1]
   refit: f1
 calibration: {method: isotonic, cv_folds: 3}
-validation: {strategy: train_test, test_size: 0.3, metrics: [accuracy]}
-tracking: {tracking_uri: "sqlite:///m.db", registered_model_name: m, alias: best}
+threshold: {scoring: f1}
+validation: {strategy: train_test, test_size: 0.3, metrics: [accuracy], slices: [sex, "age > 60"]}
+tracking: {tracking_uri: "sqlite:///m.db", registered_model_name: m, alias: best, register_anyway: true}
+gates:
+  - {metric: accuracy, min: 0.9, bound: lower, source: test, slice: sex = Female}
+  - {metric: accuracy, beats: "models:/m@best", by: 0}
+  - {finding: leakage}
+findings: {ignore: [degraded]}
 feature_store:
   repo_path: r
   initialize: true

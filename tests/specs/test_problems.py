@@ -33,8 +33,8 @@ def told(text):
             f"{DATA}halving: {{}}",
             (
                 "x.yaml:2:1  halving: unknown key; accepted: calibration, compute, data, extends, "
-                "feature_store, features, "
-                "model, name, on_error, random_state, tracking, tuning, validation"
+                "feature_store, features, findings, gates, "
+                "model, name, on_error, random_state, threshold, tracking, tuning, validation"
             ),
         ),
         (f"{DATA}extend: a.yaml", "x.yaml:2:1  extend: unknown key; did you mean extends?"),
@@ -42,8 +42,8 @@ def told(text):
             f"{DATA}1: x",
             (
                 "x.yaml:2:1  1: unknown key; accepted: calibration, compute, data, extends, feature_store, "
-                "features, model, "
-                "name, on_error, random_state, tracking, tuning, validation"
+                "features, findings, gates, model, "
+                "name, on_error, random_state, threshold, tracking, tuning, validation"
             ),
         ),
         (
@@ -220,6 +220,154 @@ def told(text):
         (
             f"{DATA}feature_store: {{repo_path: r, sample_indices: [-1]}}",
             "x.yaml:2:48  feature_store.sample_indices.0: is -1; accepted: at least 0",
+        ),
+        # Splits, gates and findings
+        (
+            f"{DATA}gates: {{metric: accuracy}}",
+            "x.yaml:2:8  gates: expected a list, got a map",
+        ),
+        (
+            f"{DATA}gates:",
+            "x.yaml:2:7  gates: expected a list, got null",
+        ),
+        (
+            f"{DATA}gates: [accuracy]",
+            "x.yaml:2:9  gates.0: expected a map, got 'accuracy'",
+        ),
+        (
+            f"{DATA}gates: [{{metrik: accuracy, min: 1}}]",
+            "x.yaml:2:10  gates.0.metrik: unknown key; did you mean metric?",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, mim: 1}}]",
+            "x.yaml:2:28  gates.0.mim: unknown key; did you mean min?",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, min: high}}]",
+            "x.yaml:2:33  gates.0.min: expected a number, got 'high'",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, min: .nan}}]",
+            "x.yaml:2:33  gates.0.min: is .nan; accepted: a finite number",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, max: true}}]",
+            "x.yaml:2:33  gates.0.max: expected a number, got true",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, beats: baseline, by: -1}}]",
+            "x.yaml:2:49  gates.0.by: is -1; accepted: at least 0 and a finite number",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, min: 1, bound: lowest}}]",
+            "x.yaml:2:43  gates.0.bound: is 'lowest'; accepted: lower, point, upper",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, min: 1, source: holdout}}]",
+            "x.yaml:2:44  gates.0.source: is 'holdout'; accepted: cross_validation, test, train_test, null",
+        ),
+        (
+            f"{DATA}gates: [{{metric: [accuracy], min: 1}}]",
+            "x.yaml:2:18  gates.0.metric: expected text, got a list",
+        ),
+        (
+            f"{DATA}gates: [{{metric: '', min: 1}}]",
+            "x.yaml:2:18  gates.0.metric: is empty",
+        ),
+        (
+            f"{DATA}gates: [{{metric: accuracy, min: 1, slice: 3}}]",
+            "x.yaml:2:43  gates.0.slice: expected text, got 3; quote it to make it text",
+        ),
+        (
+            f"{DATA}gates: [{{finding: true}}]",
+            "x.yaml:2:19  gates.0.finding: expected text, got true; quote it to make it text",
+        ),
+        (
+            f"{DATA}findings: [leakage]",
+            "x.yaml:2:11  findings: expected a map, got a list",
+        ),
+        (
+            f"{DATA}findings: {{ignore: leakage}}",
+            "x.yaml:2:20  findings.ignore: expected a list, got 'leakage'",
+        ),
+        (
+            f"{DATA}findings: {{ignor: []}}",
+            "x.yaml:2:12  findings.ignor: unknown key; did you mean ignore?",
+        ),
+        (
+            f"{DATA}findings: {{ignore: [1]}}",
+            "x.yaml:2:21  findings.ignore.0: expected text, got 1; quote it to make it text",
+        ),
+        (
+            f"{DATA}calibration: {{keep: best}}",
+            "x.yaml:2:21  calibration.keep: is 'best'; accepted: always, better",
+        ),
+        (
+            f"{DATA}validation: {{splitter: kfolds}}",
+            (
+                "x.yaml:2:24  validation.splitter: is 'kfolds'; accepted: kfold, leave_one_group_out, "
+                "predefined_split, repeated_kfold, repeated_stratified_kfold, stratified_group_kfold, "
+                "stratified_kfold, time_series_split, null"
+            ),
+        ),
+        (
+            f"{DATA}validation: {{n_repeats: 1}}",
+            "x.yaml:2:25  validation.n_repeats: is 1; accepted: at least 2",
+        ),
+        (
+            f"{DATA}validation: {{gap: -1}}",
+            "x.yaml:2:19  validation.gap: is -1; accepted: at least 0",
+        ),
+        (
+            f"{DATA}validation: {{max_train_size: 0}}",
+            "x.yaml:2:30  validation.max_train_size: is 0; accepted: at least 1",
+        ),
+        (
+            f"{DATA}validation: {{nested: yes}}",
+            "x.yaml:2:22  validation.nested: expected true or false, got 'yes'",
+        ),
+        (
+            f"{DATA}validation: {{slices: sex}}",
+            "x.yaml:2:22  validation.slices: expected a list, got 'sex'",
+        ),
+        (
+            f"{DATA}validation: {{slices: [1]}}",
+            "x.yaml:2:23  validation.slices.0: expected text, got 1; quote it to make it text",
+        ),
+        (
+            f"{DATA}threshold:",
+            (
+                "x.yaml:2:1  threshold: nothing is written here; write threshold: {} for its defaults, or "
+                "threshold: null for none"
+            ),
+        ),
+        (
+            f"{DATA}threshold: {{}}\nthreshhold: {{}}",
+            "x.yaml:3:1  threshhold: unknown key; did you mean threshold?",
+        ),
+        (
+            f"{DATA}threshold: {{scorer: f1}}",
+            "x.yaml:2:13  threshold.scorer: unknown key; did you mean scoring?",
+        ),
+        (
+            f"{DATA}threshold: f1",
+            "x.yaml:2:12  threshold: expected a map, got 'f1'",
+        ),
+        (
+            "data: {path: d.csv, target: y, groups: 5}",
+            "x.yaml:1:40  data.groups: expected text, got 5; quote it to make it text",
+        ),
+        (
+            "data: {path: d.csv, target: y, fold: ''}",
+            "x.yaml:1:38  data.fold: is empty",
+        ),
+        (
+            "data: {path: d.csv, target: y, group: a}",
+            "x.yaml:1:32  data.group: unknown key; did you mean groups?",
+        ),
+        (
+            f"{DATA}tracking: {{register_anyway: always}}",
+            "x.yaml:2:29  tracking.register_anyway: expected true or false, got 'always'",
         ),
         # What a section says of itself
         (

@@ -51,6 +51,32 @@ STORE = "feature_store: {repo_path: r"
             "x.yaml:1:56  data.time: is 'w', which is data.sample_weight already",
         ),
         (
+            "data: {path: d.csv, target: y, groups: y}\n",
+            "x.yaml:1:40  data.groups: is 'y', which is the target already",
+        ),
+        (
+            "data: {path: d.csv, target: y, time: t, groups: t}\n",
+            "x.yaml:1:49  data.groups: is 't', which is data.time already",
+        ),
+        (
+            "data: {path: d.csv, target: y, groups: g, fold: g}\n",
+            "x.yaml:1:49  data.fold: is 'g', which is data.groups already",
+        ),
+        (
+            "data: {path: d.csv, target: y, groups: g}\nfeatures: [{type: numeric, columns: [g]}]",
+            (
+                "x.yaml:2:38  features.0.columns.0: is 'g', which is data.groups already; it has a meaning of "
+                "its own: leave it out here"
+            ),
+        ),
+        (
+            "data: {path: d.csv, target: y, fold: f}\nfeatures: [{type: numeric, columns: [f]}]",
+            (
+                "x.yaml:2:38  features.0.columns.0: is 'f', which is data.fold already; it has a meaning of its "
+                "own: leave it out here"
+            ),
+        ),
+        (
             "data: {path: d.csv, target: y, drop: [a, y]}",
             "x.yaml:1:42  data.drop.1: is 'y', which is the target; it is not a feature anyway: leave it out here",
         ),

@@ -39,6 +39,17 @@ def test_schema_takes_values_from_the_environment():
     assert problems(data) == []
 
 
+def test_schema_takes_splits_gates_and_findings():
+    data = {
+        "data": {"path": "d.csv", "target": "y", "groups": "g"},
+        "threshold": {"scoring": "f1"},
+        "validation": {"splitter": "leave_one_group_out", "nested": True, "slices": ["sex", "age > 60"]},
+        "gates": [{"metric": "ece", "max": 0.03, "bound": "upper", "source": "test"}, {"finding": "leakage"}],
+        "findings": {"ignore": ["rare_class"]},
+    }
+    assert problems(data) == []
+
+
 @pytest.mark.parametrize(
     ("section", "value", "path"),
     [
@@ -48,8 +59,27 @@ def test_schema_takes_values_from_the_environment():
         ("validation", {"metrics": ["accurracy"]}, "$.validation.metrics"),
         ("tuning", {"param_grid": {}}, "$.tuning"),
         ("features", [{"columns": ["a"]}], "$.features"),
+        ("threshold", {"scoring": "roc_auc"}, "$.threshold"),
+        ("validation", {"splitter": "kfolds"}, "$.validation.splitter"),
+        ("gates", [{"metric": "accurracy"}], "$.gates[0].metric"),
+        ("gates", [{"finding": "leekage"}], "$.gates[0].finding"),
+        ("gates", [{"mim": 1}], "$.gates[0]"),
+        ("findings", {"ignore": ["leekage"]}, "$.findings.ignore[0]"),
     ],
-    ids=["unknown section", "unknown algorithm", "wrong type", "unknown metric", "no strategy", "no type"],
+    ids=[
+        "unknown section",
+        "unknown algorithm",
+        "wrong type",
+        "unknown metric",
+        "no strategy",
+        "no type",
+        "scorer without threshold",
+        "unknown splitter",
+        "unknown metric in a gate",
+        "unknown finding in a gate",
+        "unknown key in a gate",
+        "unknown finding",
+    ],
 )
 def test_schema_refuses(section, value, path):
     data = copy.deepcopy(MINIMAL)

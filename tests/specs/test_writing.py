@@ -38,6 +38,71 @@ def test_dump_experiment_keeps_texts_that_look_like_something_else(name, tmp_pat
     assert loaded(tmp_path, dump_experiment(spec))[0] == spec
 
 
+GROUPS, TIME, FOLD = "groups: g", "time: t", "fold: f"
+
+
+@pytest.mark.parametrize(
+    ("columns", "validation", "written"),
+    [
+        ("", "{}", {"splitter": "stratified_kfold", "cv_folds": 5, "shuffle": True}),
+        ("", "{splitter: kfold, shuffle: false}", {"splitter": "kfold", "cv_folds": 5, "shuffle": False}),
+        (
+            "",
+            "{splitter: repeated_kfold, n_repeats: 7}",
+            {"splitter": "repeated_kfold", "cv_folds": 5, "shuffle": True, "n_repeats": 7},
+        ),
+        (GROUPS, "{cv_folds: 3}", {"splitter": "stratified_group_kfold", "cv_folds": 3, "shuffle": True}),
+        (GROUPS, "{splitter: leave_one_group_out}", {"splitter": "leave_one_group_out"}),
+        (FOLD, "{}", {"splitter": "predefined_split"}),
+        (TIME, "{gap: 2}", {"splitter": "time_series_split", "cv_folds": 5, "gap": 2}),
+        (
+            TIME,
+            "{max_train_size: 50}",
+            {"splitter": "time_series_split", "cv_folds": 5, "gap": 0, "max_train_size": 50},
+        ),
+    ],
+)
+def test_dump_experiment_writes_the_resolved_splitter_and_what_it_uses(columns, validation, written, tmp_path):
+    text = f"data: {{path: /d.csv, target: y, {columns}}}\nvalidation: {validation}\n"
+    spec, document = loaded(tmp_path, text)
+    resolved = spec.validation.model_copy(update={"splitter": spec.splitter})
+    dumped = dump_experiment(spec.model_copy(update={"validation": resolved}), document=document)
+    again, _ = loaded(tmp_path, dumped)
+    assert again == spec.model_copy(update={"validation": resolved})
+    rest = {"strategy": "cross_validation", "refit": False, "nested": False}
+    assert yaml.safe_load(dumped)["validation"] == rest | written
+
+
+def test_dump_experiment_writes_gates_as_they_are_meant(tmp_path):
+    text = """\
+data: {path: /d.csv, target: y, test_path: /t.csv}
+threshold: {scoring: f1}
+validation: {metrics: [f1], slices: [sex]}
+tracking: {tracking_uri: "sqlite:////m.db", registered_model_name: m, register_anyway: true}
+gates:
+  - {metric: f1, min: 0, slice: sex=Female}
+  - {metric: f1, beats: "models:/m@champion", by: 0.01, bound: lower, source: test}
+  - {finding: leakage}
+findings: {ignore: [degraded]}
+"""
+    spec, document = loaded(tmp_path, text)
+    dumped = dump_experiment(spec, document=document)
+    assert loaded(tmp_path, dumped)[0] == spec
+    content = yaml.safe_load(dumped)
+    assert content["gates"] == [
+        {"metric": "f1", "min": 0.0, "bound": "point", "slice": "sex=Female"},
+        {"metric": "f1", "beats": "models:/m@champion", "by": 0.01, "bound": "lower", "source": "test"},
+        {"finding": "leakage"},
+    ]
+    assert content["findings"] == {"ignore": ["degraded"]}
+    assert content["threshold"] == {"enabled": True, "scoring": "f1"}
+
+
+def test_dump_experiment_says_nothing_of_gates_and_findings_that_are_none():
+    dumped = dump_experiment(ExperimentSpec(data={"path": "d.csv", "target": "y"}))
+    assert not {"gates", "findings", "threshold"} & yaml.safe_load(dumped).keys()
+
+
 def test_dump_experiment_keeps_what_came_from_the_environment_to_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKING", "http://me:hunter2@tracking.example")
     text = "data: {path: d.csv, target: y}\ntracking: {tracking_uri: '${env:TRACKING}'}\n"

@@ -1,0 +1,40 @@
+"""Rules that need two sections of an experiment, or the catalogue: what no single spec can see.
+
+data.py     columns and features
+model.py    the classifier and the search for its hyperparameters
+folds.py    how rows are split, and which options go with that
+stages.py   calibration, threshold, and what is reported
+gates.py    what the run must reach
+stores.py   tracking and feature store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.problems import KeyPath, SpecProblem
+from mlwf.specs.rules.data import DATA_RULES
+from mlwf.specs.rules.folds import FOLD_RULES
+from mlwf.specs.rules.gates import GATE_RULES
+from mlwf.specs.rules.model import MODEL_RULES
+from mlwf.specs.rules.rule import Rule
+from mlwf.specs.rules.stages import STAGE_RULES
+from mlwf.specs.rules.stores import STORE_RULES
+
+RULES: tuple[Rule, ...] = (*DATA_RULES, *MODEL_RULES, *FOLD_RULES, *STAGE_RULES, *GATE_RULES, *STORE_RULES)
+
+
+def broken_rules(spec: ExperimentSpec, *, doubtful: Collection[KeyPath] = ()) -> list[SpecProblem]:
+    """List what contradicts itself in an experiment; a rule that reads something doubtful is left out."""
+    return [
+        problem
+        for rule in RULES
+        if not any(_overlap(path, pattern) for path in doubtful for pattern in rule.reads)
+        for problem in rule.check(spec)
+    ]
+
+
+def _overlap(path: KeyPath, pattern: str) -> bool:
+    """Whether one of the two is, or is inside, the other."""
+    return all(part == "*" or part == str(key) for key, part in zip(path, pattern.split("."), strict=False))
