@@ -1,0 +1,8 @@
+"""What a person should look at before trusting a run: `find` names it, from the `Evidence` that the run left."""
+
+from __future__ import annotations
+
+from mlwf.modules.findings.evidence import Evidence
+from mlwf.modules.findings.find import find
+
+__all__ = ["Evidence", "find"]

@@ -1,0 +1,58 @@
+"""What findings are made of: all that a run knows when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.engine.rows import Rows, Split, Table
+from mlwf.results import CalibrationResult, Judgement, TuningResult
+from mlwf.specs.features import FeatureSpec
+from mlwf.specs.tuning import ParamTuningSpec
+
+BEST_FIRST = ("test", "train_test", "cross_validation")
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a run knows when it is done."""
+
+    table: Table
+    rows: Rows
+    """The rows that are trained on."""
+    splits: Sequence[Split]
+    """By which the scores of the validation were made; none without one."""
+    features: Sequence[FeatureSpec]
+    identifiers: Mapping[str, str]
+    """Used columns that look like an identifier, with the reason."""
+    judgements: Sequence[Judgement]
+    """Of the validation and of the test set, where there are such."""
+    tuned: TuningResult | None
+    tuning: ParamTuningSpec | None
+    algorithm: str
+    calibration: CalibrationResult | None
+    digests: NDArray[np.uint64]
+    """One hash for each row of the table, equal for identical rows, of shape (n_samples,)."""
+    test_digests: NDArray[np.uint64] | None
+    """The same of the test set."""
+    degraded: Mapping[str, str]
+    """Why a phase degraded, by phase."""
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
+        return min(self.judgements, key=lambda judgement: BEST_FIRST.index(judgement.source), default=None)
+
+    @property
+    def judged_rows(self) -> NDArray[np.intp]:
+        """Number the judged rows of the best judgement: a row that repeats judge several times has one number."""
+        judgement = self.judgement
+        n_judged = 0 if judgement is None else len(judgement.y)
+        if judgement is not None and judgement.source == "cross_validation" and self.splits:
+            numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
+            assert len(numbers) == n_judged
+            return numbers
+        return np.arange(n_judged)

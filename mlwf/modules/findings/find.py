@@ -1,0 +1,173 @@
+"""Find what a person should look at before trusting a run. It stays silent where it cannot be sure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.engine.asks import Fitter, Predictions
+from mlwf.engine.metrics import Metric, build_metric
+from mlwf.modules.findings.evidence import Evidence
+from mlwf.modules.findings.grid_edge import find_grid_edge
+from mlwf.modules.findings.leakage import BuildProbe, find_leakage
+from mlwf.results import Finding, Severity
+from mlwf.specs.gates import FINDINGS
+
+MANY_TWINS = 0.01
+"""Share of judged rows with a twin from which scores suffer."""
+FEW_ROWS = 30
+"""Judged rows of a class below which its scores say little."""
+LARGE_ECE = 0.05
+"""Expected calibration error from which calibrating is worth a try; twice as much misleads."""
+DRAWS = 100
+"""How often labels are drawn to see how large the error is by chance."""
+SHOWN = 3
+"""How many classes or metrics a sentence names."""
+
+WHERE = {"test": "on the test set", "train_test": "on the hold-out", "cross_validation": "in cross-validation"}
+# Whoever guesses at random does better by these than the majority class, which never names the others.
+EASILY_BEATEN = ("f1", "jaccard", "precision", "recall")
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+Found = Iterator[tuple[Severity, str]]
+
+
+def find(
+    evidence: Evidence, fit: Fitter, *, build_probe: BuildProbe, ignore: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """Name what the evidence shows, the severest first, then in the order of `FINDINGS`.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What the run knows.
+    fit : Fitter
+        Answers for `evidence.table`; it is asked once for each feature column, and some times more for suspect ones.
+    build_probe : callable
+        Builds the unfitted pipeline of one column alone from its name (its position, when X is an array) and its
+        spec. It finds most when it keeps missing values missing.
+    ignore : collection of str
+        Codes that are neither computed nor told.
+
+    Returns
+    -------
+    tuple of Finding
+    """
+    checks = CHECKS | {"leakage": partial(find_leakage, fit=fit, build_probe=build_probe)}
+    found = [
+        Finding(code, severity, message, see=f"README.md#{code}")
+        for code in FINDINGS
+        if code not in ignore
+        for severity, message in checks[code](evidence)
+    ]
+    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def _identifiers(evidence: Evidence) -> Found:
+    for column, reason in evidence.identifiers.items():
+        why = reason.removeprefix("identifier: ")
+        yield "warning", f"{column} is a feature and looks like an identifier ({why}): new rows will have other values"
+
+
+def _duplicates(evidence: Evidence) -> Found:
+    """Count the judged rows that a model had seen, identical to the last column."""
+    digests = evidence.digests
+    judged = np.zeros(len(digests), dtype=bool)
+    twins = np.zeros(len(digests), dtype=bool)
+    for split in evidence.splits:
+        judged[split.test.index] = True
+        twins[split.test.index] |= np.isin(digests[split.test.index], digests[split.train.index])
+    counts = [("validation", int(twins.sum()), int(judged.sum()))]
+    if evidence.test_digests is not None:
+        known = np.isin(evidence.test_digests, digests[evidence.rows.index])
+        counts.append(("test", int(known.sum()), len(known)))
+    counts = [(name, n_twins, n_rows) for name, n_twins, n_rows in counts if n_twins]
+    if counts:
+        largest = max(n_twins / n_rows for _, n_twins, n_rows in counts)
+        told = " and ".join(f"{n:,} of {of:,} {name} rows ({_percent(n / of)})" for name, n, of in counts)
+        message = f"{told} have an identical twin among the rows learnt from: they are recalled, not predicted"
+        yield "warning" if largest >= MANY_TWINS else "info", message
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
+
+
+def _no_better_than_baseline(evidence: Evidence) -> Found:
+    judgement = evidence.judgement
+    scores = [score for score in judgement.scores if not score.metric.startswith(EASILY_BEATEN)] if judgement else []
+    compared = [(score, score.difference) for score in scores if score.difference is not None]
+    # A difference without a spread cannot be judged; where it is one for the better, nothing is sure.
+    if any(difference.value > 0 and difference.distinguishable is not False for _, difference in compared):
+        return
+    told = [
+        f"{score.metric} {score.value:.4f} against {score.baseline:.4f}"
+        for score, difference in compared
+        if difference.distinguishable is not None and score.value is not None and score.baseline is not None
+    ]
+    if judgement and told:
+        better = "no better than a model that knows only the class shares"
+        yield "error", f"{better}, as far as can be told {WHERE[judgement.source]}: {', '.join(told[:SHOWN])}"
+
+
+def _rare_classes(evidence: Evidence) -> Found:
+    judgement = evidence.judgement
+    if judgement is None:
+        return
+    labels = evidence.table.classes
+    counts = [len(np.unique(evidence.judged_rows[np.asarray(judgement.y) == label])) for label in labels]
+    rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
+    if not rare:
+        return
+    told = ", ".join(f"{label} ({count})" for count, label in rare[:SHOWN])
+    more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
+    few = f"fewer than {FEW_ROWS} judged rows {WHERE[judgement.source]}"
+    yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
+
+
+def _uncalibrated(evidence: Evidence) -> Found:
+    judgement = evidence.judgement
+    if judgement is None or judgement.predictions.proba is None or evidence.calibration is not None:
+        return
+    metric = build_metric("ece", classes=judgement.predictions.classes)
+    ece = metric(judgement.predictions, judgement.y)
+    if ece > LARGE_ECE and ece > _ece_by_chance(metric, judgement.predictions, evidence.judged_rows):
+        hint = "see why calibration failed" if "calibrate" in evidence.degraded else "add a calibration section"
+        off = f"the probabilities are {ece:.3f} off on average {WHERE[judgement.source]} (expected calibration error)"
+        yield "warning" if ece > 2 * LARGE_ECE else "info", f"{off}: {hint}"
+
+
+def _ece_by_chance(metric: Metric, predictions: Predictions, rows: NDArray[np.intp]) -> float:
+    """Compute what 95 % of draws stay below in which the probabilities are right (Broecker & Smith 2007).
+
+    With a few hundred rows it is above LARGE_ECE, debiased though it is.
+    """
+    assert predictions.proba is not None
+    draw = np.random.default_rng(0)
+    ends = predictions.proba.cumsum(axis=1)[:, :-1]
+    distinct, number = np.unique(rows, return_inverse=True)
+    errors = []
+    for _ in range(DRAWS):
+        chance = draw.random((len(distinct), 1))[number]
+        errors.append(metric(predictions, predictions.classes[(chance > ends).sum(axis=1)]))
+    return float(np.quantile(errors, 0.95))
+
+
+def _degraded(evidence: Evidence) -> Found:
+    for phase, reason in evidence.degraded.items():
+        yield "warning", f"{phase} was given up, and the run went on without it: {reason}"
+
+
+CHECKS: dict[str, Callable[[Evidence], Found]] = {
+    "identifier": _identifiers,
+    "duplicates": _duplicates,
+    "no_better_than_baseline": _no_better_than_baseline,
+    "grid_edge": find_grid_edge,
+    "rare_class": _rare_classes,
+    "uncalibrated": _uncalibrated,
+    "degraded": _degraded,
+}

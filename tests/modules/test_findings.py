@@ -1,0 +1,555 @@
+"""Findings: what a person is told to look at, and what is no reason to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_classification
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwf.engine.asks import Predictions
+from mlwf.engine.plain import PlainFitter
+from mlwf.engine.rows import Rows, Split, Table
+from mlwf.engine.splitters import fold_splitter, holdout_splitter
+from mlwf.modules.findings import Evidence, find
+from mlwf.modules.preprocessing import build_preprocessor
+from mlwf.results import CalibrationResult, Difference, Interval, Judgement, Score, TuningResult
+from mlwf.specs.features import BooleanFeatureSpec, CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
+from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
+
+
+def build_probe(column: str | int, spec: FeatureSpec) -> Pipeline:
+    changed: dict[str, Any] = {"columns": [column], "imputer": None, "fill_value": None}
+    if isinstance(spec, CategoricalFeatureSpec):
+        changed["encoder"] = "target"
+    tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
+    return Pipeline([("preprocessor", build_preprocessor([spec.model_copy(update=changed)])), ("classifier", tree)])
+
+
+def make_table(n_rows: int = 40, **changed: Any) -> Table:
+    draw = np.random.default_rng(0)
+    return replace(Table(pd.DataFrame({"x": draw.normal(size=n_rows)}), np.arange(n_rows) % 2), **changed)
+
+
+def make_evidence(table: Table | None = None, **changed: Any) -> Evidence:
+    table = make_table() if table is None else table
+    default: dict[str, Any] = {
+        "rows": table.all_rows,
+        "splits": (),
+        "features": [],
+        "identifiers": {},
+        "judgements": (),
+        "tuned": None,
+        "tuning": None,
+        "algorithm": "gradient_boosting",
+        "calibration": None,
+        "digests": np.arange(len(table), dtype=np.uint64),
+        "test_digests": None,
+        "degraded": {},
+    }
+    return Evidence(table=table, **(default | changed))
+
+
+def found(evidence: Evidence, code: str) -> list[tuple[str, str]]:
+    with PlainFitter(evidence.table) as fit:
+        told = find(evidence, fit, build_probe=build_probe)
+    assert {finding.see for finding in told if finding.code == code} <= {f"README.md#{code}"}
+    return [(finding.severity, finding.message) for finding in told if finding.code == code]
+
+
+def folds(table: Table, kind: str = "stratified_kfold", **options: Any) -> tuple[Split, ...]:
+    return fold_splitter(kind, **options)(table, table.all_rows)
+
+
+# Leakage
+
+
+def changed_labels(y: Any, share: float, draw: Any) -> Any:
+    """Copy the labels, a share of them changed."""
+    y, classes = y.copy(), np.unique(y)
+    some = draw.choice(len(y), round(share * len(y)), replace=False)
+    y[some] = [draw.choice(classes[classes != label]) for label in y[some]]
+    return y
+
+
+def missing_third(values: Any, draw: Any) -> Any:
+    values = values.astype(float)
+    values[draw.random(len(values)) < 1 / 3] = np.nan
+    return values
+
+
+def missing_for(y: Any, draw: Any) -> Any:
+    return np.where(changed_labels(y, 0.02, draw) == 0, np.nan, draw.normal(size=len(y)))
+
+
+def flag_or_nothing(y: Any, draw: Any) -> Any:
+    return np.where(y == 0, None, True)
+
+
+def codes_of(y: Any, draw: Any) -> Any:
+    return np.array([f"c{(17 * label + 29 * draw.integers(40)) % 997}" for label in y], dtype=object)
+
+
+NUMERIC, BOOLEAN = NumericFeatureSpec(columns=["leak"]), BooleanFeatureSpec(columns=["leak"])
+ONEHOT = CategoricalFeatureSpec(columns=["leak"])
+ALL_ROWS = r"by itself\)"
+LEAKS = {
+    "a copy with 2 % noise": (lambda y, draw: changed_labels(y, 0.02, draw), NUMERIC, ALL_ROWS),
+    "a copy with nulls": (
+        missing_third,
+        NumericFeatureSpec(columns=["leak"], imputer="mean"),
+        r"by itself, in the 6\d % of rows that have it\)",
+    ),
+    "missing for one class": (missing_for, NUMERIC, ALL_ROWS),
+    "a flag that one class has": (flag_or_nothing, BOOLEAN, ALL_ROWS),
+    "many codes of each class": (codes_of, ONEHOT, ALL_ROWS),
+}
+
+
+@pytest.mark.parametrize("how", ["cross_validation", "hold-out", "none"])
+@pytest.mark.parametrize(("leak", "spec", "said"), LEAKS.values(), ids=LEAKS)
+def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, said, how):
+    X, y = make_classification(800, 4, flip_y=0.2, random_state=0)
+    X = pd.DataFrame(X, columns=list("abcd")).assign(leak=leak(y, np.random.default_rng(0)))
+    table = Table(X, y)
+    splits = {
+        "cross_validation": folds(table),
+        "hold-out": holdout_splitter(test_size=0.2, random_state=0)(table, table.all_rows),
+        "none": (),
+    }[how]
+    rows = splits[0].train if how == "hold-out" else table.all_rows
+    features = [NumericFeatureSpec(columns=list("abcd")), spec]
+    ((severity, message),) = found(make_evidence(table, rows=rows, splits=splits, features=features), "leakage")
+    assert severity == "error"
+    expected = rf"leak predicts the target almost alone \(ROC AUC (0\.9[789]\d|1\.000) {said}: "
+    assert re.match(expected, message), message
+    assert message.endswith(": is it known when the prediction is made?")
+
+
+def test_a_noisy_copy_of_three_classes_is_found():
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    table = Table(X.assign(leak=changed_labels(y.to_numpy(), 0.02, np.random.default_rng(0))), y.to_numpy())
+    evidence = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=list(table.X))])
+    assert [message.partition(" (")[0] for _, message in found(evidence, "leakage")] == [
+        "leak predicts the target almost alone"
+    ]
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine], ids=["breast cancer", "wine"])
+def test_a_strong_honest_column_is_no_leak(load):
+    X, y = load(return_X_y=True, as_frame=True)
+    table = Table(X, y.to_numpy())
+    features = [NumericFeatureSpec(columns=list(X))]
+    assert found(make_evidence(table, splits=folds(table), features=features), "leakage") == []
+
+
+@pytest.mark.parametrize("random_state", [2, 9])
+def test_a_small_hold_out_that_flatters_a_column_does_not_make_it_a_leak(random_state):
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    table = Table(X, y.to_numpy())
+    splits = holdout_splitter(test_size=0.2, random_state=random_state)(table, table.all_rows)
+    # By these 114 rows alone its ROC AUC is 0.980 and 0.994.
+    features = [NumericFeatureSpec(columns=["worst concave points"])]
+    evidence = make_evidence(table, rows=splits[0].train, splits=splits, features=features)
+    assert found(evidence, "leakage") == []
+
+
+def test_penguins_have_no_leak(penguins):
+    table = Table(penguins.drop(columns="species"), penguins["species"].to_numpy())
+    numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
+    features = [NumericFeatureSpec(columns=numbers), CategoricalFeatureSpec(columns=["island", "sex"])]
+    assert found(make_evidence(table, splits=folds(table), features=features), "leakage") == []
+
+
+def test_suspect_columns_are_told_by_strength_and_by_position_in_an_array():
+    X, y = load_iris(return_X_y=True)
+    table = Table(np.column_stack([X[:, 0], changed_labels(y, 0.02, np.random.default_rng(0)), y]), y)
+    evidence = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=[0, 1, 2])])
+    told = [message.partition(" predicts")[0] for _, message in found(evidence, "leakage")]
+    assert told == ["column 2", "column 1"]
+
+
+def test_names_of_columns_of_an_array_stand_in_the_order_of_the_specs():
+    y = np.arange(100) % 2
+    table = Table(np.column_stack([np.random.default_rng(0).normal(size=100), y]), y)
+    features = [NumericFeatureSpec(columns=["noise"]), NumericFeatureSpec(columns=["copy"])]
+    told = [
+        message.partition(" predicts")[0] for _, message in found(make_evidence(table, features=features), "leakage")
+    ]
+    assert told == ["copy"]
+
+
+def test_a_leak_is_found_where_every_group_has_one_class():
+    groups = np.repeat(np.arange(12), 6)
+    y = groups % 2
+    table = Table(pd.DataFrame({"x": np.random.default_rng(0).normal(size=72), "leak": y}), y, groups=groups)
+    evidence = make_evidence(
+        table, splits=folds(table, "leave_one_group_out"), features=[NumericFeatureSpec(columns=["x", "leak"])]
+    )
+    assert [message.partition(" predicts")[0] for _, message in found(evidence, "leakage")] == ["leak"]
+
+
+def test_without_validation_a_column_that_knows_the_group_is_judged_on_other_groups():
+    groups = np.repeat(np.arange(60), 10)
+    y = np.random.default_rng(0).integers(2, size=60)[groups]
+    table = Table(pd.DataFrame({"person": groups}), y, groups=groups)
+    features = [CategoricalFeatureSpec(columns=["person"])]
+    assert found(make_evidence(table, features=features), "leakage") == []
+    assert found(make_evidence(replace(table, groups=None), features=features), "leakage") != []
+
+
+def test_too_few_rows_of_a_class_say_nothing():
+    y = np.array([1] * 9 + [0] * 91)
+    table = Table(pd.DataFrame({"leak": y}), y)
+    assert found(make_evidence(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
+
+
+def test_a_probe_that_fails_is_no_finding():
+    table = make_table(X=pd.DataFrame({"leak": ["not a number"] * 40}))
+    assert found(make_evidence(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
+
+
+def test_a_probe_learns_from_a_sample_of_many_rows_and_asks_the_first_split_alone():
+    y = np.arange(60_000) % 2
+    table = Table(pd.DataFrame({"a": np.random.default_rng(0).normal(size=60_000)}), y)
+    asks: list[Any] = []
+    with PlainFitter(table) as fit:
+        evidence = make_evidence(table, splits=folds(table, n_splits=2), features=[NumericFeatureSpec(columns=["a"])])
+        find(evidence, lambda asked: asks.extend(asked) or fit(asked), build_probe=build_probe)
+    (ask,) = asks
+    assert [len(ask.train), len(ask.predict[0])] == [20_000, 20_000]
+    assert np.isin(ask.train.index, evidence.splits[0].train.index).all()
+
+
+# Identifiers and duplicates
+
+
+def test_a_used_identifier_is_a_warning():
+    evidence = make_evidence(identifiers={"name": "identifier: all 891 values are different"})
+    message = (
+        "name is a feature and looks like an identifier (all 891 values are different): new rows will have other values"
+    )
+    assert found(evidence, "identifier") == [("warning", message)]
+
+
+def test_twins_across_a_split_are_counted_once_for_each_judged_row():
+    digests = np.arange(40, dtype=np.uint64)
+    digests[1] = digests[0]
+    digests[4] = digests[2]  # both in one fold, so neither was learnt from when the other was judged
+    table = make_table(fold=np.arange(40) % 2)
+    evidence = make_evidence(table, splits=folds(table, "predefined_split"), digests=digests)
+    recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
+    assert found(evidence, "duplicates") == [("warning", f"2 of 40 validation rows (5.0 %) {recalled}")]
+
+
+def test_few_twins_are_for_information_and_those_of_the_test_set_count():
+    table = make_table(400)
+    splits = [Split(Rows(np.arange(100, 400)), Rows(np.arange(100)))]
+    digests = np.arange(400, dtype=np.uint64)
+    test_digests = np.append(np.arange(1_000, 3_999, dtype=np.uint64), np.uint64(150))
+    evidence = make_evidence(table, rows=splits[0].train, splits=splits, digests=digests, test_digests=test_digests)
+    recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
+    assert found(evidence, "duplicates") == [("info", f"1 of 3,000 test rows (under 0.1 %) {recalled}")]
+    digests[:2] = 200
+    both = f"2 of 100 validation rows (2.0 %) and 1 of 3,000 test rows (under 0.1 %) {recalled}"
+    assert found(evidence, "duplicates") == [("warning", both)]
+
+
+def test_rows_that_differ_are_no_duplicates():
+    table = make_table()
+    assert found(make_evidence(table, splits=folds(table)), "duplicates") == []
+
+
+# The baseline
+
+
+def make_score(metric: str, value: float, baseline: float, distinguishable: bool | None, **changed: Any) -> Score:
+    gain = baseline - value if metric == "log_loss" else value - baseline
+    interval = None if distinguishable is None else Interval(gain - 0.1, gain + 0.1, 0.95, "stratified bootstrap")
+    default: dict[str, Any] = {
+        "source": "test", "std": None, "folds": (), "interval": interval, "n_rows": 40, "note": "", "rows": ("test",),
+        "chosen": {}, "tuned_on_same_rows": False, "difference": Difference(gain, interval, distinguishable),
+    }  # fmt: skip
+    return Score(metric=metric, value=value, baseline=baseline, **(default | changed))
+
+
+def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Judgement:
+    labels = np.repeat([0, 1], 50)
+    return Judgement(
+        source=source,
+        scores=tuple(scores),
+        predictions=predictions or Predictions(np.array([0, 1]), labels),
+        y=labels if y is None else y,
+        note="",
+    )
+
+
+def test_a_model_that_nothing_sets_apart_from_the_baseline_is_an_error():
+    scores = [make_score("accuracy", 0.61, 0.6, False), make_score("log_loss", 0.71, 0.66, True)]
+    told = (
+        "no better than a model that knows only the class shares, as far as can be told on the test set: "
+        "accuracy 0.6100 against 0.6000, log_loss 0.7100 against 0.6600"
+    )
+    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
+    assert found(evidence, "no_better_than_baseline") == [("error", told)]
+
+
+BETTER = make_score("roc_auc", 0.8, 0.5, True)
+SAME = make_score("accuracy", 0.61, 0.6, False)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        pytest.param([SAME, BETTER], id="one metric is better"),
+        pytest.param([make_score("accuracy", 0.6, 0.6, None)], id="none could be judged"),
+        pytest.param([SAME, make_score("roc_auc", 1.0, 0.5, None)], id="one that could not be judged may be better"),
+        pytest.param([make_score("accuracy", 0.6, 0.6, None, difference=None)], id="none could be compared"),
+    ],
+)
+def test_a_model_that_may_be_better_than_the_baseline_is_not_blamed(scores):
+    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
+    assert found(evidence, "no_better_than_baseline") == []
+
+
+def test_recall_above_the_zero_of_the_majority_class_proves_nothing():
+    scores = [SAME, make_score("recall", 0.3, 0.0, True), make_score("f1_macro", 0.5, 0.4, True)]
+    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
+    assert [message.rpartition(": ")[2] for _, message in found(evidence, "no_better_than_baseline")] == [
+        "accuracy 0.6100 against 0.6000"
+    ]
+
+
+def test_the_test_set_is_what_counts():
+    validated, tested = make_judgement("cross_validation", [BETTER]), make_judgement("test", [SAME])
+    assert found(make_evidence(judgements=[validated, tested]), "no_better_than_baseline") != []
+    assert found(make_evidence(judgements=[tested, validated]), "no_better_than_baseline") != []
+    assert found(make_evidence(judgements=[validated]), "no_better_than_baseline") == []
+
+
+# Edges of the search
+
+
+def make_tuned(*best: dict[str, Any], scoring: str = "accuracy", suffix: str = "score") -> TuningResult:
+    """Make the result of a search that found these candidates equally good, and one worse than them."""
+    params = [*best, {}]
+    ranks = np.array([1] * len(best) + [len(params)])
+    results = {"params": params, f"rank_test_{suffix}": ranks}
+    return TuningResult("grid", scoring, best[0], 0.9, 0, len(params), 0, 5, results)
+
+
+def edges(space: Any, *best: dict[str, Any], random: bool = False, **changed: Any) -> list[str]:
+    tuning: Any = RandomizedSearchSpec(param_distributions=space) if random else GridSearchSpec(param_grid=space)
+    evidence = make_evidence(tuned=make_tuned(*best), tuning=tuning, **changed)
+    assert {severity for severity, _ in found(evidence, "grid_edge")} <= {"info"}
+    return [message for _, message in found(evidence, "grid_edge")]
+
+
+def test_the_best_value_at_an_end_of_its_list_is_told_with_the_way_to_go():
+    space = {"classifier__n_estimators": [50, 200, 100], "classifier__learning_rate": [0.01, 0.03, 0.1]}
+    assert edges(space, {"classifier__n_estimators": 200, "classifier__learning_rate": 0.01}) == [
+        "classifier__n_estimators = 200 was best, the highest of the values tried: try higher ones too",
+        "classifier__learning_rate = 0.01 was best, the lowest of the values tried: try lower ones too",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("space", "best"),
+    [
+        pytest.param({"classifier__max_depth": [2, 3, 5]}, {"classifier__max_depth": 3}, id="in the middle"),
+        pytest.param({"classifier__max_depth": [3, 5, 5]}, {"classifier__max_depth": 5}, id="two values"),
+        pytest.param({"classifier__max_depth": [1, 2, 3]}, {"classifier__max_depth": 1}, id="the least there is"),
+        pytest.param(
+            {"classifier__subsample": [0.5, 0.7, 1.0]}, {"classifier__subsample": 1.0}, id="the most there is"
+        ),
+        pytest.param({"classifier__max_depth": [3, 5, 9, None]}, {"classifier__max_depth": 9}, id="no limit was tried"),
+        pytest.param(
+            {"classifier__max_depth": [3, 5, 9, None]}, {"classifier__max_depth": None}, id="no limit is best"
+        ),
+        pytest.param(
+            {"classifier__max_features": ["sqrt", "log2", None]}, {"classifier__max_features": "sqrt"}, id="no numbers"
+        ),
+        pytest.param(
+            {"preprocessor__numeric__imputer__n_neighbors": [1, 3, 5]},
+            {"preprocessor__numeric__imputer__n_neighbors": 1},
+            id="of the preprocessor",
+        ),
+    ],
+)
+def test_a_value_that_need_not_go_further_is_no_edge(space, best):
+    assert edges(space, best) == []
+
+
+def test_a_value_at_an_end_is_no_edge_when_one_in_the_middle_is_as_good():
+    space = {"classifier__max_depth": [2, 3, 5]}
+    assert edges(space, {"classifier__max_depth": 2}, {"classifier__max_depth": 3}) == []
+
+
+def test_the_edge_is_that_of_the_grid_which_the_best_candidate_is_of():
+    space = [{"classifier__max_depth": [1, 2, 3]}, {"classifier__max_depth": [4, 5, 6]}]
+    assert edges(space, {"classifier__max_depth": 4}) == [
+        "classifier__max_depth = 4 was best, the lowest of the values tried: try lower ones too"
+    ]
+
+
+def test_a_search_by_several_scorers_is_judged_by_the_one_that_chose():
+    tuned = make_tuned({"classifier__max_depth": 9}, scoring="f1", suffix="f1")
+    tuning = GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}, scoring=["accuracy", "f1"], refit="f1")
+    assert len(found(make_evidence(tuned=tuned, tuning=tuning), "grid_edge")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution", "best", "told"),
+    [
+        ("learning_rate", {"loguniform": [0.001, 1.0]}, 0.9, "upper end of loguniform [0.001, 1.0]: widen it upwards"),
+        (
+            "learning_rate",
+            {"loguniform": [0.001, 1.0]},
+            0.0011,
+            "lower end of loguniform [0.001, 1.0]: widen it downwards",
+        ),
+        ("learning_rate", {"loguniform": [0.001, 1.0]}, 0.05, None),
+        ("learning_rate", {"uniform": [0.1, 1.1]}, 1.06, "upper end of uniform [0.1, 1.1]: widen it upwards"),
+        ("learning_rate", {"uniform": [0.1, 1.1]}, 1.04, None),
+        ("subsample", {"uniform": [0.5, 1.0]}, 0.99, None),
+        ("validation_fraction", {"uniform": [0.1, 1.0]}, 0.99, None),
+        ("n_estimators", {"randint": [50, 150]}, 148, "upper end of randint [50, 150]: widen it upwards"),
+        ("max_depth", {"randint": [2, 9]}, 8, "upper end of randint [2, 9]: widen it upwards"),
+        ("max_depth", {"randint": [2, 9]}, 7, None),
+        ("max_depth", {"randint": [1, 9]}, 1, None),
+        ("max_depth", {"randint": [2, 4]}, 3, None),
+    ],
+)
+def test_a_value_near_an_end_of_its_distribution_is_told(name, distribution, best, told):
+    name = f"classifier__{name}"
+    expected = [] if told is None else [f"{name} = {best} was best, near the {told}"]
+    assert edges({name: distribution}, {name: best}, random=True) == expected
+
+
+# Classes, probabilities, phases
+
+
+def test_a_class_with_few_judged_rows_is_a_warning():
+    y = np.array(["a"] * 30 + ["b"] * 29)
+    table = make_table(59, y=y)
+    evidence = make_evidence(table, judgements=[make_judgement(y=y)])
+    message = "fewer than 30 judged rows on the test set: b (29); what the scores say of it may be chance"
+    assert found(evidence, "rare_class") == [("warning", message)]
+
+
+def test_many_rare_classes_are_one_finding():
+    y = np.array(["a"] * 40 + [name for name in "bcdef" for _ in range(ord(name) - ord("a"))])
+    evidence = make_evidence(make_table(len(y), y=y), judgements=[make_judgement("train_test", y=y[y != "d"])])
+    message = (
+        "fewer than 30 judged rows on the hold-out: d (0), b (1), c (2) and 2 more; "
+        "what the scores say of such classes may be chance"
+    )
+    assert found(evidence, "rare_class") == [("warning", message)]
+
+
+def test_rows_that_are_judged_again_make_a_class_no_less_rare():
+    table = make_table()
+    splits = folds(table, "repeated_stratified_kfold", n_repeats=3)
+    index = np.sort(np.concatenate([split.test.index for split in splits]))
+    evidence = make_evidence(table, splits=splits, judgements=[make_judgement("cross_validation", y=table.y[index])])
+    assert found(evidence, "rare_class")[0][1].startswith(
+        "fewer than 30 judged rows in cross-validation: 0 (20), 1 (20)"
+    )
+
+
+def judged_with(sharpness: float, n_rows: int = 1_000) -> Judgement:
+    """Judge probabilities that are right with a sharpness of 1, and too sure of themselves above."""
+    draw = np.random.default_rng(0)
+    right = draw.dirichlet([0.7, 0.7], size=n_rows)
+    y = (draw.random(n_rows) < right[:, 1]).astype(int)
+    proba = right**sharpness
+    proba /= proba.sum(axis=1, keepdims=True)
+    return make_judgement(predictions=Predictions(np.array([0, 1]), proba.argmax(axis=1), proba), y=y)
+
+
+@pytest.mark.parametrize(("sharpness", "severity"), [(1.5, "info"), (4, "warning")], ids=["somewhat", "much"])
+def test_probabilities_that_are_off_and_were_not_calibrated_are_told(sharpness, severity):
+    ((told, message),) = found(make_evidence(judgements=[judged_with(sharpness)]), "uncalibrated")
+    assert told == severity
+    start, _, rest = message.partition(" off")
+    assert 0.05 < float(start.removeprefix("the probabilities are ")) < 0.2
+    assert rest == " on average on the test set (expected calibration error): add a calibration section"
+
+
+def test_probabilities_whose_calibration_failed_are_told_so():
+    evidence = make_evidence(judgements=[judged_with(4)], degraded={"calibrate": "too few rows"})
+    ((_, message),) = found(evidence, "uncalibrated")
+    assert message.endswith(": see why calibration failed")
+
+
+def test_right_probabilities_of_few_rows_are_not_blamed_for_chance():
+    judgement = judged_with(1, n_rows=150)
+    assert found(make_evidence(judgements=[judgement]), "uncalibrated") == []
+
+
+def test_probabilities_that_calibration_was_tried_on_are_not_told():
+    tried = CalibrationResult("sigmoid", ensemble=True, cv_folds=5, holdout=None, n_rows=100, kept=False)
+    evidence = make_evidence(judgements=[judged_with(4)], calibration=tried)
+    assert found(evidence, "uncalibrated") == []
+
+
+def test_a_model_without_probabilities_is_not_told_to_be_calibrated():
+    assert found(make_evidence(judgements=[make_judgement()]), "uncalibrated") == []
+
+
+def test_a_degraded_phase_is_a_warning_with_its_reason():
+    evidence = make_evidence(degraded={"tune": "none of the 4 candidates could be scored"})
+    message = "tune was given up, and the run went on without it: none of the 4 candidates could be scored"
+    assert found(evidence, "degraded") == [("warning", message)]
+
+
+# All together
+
+
+def everything() -> Evidence:
+    y = np.arange(40) % 2
+    table = Table(pd.DataFrame({"leak": y}), y)
+    return make_evidence(
+        table,
+        features=[NUMERIC],
+        identifiers={"leak": "why"},
+        judgements=[make_judgement(scores=[SAME], y=np.repeat([0, 1], [80, 20]))],
+        tuned=make_tuned({"classifier__max_depth": 9}),
+        tuning=GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}),
+        degraded={"calibrate": "why"},
+    )
+
+
+def test_findings_are_in_order_of_severity():
+    evidence = everything()
+    with PlainFitter(evidence.table) as fit:
+        told = find(evidence, fit, build_probe=build_probe)
+    assert [(finding.severity, finding.code) for finding in told] == [
+        ("error", "leakage"),
+        ("error", "no_better_than_baseline"),
+        ("warning", "identifier"),
+        ("warning", "rare_class"),
+        ("warning", "degraded"),
+        ("info", "grid_edge"),
+    ]
+    assert told[1].see == "README.md#no_better_than_baseline"
+
+
+def test_what_is_ignored_is_not_even_computed():
+    ignored = ["leakage", "no_better_than_baseline", "identifier", "rare_class", "grid_edge"]
+    asks: list[Any] = []
+    told = find(everything(), asks.extend, build_probe=build_probe, ignore=ignored)  # type: ignore[arg-type]
+    assert [finding.code for finding in told] == ["degraded"]
+    assert asks == []
+
+
+def test_a_run_with_nothing_to_see_has_no_findings():
+    evidence = make_evidence()
+    with PlainFitter(evidence.table) as fit:
+        assert find(evidence, fit, build_probe=build_probe) == ()
