@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from mlwf.modules.tracking.datasets import TrackedDataset
 from mlwf.modules.tracking.lookup import find_run, mark_stale_runs
-from mlwf.modules.tracking.model import load_registered_model
 from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
+from mlwf.modules.tracking.registry import (
+    RegisteredModelError,
+    load_registered_model,
+    pin_model_uri,
+    training_rows,
+)
 from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
 
 __all__ = [
     "MLflowTracker",
+    "RegisteredModelError",
     "TrackedDataset",
     "create_mlflow_tracker",
     "evaluation_figures",
@@ -20,4 +26,6 @@ __all__ = [
     "importance_figure",
     "load_registered_model",
     "mark_stale_runs",
+    "pin_model_uri",
+    "training_rows",
 ]

@@ -6,7 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRAINING_ROWS = "training_rows.npz"
 
 
 def to_json(summary: Mapping[str, Any]) -> str:
@@ -35,6 +41,22 @@ def write_candidates(cv_results: Mapping[str, Any], path: Path) -> None:
     if names and names[0].startswith("rank_test_"):
         table = table.sort_values(names[0], kind="stable")
     table.to_csv(path, index_label="candidate", float_format="%.6g")
+
+
+def write_training_rows(hashes: NDArray[np.uint64], path: Path) -> None:
+    """Write the hashes of the rows that a model was trained on."""
+    import numpy as np
+
+    np.savez_compressed(path, rows=hashes)
+
+
+def read_training_rows(path: Path) -> NDArray[np.uint64]:
+    """Read what `write_training_rows` wrote; no file can make it run anything."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as content:
+        hashes: NDArray[np.uint64] = content["rows"].astype(np.uint64)
+    return hashes
 
 
 def _outline(name: str, part: Any, indent: str) -> Iterator[str]:

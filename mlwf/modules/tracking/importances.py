@@ -46,7 +46,8 @@ def _pipelines(model: Any) -> Iterator[Any]:
         for calibrated in model.calibrated_classifiers_:
             yield from _pipelines(calibrated.estimator)
     elif isinstance(model, (FixedThresholdClassifier, TunedThresholdClassifierCV)):
-        yield from _pipelines(model.estimator_)
+        # One that was put around a fitted model has no copy of it.
+        yield from _pipelines(getattr(model, "estimator_", model.estimator))
     elif isinstance(model, FrozenEstimator):
         yield from _pipelines(model.estimator)
     else:

@@ -1,22 +1,16 @@
-"""Log the shipped model, so that MLflow alone can load it and predict from raw columns; register it; fetch it back."""
+"""Log the shipped model, so that MLflow alone can load it and predict from raw columns."""
 
 from __future__ import annotations
 
-import atexit
-import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from mlwf.engine.model_file import TRUSTED_TYPES
-from mlwf.errors import TrackingError
-from mlwf.modules.tracking.store import Store, as_default, open_store
-from mlwf.modules.tracking.talking import shown, talking
+from mlwf.modules.tracking.store import Store
 
 MODEL = "model"
 """Name of the one model artifact of a run."""
@@ -66,59 +60,6 @@ def log_model(
     return str(logged.model_id)
 
 
-def register_model(
-    store: Store, run: Any, model_id: str, name: str, *, alias: str | None = None, tags: Mapping[str, str] | None = None
-) -> str:
-    """Register a logged model under a name, give the new version the alias, and return the version."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        store.client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
-            raise
-    with as_default(store):
-        registered = store.client.create_model_version(
-            name, f"models:/{model_id}", run_id=run.info.run_id, tags=dict(tags or {}), model_id=model_id
-        )
-    if alias:
-        store.client.set_registered_model_alias(name, alias, registered.version)
-    # The link from the logged model to its version, as MLflow's own log_model leaves it.
-    link = json.dumps([{"name": name, "version": registered.version}])
-    store.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
-    return str(registered.version)
-
-
-def load_registered_model(model_uri: str, tracking_uri: str) -> Path:
-    """Fetch a model such as `models:/name@alias` or `models:/name/3`, and give the path of its skops file.
-
-    Load the file with `mlwf.engine.model_file.load_model`, before this process ends: MLflow's own loaders trust the
-    allow-list that a model brings along. Raises TrackingError when there is no such model, or it is of another kind
-    than mlwf writes.
-    """
-    store = open_store(tracking_uri)
-    with talking(store.tracking_uri, f"fetching {model_uri}"):
-        from mlflow.artifacts import download_artifacts
-        from mlflow.models import Model
-
-        location = _location(store, model_uri)
-        fetched = None
-        if urlsplit(location).scheme not in {"", "file"}:
-            fetched = mkdtemp(prefix="mlwf-")
-            atexit.register(rmtree, fetched, ignore_errors=True)
-        folder = Path(download_artifacts(artifact_uri=location, tracking_uri=store.tracking_uri, dst_path=fetched))
-        flavor = Model.load(str(folder)).flavors.get("sklearn", {})
-        if flavor.get("serialization_format") != "skops":
-            raise TrackingError(
-                f"{shown(tracking_uri)}: {model_uri} is no scikit-learn model in skops format, as mlwf logs them; "
-                "models in other formats may run any code when they are loaded"
-            )
-        file = (folder / str(flavor["pickled_model"])).resolve()
-        if not file.is_relative_to(folder.resolve()) or not file.is_file():
-            raise TrackingError(f"{shown(tracking_uri)}: {model_uri} lacks its model file {flavor['pickled_model']!r}")
-        return file
-
-
 def requirements() -> list[str]:
     """List what a fresh environment needs to load the model and predict with it."""
     pinned = []
@@ -164,25 +105,6 @@ def _deflate(folder: Path) -> None:
     description = Model.load(folder)
     description.model_size_bytes = sum(part.stat().st_size for part in folder.rglob("*") if part.is_file())
     description.save(folder / "MLmodel")
-
-
-def _location(store: Store, model_uri: str) -> str:
-    kind, _, reference = model_uri.partition(":/")
-    name, _, chosen = reference.partition("@") if "@" in reference else reference.partition("/")
-    if kind != "models" or not name:
-        raise TrackingError(f"{model_uri} is no model; accepted: models:/name@alias, models:/name/version")
-    if not chosen:
-        return str(store.client.get_logged_model(name).artifact_location)
-    if "@" in reference:
-        chosen = store.client.get_model_version_by_alias(name, chosen).version
-    elif chosen == "latest":
-        versions = store.client.search_model_versions(
-            f"name = '{name}'", order_by=["version_number DESC"], max_results=1
-        )
-        if not versions:
-            raise TrackingError(f"{shown(store.tracking_uri)}: no model {name!r} is registered there")
-        chosen = versions[0].version
-    return str(store.client.get_model_version_download_uri(name, str(chosen)))
 
 
 def _described(model: Any, X_sample: Any) -> dict[str, Any]:

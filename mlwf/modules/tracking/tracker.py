@@ -8,13 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.datasets import Context, TrackedDataset, dataset_input
-from mlwf.modules.tracking.files import describe_model, to_json, write_candidates
-from mlwf.modules.tracking.model import log_model, register_model
+from mlwf.modules.tracking.files import (
+    TRAINING_ROWS,
+    describe_model,
+    to_json,
+    write_candidates,
+    write_training_rows,
+)
+from mlwf.modules.tracking.model import log_model
 from mlwf.modules.tracking.plots import draw_plots
+from mlwf.modules.tracking.registry import register_model
 from mlwf.modules.tracking.store import Store, check_uri, open_store
 from mlwf.modules.tracking.talking import one_line, shown, talking
 from mlwf.modules.tracking.values import (
@@ -27,10 +34,15 @@ from mlwf.modules.tracking.values import (
     params_of,
     start_tags,
     valid_name,
+    verdict_tags,
 )
-from mlwf.results import Judgement
+from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -177,6 +189,10 @@ class MLflowTracker:
         summary: Mapping[str, Any] | None = None,
         environment: str | None = None,
         degraded: Mapping[str, str] | None = None,
+        gates: Sequence[GateResult] = (),
+        findings: Sequence[Finding] = (),
+        calibration: CalibrationResult | None = None,
+        training_rows: NDArray[np.uint64] | None = None,
     ) -> None:
         """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
 
@@ -202,6 +218,13 @@ class MLflowTracker:
             Become `config.yaml`, `summary.json` and `environment.txt`.
         degraded
             Phases that degraded and why; becomes the tags `mlwf.status` and `mlwf.degraded`.
+        gates, findings
+            Become the tags `mlwf.gates`, `mlwf.gate.N` and `mlwf.finding.CODE`.
+        calibration
+            Its reliability before and after becomes a plot.
+        training_rows
+            Hash of each row that the model was trained on; becomes `training_rows.npz`, by which a later run knows
+            which rows it may compare this model on.
         """
         self.log_params(params_of(results))
         known = {metric.key: metric.value for metric in self._metrics}
@@ -215,11 +238,19 @@ class MLflowTracker:
             "summary.json": None if summary is None else to_json(summary),
             "estimator.txt": describe_model(model),
         }
-        self._log_files(model, judgements, positive_class, candidates, texts)
+        with TemporaryDirectory(prefix="mlwf-") as name:
+            folder = Path(name)
+            if candidates is not None:
+                write_candidates(candidates, folder / "candidates.csv")
+            if training_rows is not None:
+                write_training_rows(training_rows, folder / TRAINING_ROWS)
+            draw_plots(folder / "plots", model, judgements, positive_class=positive_class, calibration=calibration)
+            self._log_files(folder, texts)
         self._log_model(model, X_sample, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
             "mlflow.note.content": describe_scores(judgements),
+            **verdict_tags(judgements, gates, findings),
         }
         if degraded:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
@@ -249,25 +280,13 @@ class MLflowTracker:
             with self._talking("logging the datasets") as store:
                 store.client.log_inputs(self.run_id, [dataset_input(dataset) for dataset in datasets])
 
-    def _log_files(
-        self,
-        model: Any,
-        judgements: Sequence[Judgement],
-        positive_class: Any,
-        candidates: Mapping[str, Any] | None,
-        texts: Mapping[str, str | None],
-    ) -> None:
-        """Log all files at once: a server takes each call as slowly as the next."""
-        with TemporaryDirectory(prefix="mlwf-") as name:
-            folder = Path(name)
-            for file, text in texts.items():
-                if text is not None:
-                    (folder / file).write_text(text, encoding="utf-8")
-            if candidates is not None:
-                write_candidates(candidates, folder / "candidates.csv")
-            draw_plots(folder / "plots", model, judgements, positive_class=positive_class)
-            with self._talking("logging files") as store:
-                store.client.log_artifacts(self.run_id, name)
+    def _log_files(self, folder: Path, texts: Mapping[str, str | None]) -> None:
+        """Log the files in a folder and some texts, all at once: a server takes each call as slowly as the next."""
+        for file, text in texts.items():
+            if text is not None:
+                (folder / file).write_text(text, encoding="utf-8")
+        with self._talking("logging files") as store:
+            store.client.log_artifacts(self.run_id, str(folder))
 
     def _log_model(self, model: Any, X_sample: Any, datasets: Sequence[TrackedDataset], *, register: bool) -> None:
         tags = {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}

@@ -8,16 +8,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.results import Judgement
+from mlwf.results import Finding, GateResult, Judgement, Score, Source
 
-SOURCES = {"cross_validation": "cv", "train_test": "val", "test": "test"}
+SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
 """What a metric's name begins with, by where its rows come from."""
+
+SOURCE_WORDS: dict[Source, str] = {"cross_validation": "cross-validation", "train_test": "hold-out", "test": "test set"}
 
 PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
 """Tags, after `mlwf.`, that say which process writes the run."""
 
 _GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
 _GUIDE_PARAMS = ("validation_strategy", "cv_folds")
+_SIGNS = {"=": "is", "!=": "is not", ">": "above", ">=": "from", "<": "below", "<=": "up to"}
 _LONGEST_NAME, _LONGEST_PARAM = 250, 6000
 
 
@@ -54,12 +57,48 @@ def metrics_of(results: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def metrics_of_scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
-    """Name each score by its source and metric, with its spread over folds and the same score of the baseline."""
+    """Name each score by its source, metric and slice, with its spread, its interval and the baseline's score."""
     metrics: dict[str, float | None] = {}
-    for score in (score for judgement in judgements for score in judgement.scores):
-        name = f"{SOURCES[score.source]}_{score.metric}"
-        metrics |= {name: score.value, f"{name}_std": score.std, f"{name}_baseline": score.baseline}
+    for judgement in judgements:
+        for score in (*judgement.scores, *judgement.slices):
+            metrics |= _metrics_of(score)
     return metrics
+
+
+def _metrics_of(score: Score) -> dict[str, float | None]:
+    name, part = f"{SOURCES[score.source]}_{score.metric}", "" if score.slice is None else f"/{_spelled(score.slice)}"
+    found = {"": score.value, "_std": score.std, "_baseline": score.baseline}
+    if score.interval:
+        found |= {"_low": score.interval.low, "_high": score.interval.high}
+    return {f"{name}{end}{part}": value for end, value in found.items()}
+
+
+def _spelled(condition: str) -> str:
+    """Write a slice in letters: MLflow takes no signs, and `age > 60` is not `age < 60`."""
+    return re.sub(r" (=|!=|>=?|<=?) ", lambda sign: f" {_SIGNS[sign[1]]} ", condition, count=1)
+
+
+def verdict_tags(
+    judgements: Sequence[Judgement], gates: Sequence[GateResult], findings: Sequence[Finding]
+) -> dict[str, str]:
+    """Say in tags what to know before a number is trusted: how it was got, which gates were met, what was found."""
+    tags: dict[str, str] = {}
+    for finding in findings:
+        key = f"mlwf.finding.{finding.code}"
+        tags[key] = f"{tags[key]}; {finding.message}" if key in tags else finding.message
+    if judgements:
+        tuned = any(score.tuned_on_same_rows for judgement in judgements for score in judgement.scores)
+        tags["mlwf.tuned_on_same_rows"] = str(tuned).lower()
+    if gates:
+        tags["mlwf.gates"] = _verdict(all(gate.passed for gate in gates))
+    for number, gate in enumerate(gates):
+        source = f" ({SOURCE_WORDS[gate.source]})" if gate.source else ""
+        tags[f"mlwf.gate.{number}"] = f"{_verdict(gate.passed)}: {gate.asked}; {gate.got}{source}"
+    return tags
+
+
+def _verdict(passed: bool) -> str:
+    return "met" if passed else "not met"
 
 
 def describe_scores(judgements: Sequence[Judgement]) -> str | None:

@@ -20,7 +20,17 @@ from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker
 from mlwf.modules.tracking.store import open_store
 from mlwf.processes import this_process
-from mlwf.results import Judgement, Score
+from mlwf.results import (
+    CalibrationError,
+    CalibrationResult,
+    Difference,
+    Finding,
+    GateResult,
+    Interval,
+    Judgement,
+    ReliabilityBin,
+    Score,
+)
 from mlwf.specs.features import CategoricalFeatureSpec, NumericFeatureSpec
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
@@ -32,6 +42,58 @@ MODEL_SPEC = ClassifierModelSpec(algorithm="decision_tree")
 StoreAt = Callable[[Path], str]
 
 
+NOTE = "3-fold cross-validation, out-of-fold"
+
+
+def _score(
+    metric: str,
+    value: float | None,
+    *,
+    std: float | None = None,
+    interval: tuple[float, float] | None = None,
+    baseline: float | None = None,
+    where: str | None = None,
+) -> Score:
+    return Score(
+        metric=metric,
+        source="cross_validation",
+        value=value,
+        std=std,
+        folds=(),
+        interval=interval and Interval(*interval, 0.95, "corrected resampled t"),
+        baseline=baseline,
+        difference=None,
+        n_rows=200,
+        note=NOTE,
+        rows=("fold_0_test", "fold_1_test", "fold_2_test"),
+        chosen={"hyperparameters": ("train", "train", "train")},
+        tuned_on_same_rows=True,
+        slice=where,
+    )
+
+
+def _make_calibration(**changed: Any) -> CalibrationResult:
+    """Give a calibration that mends probabilities that were too sure."""
+
+    def error(strength: float, log_loss: float) -> CalibrationError:
+        shares = np.linspace(0.05, 0.95, 12)
+        said = 0.5 + np.clip(strength * (shares - 0.5), -0.49, 0.49)
+        bins = [
+            ReliabilityBin(float(p), float(o), max(0, float(o) - 0.08), min(1, float(o) + 0.08), 40)
+            for p, o in zip(said, shares, strict=True)
+        ]
+        return CalibrationError(log_loss, 0.11, 0.04, bins)
+
+    default = {
+        "reason": "log loss better by 0.021 [0.012, 0.030]",
+        "before": error(1.4, 0.412),
+        "after": error(1.05, 0.391),
+        "difference": Difference(0.021, None, None),
+        "note": "out-of-fold predictions of 480 rows, by calibrators of other folds",
+    }
+    return CalibrationResult("isotonic", ensemble=True, cv_folds=5, holdout=None, n_rows=480, **{**default, **changed})
+
+
 def _make_tracker(tracking_uri: str, **spec: Any) -> MLflowTracker:
     """Make a tracker of a run of this process."""
     run_id = spec.pop("run_id", RUN_ID)
@@ -39,6 +101,12 @@ def _make_tracker(tracking_uri: str, **spec: Any) -> MLflowTracker:
     return create_mlflow_tracker(
         MLflowSpec(tracking_uri=tracking_uri, **spec), MODEL_SPEC, name="penguins", run_id=run_id, process=process
     )
+
+
+@pytest.fixture(scope="session")
+def make_calibration() -> Callable[..., CalibrationResult]:
+    """Give a function that makes a measured calibration."""
+    return _make_calibration
 
 
 @pytest.fixture(scope="session")
@@ -101,17 +169,22 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
     model = search.best_estimator_
     proba = cross_val_predict(model, X, y, cv=3, method="predict_proba")
     classes = np.unique(y)
-    note = "3-fold cross-validation, out-of-fold"
-    scores = [("accuracy", 0.97, 0.01, 0.44), ("log_loss", 0.2, None, None), ("roc_auc_ovr", None, None, None)]
     judgement = Judgement(
         source="cross_validation",
-        scores=tuple(
-            Score(name, "cross_validation", value, std, (), baseline, len(y), note, tuned_on_same_rows=True)
-            for name, value, std, baseline in scores
+        scores=(
+            _score("accuracy", 0.97, std=0.01, interval=(0.95, 0.99), baseline=0.44),
+            _score("log_loss", 0.2),
+            _score("roc_auc_ovr", None),
         ),
         predictions=Predictions(classes, classes[proba.argmax(axis=1)], proba),
         y=y,
-        note=note,
+        note=NOTE,
+        slices=(
+            _score("accuracy", 0.9, interval=(0.8, 1.0), where="island = Dream"),
+            _score("accuracy", 0.95, where="body_mass_g > 5000"),
+            _score("accuracy", 0.85, where="body_mass_g < 5000"),
+            _score("accuracy", None, where="island = Torgersen"),
+        ),
     )
     tracker = _make_tracker(store_at(folder), registered_model_name="penguins", alias="challenger")
     tracker.start_run()
@@ -142,6 +215,17 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
         summary={"run_id": RUN_ID, "cv_score": np.float64(0.97), "classes": classes},
         environment="scikit-learn==1.9.1\n",
         degraded={"calibration": "too few rows of Chinstrap"},
+        gates=[
+            GateResult("accuracy at least 0.9", "0.9700 [0.9500, 0.9900]", passed=True, source="cross_validation"),
+            GateResult("no finding leakage", "island alone tells it", passed=False, source=None),
+        ],
+        findings=[
+            Finding("leakage", "error", "island alone tells it", "#leakage"),
+            Finding("leakage", "error", "sex alone tells it", "#leakage"),
+            Finding("rare_class", "warning", "Chinstrap has 9 rows", "#rare_class"),
+        ],
+        calibration=_make_calibration(),
+        training_rows=np.arange(len(X), dtype=np.uint64) + 2**60,
     )
     tracker.end_run(status="FINISHED")
     return Tracked(tracker, tracker.connect().client, model, X, search)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,14 @@ import pytest
 
 from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError, TrackingError
-from mlwf.modules.tracking import find_run, load_registered_model, mark_stale_runs
+from mlwf.modules.tracking import (
+    RegisteredModelError,
+    find_run,
+    load_registered_model,
+    mark_stale_runs,
+    pin_model_uri,
+    training_rows,
+)
 from mlwf.processes import this_process
 
 
@@ -90,9 +99,55 @@ def test_load_registered_model_gives_the_file_of_the_run_s_model(tracked, uri):
     ],
 )
 def test_load_registered_model_says_what_is_not_there(tracked, uri, message):
-    with pytest.raises(TrackingError) as caught:
+    with pytest.raises(RegisteredModelError) as caught:
         load_registered_model(uri, tracked.tracker.tracking_uri)
     assert str(caught.value) == f"{tracked.tracker.tracking_uri}: {message}"
+
+
+def test_load_registered_model_makes_no_store(tmp_path):
+    uri = f"sqlite:///{tmp_path}/absent.db"
+    with pytest.raises(RegisteredModelError) as caught:
+        load_registered_model("models:/penguins/1", uri)
+    assert str(caught.value) == f"{uri}: there is no tracking store, and so no models:/penguins/1"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("uri", "pinned"),
+    [
+        ("models:/penguins@challenger", "models:/penguins/1"),
+        ("models:/penguins/latest", "models:/penguins/1"),
+        ("models:/penguins/1", "models:/penguins/1"),
+        ("models:/m-1", None),
+    ],
+)
+def test_pin_model_uri_gives_the_version_that_is_meant_now(tracked, uri, pinned):
+    uri = f"models:/{tracked.tracker.model_id}" if pinned is None else uri
+    assert pin_model_uri(uri, tracked.tracker.tracking_uri) == (pinned or uri)
+
+
+@pytest.mark.parametrize("uri", ["models:/penguins@challenger", "id"])
+def test_training_rows_are_found_by_any_name_of_the_model(tracked, uri):
+    uri = f"models:/{tracked.tracker.model_id}" if uri == "id" else uri
+    assert training_rows(uri, tracked.tracker.tracking_uri).shape == (len(tracked.X),)
+
+
+def test_training_rows_are_none_where_the_run_does_not_say(tracking_uri, make_tracker, tracked):
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": tracked.model})
+    assert training_rows(f"models:/{tracker.model_id}", tracking_uri) is None
+
+
+def test_training_rows_are_none_where_the_run_is_gone(tracking_uri, make_tracker, tracked):
+    tracker = make_tracker(tracking_uri, registered_model_name="orphan")
+    tracker.start_run()
+    tracker.log_workflow_results(
+        {"pipeline": tracked.model}, register_model=True, training_rows=np.ones(3, dtype=np.uint64)
+    )
+    with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("DELETE FROM runs")
+    assert training_rows("models:/orphan/1", tracking_uri) is None
 
 
 def test_load_registered_model_refuses_what_is_no_model_uri(tracked):

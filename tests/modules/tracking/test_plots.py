@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -20,9 +21,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine.asks import Predictions
+from mlwf.engine.reliability import reliability_bins
 from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import draw_plots
+from mlwf.modules.tracking.reliability import calibration_figure
 from mlwf.results import Judgement
 
 IRIS = load_iris(as_frame=True)
@@ -141,6 +144,57 @@ def test_draw_plots_takes_any_name(tmp_path, names):
     assert all(min(imread(path).shape[:2]) > 500 for path in tmp_path.iterdir())
 
 
+def test_reliability_curve_has_a_bar_for_each_bin():
+    y, said = make_predictions(2, n=400)
+    axes = evaluation_figures(y, said)["reliability_curve.png"].axes[0]
+    bins = reliability_bins(said, y)
+    (bars,) = axes.collections
+    assert [tuple(end) for bar in bars.get_segments() for end in bar] == [
+        (each.predicted, end) for each in bins for end in (each.low, each.high)
+    ]
+    assert np.array_equal(axes.lines[1].get_ydata(), [each.observed for each in bins])
+
+
+def test_reliability_curve_of_more_classes_has_a_curve_for_each():
+    y, said = make_predictions(3, n=400)
+    axes = evaluation_figures(y, said)["reliability_curve.png"].axes[0]
+    first = Predictions(np.array([False, True]), y == 0, np.column_stack([1 - said.proba[:, 0], said.proba[:, 0]]))
+    assert len(axes.collections) == 3
+    observed = [each.observed for each in reliability_bins(first, y == 0)]
+    assert np.array_equal(axes.lines[1].get_ydata(), observed)
+
+
+def test_calibration_figure_shows_before_and_after_and_why_it_was_kept(make_calibration):
+    figure = calibration_figure(make_calibration())
+    title, note, *legend = texts(figure)
+    assert title == "Calibration (isotonic)"
+    assert " ".join(note.split()) == (
+        "Out-of-fold predictions of 480 rows, by calibrators of other folds; "
+        "kept: log loss better by 0.021 [0.012, 0.030]"
+    )
+    assert legend == [
+        "perfect",
+        "before  (log loss 0.412, Brier 0.110, ECE 0.040)",
+        "after  (log loss 0.391, Brier 0.110, ECE 0.040)",
+    ]
+
+
+def test_calibration_figure_says_when_it_was_not_kept(make_calibration):
+    note = texts(calibration_figure(make_calibration(kept=False, reason="no better", note="")))[1]
+    assert note == "Not kept: no better"
+
+
+def test_calibration_figure_shows_what_there_is(make_calibration):
+    legend = texts(calibration_figure(make_calibration(before=None)))[2:]
+    assert [label.split()[0] for label in legend] == ["perfect", "after"]
+    assert calibration_figure(make_calibration(before=None, after=None)) is None
+
+
+def test_draw_plots_draws_the_calibration_that_was_measured(tmp_path, make_calibration):
+    draw_plots(tmp_path, KNeighborsClassifier(), [], calibration=make_calibration())
+    assert [path.name for path in tmp_path.iterdir()] == ["calibration.png"]
+
+
 def test_draw_plots_separates_validation_and_test(tmp_path):
     y, said = make_predictions(2)
     judgements = [Judgement(source, (), said, y, "") for source in ("train_test", "test")]
@@ -177,6 +231,7 @@ def test_importance_figure_is_none_where_the_model_offers_none():
 
 
 LOGISTIC = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
+PREFIT = FixedThresholdClassifier(clone(LOGISTIC).fit(IRIS.data[IRIS.target > 0], IRIS.target[IRIS.target > 0]))
 
 
 @pytest.mark.parametrize(
@@ -191,13 +246,14 @@ LOGISTIC = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegres
             FixedThresholdClassifier(CalibratedClassifierCV(LOGISTIC, cv=3, ensemble=False)),
             "absolute coefficients, on the columns as prepared",
         ),
+        (PREFIT, "absolute coefficients, on the columns as prepared"),
         (RandomForestClassifier(5, random_state=0), "impurity-based, on the training rows"),
     ],
-    ids=["pipeline", "calibrated ensemble", "threshold over calibrated", "bare"],
+    ids=["pipeline", "calibrated ensemble", "threshold over calibrated", "threshold over a fitted one", "bare"],
 )
 def test_read_importances_looks_into_what_ships(model, note):
     X, y = IRIS.data[IRIS.target > 0], IRIS.target[IRIS.target > 0]
-    found = read_importances(model.fit(X, y))
+    found = read_importances(model if model is PREFIT else model.fit(X, y))
     assert found.names == list(X.columns)
     assert found.values.shape == (4,)
     assert (found.values >= 0).all()

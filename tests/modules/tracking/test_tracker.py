@@ -8,10 +8,14 @@ import subprocess
 import sys
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking import training_rows
+from mlwf.modules.tracking.values import verdict_tags
+from mlwf.results import GateResult
 
 DIGEST = "0123456789abcdef" * 4
 RUN_ID = "20260101-120000-abcd"
@@ -45,8 +49,15 @@ def test_run_has_the_metrics_that_could_be_computed(tracked):
         "tuning_best_score": tracked.search.best_score_,
         "cv_accuracy": 0.97,
         "cv_accuracy_std": 0.01,
+        "cv_accuracy_low": 0.95,
+        "cv_accuracy_high": 0.99,
         "cv_accuracy_baseline": 0.44,
         "cv_log_loss": 0.2,
+        "cv_accuracy/island is Dream": 0.9,
+        "cv_accuracy_low/island is Dream": 0.8,
+        "cv_accuracy_high/island is Dream": 1.0,
+        "cv_accuracy/body_mass_g above 5000": 0.95,
+        "cv_accuracy/body_mass_g below 5000": 0.85,
     }
 
 
@@ -59,6 +70,35 @@ def test_run_has_tags_for_its_id_its_process_and_what_degraded(tracked):
     assert tags["mlwf.status"] == "degraded"
     assert tags["mlwf.degraded"] == "calibration: too few rows of Chinstrap"
     assert tags["mlflow.note.content"] == "- `cv_*`: 3-fold cross-validation, out-of-fold"
+
+
+def test_run_has_tags_for_what_to_know_before_its_numbers_are_trusted(tracked):
+    tags = tracked.run.data.tags
+    begun = ("mlwf.gate", "mlwf.finding", "mlwf.tuned")
+    assert {key: text for key, text in tags.items() if key.startswith(begun)} == {
+        "mlwf.gates": "not met",
+        "mlwf.gate.0": "met: accuracy at least 0.9; 0.9700 [0.9500, 0.9900] (cross-validation)",
+        "mlwf.gate.1": "not met: no finding leakage; island alone tells it",
+        "mlwf.finding.leakage": "island alone tells it; sex alone tells it",
+        "mlwf.finding.rare_class": "Chinstrap has 9 rows",
+        "mlwf.tuned_on_same_rows": "true",
+    }
+
+
+@pytest.mark.parametrize(("passed", "verdict"), [([True, True], "met"), ([True, False], "not met")])
+def test_gates_are_met_when_all_are(passed, verdict):
+    gates = [GateResult("accuracy at least 0.9", "0.9500", each, "test") for each in passed]
+    assert verdict_tags([], gates, [])["mlwf.gates"] == verdict
+
+
+def test_a_run_without_gates_and_judgements_has_no_tags_for_them():
+    assert verdict_tags([], [], []) == {}
+
+
+def test_run_has_the_rows_that_its_model_was_trained_on(tracked):
+    rows = training_rows("models:/penguins@challenger", tracked.tracker.tracking_uri)
+    assert np.array_equal(rows, np.arange(len(tracked.X), dtype=np.uint64) + 2**60)
+    assert rows.dtype == np.uint64
 
 
 def test_run_has_its_datasets_with_our_digest(tracked):
@@ -79,12 +119,14 @@ def test_run_has_its_files(tracked):
         "environment.txt",
         "estimator.txt",
         "plots",
+        "plots/calibration.png",
         "plots/confusion_matrix.png",
         "plots/feature_importances.png",
         "plots/precision_recall_curve.png",
         "plots/reliability_curve.png",
         "plots/roc_curve.png",
         "summary.json",
+        "training_rows.npz",
     }
     assert tracked.artifact("config.yaml").read_text() == "name: penguins\n"
     assert json.loads(tracked.artifact("summary.json").read_text())["classes"] == ["Adelie", "Chinstrap", "Gentoo"]

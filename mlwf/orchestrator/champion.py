@@ -1,0 +1,222 @@
+"""Compare the run's model with registered ones, on judged rows that these have not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlwf.engine.asks import Predictions, predict
+from mlwf.engine.intervals import bootstrap
+from mlwf.engine.metrics import build_metric
+from mlwf.engine.model_file import load_model
+from mlwf.errors import ConfigError, MlwfError, Problem, TrackingError
+from mlwf.modules.data import Dataset, row_digests
+from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
+from mlwf.orchestrator.journal import one_line
+from mlwf.orchestrator.setting import Setting
+from mlwf.results import Judgement, Source
+from mlwf.specs.catalogue import needs_labels, needs_probabilities
+from mlwf.specs.gates import GateSpec
+
+FEWEST_ROWS = 30
+"""A comparison on fewer rows says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Champion:
+    """A registered model, and what it says about the rows that the run is judged by."""
+
+    version: str
+    """Which version its URI named when the run began, such as `models:/adult-income/3`."""
+    predictions: Predictions
+    is_new: NDArray[np.bool_] | None
+    """Which of the judged rows it was not trained on; None where its run does not say."""
+
+
+Champions = Mapping[tuple[str, Source], Champion]
+"""By the URI, and where the judged rows come from."""
+
+
+def load_champions(setting: Setting) -> Champions:
+    """Fetch the models that gates are to beat, and let them predict; nothing is fitted yet.
+
+    Raises
+    ------
+    ConfigError
+        With every gate whose model is not there, is none of ours, or cannot predict these rows.
+    TrackingError
+        The store does not answer.
+    """
+    champions: dict[tuple[str, Source], Champion] = {}
+    problems: list[Problem] = []
+    for number, gate, source in _wanted(setting):
+        key = f"gates.{number}.beats"
+        if (uri := gate.beats or "", source) not in champions:
+            try:
+                champions[uri, source] = _load(uri, setting, source)
+            except _Unfit as error:
+                problems.append(Problem("", key, f"is {uri!r}, and {error}"))
+                continue
+        lacking = _lacking(gate.metric or "", champions[uri, source].predictions)
+        if lacking:
+            problems.append(Problem("", key, f"is {uri!r}, which gives no {lacking}, and {gate.metric} needs them"))
+    if problems:
+        raise ConfigError(problems)
+    return champions
+
+
+def comparing(champions: Champions, setting: Setting, judgements: Sequence[Judgement]) -> Compare:
+    """Make what compares the judged model with the champions, for `check_gates`."""
+    by_source = {judgement.source: judgement for judgement in judgements}
+    return lambda uri, metric, source: _compare(champions[uri, source], metric, setting, by_source[source])
+
+
+def trained_rows(setting: Setting) -> NDArray[np.uint64]:
+    """Hash the rows that the shipped model is trained on, as it sees them: a later run compares with it on others."""
+    data = setting.material.data
+    return _digests(data.X, data.y)[setting.shipped_rows.index]
+
+
+class _Unfit(Exception):
+    """Why a registered model cannot be compared with."""
+
+
+def _wanted(setting: Setting) -> Iterator[tuple[int, GateSpec, Source]]:
+    strategy = setting.spec.validation.strategy
+    sources: list[Source] = [] if strategy == "none" else [strategy]
+    if setting.material.test is not None:
+        sources.append("test")
+    for number, gate in enumerate(setting.spec.gates):
+        source = source_of(gate, sources)
+        # A gate without a source is told by its own check.
+        if is_champion(gate) and source is not None:
+            yield number, gate, source
+
+
+def _load(uri: str, setting: Setting, source: Source) -> Champion:
+    from mlwf.modules.tracking import RegisteredModelError, load_registered_model, pin_model_uri, training_rows
+
+    assert setting.spec.tracking is not None
+    store = setting.spec.tracking.tracking_uri
+    try:
+        version = pin_model_uri(uri, store)
+        model = load_model(load_registered_model(version, store))
+        trained = training_rows(version, store)
+    except RegisteredModelError as error:
+        raise _Unfit(f"it cannot be fetched: {one_line(error)}") from error
+    except TrackingError:
+        raise
+    except MlwfError as error:  # a file that is none of ours
+        raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
+    data, index = _judged(setting, source)
+    X, y = _rows_for(model, data, index), data.y[index]
+    _check_classes(model, setting)
+    try:
+        predictions = predict(model, X)
+    except Exception as error:  # whatever its steps raise over values that they were not trained on
+        raise _Unfit(f"it cannot predict these rows: {one_line(error)}") from error
+    return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
+
+
+def _judged(setting: Setting, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
+    """Give the rows that a source judges, as positions in a dataset."""
+    if source == "test":
+        assert setting.material.test is not None
+        return setting.material.test, np.arange(len(setting.material.test), dtype=np.intp)
+    data, raw = setting.material.data, setting.material.raw
+    # Where features are inferred, those that were left out are only there.
+    return data if raw is None or not hasattr(raw.X, "columns") else raw, setting.split.test.index
+
+
+def _rows_for(model: Any, data: Dataset, index: NDArray[np.intp]) -> Any:
+    """Give the rows with the columns that a model was trained on, whatever this run makes of them."""
+    names = getattr(model, "feature_names_in_", None)
+    if not hasattr(data.X, "columns"):
+        width = getattr(model, "n_features_in_", None)
+        if names is not None or width != data.X.shape[1]:
+            raise _Unfit(f"it was not trained on an array of {data.X.shape[1]} columns, as X is")
+        return data.X[index]
+    if names is None:
+        raise _Unfit("it does not say which columns it was trained on")
+    frames = [frame for frame in (data.X, data.other) if len(frame.columns)]
+    columns = {str(name): column for frame in reversed(frames) for name, column in frame.items()}
+    lacking = [str(name) for name in names if name not in columns]
+    if lacking:
+        raise _Unfit(f"it needs {', '.join(lacking[:5])}{', …' if lacking[5:] else ''}, which these rows lack")
+    return pd.DataFrame({name: columns[name] for name in names}).iloc[index].reset_index(drop=True)
+
+
+def _check_classes(model: Any, setting: Setting) -> None:
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        raise _Unfit("it is no classifier")
+    if classes.tolist() != setting.table.classes.tolist():
+        known, here = (", ".join(map(str, labels)) for labels in (classes, setting.table.classes))
+        raise _Unfit(f"its classes are {known}, and those of {setting.spec.data.target} are {here}")
+
+
+def _digests(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
+    return row_digests(Dataset(X, y, ""))
+
+
+def _lacking(metric: str, predictions: Predictions) -> str:
+    """Say what a metric needs and the predictions do not have; empty when they have it."""
+    if predictions.proba is not None or needs_labels(metric):
+        return ""
+    if needs_probabilities(metric):
+        return "probabilities"
+    return "probabilities and no decision values" if predictions.decision is None else ""
+
+
+def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: Judgement) -> Comparison:
+    """Say how much better the run's model is than a champion, on the same resamples of the same rows."""
+    y, rows, note = judgement.y, _comparable(champion, len(judgement.y)), _note(champion, len(judgement.y))
+    refused = _refusal(y, rows, champion)
+    if refused:
+        return Comparison(None, note, refused)
+    data, index = _judged(setting, judgement.source)
+    assert np.array_equal(y, data.y[index])
+    weight, groups = (None if each is None else each[index][rows] for each in (data.weight, data.groups))
+    metric = build_metric(metric_name, classes=setting.table.classes, positive_class=setting.spec.data.positive_class)
+    parts = [judgement.predictions.take(rows), champion.predictions.take(rows)]
+    try:
+        values = [metric(part, y[rows], weight) for part in parts]
+    except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
+        return Comparison(None, note, f"{metric_name} could not be computed: {one_line(error)}")
+    if not np.isfinite(values).all():
+        return Comparison(None, note, f"{metric_name} is not defined for rows like these")
+    resampled = bootstrap(
+        [metric], parts, y[rows], weight=weight, groups=groups, random_state=setting.spec.random_state
+    )
+    return Comparison(resampled.difference(0, 0, 1, value=values[0], other_value=values[1]), note)
+
+
+def _comparable(champion: Champion, n_rows: int) -> NDArray[np.intp]:
+    return np.arange(n_rows) if champion.is_new is None else np.flatnonzero(champion.is_new)
+
+
+def _note(champion: Champion, n_rows: int) -> str:
+    rows = len(_comparable(champion, n_rows))
+    if champion.is_new is None:
+        how = f"compared on {rows:,} rows: its run does not say which rows it was trained on"
+    elif rows < n_rows:
+        # A row is known by its content: one that equals a training row is no new one to the champion either.
+        others = "the champion was trained on the others, or on rows equal to them"
+        how = f"compared on {rows:,} of {n_rows:,} rows: {others}"
+    else:
+        how = f"compared on {rows:,} rows that the champion was not trained on"
+    return f"{champion.version} {how}"
+
+
+def _refusal(y: NDArray[Any], rows: NDArray[np.intp], champion: Champion) -> str:
+    """Say why the rows that are left do not do; empty when they do."""
+    left = "are left that the champion was not trained on" if len(rows) < len(y) else "are there"
+    if len(rows) < FEWEST_ROWS:
+        return f"{len(rows)} rows {left}, fewer than {FEWEST_ROWS}"
+    gone = np.setdiff1d(y, y[rows])
+    return f"no row of class {gone.tolist()[0]} is left that the champion was not trained on" if len(gone) else ""
