@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "mlwf.orchestrator.guide": ["run_ml_workflow"],
     "mlwf.orchestrator.summary": ["get_workflow_summary"],
-    "mlwf.orchestrator.workflow": ["build_ml_pipeline"],
+    "mlwf.orchestrator.chains": ["build_ml_pipeline"],
     "mlwf.modules.preprocessing": ["FeatureSpecPipeline"],
     "mlwf.modules.model": ["GradientBoostingClassifierImpl"],
     "mlwf.modules.tuning": ["GridSearch", "RandomizedSearch", "create_tuning"],
@@ -29,7 +29,9 @@ _HOMES = {
         "NumericFeatureSpec",
         "OrdinalFeatureSpec",
     ],
+    "mlwf.specs.gates": ["FindingsSpec", "GateSpec"],
     "mlwf.specs.model": ["ClassifierModelSpec"],
+    "mlwf.specs.threshold": ["ThresholdSpec"],
     "mlwf.specs.tracking": ["MLflowSpec"],
     "mlwf.specs.tuning": ["GridSearchSpec", "ParamTuningSpec", "RandomizedSearchSpec"],
     "mlwf.specs.validation": ["ValidationSpec"],
@@ -47,9 +49,9 @@ if TYPE_CHECKING:
     from mlwf.modules.preprocessing import FeatureSpecPipeline
     from mlwf.modules.tracking import MLflowTracker, create_mlflow_tracker
     from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning
+    from mlwf.orchestrator.chains import build_ml_pipeline
     from mlwf.orchestrator.guide import run_ml_workflow
     from mlwf.orchestrator.summary import get_workflow_summary
-    from mlwf.orchestrator.workflow import build_ml_pipeline
     from mlwf.specs.builders import GridSearchSpecBuilder, RandomizedSearchSpecBuilder
     from mlwf.specs.calibration import CalibrationSpec
     from mlwf.specs.data import DataSpec, ReadSpec
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
         NumericFeatureSpec,
         OrdinalFeatureSpec,
     )
+    from mlwf.specs.gates import FindingsSpec, GateSpec
     from mlwf.specs.model import ClassifierModelSpec
+    from mlwf.specs.threshold import ThresholdSpec
     from mlwf.specs.tracking import MLflowSpec
     from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, RandomizedSearchSpec
     from mlwf.specs.validation import ValidationSpec

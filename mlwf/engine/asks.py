@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.rows import Rows
+from mlwf.engine.rows import Rows, Table
 from mlwf.errors import FitError
 
 
@@ -30,6 +30,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, positions: NDArray[np.intp]) -> Predictions:
+        """Pick rows by their position."""
+        parts = (None if part is None else part[positions] for part in (self.labels, self.proba, self.decision))
+        labels, proba, decision = parts
+        return Predictions(self.classes, labels, proba, decision)  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, eq=False)
 class Ask:
@@ -42,6 +48,8 @@ class Ask:
     keep_model: bool = False
     class_weighted: bool = True
     """Whether the fit weighs the classes as the table says."""
+    table: Table | None = None
+    """The same rows with other columns, where they are not those of the fitter's own table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +66,11 @@ class Answer:
 
 
 Fitter = Callable[[Sequence[Ask]], Sequence[Answer]]
+
+
+def on_table(fit: Fitter, table: Table) -> Fitter:
+    """Ask a fitter about the same rows with other columns."""
+    return lambda asks: fit([replace(ask, table=table) for ask in asks])
 
 
 def predict(model: Any, X: Any) -> Predictions:

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from mlwf.engine.asks import Fitter, Predictions
-from mlwf.engine.rows import Split
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.engine.asks import Answer, Fitter, Predictions, gather
+from mlwf.engine.rows import Rows, Split
+from mlwf.results import CalibrationResult, ThresholdResult
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What fold models say about rows that they did not see."""
+
+    rows: Rows
+    """The judged rows, in the order of those that were split; a row that was judged twice stands twice."""
+    predictions: Predictions
+    """One for each of `rows`."""
+    folds: tuple[NDArray[np.intp], ...]
+    """Positions among `rows` that are judged apart when something is chosen on the others: those of each model, or
+    parts of what one model judged."""
+
+    def others(self, number: int, *, ordered: bool = False) -> NDArray[np.intp]:
+        """Give the positions of which no row is in that fold; with `ordered` only those of the folds before it."""
+        candidates = self.folds[:number] if ordered else self.folds
+        positions = np.sort(np.concatenate(candidates)) if candidates else np.empty(0, dtype=np.intp)
+        # A repeated splitter judges a row of this fold in others too: its label must not come back that way.
+        judged = self.rows.index[self.folds[number]]
+        return positions[~np.isin(self.rows.index[positions], judged)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +46,41 @@ class Trained:
     """The parameters it was trained with."""
     model: Any = field(default=None, repr=False)
     """The fitted model, where it was asked for."""
+    out_of_fold: OutOfFold | None = None
+    """What models of the same kind say about training rows that they did not see, where such were fitted."""
+    calibration: CalibrationResult | None = None
+    """How it was calibrated, and whether that was kept; None where it was not tried."""
+    threshold: ThresholdResult | None = None
+    """The threshold that it chose; None for the classifier's own."""
+    features: Sequence[Any] | None = None
+    """The features that it inferred; None where it was told."""
 
 
 Chain = Callable[[Split, Fitter], Trained]
 """Trains on `Split.train` and predicts `Split.test`; no other row has a say. Raises FitError when a fit fails."""
+
+
+def stack(answers: Sequence[Answer], splits: Sequence[Split], rows: Rows) -> OutOfFold:
+    """Put together what the model of each split of `rows` says first: about the rows that the split judges.
+
+    Raises FitError when the models know different classes.
+    """
+    positions = [rows.positions_of(split.test) for split in splits]
+    order = np.argsort(np.concatenate(positions), kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    ends = np.cumsum([len(part) for part in positions])[:-1]
+    return OutOfFold(
+        rows=rows.take(np.concatenate(positions)[order]),
+        predictions=gather([answer.predictions[0] for answer in answers], positions),
+        folds=tuple(np.split(places, ends)),
+    )
+
+
+def recut(judged: OutOfFold, splits: Sequence[Split]) -> OutOfFold:
+    """Cut what one model judged into parts, so that something can be chosen on some and judged on the others."""
+    return replace(judged, folds=tuple(judged.rows.positions_of(split.test) for split in splits))
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -83,6 +83,7 @@ class PlainFitter:
 def fit_one(table: Table, ask: Ask) -> Answer:
     """Fit a clone as asked and collect its predictions; a failure is an answer that says why."""
     started = perf_counter()
+    table = table if ask.table is None else ask.table
     try:
         params = {name: clone(value, safe=False) for name, value in ask.params.items()}
         model = clone(ask.pipeline).set_params(**params)

@@ -187,7 +187,7 @@ def _some(runs: list[RunFolder], count: int = 5) -> str:
 
 def _row(run: RunFolder) -> dict[str, Any]:
     state, summary = run.read_json(STATE), run.read_json(SUMMARY)
-    scores = summary.get("scores") or []
+    scores, gates = summary.get("scores") or [], summary.get("gates") or []
     return {
         "run_id": run.run_id,
         "name": summary.get("name") or state.get("name", ""),
@@ -198,6 +198,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "rows": (summary.get("data") or {}).get("rows"),
         "score": next((score for score in scores if score.get("source") != "test"), None),
         "test": next((score for score in scores if score.get("source") == "test"), None),
+        "gates": ("met" if all(gate.get("passed") for gate in gates) else "not met") if gates else None,
     }
 
 

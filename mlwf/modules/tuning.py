@@ -13,9 +13,11 @@ from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from mlwf.engine.asks import Answer, Ask, Fitter
+from mlwf.engine.chain import OutOfFold, stack
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import Rows, Split, Splitter, Table, fold_splitter
+from mlwf.engine.rows import Rows, Split, Splitter, Table
 from mlwf.engine.scoring import build_scorers, score
+from mlwf.engine.splitters import fold_splitter
 from mlwf.errors import FitError
 from mlwf.results import TuningResult
 from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, RandomizedSearchSpec
@@ -75,6 +77,7 @@ def tune(
         cv_folds=len(splits),
         cv_results=cv_results,
         failures=tuple(failures),
+        out_of_fold=_out_of_fold(answers[best * len(splits) : (best + 1) * len(splits)], splits, rows),
     )
 
 
@@ -154,6 +157,16 @@ def _distribution(value: Any) -> Any:
         ((kind, ends),) = value.items()
         return DISTRIBUTIONS[kind](*ends)
     return value
+
+
+def _out_of_fold(answers: Sequence[Answer], splits: Sequence[Split], rows: Rows) -> OutOfFold | None:
+    """Keep what the best candidate's fold models said, so that nobody has to fit them again to hear it."""
+    if any(answer.error for answer in answers):
+        return None
+    try:
+        return stack(answers, splits, rows)
+    except FitError:  # a fold that lacks a class has a score all the same
+        return None
 
 
 def _score(

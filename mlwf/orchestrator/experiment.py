@@ -7,6 +7,8 @@ from typing import Any
 
 from mlwf.config import Document
 from mlwf.modules.runs import create_run
+from mlwf.orchestrator.champion import load_champions
+from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.journal import Journal, OnProgress
 from mlwf.orchestrator.locating import located
 from mlwf.orchestrator.material import load_tables
@@ -32,5 +34,6 @@ def check_data(spec: ExperimentSpec, document: Document) -> None:
     """Read the data of an experiment and raise everything that would stop its run before the first fit."""
     with located(document):
         setting = Setting(spec, load_tables(spec), Journal())
-        setting.check_classes()
+        check(setting)
+        load_champions(setting)
         build_phase(setting)

@@ -20,12 +20,17 @@ from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeatureSpec
+from mlwf.specs.gates import GateSpec
 from mlwf.specs.loading import check_experiment
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.problems import GOT, explain, shown
+from mlwf.specs.threshold import ThresholdSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.specs.validation import ValidationSpec
+
+SHUFFLING = {"stratified_kfold", "kfold", "stratified_group_kfold"}
+"""Splitters that shuffle unless they are told not to."""
 
 
 def run_ml_workflow(
@@ -45,6 +50,11 @@ def run_ml_workflow(
     feature_store_spec: FeatureStoreSpec | None = None,
     *,
     sample_weight: Any = None,
+    groups: Any = None,
+    time: Any = None,
+    fold: Any = None,
+    threshold_spec: ThresholdSpec | None = None,
+    gates: Sequence[GateSpec] = (),
     positive_class: ClassLabel | None = None,
     on_error: Literal["degrade", "fail"] = "degrade",
     runs_dir: str | Path | None = None,
@@ -65,8 +75,8 @@ def run_ml_workflow(
     validation_strategy
         `cross_validation`, `train_test` or `none`.
     validation_params
-        Other fields of `ValidationSpec`, such as `cv_folds` and `metrics`. Folds are not shuffled unless `shuffle`
-        says so: `cv_score` is then the mean of scikit-learn's `cross_val_score(pipeline, X, y, cv=cv_folds)`.
+        Other fields of `ValidationSpec`, such as `cv_folds`, `nested` and `metrics`. Folds are not shuffled unless
+        `shuffle` says so: `cv_score` is then the mean of scikit-learn's `cross_val_score(pipeline, X, y, cv=cv_folds)`.
     test_size
         Share of the rows held out by `train_test`, before anything is fitted.
     random_state
@@ -74,9 +84,19 @@ def run_ml_workflow(
     X_test, y_test
         Rows for the final test.
     tuning_spec, calibration_spec, mlflow_spec, feature_store_spec
-        What else to do; None leaves it out.
+        What else to do; None leaves it out. A calibration is kept unless its `keep` says `better`.
     sample_weight : array of shape (n_samples,), optional
         Weight of each row in fits and reported scores.
+    groups : array of shape (n_samples,), optional
+        Which rows belong together: a group is never both learnt from and judged.
+    time : array of shape (n_samples,), optional
+        When each row happened: no row is judged by a model that learnt from later ones.
+    fold : array of shape (n_samples,), optional
+        Name of the fold that judges each row.
+    threshold_spec
+        Choose the threshold of a model of two classes; None leaves it at one half.
+    gates
+        What the run must reach. A gate that is not met keeps the model from being registered, and raises nothing.
     positive_class
         Class that precision, recall and f1 speak of; the default is the last in sorted order.
     on_error
@@ -90,7 +110,8 @@ def run_ml_workflow(
     -------
     dict
         `pipeline`, the scores (`cv_score` and `cv_std`, or `val_score`; `test_accuracy`), `tuning_summary`,
-        `calibration_summary`, `mlflow_run_id`, `phases`, and what `get_workflow_summary` shows.
+        `calibration_summary`, `threshold_summary`, `findings`, `gates`, `mlflow_run_id`, `phases`, and what
+        `get_workflow_summary` shows.
 
     Raises
     ------
@@ -100,23 +121,26 @@ def run_ml_workflow(
         When the model cannot be fitted, or a store does not answer.
     """
     held_out = {"test_size": test_size} if validation_strategy == "train_test" else {}
+    carried = {"sample_weight": sample_weight, "groups": groups, "time": time, "fold": fold}
     spec = _experiment(
         feature_specs,
         model_spec,
         validation={"strategy": validation_strategy, **held_out, **(validation_params or {})},
         random_state=random_state,
         tuning=tuning_spec,
-        calibration=calibration_spec,
+        calibration=_kept(calibration_spec),
+        threshold=threshold_spec,
         tracking=mlflow_spec,
         feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
+        gates=list(gates),
         positive_class=positive_class,
         on_error=on_error,
         y=y,
-        is_weighted=sample_weight is not None,
+        carried=[name for name, values in carried.items() if values is not None],
     )
     if spec.feature_store is None and (X is None or y is None):
         raise DataError("No data provided and feature store not configured")
-    load = load_tables if spec.feature_store else load_arrays(X, y, sample_weight)
+    load = load_tables if spec.feature_store else load_arrays(X, y, **carried)
     if (X_test is None) != (y_test is None):
         raise DataError("X_test and y_test belong together: one of them is None")
     if X_test is not None:
@@ -132,28 +156,30 @@ def _experiment(
     *,
     validation: Mapping[str, Any],
     y: Any,
-    is_weighted: bool,
+    carried: Sequence[str],
     positive_class: ClassLabel | None,
     feature_store: FeatureStoreSpec | None,
     **sections: Any,
 ) -> ExperimentSpec:
     """Turn the guide's arguments into an experiment: every difference between its call and the file is here.
 
-    The guide cuts folds without shuffling, and its data has no path.
+    The guide cuts folds without shuffling, always keeps a calibration, and its data has no path.
     """
     target = getattr(y, "name", None)
     data = DataSpec(
         path=IN_MEMORY,
         target=str(target or "target"),
         positive_class=positive_class,
-        sample_weight="sample_weight" if is_weighted else None,
     )
+    # Names that no column of X is likely to have.
+    named = {name: name if name == "sample_weight" else f"({name})" for name in carried}
+    data = data.model_copy(update=named)
     if feature_store is not None:
         if feature_store.labels is None:
             raise DataError("feature_store_spec.labels: names no label rows; accepted: a DataSpec with path and target")
-        if is_weighted:
-            hint = "the weights of label rows are a column: feature_store_spec.labels.sample_weight names it"
-            raise DataError(Problem("", "sample_weight", "cannot be given with a feature store", hint))
+        for name in carried:
+            hint = f"that of label rows is a column: feature_store_spec.labels.{name} names it"
+            raise DataError(Problem("", name, "cannot be given with a feature store", hint))
         data = feature_store.labels
         if positive_class is not None:
             data = data.model_copy(update={"positive_class": positive_class})
@@ -162,7 +188,7 @@ def _experiment(
         data=data,
         features="auto" if isinstance(feature_specs, str) else list(feature_specs),  # type: ignore[arg-type]
         model=model_spec,
-        validation=_validation({"shuffle": False, **validation}),
+        validation=_validation(validation, data),
         feature_store=feature_store,
         **sections,
     )
@@ -170,7 +196,16 @@ def _experiment(
     return spec
 
 
-def _validation(given: Mapping[str, Any]) -> ValidationSpec:
+def _kept(calibration: CalibrationSpec | None) -> CalibrationSpec | None:
+    if calibration is None or "keep" in calibration.model_fields_set:
+        return calibration
+    return calibration.model_copy(update={"keep": "always"})
+
+
+def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
+    chosen = given.get("splitter") or ("stratified_kfold" if data.fold is data.time is None else "")
+    if chosen in SHUFFLING:
+        given = {"shuffle": False, **given}
     try:
         return ValidationSpec(**given)
     except ValidationError as error:

@@ -21,8 +21,10 @@ PHASES = {
     "tune": "searching parameters",
     "fit": "fitting the model",
     "calibrate": "calibrating probabilities",
+    "threshold": "choosing the threshold",
     "validate": "estimating the score",
     "test": "scoring the test set",
+    "judge": "looking for findings",
     "log": "writing results",
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.engine.rows import NO_ROWS, Rows, Split, Table, holdout_splitter
+from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
+from mlwf.engine.splitters import holdout_splitter
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
 from mlwf.modules.inference import Inferred, infer_features
@@ -32,6 +33,8 @@ class Material:
     test: Dataset | None = None
     joined: Any = None
     """What the feature store joined to the label rows, or None."""
+    raw: Dataset | None = None
+    """The same rows with every column that could be a feature, where features are inferred; None otherwise."""
 
 
 Load = Callable[[ExperimentSpec], Material]
@@ -65,16 +68,18 @@ def load_tables(spec: ExperimentSpec) -> Material:
     return replace(material, joined=joined)
 
 
-def load_arrays(X: Any, y: Any, sample_weight: Any) -> Load:
-    """Take rows that are in memory."""
+def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
+    """Take rows that are in memory; `carried` is what each carries besides: sample_weight, groups, time, fold."""
 
     def load(spec: ExperimentSpec) -> Material:
-        options: dict[str, Any] = {"sample_weight": sample_weight, "positive_class": spec.data.positive_class}
+        options: dict[str, Any] = {**carried, "positive_class": spec.data.positive_class}
         data = dataset_from_arrays(X, y, features=spec.features, **options)
         split = _hold_out(spec, data)
         features, inferred = _features(spec, data, split)
         if inferred:
-            data = dataset_from_arrays(X, y, features=features, **options)
+            return Material(
+                dataset_from_arrays(X, y, features=features, **options), features, inferred, split, raw=data
+            )
         return Material(data, features, inferred, split)
 
     return load
@@ -99,7 +104,7 @@ def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any) -> Material:
     split = _hold_out(spec, dataset)
     features, inferred = _features(spec, dataset, split)
     if inferred:
-        dataset = prepare(frame, data, features=features)
+        return Material(prepare(frame, data, features=features), features, inferred, split, raw=dataset)
     return Material(dataset, features, inferred, split)
 
 
@@ -124,9 +129,12 @@ def _hold_out(spec: ExperimentSpec, data: Dataset) -> Split:
     problems = check_class_counts(data.y, 2, "a hold-out", where=data.source, key=spec.data.target)
     if problems:
         raise DataError(problems)
-    splitter = holdout_splitter(test_size=spec.validation.test_size, random_state=spec.random_state)
+    validation = spec.validation
+    splitter = holdout_splitter(
+        test_size=validation.test_size, random_state=spec.random_state, kind=spec.splitter, gap=validation.gap
+    )
     try:
-        (split,) = splitter(Table(data.X, data.y), rows)
+        (split,) = splitter(Table(data.X, data.y, groups=data.groups, time=data.instants), rows)
     except ValueError as error:
         raise DataError(Problem(data.source, "validation.test_size", str(error))) from error
     return split

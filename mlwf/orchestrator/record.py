@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from mlwf.config import Document
+from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
+from mlwf.orchestrator.circumstances import fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
-from mlwf.results import CalibrationResult, Judgement, TuningResult
+from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
 
@@ -45,7 +48,8 @@ class Record:
         self._setting: Setting | None = None
         self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
         self._tuned: TuningResult | None = None
-        self._judgements: list[Judgement] = []
+        self._calibration: CalibrationResult | None = None
+        self.judgements: list[Judgement] = []
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -73,6 +77,7 @@ class Record:
             "validation_strategy": spec.validation.strategy,
             "tuning_enabled": setting.tuning is not None,
             "calibration_enabled": setting.calibration is not None,
+            "threshold_enabled": setting.threshold is not None,
             "mlflow_enabled": self._telling.enabled,
             "feature_store_enabled": setting.material.joined is not None,
         }
@@ -112,12 +117,15 @@ class Record:
         self._telling.say(lambda tracker: tracker.log_params(self._concealed(dict(tuned.best_params))))
         self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
-    def trained(self, model: Any, calibrated: CalibrationResult | None) -> None:
+    def trained(self, trained: Trained) -> None:
         """Keep the model as soon as there is one."""
-        self.results["pipeline"] = model
-        if calibrated:
-            self.results["calibration_summary"] = calibrated.summary()
-        self._save(model)
+        self.results["pipeline"] = trained.model
+        self._calibration = trained.calibration
+        if trained.calibration:
+            self.results["calibration_summary"] = trained.calibration.summary()
+        if trained.threshold:
+            self.results["threshold_summary"] = asdict(trained.threshold)
+        self._save(trained.model)
 
     def validated(self, judgement: Judgement | None, model: Any) -> None:
         """Keep the validation's scores, and the model that ships."""
@@ -126,7 +134,7 @@ class Record:
             self._save(model)
         if judgement is None:
             return
-        self._judgements.append(judgement)
+        self.judgements.append(judgement)
         if judgement.source == "train_test":
             self.results["val_score"] = judgement.value("accuracy")
         else:
@@ -138,9 +146,18 @@ class Record:
         """Keep the test's scores and predictions."""
         if judgement is None:
             return
-        self._judgements.append(judgement)
+        self.judgements.append(judgement)
         self.results["test_predictions"] = judgement.predictions.labels
         self.results["test_accuracy"] = judgement.value("accuracy")
+
+    def found(self, findings: Sequence[Finding]) -> None:
+        """Keep what a person should look at."""
+        self.results["findings"] = list(findings)
+
+    def gated(self, gates: Sequence[GateResult]) -> None:
+        """Keep the verdict of the gates; the model of a run that does not meet one is not registered."""
+        self.results["gates"] = list(gates)
+        self._telling.withhold(gates)
 
     def log(self, outcome: Outcome) -> None:
         """Write everything to the tracking store; when that fails the run is kept in its folder, and says so."""
@@ -153,8 +170,9 @@ class Record:
         self._telling.log_results(
             self.results,
             self._setting,
-            judgements=self._judgements,
+            judgements=self.judgements,
             tuned=self._tuned,
+            calibration=self._calibration,
             config=self._config(),
             conceal=self._concealed,
         )
@@ -164,7 +182,8 @@ class Record:
     def end(self) -> None:
         """Write the summary, and end the MLflow run; raises TrackingError when that failed and `on_error` says fail."""
         self.results["phases"] = list(self.journal.phases)
-        self.results["scores"] = [score for judgement in self._judgements for score in judgement.scores]
+        self.results["scores"] = [score for judgement in self.judgements for score in judgement.scores]
+        self.results["slices"] = [score for judgement in self.judgements for score in judgement.slices]
         self._telling.end("FINISHED", self._summary(self._status()), None)
         self.results["warnings"] = list(self.journal.warnings)
         self._write_summary(self._status())
@@ -207,7 +226,7 @@ class Record:
             started_at=self._started_at,
             journal=self.journal,
             setting=self._setting,
-            judgements=self._judgements,
+            judgements=self.judgements,
             tracking=self._telling.summary(),
             folder=self.folder,
         )
@@ -271,7 +290,6 @@ def _fingerprint(data: Any) -> Mapping[str, Any]:
 def _splits(setting: Setting) -> dict[str, Any]:
     """Name the rows of each split, by position among the rows that have a target."""
     splits = {"train": setting.split.train.index, "holdout": setting.split.test.index}
-    if setting.spec.validation.strategy == "cross_validation":
-        folds = setting.folds(setting.spec.validation.cv_folds)(setting.table, setting.split.train)
-        splits |= {f"fold_{number}_test": fold.test.index for number, fold in enumerate(folds)}
+    for number, fold in enumerate(setting.outer):
+        splits |= {fold_rows(number, "train"): fold.train.index, fold_rows(number, "test"): fold.test.index}
     return splits

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlwf.modules.runs import RunFolder
+from mlwf.orchestrator.circumstances import fold_rows
 from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.setting import Setting
 from mlwf.results import Judgement
@@ -28,6 +29,7 @@ GUIDE_KEYS = (
     "n_features",
     "tuning_enabled",
     "calibration_enabled",
+    "threshold_enabled",
     "mlflow_enabled",
     "feature_store_enabled",
 )
@@ -71,9 +73,20 @@ def summarise(
         "data": setting and _data(setting),
         "features": setting and _features(setting),
         "phases": [asdict(phase) for phase in journal.phases],
+        "rows": setting and _rows(setting),
         "scores": [asdict(score) for judgement in judgements for score in judgement.scores],
+        "slices": [asdict(score) for judgement in judgements for score in judgement.slices],
+        "classes": [_classes(judgement) for judgement in judgements],
+        "folds": [
+            {"fold": number, **choice}
+            for judgement in judgements
+            for number, choice in enumerate(judgement.choices, start=1)
+        ],
         "tuning": results.get("tuning_summary"),
         "calibration": results.get("calibration_summary"),
+        "threshold": results.get("threshold_summary"),
+        "findings": [asdict(finding) for finding in results.get("findings", ())],
+        "gates": [asdict(gate) for gate in results.get("gates", ())],
         "feature_store": setting and _feature_store(setting),
         "tracking": tracking,
         "warnings": list(journal.warnings),
@@ -103,10 +116,36 @@ def _data(setting: Setting) -> dict[str, Any]:
         if binary and spec.positive_class is None
         else spec.positive_class,
         "sample_weight": spec.sample_weight,
+        "groups": spec.groups,
+        "time": spec.time,
+        "fold": spec.fold,
         "holdout_rows": len(setting.split.test),
         "test_source": setting.material.test.source if setting.material.test else None,
         "test_rows": len(setting.material.test) if setting.material.test else None,
         "dropped_rows": data.n_dropped_target,
+    }
+
+
+def _rows(setting: Setting) -> dict[str, Any]:
+    """Count and identify the rows that scores and choices name; their positions are in `splits.npz`."""
+    parts = {"train": setting.split.train, "holdout": setting.split.test}
+    for number, fold in enumerate(setting.outer):
+        parts |= {fold_rows(number, "train"): fold.train, fold_rows(number, "test"): fold.test}
+    rows = {name: {"n_rows": len(part), "digest": part.digest} for name, part in parts.items() if len(part)}
+    test = setting.material.test
+    return rows if test is None else {**rows, "test": {"n_rows": len(test), "digest": test.digest}}
+
+
+def _classes(judgement: Judgement) -> dict[str, Any]:
+    accuracy = judgement.scores[0]
+    return {
+        "source": judgement.source,
+        "note": judgement.note,
+        "rows": list(accuracy.rows),
+        "chosen": dict(accuracy.chosen),
+        "tuned_on_same_rows": accuracy.tuned_on_same_rows,
+        "report": [asdict(each) for each in judgement.classes],
+        "confusion": [list(row) for row in judgement.confusion],
     }
 
 

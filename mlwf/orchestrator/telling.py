@@ -8,10 +8,11 @@ from typing import Any, Literal
 from mlwf.errors import TrackingError
 from mlwf.modules.data import Dataset
 from mlwf.modules.runs import environment
+from mlwf.orchestrator.champion import trained_rows
 from mlwf.orchestrator.journal import Journal, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.processes import this_process
-from mlwf.results import Judgement, TuningResult
+from mlwf.results import CalibrationResult, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.tracking import MLflowSpec
 
@@ -28,6 +29,8 @@ class Telling:
         self._tracker: Any = None
         self.error: str | None = None
         """Why the store is told nothing more."""
+        self.withheld: str | None = None
+        """Why the model is not registered, where it was to be."""
 
     @property
     def enabled(self) -> bool:
@@ -65,6 +68,12 @@ class Telling:
             self.error = one_line(error)
             self._journal.warn(f"tracking failed, the run goes on in its folder: {self.error}")
 
+    def withhold(self, gates: Sequence[GateResult]) -> None:
+        """Keep the model from being registered when a gate is not met, unless the experiment says otherwise."""
+        if self.enabled and self._tracking.should_register_model() and not self._tracking.register_anyway:
+            missed = sum(not gate.passed for gate in gates)
+            self.withheld = f"{missed} of {len(gates)} gates not met" if missed else None
+
     def log_results(
         self,
         results: Mapping[str, Any],
@@ -72,6 +81,7 @@ class Telling:
         *,
         judgements: Sequence[Judgement],
         tuned: TuningResult | None,
+        calibration: CalibrationResult | None,
         config: str,
         conceal: Callable[[Any], Any],
     ) -> None:
@@ -98,7 +108,7 @@ class Telling:
             lambda tracker: tracker.log_workflow_results(
                 results=results,
                 X_sample=material.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
-                register_model=self._tracking.should_register_model(),
+                register_model=self._tracking.should_register_model() and not self.withheld,
                 judgements=judgements,
                 positive_class=self._spec.data.positive_class,
                 datasets=datasets,
@@ -106,6 +116,10 @@ class Telling:
                 config=config,
                 environment=environment(),
                 degraded=conceal(self._journal.degraded),
+                gates=results.get("gates", ()),
+                findings=results.get("findings", ()),
+                calibration=calibration,
+                training_rows=trained_rows(setting),
             )
         )
 
@@ -129,5 +143,6 @@ class Telling:
             "registered_model": self._tracking.registered_model_name,
             "version": self._tracker.registered_version,
             "alias": self._tracking.alias,
+            "withheld": self.withheld,
             "error": self.error,
         }

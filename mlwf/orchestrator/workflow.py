@@ -5,46 +5,52 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from mlwf.engine.asks import Ask, Fitter, predict
-from mlwf.engine.chain import Chain, Trained
+from mlwf.engine.chain import Trained
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import NO_ROWS, Rows, Split
 from mlwf.errors import ConfigError, FitError, Problem, nearest
-from mlwf.modules.calibration import calibrate, calibration_splitter, describe
-from mlwf.modules.model import build_classifier
-from mlwf.modules.preprocessing import build_preprocessor
+from mlwf.modules.data import slice_masks
+from mlwf.modules.gates import check_gates
 from mlwf.modules.tuning import list_candidates, tune
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, judge
+from mlwf.orchestrator.chains import (
+    Recipe,
+    build_ml_pipeline,
+    calibrated,
+    choices_of,
+    fitted,
+    make_chain,
+    make_nested_chain,
+    thresholded,
+    whole,
+)
+from mlwf.orchestrator.champion import Champions, comparing, load_champions
+from mlwf.orchestrator.checks import check
+from mlwf.orchestrator.circumstances import (
+    cross_validated,
+    held_out,
+    tested,
+    told_of_calibration,
+    told_of_threshold,
+    told_of_tuning,
+    what_was_chosen,
+)
+from mlwf.orchestrator.evidence import find_findings
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.material import Load
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
-from mlwf.results import CalibrationResult, Judgement, TuningResult
+from mlwf.results import Finding, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.features import FeatureSpec
-from mlwf.specs.model import ClassifierModelSpec
+
+__all__ = ["build_ml_pipeline", "run_workflow"]
 
 logger = logging.getLogger(__name__)
-
-
-def build_ml_pipeline(
-    feature_specs: Sequence[FeatureSpec],
-    model_spec: ClassifierModelSpec,
-    *,
-    random_state: int = 42,
-    by_position: bool = False,
-) -> Pipeline:
-    """Build the unfitted scikit-learn pipeline: a `preprocessor` and a `classifier`.
-
-    With `by_position` X is an array whose columns are those of the specs, in the order of the specs.
-    """
-    preprocessor = build_preprocessor(feature_specs, random_state=random_state, by_position=by_position)
-    classifier = build_classifier(model_spec, random_state=random_state)
-    return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
 
 
 def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Journal) -> dict[str, Any]:
@@ -54,33 +60,44 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
         with journal.phase("initialise"):
             record.reach_tracking()
             setting = Setting(spec, load(spec), journal)
-            setting.check_classes()
+            check(setting)
+            champions = load_champions(setting)
             logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)
             record.begin(setting)
         with journal.phase("build"):
-            pipeline = build_phase(setting)
+            recipe = build_phase(setting)
             record.built()
             journal.plan = setting.plan()
             logger.info("Built ML pipeline: %s", spec.model_name)
         with PlainFitter(setting.table, n_jobs=spec.compute.n_jobs, on_fit=journal.on_fit) as fit:
             journal.start_counting()
             with journal.phase("tune") as outcome:
-                tuned = tune_phase(setting, pipeline, fit, outcome)
+                tuned = tune_phase(setting, recipe.pipeline, fit, outcome)
                 record.tuned(tuned)
+                recipe = recipe.searched(tuned) if tuned else recipe
             with journal.phase("fit"):
-                trained = fit_phase(setting, pipeline, tuned, fit)
+                logger.info("Fitting pipeline on training data")
+                trained = fitted(recipe, setting.split, fit)
             with journal.phase("calibrate") as outcome:
-                trained, calibrated = calibrate_phase(setting, pipeline, trained, fit, outcome)
-            record.trained(trained.model, calibrated)
+                trained = calibrate_phase(setting, recipe, trained, fit, outcome)
+                recipe = replace(recipe, is_calibrated=trained.calibration is not None)
+            with journal.phase("threshold") as outcome:
+                trained = threshold_phase(setting, recipe, trained, fit, outcome)
+                recipe = replace(recipe, has_threshold=trained.threshold is not None)
+            record.trained(trained)
             with journal.phase("validate") as outcome:
-                chain = make_chain(setting, pipeline, trained.params, calibrated=calibrated is not None)
-                validated = validate_phase(setting, chain, trained, fit, outcome, tuned=tuned is not None)
-                if validated and setting.spec.validation.refit:
-                    trained = refit_phase(setting, pipeline, trained, fit, calibrated=calibrated is not None)
+                chosen = what_was_chosen(setting, trained, tuned=recipe.is_tuned)
+                validated = validate_phase(setting, recipe, trained, fit, outcome, chosen)
+                if validated and spec.validation.refit:
+                    trained = refit_phase(setting, recipe, fit)
                 record.validated(validated, trained.model)
             with journal.phase("test") as outcome:
-                tested = test_phase(setting, trained, fit, outcome)
-                record.tested(tested)
+                judged = test_phase(setting, trained, fit, outcome, chosen)
+                record.tested(judged)
+            with journal.phase("judge") as outcome:
+                findings = findings_phase(setting, trained, tuned, record.judgements, fit, outcome)
+                record.found(findings or ())
+                record.gated(gates_phase(setting, record.judgements, findings, champions))
         with journal.phase("log") as outcome:
             record.log(outcome)
         record.end()
@@ -88,7 +105,7 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
     return record.results
 
 
-def build_phase(setting: Setting) -> Pipeline:
+def build_phase(setting: Setting) -> Recipe:
     """Build the pipeline; raises ConfigError for a search over parameters that it does not have."""
     spec = setting.spec
     by_position = not hasattr(setting.table.X, "columns")
@@ -105,7 +122,7 @@ def build_phase(setting: Setting) -> Pipeline:
                 Problem("", f"{section}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
                 for name in unknown
             )
-    return pipeline
+    return Recipe(pipeline, setting.table, keep_model=True)
 
 
 def tune_phase(setting: Setting, pipeline: Pipeline, fit: PlainFitter, outcome: Outcome) -> TuningResult | None:
@@ -131,42 +148,51 @@ def tune_phase(setting: Setting, pipeline: Pipeline, fit: PlainFitter, outcome: 
     except Exception as error:
         _degrade(setting, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
         return None
+    tuned = told_of_tuning(setting, tuned)
     logger.info("Tuning completed: best score=%.4f", tuned.best_score)
     if tuned.failures:
         setting.journal.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {one_line(tuned.failures[0])}")
     return tuned
 
 
-def fit_phase(setting: Setting, pipeline: Pipeline, tuned: TuningResult | None, fit: Fitter) -> Trained:
-    """Fit the pipeline, with the best parameters where there are, on the rows that are trained on."""
-    logger.info("Fitting pipeline on training data")
-    params = dict(tuned.best_params) if tuned else {}
-    return make_chain(setting, pipeline, params, calibrated=False, keep_model=True)(setting.split, fit)
-
-
-def calibrate_phase(
-    setting: Setting, pipeline: Pipeline, trained: Trained, fit: Fitter, outcome: Outcome
-) -> tuple[Trained, CalibrationResult | None]:
-    """Calibrate the probabilities; when that fails the run goes on with the classifier's own, and says so."""
-    calibration, spec = setting.calibration, setting.spec
+def calibrate_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome) -> Trained:
+    """Calibrate the probabilities and keep that if it is better; when it fails the run goes on without, and says so."""
+    calibration = setting.calibration
     if calibration is None:
         outcome.skip("not asked for")
-        return trained, None
+        return trained
     logger.info("Running calibration: %s", calibration.calibration_name)
     try:
-        calibrated = make_chain(setting, pipeline, trained.params, calibrated=True, keep_model=True)(setting.split, fit)
+        settled = calibrated(setting, recipe, setting.split, fit, uncalibrated=trained)
     except Exception as error:
         _degrade(setting, "Calibration failed (%s). Proceeding without.", error, outcome)
-        return trained, None
-    logger.info("Calibration completed")
-    return calibrated, describe(calibration, cv_folds=spec.calibration_folds, n_rows=len(setting.split.train))
+        return trained
+    assert settled.calibration is not None
+    result = told_of_calibration(setting, settled.calibration, tuned=recipe.is_tuned)
+    logger.info("Calibration completed: %s", result.reason)
+    return replace(settled, calibration=result)
+
+
+def threshold_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome) -> Trained:
+    """Choose the threshold; when that fails the run goes on with the classifier's own, and says so."""
+    if setting.threshold is None:
+        outcome.skip("not asked for")
+        return trained
+    try:
+        settled = thresholded(setting, recipe, trained, setting.split, fit)
+    except Exception as error:
+        _degrade(setting, "The choice of a threshold failed (%s). Proceeding without.", error, outcome)
+        return trained
+    result = told_of_threshold(setting, settled, tuned=recipe.is_tuned)
+    logger.info("Threshold chosen: %.4f", result.value)
+    return replace(settled, threshold=result)
 
 
 def validate_phase(
-    setting: Setting, chain: Chain, trained: Trained, fit: Fitter, outcome: Outcome, *, tuned: bool
+    setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome, chosen: tuple[str, ...]
 ) -> Judgement | None:
     """Estimate the scores of the trained model on rows that it did not see."""
-    spec = setting.spec
+    spec, data = setting.spec, setting.material.data
     if spec.validation.strategy == "none":
         outcome.skip("not asked for")
         logger.info("Skipping validation")
@@ -175,26 +201,33 @@ def validate_phase(
         "metrics": _metrics(setting, trained.model),
         "positive_class": spec.data.positive_class,
     }
+    masks = slice_masks(setting.slices, data)
     if spec.validation.strategy == "cross_validation":
+        recipe = replace(recipe, keep_model=False)
         validated = cross_validate(
-            chain,
+            make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe),
             setting.table,
             setting.split.train,
             setting.folds(spec.validation.cv_folds),
             fit,
-            circumstances=setting.cross_validated(tuned=tuned),
+            slices=masks,
+            choices=(lambda part: choices_of(setting, part)) if setting.is_nested else None,
+            circumstances=cross_validated(setting, chosen),
             **common,
         )
         logger.info("CV Accuracy: %.4f ± %.4f", validated.value("accuracy"), validated.std("accuracy"))
     else:
         assert trained.predictions is not None
+        rows = setting.split.test
         (baseline,) = baselines(setting.table, [setting.split], fit)
         validated = judge(
             trained.predictions,
-            setting.table.y_of(setting.split.test),
-            weight=setting.table.weight_of(setting.split.test),
+            setting.table.y_of(rows),
+            weight=setting.table.weight_of(rows),
             baseline=baseline,
-            circumstances=setting.held_out(),
+            groups=setting.table.groups_of(rows),
+            slices={name: mask[rows.index] for name, mask in masks.items()},
+            circumstances=held_out(setting, chosen),
             **common,
         )
         logger.info("Hold-out accuracy: %.4f", validated.value("accuracy"))
@@ -203,68 +236,63 @@ def validate_phase(
     return validated
 
 
-def refit_phase(setting: Setting, pipeline: Pipeline, trained: Trained, fit: Fitter, *, calibrated: bool) -> Trained:
+def refit_phase(setting: Setting, recipe: Recipe, fit: Fitter) -> Trained:
     """Train the scored model's recipe again on all rows, the hold-out included."""
-    chain = make_chain(setting, pipeline, trained.params, calibrated=calibrated, keep_model=True)
-    refitted = chain(Split(setting.table.all_rows, NO_ROWS), fit)
+    refitted = make_chain(setting, recipe)(whole(setting), fit)
     setting.journal.warn(
         "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
     )
     return refitted
 
 
-def test_phase(setting: Setting, trained: Trained, fit: Fitter, outcome: Outcome) -> Judgement | None:
+def test_phase(
+    setting: Setting, trained: Trained, fit: Fitter, outcome: Outcome, chosen: tuple[str, ...]
+) -> Judgement | None:
     """Score the shipped model on the test set."""
     test = setting.material.test
     if test is None:
         outcome.skip("no test set")
         return None
     (baseline,) = fit([Ask(BASELINE, {}, setting.shipped_rows, keep_model=True, class_weighted=False)])
-    tested = judge(
+    judged = judge(
         predict(trained.model, test.X),
         test.y,
         weight=test.weight,
         baseline=predict(baseline.model, test.X),
         metrics=_metrics(setting, trained.model),
         positive_class=setting.spec.data.positive_class,
-        circumstances=setting.tested(),
+        groups=test.groups,
+        slices=slice_masks(setting.slices, test),
+        circumstances=tested(setting, chosen),
     )
-    logger.info("Test Accuracy: %.4f", tested.value("accuracy"))
-    for problem in tested.problems:
+    logger.info("Test Accuracy: %.4f", judged.value("accuracy"))
+    for problem in judged.problems:
         setting.journal.warn(problem)
-    return tested
+    return judged
 
 
-def make_chain(
-    setting: Setting, pipeline: Pipeline, params: Any, *, calibrated: bool, keep_model: bool = False
-) -> Chain:
-    """Make phases 4 and 5 with these parameters, to be repeated on any rows."""
-    calibration, spec = setting.calibration, setting.spec
+def findings_phase(
+    setting: Setting,
+    trained: Trained,
+    tuned: TuningResult | None,
+    judgements: Sequence[Judgement],
+    fit: Fitter,
+    outcome: Outcome,
+) -> tuple[Finding, ...] | None:
+    """Find what a person should look at; None when that fails, since a run that is done is not lost for it."""
+    try:
+        return find_findings(setting, trained, tuned, judgements, fit)
+    except Exception as error:
+        _degrade(setting, "Looking for findings failed (%s). Proceeding without.", error, outcome)
+        return None
 
-    def fit_only(split: Split, fit: Fitter) -> Trained:
-        # A lazy classifier such as knn fails only when it predicts, so a model that ships predicts a row at least.
-        judged = split.test if len(split.test) else Rows(split.train.index[:1])
-        (answer,) = fit([Ask(pipeline, params, split.train, (judged,), keep_model)])
-        if answer.error:
-            raise FitError(f"the model could not be fitted: {answer.error}")
-        return Trained(answer.predictions[0] if len(split.test) else None, params, answer.model)
 
-    def fit_and_calibrate(split: Split, fit: Fitter) -> Trained:
-        assert calibration is not None
-        folds = setting.folds(spec.calibration_folds)
-        return calibrate(
-            calibration,
-            pipeline,
-            params,
-            setting.table,
-            split,
-            calibration_splitter(calibration, folds, random_state=spec.random_state),
-            fit,
-            keep_model=keep_model,
-            random_state=spec.random_state,
-        )
-
-    return fit_and_calibrate if calibrated else fit_only
+def gates_phase(
+    setting: Setting, judgements: Sequence[Judgement], findings: Sequence[Finding] | None, champions: Champions
+) -> tuple[GateResult, ...]:
+    """Hold the run against its gates."""
+    compare = comparing(champions, setting, judgements)
+    return check_gates(setting.spec.gates, judgements=judgements, findings=findings, compare=compare)
 
 
 def _metrics(setting: Setting, model: Any) -> list[str]:

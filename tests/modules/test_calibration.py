@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import Split, Table, fold_splitter, holdout_splitter
+from mlwf.engine.rows import Split, Table
+from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.errors import FitError
 from mlwf.modules.calibration import calibrate, count_calibration_fits, create_calibration
 from mlwf.specs.calibration import CalibrationSpec

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.datasets import make_classification
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -138,4 +138,17 @@ def test_results_summary_names_the_guides_keys():
         "n_candidates": 1,
         "n_failed": 0,
         "cv_folds": 5,
+        "note": "",
+        "rows": [],
+        "chosen": {},
     }
+
+
+def test_the_best_candidates_out_of_fold_predictions_are_kept():
+    X, y = data()
+    grid = GridSearchSpec(param_grid={"classifier__C": [1e-3, 1.0]})
+    search = GridSearch(grid).fit(pipeline(LogisticRegression()), X, y)
+    best = pipeline(LogisticRegression(C=search.best_params_["classifier__C"]))
+    expected = cross_val_predict(best, X, y, cv=5, method="predict_proba")
+    assert np.array_equal(search.result_.out_of_fold.predictions.proba, expected)
+    assert [len(fold) for fold in search.result_.out_of_fold.folds] == [len(y) // 5] * 5

@@ -15,7 +15,8 @@ from sklearn.svm import SVC
 from mlwf.engine.asks import Ask, Predictions, gather
 from mlwf.engine.chain import Trained
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import Rows, Table, fold_splitter
+from mlwf.engine.rows import Rows, Table
+from mlwf.engine.splitters import fold_splitter
 from mlwf.errors import FitError
 from mlwf.modules.validation import Circumstances, cross_validate, default_metrics, judge
 
@@ -130,7 +131,7 @@ def test_a_metric_that_cannot_be_computed_is_told_and_the_others_stay(binary):
     assert [score.value is None for score in judgement.scores] == [False, True, False]
     assert judgement.scores[1].folds == ()
     (problem,) = judgement.problems
-    assert problem.startswith("log_loss could not be computed: ")
+    assert problem.startswith("log_loss could not be computed in fold 1: ")
     assert judgement.value("log_loss") is None
     assert judgement.value("recall") is None
 

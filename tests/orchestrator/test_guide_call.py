@@ -148,7 +148,7 @@ def test_a_store_without_label_rows_or_with_weights_elsewhere_is_refused(mixed, 
     with pytest.raises(DataError) as weights:
         run_ml_workflow(NUMERIC, BAYES, None, None, feature_store_spec=store, sample_weight=np.ones(len(y)))
     assert str(weights.value) == (
-        "sample_weight: cannot be given with a feature store; the weights of label rows are a column: "
+        "sample_weight: cannot be given with a feature store; that of label rows is a column: "
         "feature_store_spec.labels.sample_weight names it"
     )
 

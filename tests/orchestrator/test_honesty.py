@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 
-from mlwf import CalibrationSpec, ClassifierModelSpec, GridSearchSpec, build_ml_pipeline, run_ml_workflow
-from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import NO_ROWS, Rows, Split, Table, fold_splitter, holdout_splitter
+from mlwf import (
+    CalibrationSpec,
+    ClassifierModelSpec,
+    GridSearchSpec,
+    NumericFeatureSpec,
+    ThresholdSpec,
+    build_ml_pipeline,
+    run_ml_workflow,
+)
+from mlwf.engine import plain
+from mlwf.engine.plain import PlainFitter, fit_one
+from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
+from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.modules.calibration import calibrate
 
 BOOSTING = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 4})
@@ -185,3 +198,192 @@ def test_a_calibrator_sees_only_rows_that_its_model_did_not(mixed, mixed_feature
         fold_model = build_ml_pipeline(mixed_features, BOOSTING).fit(X.iloc[train], y[train])
         alone = CalibratedClassifierCV(FrozenEstimator(fold_model)).fit(X.iloc[test], y[test])
         assert np.array_equal(pair.predict_proba(X), alone.predict_proba(X))
+
+
+# Every number of a run
+
+
+def run_folder(tmp_path, X, y, **options):
+    """Run a workflow with everything in a folder, and give its summary and the rows that its names stand for."""
+    results = run_ml_workflow(
+        "auto",
+        BOOSTING,
+        X[:120],
+        y[:120],
+        X_test=X[120:],
+        y_test=y[120:],
+        tuning_spec=TUNING,
+        calibration_spec=CalibrationSpec(cv_folds=2, keep="always"),
+        threshold_spec=ThresholdSpec(),
+        runs_dir=tmp_path,
+        **options,
+    )
+    folder = tmp_path / results["run_id"]
+    rows = {name: set(index.tolist()) for name, index in np.load(folder / "splits.npz").items()}
+    # The rows of the test set are of another table.
+    rows["test"] = {f"test {row}" for row in range(30)}
+    return json.loads((folder / "summary.json").read_text()), rows
+
+
+def numbers_of(summary):
+    """Give each number of a summary that rows were judged for: its rows, what was chosen on which, its label."""
+    scores = [score for score in summary["scores"] + summary["slices"] if score["value"] is not None]
+    yield from (("score", score) for score in scores + summary["classes"])
+    yield from ((name, summary[name]) for name in ("tuning", "calibration", "threshold"))
+
+
+LABELS = {
+    "hyperparameters": "tuned on the same rows",
+    "features": "features inferred on the same rows",
+    "calibration": "by the threshold of other folds",
+}
+"""What must stand beside a number when this was chosen on the rows that it was computed on."""
+
+STRATEGIES = {
+    "cross_validation": ("cross_validation", {}),
+    "nested": ("cross_validation", {"nested": True}),
+    "train_test": ("train_test", {}),
+}
+
+
+@pytest.mark.parametrize(("strategy", "params"), STRATEGIES.values(), ids=STRATEGIES)
+def test_no_number_is_computed_on_rows_that_something_was_chosen_on_without_saying_so(
+    tmp_path, mixed, strategy, params
+):
+    X, y = mixed
+    params = {"slices": ["city"], "cv_folds": 3, **params} if strategy != "train_test" else {"slices": ["city"]}
+    summary, rows = run_folder(tmp_path, X, y, validation_strategy=strategy, validation_params=params)
+    seen = set()
+    for kind, number in numbers_of(summary):
+        assert number["rows"], number
+        assert set(number["chosen"]) >= {"hyperparameters", "features"}, number
+        met = {
+            what
+            for what, chosen_on in number["chosen"].items()
+            for judged, chosen in zip(number["rows"], chosen_on, strict=True)
+            if rows[judged] & rows[chosen]
+        }
+        unlabelled = {what for what in met if LABELS[what] not in number["note"]}
+        assert not unlabelled, (kind, number)
+        if kind == "score":
+            assert number["tuned_on_same_rows"] is ("hyperparameters" in met)
+            assert ("tuned on the same rows" in number["note"]) is ("hyperparameters" in met)
+        seen |= {(kind, number.get("source", ""), what) for what in met}
+    # The test above is of what meets: it must have met something, and nested and held-out scores nothing.
+    assert ("tuning", "", "hyperparameters") in seen
+    assert {what for kind, _, what in seen if kind == "score"} == (
+        {"hyperparameters", "features"} if strategy == "cross_validation" and not params.get("nested") else set()
+    )
+
+
+def test_every_name_of_rows_is_counted_and_identified(tmp_path, mixed):
+    X, y = mixed
+    summary, rows = run_folder(tmp_path, X, y, validation_params={"cv_folds": 3})
+    assert {name: part["n_rows"] for name, part in summary["rows"].items()} == {
+        name: len(part) for name, part in rows.items() if part
+    }
+    named = {name for _, number in numbers_of(summary) for name in number["rows"]}
+    assert named <= set(summary["rows"])
+
+
+# Folds
+
+
+def people(n_people=40, n_rows=5):
+    draw = np.random.default_rng(3)
+    person = np.repeat(np.arange(n_people), n_rows)
+    # What a person is like gives the person away; the label is the person's, and has nothing to do with it.
+    X = pd.DataFrame(
+        draw.normal(size=(n_people, 3))[person] + draw.normal(0, 0.01, (len(person), 3)), columns=list("abc")
+    )
+    return X, draw.permutation(np.arange(n_people) % 2)[person], person
+
+
+GROUPED = {
+    "cross_validation": ("cross_validation", {"metrics": ["accuracy"]}),
+    "nested": ("cross_validation", {"nested": True, "metrics": ["accuracy"]}),
+    "one_person_out": ("cross_validation", {"splitter": "leave_one_group_out", "metrics": ["accuracy"]}),
+    "train_test": ("train_test", {"metrics": ["accuracy"], "test_size": 0.3}),
+}
+
+
+@pytest.mark.parametrize(("strategy", "params"), GROUPED.values(), ids=GROUPED)
+def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, params):
+    X, y, person = people(12 if params.get("splitter") else 40)
+    asks = []
+
+    def kept(table, ask):
+        asks.append(ask)
+        return fit_one(table, ask)
+
+    monkeypatch.setattr(plain, "fit_one", kept)
+    results = run_ml_workflow(
+        [NumericFeatureSpec(columns=list("abc"))],
+        ClassifierModelSpec(algorithm="decision_tree"),
+        X,
+        y,
+        strategy,
+        params,
+        groups=person,
+        tuning_spec=GridSearchSpec(param_grid={"classifier__max_depth": [2, 5]}),
+        calibration_spec=CalibrationSpec(),
+        threshold_spec=ThresholdSpec(),
+    )
+    judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
+    assert len(judged) > 10
+    assert not any(set(person[train.index]) & set(person[rows.index]) for train, rows in judged)
+    # Without groups each of these scores is close to 1.
+    assert results["scores"][0].value < 0.75
+
+
+@pytest.mark.parametrize("strategy", ["cross_validation", "train_test"])
+def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatch, mixed, strategy):
+    X, y = mixed
+    # Days in no order, with ties.
+    time = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(1).integers(0, 60, len(y)), unit="D")
+    asks = []
+
+    def kept(table, ask):
+        asks.append(ask)
+        return fit_one(table, ask)
+
+    monkeypatch.setattr(plain, "fit_one", kept)
+    run_ml_workflow(
+        [NumericFeatureSpec(columns=["height", "weight"])],
+        BOOSTING,
+        X,
+        y,
+        strategy,
+        {"nested": True, "cv_folds": 3} if strategy == "cross_validation" else {"cv_folds": 3},
+        time=time,
+        tuning_spec=TUNING,
+        calibration_spec=CALIBRATION,
+        threshold_spec=ThresholdSpec(),
+    )
+    days = time.to_numpy()
+    judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
+    assert len(judged) > 10
+    assert all(days[train.index].max() < days[rows.index].min() for train, rows in judged)
+
+
+def test_a_held_out_row_has_no_say_in_the_threshold_and_in_whether_a_calibration_is_kept(mixed, mixed_features):
+    X, y = mixed
+    (split,) = holdout_splitter(test_size=0.2, random_state=42)(Table(X, y), Rows(np.arange(len(y))))
+    X_spoilt, y_spoilt = spoilt(X, y, split.test.index, np.random.default_rng(0))
+
+    def run(X, y):
+        return run_ml_workflow(
+            mixed_features,
+            BOOSTING,
+            X,
+            y,
+            "train_test",
+            calibration_spec=CalibrationSpec(cv_folds=3, keep="better"),
+            threshold_spec=ThresholdSpec(scoring="f1"),
+        )
+
+    before, after = run(X, y), run(X_spoilt, y_spoilt)
+    assert before["threshold_summary"] == after["threshold_summary"]
+    assert before["calibration_summary"] == after["calibration_summary"]
+    assert np.array_equal(before["pipeline"].predict(X), after["pipeline"].predict(X))
+    assert before["scores"] != after["scores"]

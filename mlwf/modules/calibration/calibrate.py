@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from mlwf.engine.asks import Answer, Ask, Fitter, gather
+from mlwf.engine.asks import Answer, Ask, Fitter
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
-from mlwf.engine.chain import Trained
+from mlwf.engine.chain import Trained, stack
 from mlwf.engine.plain import PlainFitter
-from mlwf.engine.rows import NO_ROWS, Split, Splitter, Table, fold_splitter, holdout_splitter
+from mlwf.engine.rows import NO_ROWS, Split, Splitter, Table
+from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.errors import FitError
-from mlwf.results import CalibrationResult
+from mlwf.modules.calibration.measure import cross_fit, describe
 from mlwf.specs.calibration import CalibrationSpec
 
 
@@ -34,44 +36,31 @@ def calibrate(
     """Calibrate the pipeline with `params` on `split.train` and predict `split.test`.
 
     `splitter` cuts the training rows into folds, or holds one share of them out. The model equals
-    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds.
-    Raises FitError when a fit failed.
+    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. What the fold models
+    said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed.
     """
     inner = splitter(table, split.train)
     judged, shipped = _ask(spec, pipeline, params, inner, split, fit, keep_model=keep_model)
-    folds = [split.train.positions_of(part.test) for part in inner]
-    seen = np.sort(np.concatenate(folds))
-    rows = split.train.take(seen)
-    folds = [np.searchsorted(seen, fold) for fold in folds]
+    seen = stack(judged, inner, split.train)
     calibrated = fit_calibrators(
-        gather([answer.predictions[0] for answer in judged], folds),
-        table.y_of(rows),
-        weight=table.weight_of(rows),
-        folds=folds,
+        seen.predictions,
+        table.y_of(seen.rows),
+        weight=table.weight_of(seen.rows),
+        folds=seen.folds,
         method=spec.method,
         ensemble=_is_ensemble(spec),
     )
-    trained = Trained(predictions=None, params=params)
+    model, said = None, None
     if keep_model:
-        estimator = clone(pipeline).set_params(**params)
         model = with_models(
             calibrated,
             [answer.model for answer in shipped],
-            estimator=estimator,
+            estimator=clone(pipeline).set_params(**params),
             cv=_described_cv(spec, len(inner), random_state),
         )
-        trained = Trained(predictions=None, params=params, model=model)
-    if not len(split.test):
-        return trained
-    said = with_predictions(calibrated, [answer.predictions[-1] for answer in shipped])
-    return Trained(predictions=said, params=params, model=trained.model)
-
-
-def calibration_splitter(spec: CalibrationSpec, folds: Splitter, *, random_state: int) -> Splitter:
-    """Choose what judges: the folds, or one share of the rows held out."""
-    if spec.holdout is None:
-        return folds
-    return holdout_splitter(test_size=spec.holdout, random_state=random_state)
+    if len(split.test):
+        said = with_predictions(calibrated, [answer.predictions[-1] for answer in shipped])
+    return Trained(said, params, model, out_of_fold=seen)
 
 
 def count_calibration_fits(spec: CalibrationSpec, *, cv_folds: int) -> int:
@@ -79,17 +68,6 @@ def count_calibration_fits(spec: CalibrationSpec, *, cv_folds: int) -> int:
     if spec.holdout is not None:
         return 1
     return cv_folds if spec.ensemble else cv_folds + 1
-
-
-def describe(spec: CalibrationSpec, *, cv_folds: int, n_rows: int) -> CalibrationResult:
-    """Say how a calibration on `n_rows` training rows was done."""
-    return CalibrationResult(
-        method=spec.method,
-        ensemble=_is_ensemble(spec) and spec.holdout is None,
-        cv_folds=None if spec.holdout is not None else cv_folds,
-        holdout=spec.holdout,
-        n_rows=n_rows,
-    )
 
 
 class ClassifierCalibration:
@@ -115,13 +93,19 @@ class ClassifierCalibration:
                 {},
                 table,
                 Split(table.all_rows, NO_ROWS),
-                calibration_splitter(self.spec, folds, random_state=self.random_state),
+                folds
+                if self.spec.holdout is None
+                else holdout_splitter(test_size=self.spec.holdout, random_state=self.random_state),
                 fit,
                 keep_model=True,
                 random_state=self.random_state,
             )
+        assert trained.out_of_fold is not None
         self.calibrated_ = trained.model
-        self.result_ = describe(self.spec, cv_folds=cv_folds, n_rows=len(table))
+        crossed = cross_fit(self.spec, trained.out_of_fold, table)
+        # Whoever asks for the calibrated model gets it: the verdict is for those who can ship another.
+        result = describe(self.spec, table, trained.out_of_fold, crossed, cv_folds=cv_folds)
+        self.result_ = replace(result, kept=True)
         return self
 
     def get_results_summary(self) -> dict[str, Any]:

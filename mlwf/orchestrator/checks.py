@@ -1,0 +1,176 @@
+"""What only the data can tell to be impossible, found before the first fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mlwf.engine.rows import Rows, Split
+from mlwf.engine.splitters import splits_by_count
+from mlwf.errors import DataError, Problem
+from mlwf.modules.data import check_class_counts
+from mlwf.modules.gates import check_gates_can_be_met
+from mlwf.modules.validation import default_metrics
+from mlwf.orchestrator.setting import Setting
+from mlwf.results import Source
+from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
+
+STRATIFIED = {"stratified_kfold", "repeated_stratified_kfold"}
+"""Splitters for which the number of rows of each class tells whether every fold learns it."""
+
+
+def check(setting: Setting) -> None:
+    """Refuse what cannot be done with these rows: folds without a class, scorers of two classes, gates on nothing.
+
+    Raises
+    ------
+    DataError
+        With every problem that was found.
+    """
+    problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting)]
+    problems += _folds(setting)
+    if problems:
+        raise DataError(problems)
+    # Raises for a slice that is none.
+    assert setting.slices is not None
+
+
+def _class_weights(setting: Setting) -> Iterator[Problem]:
+    weights = setting.spec.model.class_weight
+    if isinstance(weights, dict):
+        known = setting.table.classes.tolist()
+        accepted = f"accepted: {', '.join(map(repr, known))}"
+        message = f"is no class of {setting.spec.data.target}"
+        for label in weights:
+            if label not in known:
+                yield Problem("", f"model.class_weight.{label}", message, accepted)
+
+
+def _scorers(setting: Setting) -> Iterator[Problem]:
+    """Refuse what serves two classes where there are more: nothing would be chosen or scored by it."""
+    classes = len(setting.table.classes)
+    if classes == 2:
+        return
+    wanted = {"validation.metrics": setting.spec.validation.metrics or []}
+    if setting.tuning:
+        wanted["tuning.scoring"] = setting.tuning.scorers
+    message = "serves two classes, and the target has"
+    for key, names in wanted.items():
+        for name in names:
+            if binary_only(name):
+                accepted = f"accepted: {', '.join(_scorers_of_more_like(name))}"
+                yield Problem("", key, f"{name} {message} {classes}", accepted)
+    if setting.threshold:
+        yield Problem("", "threshold.scoring", f"a threshold {message} {classes}", "leave it out")
+
+
+def _scorers_of_more_like(name: str) -> list[str]:
+    """List the scorers of more than two classes that begin alike, or all of them."""
+    serving = [scorer for scorer in scorer_names() if not binary_only(scorer)]
+    return [scorer for scorer in serving if scorer.startswith(f"{name}_")] or serving
+
+
+def _gates(setting: Setting) -> list[Problem]:
+    spec = setting.spec
+    model = spec.model
+    has_probabilities = setting.calibration is not None or gives_probabilities(model.algorithm, model.hyperparameters)
+    default = default_metrics(setting.table.classes, has_probabilities=has_probabilities)
+    strategy = spec.validation.strategy
+    sources: set[Source] = set() if strategy == "none" else {strategy}
+    if setting.material.test is not None:
+        sources.add("test")
+    return check_gates_can_be_met(
+        spec.gates,
+        metrics=["accuracy", *(spec.validation.metrics or default)],
+        sources=sources,
+        slices=[str(each) for each in setting.slices],
+    )
+
+
+def _folds(setting: Setting) -> list[Problem]:
+    """Refuse rows that a stage cannot split so that every part learns every class."""
+    spec, y = setting.spec, setting.table.y_of(setting.split.train)
+    stages = _stages(setting)
+    if spec.splitter in STRATIFIED:
+        for key, folds in sorted(stages.items(), key=lambda item: -item[1])[:1]:
+            problems = check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
+            if problems:
+                return problems
+        return list(_classes_inside_folds(setting, stages))
+    found = [problem for key, folds in stages.items() for problem in _unlearnt(setting, key, folds)]
+    return list({(problem.key, problem.message): problem for problem in found}.values())[:1]
+
+
+def _stages(setting: Setting) -> dict[str, int]:
+    """Say which stages cut the training rows into folds, and into how many."""
+    spec = setting.spec
+    stages: dict[str, int] = {}
+    if setting.tuning:
+        stages["tuning.cv_folds"] = spec.tuning_folds
+    if setting.calibration and setting.calibration.holdout is None:
+        stages["calibration.cv_folds"] = spec.calibration_folds
+    if setting.threshold and not setting.calibration:
+        stages.setdefault("tuning.cv_folds" if setting.tuning else "validation.cv_folds", setting.threshold_folds)
+    if spec.validation.strategy == "cross_validation":
+        stages["validation.cv_folds"] = spec.validation.cv_folds
+    return stages
+
+
+def _inside_folds(setting: Setting, stages: dict[str, int]) -> dict[str, int]:
+    """Say which stages cut the training rows of each fold of the validation once more."""
+    inside = {"calibration.cv_folds"}
+    if setting.is_nested or (setting.threshold and not setting.calibration):
+        inside.add("tuning.cv_folds")
+    found = {key: folds for key, folds in stages.items() if key in inside}
+    if setting.threshold and not setting.calibration and not setting.tuning:
+        found["validation.cv_folds"] = setting.threshold_folds
+    return found if setting.spec.validation.strategy == "cross_validation" else {}
+
+
+def _classes_inside_folds(setting: Setting, stages: dict[str, int]) -> Iterator[Problem]:
+    """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
+    data = setting.spec.data
+    for key, folds in sorted(_inside_folds(setting, stages).items(), key=lambda item: -item[1])[:1]:
+        for label in setting.table.classes:
+            fewest = min(int((setting.table.y_of(split.train) == label).sum()) for split in setting.outer)
+            if fewest < folds:
+                message = f"class {label!r} has {fewest} rows where a fold of the validation leaves it least"
+                hint = f"set {key}: {fewest}" if fewest > 1 else "leave the rows of this class out"
+                yield Problem(data.path, data.target, f"{message}, fewer than {key} ({folds})", hint)
+                return
+
+
+def _unlearnt(setting: Setting, key: str, folds: int) -> Iterator[Problem]:
+    """Say why a stage cannot cut the training rows, or those of a fold of the validation."""
+    stages = _stages(setting)
+    yield from _problem_of(setting, key, folds, setting.split.train, "")
+    if key in _inside_folds(setting, stages):
+        for number, split in enumerate(_outer(setting), start=1):
+            yield from _problem_of(setting, key, folds, split.train, f" inside fold {number} of the validation")
+
+
+def _outer(setting: Setting) -> tuple[Split, ...]:
+    try:
+        return setting.outer
+    except ValueError:  # told of the stage itself
+        return ()
+
+
+def _problem_of(setting: Setting, key: str, folds: int, rows: Rows, where: str) -> Iterator[Problem]:
+    kind = setting.spec.splitter
+    key = key if splits_by_count(kind) else "validation.splitter"
+    try:
+        splits = setting.folds(folds)(setting.table, rows)
+    except ValueError as error:
+        yield Problem("", key, f"{error}{where}")
+        return
+    for split in splits:
+        unseen = np.setdiff1d(setting.table.classes, setting.table.y_of(split.train))
+        if len(unseen):
+            message = f"{kind} leaves class {unseen.tolist()[0]!r} no row to learn from in one of {len(splits)} folds"
+            hint = (
+                "stratified_kfold keeps each class in all" if kind.endswith("kfold") else "fewer folds keep more rows"
+            )
+            yield Problem("", "validation.splitter", f"{message}{where}", hint)
+            return

@@ -1,0 +1,135 @@
+"""What must be said beside every number: on which rows it was computed, how, and what was chosen on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlwf.engine.chain import Trained
+from mlwf.modules.validation import Circumstances
+from mlwf.orchestrator.setting import Setting
+from mlwf.results import CalibrationResult, Source, ThresholdResult, TuningResult
+
+SAME_ROWS = {"hyperparameters": "tuned on the same rows", "features": "features inferred on the same rows"}
+"""What is said when something was chosen on the rows that a score is computed on."""
+
+TRAIN = "train"
+
+
+def fold_rows(number: int, part: str) -> str:
+    """Name the rows of a fold of the validation, counted from 0, as `splits.npz` does; `part` is train or test."""
+    return f"fold_{number}_{part}"
+
+
+def cross_validated(setting: Setting, chosen: tuple[str, ...]) -> Circumstances:
+    """Say how a cross-validated number is got; `chosen` names what the run chooses before it validates."""
+    folds = range(len(setting.outer))
+    inside = tuple(fold_rows(number, "train") for number in folds)
+    before = inside if setting.is_nested else (TRAIN,) * len(folds)
+    # A chain repeats the calibration and the threshold in any case.
+    rows_of = {what: before if what in SAME_ROWS else inside for what in chosen}
+    judged = len(np.unique(np.concatenate([split.test.index for split in setting.outer])))
+    note = f"{'nested ' if setting.is_nested else ''}{_kind(setting, judged)}"
+    rows = tuple(fold_rows(number, "test") for number in folds)
+    return _circumstances(setting, "cross_validation", note, rows, rows_of)
+
+
+def held_out(setting: Setting, chosen: tuple[str, ...]) -> Circumstances:
+    """Say how a number on the hold-out is got."""
+    how = ""
+    if setting.is_ordered:
+        how = f", the latest by {setting.spec.data.time}"
+    elif setting.table.groups is not None:
+        how = f", whole groups of {setting.spec.data.groups}"
+    note = f"hold-out of {len(setting.split.test):,} rows{how}, split off before anything was fitted"
+    return _circumstances(setting, "train_test", note, ("holdout",), dict.fromkeys(chosen, (TRAIN,)))
+
+
+def tested(setting: Setting, chosen: tuple[str, ...]) -> Circumstances:
+    """Say how a number on the test set is got."""
+    assert setting.material.test is not None
+    note = f"test set of {len(setting.material.test.y):,} rows that no step before saw"
+    return _circumstances(setting, "test", note, ("test",), dict.fromkeys(chosen, (TRAIN,)))
+
+
+def what_was_chosen(setting: Setting, trained: Trained, *, tuned: bool) -> tuple[str, ...]:
+    """Name what the run has chosen by now."""
+    is_chosen = {
+        "hyperparameters": tuned,
+        "features": setting.material.inferred is not None,
+        "calibration": trained.calibration is not None,
+        "threshold": trained.threshold is not None,
+    }
+    return tuple(what for what, is_so in is_chosen.items() if is_so)
+
+
+def told_of_tuning(setting: Setting, result: TuningResult) -> TuningResult:
+    """Add how the candidates were scored."""
+    chosen = _before(setting, tuned=True)
+    note = _labelled(f"mean over {result.cv_folds} folds of {len(setting.split.train):,} rows", chosen)
+    if setting.table.weight is not None:
+        # The search's scores are scikit-learn's.
+        note += "; all rows count alike, whatever their weight"
+    return replace(result, note=note, rows=(TRAIN,), chosen=chosen)
+
+
+def told_of_calibration(setting: Setting, result: CalibrationResult, *, tuned: bool) -> CalibrationResult:
+    """Add how the calibration was measured."""
+    before = _before(setting, tuned=tuned)
+    note = f"out-of-fold predictions of {result.n_rows:,} rows, by calibrators of other folds"
+    return replace(result, note=_labelled(note, before), rows=(TRAIN,), chosen=before)
+
+
+def told_of_threshold(setting: Setting, trained: Trained, *, tuned: bool) -> ThresholdResult:
+    """Add how the threshold was chosen and scored."""
+    assert trained.threshold is not None
+    before = _before(setting, tuned=tuned)
+    if trained.calibration is not None:
+        before["calibration"] = (TRAIN,)
+    note = f"out-of-fold predictions of {trained.threshold.n_rows:,} rows, each by the threshold of other folds"
+    return replace(trained.threshold, note=_labelled(note, before), rows=(TRAIN,), chosen=before)
+
+
+def _before(setting: Setting, *, tuned: bool) -> dict[str, tuple[str, ...]]:
+    chosen = {"hyperparameters": tuned, "features": setting.material.inferred is not None}
+    return {what: (TRAIN,) for what, is_so in chosen.items() if is_so}
+
+
+def _kind(setting: Setting, judged: int) -> str:
+    """Say how the rows were cut into folds."""
+    spec = setting.spec
+    folds, rows = spec.validation.cv_folds, f"of {judged:,} rows"
+    order = "shuffled" if spec.validation.shuffle else "not shuffled"
+    repeats = f"{spec.validation.n_repeats} times {folds}-fold"
+    windows = f", {spec.validation.gap:,} rows left out before each" if spec.validation.gap else ""
+    return {
+        "stratified_kfold": f"{folds}-fold stratified cross-validation {rows}, {order}",
+        "kfold": f"{folds}-fold cross-validation {rows}, {order}",
+        "repeated_stratified_kfold": f"{repeats} stratified cross-validation {rows}",
+        "repeated_kfold": f"{repeats} cross-validation {rows}",
+        "stratified_group_kfold": f"{folds}-fold stratified cross-validation {rows}, groups of {spec.data.groups} kept"
+        " together",
+        "leave_one_group_out": f"cross-validation {rows}, leaving out one {spec.data.groups} of {len(setting.outer)}",
+        "time_series_split": f"{folds}-fold cross-validation {rows}, learnt from earlier {spec.data.time}{windows}",
+        "predefined_split": f"cross-validation {rows} by the {len(setting.outer)} folds of {spec.data.fold}",
+    }[spec.splitter]
+
+
+def _circumstances(
+    setting: Setting, source: Source, note: str, rows: tuple[str, ...], chosen: dict[str, tuple[str, ...]]
+) -> Circumstances:
+    note = _labelled(note, chosen if source == "cross_validation" else {})
+    judged: Any = setting.material.test if source == "test" else setting.material.data
+    if judged.weight is not None:
+        note += f"; weighted by {setting.spec.data.sample_weight}"
+    tuned = chosen.get("hyperparameters", ())
+    same = source == "cross_validation" and TRAIN in tuned
+    return Circumstances(source, note, same, rows, chosen)
+
+
+def _labelled(note: str, chosen: dict[str, tuple[str, ...]]) -> str:
+    """Say what was chosen on all the rows that are trained on, and so on those that a fold judges."""
+    labels = [SAME_ROWS[what] for what, rows in chosen.items() if what in SAME_ROWS and TRAIN in rows]
+    return "; ".join([note, *labels])
