@@ -22,7 +22,7 @@ from typer.main import get_command
 
 from mlwf import errors
 from mlwf.cli import boundary
-from mlwf.cli.commands import app
+from mlwf.cli.commands import GATE_NOT_MET, app
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_experiment
 
@@ -55,9 +55,10 @@ KEYS_LEFT_OUT = {
         "n_features", "sample_indices", "timestamp", "labels",
     },
     "model": {"model_name"},
+    "threshold": {"enabled"},
     "tracking": {"enabled", "experiment_name", "log_model_signature"},
     "tuning": {"enabled", "refit", "cv_folds", "n_jobs"},
-    "validation": {"splitter", "shuffle", "refit"},
+    "validation": {"shuffle", "refit", "n_repeats", "gap", "max_train_size"},
 }  # fmt: skip
 """What the annotated example leaves to the schema: switches and fine tuning."""
 
@@ -140,7 +141,7 @@ def test_exit_codes_are_those_of_the_program():
     table = README.split("| exit code | meaning |\n|---|---|\n")[1].split("\n\n")[0]
     told = {int(code) for row in table.splitlines() for code in re.findall(r"\d+", row.split("|")[1])}
     codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
-    assert told == {0, *codes, boundary.OUR_BUG, boundary.INTERRUPTED, boundary.TERMINATED}
+    assert told == {0, *codes, GATE_NOT_MET, boundary.OUR_BUG, boundary.INTERRUPTED, boundary.TERMINATED}
 
 
 def test_paths_and_targets_exist():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, progress, show_runs, show_summary, write
+from mlwf.cli.display import Format, append_step_summary, progress, show_runs, show_summary, write
 from mlwf.cli.help import Command
 
 app = typer.Typer(
@@ -39,6 +39,8 @@ Data = Annotated[
     str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
 ]
 RUNS = Path("runs")
+GATE_NOT_MET = 3
+"""Exit code of a run that finished and does not meet a gate."""
 
 
 def _show_version(asked: bool) -> None:
@@ -67,7 +69,8 @@ def train(
 ) -> None:
     """Train an experiment and show its scores.
 
-    Progress is told on stderr, the result on stdout; the run is kept in the folder of runs.
+    Progress is told on stderr, the result on stdout; the run is kept in the folder of runs. The exit code is 3 when a
+    gate is not met.
     """
     from mlwf.specs.loading import load_experiment
 
@@ -77,6 +80,9 @@ def train(
 
         summary = run_experiment(spec, document, runs_dir=runs_dir, on_progress=on_progress)
     show_summary(summary, form)
+    append_step_summary(summary)
+    if not all(gate["passed"] for gate in summary["gates"]):
+        raise typer.Exit(GATE_NOT_MET)
 
 
 @app.command(cls=Command)

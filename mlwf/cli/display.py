@@ -52,6 +52,21 @@ def show_summary(summary: Mapping[str, Any], form: Format) -> None:
         _show(summary_table(all_from_here(summary)))
 
 
+def append_step_summary(summary: Mapping[str, Any]) -> None:
+    """Append a run to the page of a GitHub job, where there is one; a page that cannot be written is said on stderr."""
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not page:
+        return
+    from mlwf.cli.paths import all_from_here
+    from mlwf.tables import summary_markdown
+
+    try:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(summary_markdown(all_from_here(summary)))
+    except OSError as error:
+        sys.stderr.write(f"GITHUB_STEP_SUMMARY: {page}: {error.strerror}\n")
+
+
 def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
     """Write a list of runs to stdout."""
     from mlwf.modules.runs import json_text

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, threshold_told, tuning_told
 from mlwf.tables.wording import counted, duration, number
-
-MOST_LISTED = 6
-"""How many classes, or columns that were left out, are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -97,30 +94,28 @@ def _validation(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Test accuracy", number(guide["test_accuracy"]))
 
 
+def _nested(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    if folds := summary.get("folds"):
+        yield Fact("Nested", nested_told(folds))
+
+
 def _tuning(summary: Mapping[str, Any]) -> Iterator[Fact]:
     tuning = summary.get("tuning")
-    if not tuning:
-        yield Fact("Tuning", _asked(summary, "tuning_enabled", "tune"))
-        return
-    failed = f", {counted(tuning['n_failed'], 'fit')} failed" if tuning.get("n_failed") else ""
-    what = f"{tuning['strategy']}, {counted(tuning['n_candidates'], 'candidate')} × {tuning['cv_folds']} folds{failed}"
-    # Written as model.hyperparameters takes them, to be copied there.
-    params = [f"{name.removeprefix('classifier__')}: {_yaml(value)}" for name, value in tuning["best_params"].items()]
-    # A maximum over candidates flatters: the rows that chose it also scored it.
-    chosen = f"best {tuning['scoring']} {number(tuning['best_score'])} on the folds that chose it:"
-    yield Fact("Tuning", "\n".join([what, chosen, *params]))
+    yield Fact("Tuning", tuning_told(tuning) if tuning else _asked(summary, "tuning_enabled", "tune"))
 
 
 def _calibration(summary: Mapping[str, Any]) -> Iterator[Fact]:
     calibration = summary.get("calibration")
-    if not calibration:
-        yield Fact("Calibration", _asked(summary, "calibration_enabled", "calibrate"))
-        return
-    if calibration.get("holdout"):
-        how = f"fitted on a hold-out of {calibration['holdout']:.0%}"
-    else:
-        how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
-    yield Fact("Calibration", f"{calibration['method']}, {how}")
+    asked = _asked(summary, "calibration_enabled", "calibrate")
+    yield Fact("Calibration", calibration_told(calibration) if calibration else asked)
+
+
+def _threshold(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    if threshold := summary.get("threshold"):
+        yield Fact("Threshold", threshold_told(threshold, (summary.get("data") or {}).get("positive_class")))
+    elif (summary.get("summary") or {}).get("threshold_enabled"):
+        # Not told where it was not asked for: with more than two classes there is none.
+        yield Fact("Threshold", _asked(summary, "threshold_enabled", "threshold", "calibrate"))
 
 
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
@@ -141,11 +136,14 @@ def _tracking(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Tracking", f"{tracking.get('tracking_uri')}: {tracking['error']}", "degraded")
         return
     says = [str(tracking.get("tracking_uri")), f"run {tracking.get('run_id')}"]
-    if tracking.get("registered_model"):
+    if tracking.get("withheld"):
+        name = f" as {tracking['registered_model']}" if tracking.get("registered_model") else ""
+        says.append(f"not registered{name}: {tracking['withheld']}")
+    elif tracking.get("registered_model"):
         alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
         version = f" version {tracking['version']}" if tracking.get("version") else ""
         says.append(f"registered as {tracking['registered_model']}{version}{alias}")
-    yield Fact("Tracking", "\n".join(says))
+    yield Fact("Tracking", "\n".join(says), "degraded" if tracking.get("withheld") else "")
 
 
 def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:
@@ -158,24 +156,21 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 TELLERS = (
-    _model, _trouble, _data, _features, _validation, _tuning, _calibration, _feature_store, _tracking, _time, _files,
+    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _feature_store,
+    _tracking, _time, _files,
 )  # fmt: skip
 
 
-def _asked(summary: Mapping[str, Any], enabled: str, phase: str) -> str:
+def _asked(summary: Mapping[str, Any], enabled: str, *phases: str) -> str:
     guide = summary.get("summary") or {}
     if enabled not in guide:
         return ""
-    statuses = {each["name"]: each["status"] for each in summary.get("phases") or []}
     if not guide[enabled]:
         return "no"
-    return "asked for; degraded" if statuses.get(phase) == "degraded" else "yes"
+    degraded = {each["name"] for each in summary.get("phases") or [] if each["status"] == "degraded"}
+    return "asked for; degraded" if degraded.intersection(phases) else "yes"
 
 
 def _phase(phase: Mapping[str, Any]) -> str:
     fits = f" ({counted(phase['fits'], 'fit')})" if phase.get("fits") else ""
     return f"{phase['name']} {duration(phase['seconds'])}{fits}"
-
-
-def _yaml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

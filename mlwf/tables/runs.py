@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mlwf.tables.wording import NOTHING, STATUS_STYLES, duration, escaped, markdown_row, number
+from mlwf.tables.blocks import FirstFitting
+from mlwf.tables.wording import BAD, NOTHING, STATUS_STYLES, duration, escaped, markdown_row, number
 
 COLUMNS = ("Run", "Name", "Status", "Score", "Test", "Time", "Algorithm", "Started")
 FEWEST = 4
 RIGHT = {"Score", "Test", "Time"}
+GATES = {"met": "gates met", "not met": "gate not met"}
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Show runs, a row each; a narrow terminal shows fewer columns."""
-    return _RunsTable(rows)
+    return FirstFitting([_table(rows, COLUMNS[:count]) for count in range(len(COLUMNS), FEWEST - 1, -1)])
 
 
 def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -33,26 +33,15 @@ def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True)
-class _RunsTable:
-    rows: Sequence[Mapping[str, Any]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        tables = (_table(self.rows, COLUMNS[:count]) for count in range(len(COLUMNS), FEWEST, -1))
-        boundless = options.update(max_width=10_000)
-        fitting = (each for each in tables if Measurement.get(console, boundless, each).maximum <= options.max_width)
-        yield next(fitting, _table(self.rows, COLUMNS[:FEWEST]))
-
-
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        # Names alone may fold: of a run id every character is needed.
+        # Names alone may fold, and what is said beside a status: of a run id every character is needed.
         justify: JustifyMethod = "right" if column in RIGHT else "left"
-        table.add_column(column, justify=justify, no_wrap=column != "Name", overflow="fold")
+        table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
     for row in rows:
         cells = _run_cells(row)
-        styles = {"Status": STATUS_STYLES.get(cells["Status"], "")}
+        styles = {"Status": BAD if row.get("gates") == "not met" else STATUS_STYLES.get(str(row.get("status")), "")}
         table.add_row(*(Text(cells[column], styles.get(column, "")) for column in columns))
     return table
 
@@ -63,7 +52,7 @@ def _run_cells(row: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Run": str(row["run_id"]),
         "Name": str(row.get("name") or ""),
-        "Status": str(row.get("status") or ""),
+        "Status": ", ".join(filter(None, [str(row.get("status") or ""), GATES.get(row.get("gates") or "")])),
         "Score": f"{score['metric']} {number(score.get('value'))}" if score else NOTHING,
         "Test": f"{test['metric']} {number(test.get('value'))}" if test else NOTHING,
         "Time": duration(row.get("seconds")),

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 NOTHING = "-"
+NOT_AVAILABLE = "n/a"
+GOOD, DOUBTFUL, BAD, QUIET = "bold green", "bold yellow", "bold red", "dim"
 STATUS_STYLES = {
-    "done": "bold green",
-    "degraded": "bold yellow",
-    "unfinished": "bold yellow",
+    "done": GOOD,
+    "degraded": DOUBTFUL,
+    "unfinished": DOUBTFUL,
     "running": "bold cyan",
-    "failed": "bold red",
-    "killed": "bold red",
+    "failed": BAD,
+    "killed": BAD,
 }
+SOURCES = {"test": "Test set", "train_test": "Hold-out", "cross_validation": "Cross-validation"}
+"""Where a number comes from, the most trustworthy first."""
+SAME_ROWS = re.compile(r"\b[\w ]+ on the same rows")
+"""The labels of a number that is judged by rows on which something was chosen."""
+LABEL = "tuned on the same rows"
+"""The label that must not be missed: it is said of the number that flatters most."""
+ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
 
 
 def duration(seconds: float | None) -> str:
@@ -40,6 +51,51 @@ def number(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:.1e}" if 0 < abs(value) < 0.00005 else f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Write a difference.
+
+    >>> [signed(value) for value in (0.113, -0.00001, 0.0)]
+    ['+0.1130', '-1.0e-05', '+0.0000']
+    """
+    return number(value) if value < 0 else f"+{number(value)}"
+
+
+def span(interval: Mapping[str, Any] | None) -> str:
+    """Write where a number lies.
+
+    >>> [span(interval) for interval in ({"low": 0.87051, "high": 0.8762}, None)]
+    ['0.8705 – 0.8762', 'n/a']
+    """
+    return f"{number(interval['low'])} – {number(interval['high'])}" if interval else NOT_AVAILABLE
+
+
+def percent(share: float) -> str:
+    """Write a confidence as it is spoken of.
+
+    >>> percent(0.95)
+    '95 %'
+    """
+    return f"{100 * share:g} %"
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a text that is too wide.
+
+    >>> [shortened(text, 6) for text in ("short", "longer than that")]
+    ['short', 'longe…']
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def labels_of(note: str) -> list[str]:
+    """Find the labels in what is said of a number.
+
+    >>> labels_of("3-fold cross-validation of 275 rows, shuffled; tuned on the same rows; weighted by w")
+    ['tuned on the same rows']
+    """
+    return SAME_ROWS.findall(note)
 
 
 def counted(count: int | None, noun: str) -> str:

@@ -147,7 +147,7 @@ def test_summary_of_a_run_known_only_by_its_tracked_values():
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_line_is_wider_than_the_terminal(width):
-    assert max(map(len, shown(ADULT, width).splitlines())) <= width
+    assert max(len(line) for summary in (ADULT, JUDGED) for line in shown(summary, width).splitlines()) <= width
 
 
 def test_failure_is_told_with_its_reason():
@@ -210,17 +210,30 @@ def test_trouble_is_coloured_on_a_terminal():
     assert "\x1b[1;33mcalibrate: ValueError" in file.getvalue()
 
 
+def test_what_was_chosen_is_told():
+    summary = changed(
+        calibration={"method": "sigmoid", "ensemble": True, "cv_folds": 5, "holdout": None},
+        threshold={"scoring": "f1", "value": 0.4, "response": "predict_proba", "score": 0.7, "default_score": 0.6},
+        folds=[{"fold": 1, "params": {"classifier__C": 1.0}, "calibrated": None, "threshold": None, "features": None}],
+    )
+    assert fact(summary, "Calibration") == "sigmoid, 5 folds, ensemble"
+    assert str(fact(summary, "Threshold")).startswith(">50K from a probability of 0.4000 on\n")
+    assert fact(summary, "Nested") == "1 fold chose the same settings\nC: 1.0"
+
+
 @pytest.mark.parametrize(
-    ("calibration", "told"),
+    ("enabled", "phases", "told"),
     [
-        ({"method": "isotonic", "ensemble": True, "cv_folds": 5, "holdout": None}, "isotonic, 5 folds, ensemble"),
-        ({"method": "sigmoid", "ensemble": False, "cv_folds": 3, "holdout": None}, "sigmoid, 3 folds, one model"),
-        ({"method": "sigmoid", "ensemble": False, "cv_folds": None, "holdout": 0.2}, "sigmoid, fitted on a hold-out of 20%"),
+        (None, [], None),
+        (False, [], None),
+        (True, [], "yes"),
+        (True, [{"name": "calibrate", "status": "degraded", "seconds": 0.0}], "asked for; degraded"),
     ],
-    ids=["ensemble", "one model", "holdout"],
-)  # fmt: skip
-def test_calibration_is_told(calibration, told):
-    assert fact(changed(calibration=calibration), "Calibration") == told
+    ids=["old run", "not asked for", "asked for", "degraded"],
+)
+def test_threshold_without_a_result(enabled, phases, told):
+    guide = {"model_name": "adult"} if enabled is None else {"threshold_enabled": enabled}
+    assert fact(changed(summary=guide, phases=phases, threshold=None), "Threshold") == told
 
 
 def test_what_was_not_asked_for_is_no():
@@ -245,6 +258,21 @@ def test_tracking_that_failed_says_why():
     assert fact(changed(tracking=tracking), "Tracking") == "http://localhost:5000: connection refused"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("adult", "not registered as adult: a gate was not met"), (None, "not registered: a gate was not met")],
+    ids=["named", "unnamed"],
+)
+def test_a_model_that_was_not_registered_says_why(name, told):
+    tracking = {
+        "tracking_uri": "sqlite:///mlflow.db",
+        "run_id": "1f",
+        "registered_model": name,
+        "withheld": "a gate was not met",
+    }
+    assert fact(changed(tracking=tracking), "Tracking") == f"sqlite:///mlflow.db\nrun 1f\n{told}"
+
+
 def test_registration_without_a_version_names_none():
     tracking = {"tracking_uri": "sqlite:///mlflow.db", "run_id": "1f", "registered_model": "adult", "alias": "best"}
     assert (
@@ -261,6 +289,53 @@ def test_many_classes_and_columns_are_cut_short():
         == "income: a 1 (12%), b 1 (12%), c 1 (12%), d 1 (12%), e 1 (12%), f 1 (12%), and 2 more"
     )
     assert str(fact(summary, "Left out")).endswith("c5: constant\nand 2 more columns")
+
+
+JUDGED = changed(
+    status="done",
+    classes=[
+        {
+            "source": "test",
+            "note": "",
+            "report": [{"label": "a", "n_rows": 9, "precision": 0.5, "recall": 0.5, "f1": 0.5}],
+            "confusion": [[9]],
+        }
+    ],
+    slices=[
+        {"metric": "accuracy", "source": "test", "value": 0.9, "n_rows": 99, "interval": None, "slice": "sex = Male"}
+    ],
+    findings=[{"code": "leakage", "severity": "error", "message": "age tells all", "see": ""}],
+    gates=[{"asked": "accuracy at least 0.9", "got": "0.8755", "passed": False, "source": "test", "note": ""}],
+)
+"""A run with everything that bears on whether to trust it."""
+
+
+PARTS = ["Algorithm", "Test set (", "Classes", "Slices", "Baseline:", "Findings", "Warnings"]
+
+
+def order_of(parts: list[str], text: str) -> list[str]:
+    return sorted(parts, key=text.index)
+
+
+def test_the_verdict_comes_last_on_a_terminal_and_in_the_first_line():
+    text = shown(JUDGED, 80)
+    assert text.startswith("adult-income done in 2 min 14 s, 1 gate not met  20261123-191500-4f2a\n")
+    assert order_of(["Gates", *PARTS], text) == [*PARTS, "Gates"]
+
+
+def test_the_verdict_comes_first_in_markdown():
+    text = summary_markdown(JUDGED)
+    assert text.startswith("## adult-income done in 2 min 14 s, 1 gate not met\n\n**Gates**\n\n| verdict |")
+    parts = [part.replace("Test set (", "**Test set**") for part in PARTS]
+    assert order_of(["Gates", *parts], text) == ["Gates", *parts]
+
+
+def test_gates_that_are_not_met_are_red_in_the_first_line():
+    file = io.StringIO()
+    Console(file=file, width=80, force_terminal=True, color_system="standard", no_color=False).print(
+        summary_table(JUDGED)
+    )
+    assert "\x1b[1;32mdone in 2 min 14 s\x1b[0m, \x1b[1;31m1 gate not met" in file.getvalue()
 
 
 WHOLE_AT_60 = """\
@@ -292,16 +367,18 @@ Model file   runs/20261123-191500-4f2a/model.skops
 
 Cross-validation (39,073 rows): 5-fold stratified
 cross-validation, shuffled; tuned on the same rows
-  metric     score       ±  baseline
-  accuracy  0.8741  0.0021    0.7607
-  log_loss  0.2791  0.0031    0.5503
+  metric     score  baseline
+  accuracy  0.8741    0.7607
+  log_loss  0.2791    0.5503
 
 Test set (9,769 rows)
   metric     score  baseline
   accuracy  0.8755    0.7607
-  roc_auc        -
+  roc_auc      n/a
 
-±: the standard deviation over the folds.
+Tuned on the same rows: the settings were chosen on rows
+that these scores are of, so the scores flatter;
+`validation.nested: true` removes that.
 Baseline: the same metric of a model that knows only how
 frequent each class is.
 
@@ -335,16 +412,17 @@ Time         initialise 0.8 s, tune 1 min 32 s (45 fits), calibrate 0.2 s, valid
 Model file   runs/20261123-191500-4f2a/model.skops
 
 Cross-validation (39,073 rows): 5-fold stratified cross-validation, shuffled; tuned on the same rows
-  metric     score       ±  baseline
-  accuracy  0.8741  0.0021    0.7607
-  log_loss  0.2791  0.0031    0.5503
+  metric     score  baseline
+  accuracy  0.8741    0.7607
+  log_loss  0.2791    0.5503
 
 Test set (9,769 rows)
   metric     score  baseline
   accuracy  0.8755    0.7607
-  roc_auc        -
+  roc_auc      n/a
 
-±: the standard deviation over the folds.
+Tuned on the same rows: the settings were chosen on rows that these scores are of, so the scores flatter;
+`validation.nested: true` removes that.
 Baseline: the same metric of a model that knows only how frequent each class is.
 
 Warnings
@@ -373,21 +451,22 @@ Run `20261123-191500-4f2a`
 | **Time** | initialise 0.8 s, tune 1 min 32 s (45 fits), calibrate 0.2 s, validate 38 s (1 fit) |
 | **Model file** | runs/20261123-191500-4f2a/model.skops |
 
-**Cross-validation** (39,073 rows): 5-fold stratified cross-validation, shuffled; tuned on the same rows
+**Cross-validation** (39,073 rows): 5-fold stratified cross-validation, shuffled; **tuned on the same rows**
 
-| metric | score | ± | baseline |
-| --- | ---: | ---: | ---: |
-| accuracy | 0.8741 | 0.0021 | 0.7607 |
-| log_loss | 0.2791 | 0.0031 | 0.5503 |
+| metric | score | baseline |
+| --- | ---: | ---: |
+| accuracy | 0.8741 | 0.7607 |
+| log_loss | 0.2791 | 0.5503 |
 
 **Test set** (9,769 rows)
 
 | metric | score | baseline |
 | --- | ---: | ---: |
 | accuracy | 0.8755 | 0.7607 |
-| roc_auc | - |  |
+| roc_auc | n/a |  |
 
-±: the standard deviation over the folds. Baseline: the same metric of a model that knows only how frequent each class is.
+- **Tuned on the same rows**: the settings were chosen on rows that these scores are of, so the scores flatter; `validation.nested: true` removes that.
+- Baseline: the same metric of a model that knows only how frequent each class is.
 
 ### Warnings
 

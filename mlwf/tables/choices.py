@@ -1,0 +1,121 @@
+"""What a run chose from the data, and what that choice is worth on rows that had no say in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mlwf.tables.wording import counted, labels_of, number
+
+MOST_LISTED = 6
+"""How many values, classes or columns are listed one by one."""
+MEASURES = {"log_loss": "log loss", "brier_score": "Brier score", "ece": "ECE"}
+
+
+def tuning_told(tuning: Mapping[str, Any]) -> str:
+    """Tell what a search chose."""
+    failed = f", {counted(tuning['n_failed'], 'fit')} failed" if tuning.get("n_failed") else ""
+    what = f"{tuning['strategy']}, {counted(tuning['n_candidates'], 'candidate')} × {tuning['cv_folds']} folds{failed}"
+    # Written as model.hyperparameters takes them, to be copied there.
+    params = [f"{_param(name)}: {_yaml(value)}" for name, value in tuning["best_params"].items()]
+    # A maximum over candidates flatters: the rows that chose it also scored it.
+    alike = ", rows unweighted" if "count alike" in str(tuning.get("note")) else ""
+    chosen = f"best {tuning['scoring']} {number(tuning['best_score'])} on the folds that chose it{alike}:"
+    return "\n".join([what, chosen, *params])
+
+
+def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
+    """Tell what the folds of a nested cross-validation chose, folded where they agree."""
+    settings = [fold.get("params") or {} for fold in folds]
+    names = list(dict.fromkeys(name for setting in settings for name in setting))
+    different = len({_yaml(setting) for setting in settings})
+    chose = "the same settings" if different == 1 else f"{different} different settings"
+    lines = [
+        f"{counted(len(folds), 'fold')} chose {chose}"
+        if names
+        else f"everything repeated in {counted(len(folds), 'fold')}"
+    ]
+    lines += [f"{_param(name)}: {_votes([setting.get(name) for setting in settings])}" for name in names]
+    calibrated = [fold["calibrated"] for fold in folds if fold.get("calibrated") is not None]
+    lines += [f"calibrated: in {sum(calibrated)} of {len(calibrated)} folds"] if calibrated else []
+    thresholds = sorted(fold["threshold"] for fold in folds if fold.get("threshold") is not None)
+    lines += [f"threshold: {_range(thresholds)}"] if thresholds else []
+    features = [fold["features"] for fold in folds if fold.get("features") is not None]
+    lines += [f"features: {_features(features)}"] if features else []
+    return "\n".join(lines)
+
+
+def calibration_told(calibration: Mapping[str, Any]) -> str:
+    """Tell how probabilities were calibrated, what that changed, and whether it was kept."""
+    if calibration.get("holdout"):
+        how = f"fitted on a hold-out of {calibration['holdout']:.0%}"
+    else:
+        how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
+    lines = [f"{calibration['method']}, {how}"]
+    if "kept" in calibration:
+        kept = "kept" if calibration["kept"] else "not kept"
+        lines.append(": ".join(filter(None, [kept, calibration.get("reason")])))
+    if calibration.get("after"):
+        rows = "hold-out" if calibration.get("holdout") else "out-of-fold"
+        lines.append(f"{rows} {', '.join(_changes(calibration))}{_labelled(calibration)}")
+    return "\n".join(lines)
+
+
+def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
+    """Tell from which score on a row is called positive, and what that is worth."""
+    of = "probability" if threshold.get("response") != "decision_function" else "decision value"
+    what = f"{'positive' if positive is None else positive} from a {of} of {number(threshold['value'])} on"
+    score, usual = number(threshold["score"]), number(threshold["default_score"])
+    worth = f"cross-fitted {threshold['scoring']} {score}, against {usual} with the default threshold"
+    return f"{what}\n{worth}{_labelled(threshold)}"
+
+
+def _param(name: str) -> str:
+    return name.removeprefix("classifier__")
+
+
+def _votes(values: Sequence[Any]) -> str:
+    votes: dict[str, int] = {}
+    for value in map(_yaml, values):
+        votes[value] = votes.get(value, 0) + 1
+    if len(votes) == 1:
+        return next(iter(votes))
+    most = sorted(votes.items(), key=lambda vote: -vote[1])
+    listed = [f"{value} ({counted(count, 'fold')})" for value, count in most[:MOST_LISTED]]
+    return ", ".join([*listed, *([f"and {len(most) - MOST_LISTED} more"] if len(most) > MOST_LISTED else [])])
+
+
+def _range(numbers: Sequence[float]) -> str:
+    low, high = number(numbers[0]), number(numbers[-1])
+    return low if low == high else f"{low} – {high}"
+
+
+def _features(chosen: Sequence[Sequence[Any]]) -> str:
+    """Tell which columns the folds chose; they differ where a fold has too few rows to know a column's kind."""
+    sets = [{str(column) for column in columns} for columns in chosen]
+    disputed = sorted({column for each in sets for column in each if not all(column in other for other in sets)})
+    if not disputed:
+        return f"the same {counted(len(sets[0]), 'column')}"
+    sizes = sorted({len(columns) for columns in sets})
+    more = [f"and {len(disputed) - MOST_LISTED} more"] if len(disputed) > MOST_LISTED else []
+    listed = ", ".join([*disputed[:MOST_LISTED], *more])
+    return f"{'–'.join(map(str, [sizes[0], *sizes[1:][-1:]]))} columns; not in all folds: {listed}"
+
+
+def _changes(calibration: Mapping[str, Any]) -> Iterator[str]:
+    before, after = calibration.get("before") or {}, calibration["after"]
+    for name, told in MEASURES.items():
+        # The reason tells by how much the log loss changed, where that decided.
+        if told not in str(calibration.get("reason")):
+            was = f"{number(before[name])} -> " if before.get(name) is not None else ""
+            yield f"{told} {was}{number(after.get(name))}"
+
+
+def _labelled(told: Mapping[str, Any]) -> str:
+    labels = labels_of(str(told.get("note") or ""))
+    return f" ({'; '.join(labels)})" if labels else ""
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
