@@ -73,7 +73,6 @@ def make_chain(setting: Setting, recipe: Recipe) -> Chain:
 
 def make_nested_chain(setting: Setting, recipe: Recipe) -> Chain:
     """Make what repeats everything on any rows: feature inference and the search too, where the recipe had them."""
-
     # What the run's own search found, it found on the rows that are judged here.
     as_written = replace(recipe, params={}, out_of_fold=None)
 

@@ -15,9 +15,19 @@ from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.setting import Setting
 from mlwf.results import Source
 from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
+from mlwf.specs.problems import shown
 
 STRATIFIED = {"stratified_kfold", "repeated_stratified_kfold"}
 """Splitters for which the number of rows of each class tells whether every fold learns it."""
+
+MORE_ROWS = {
+    "kfold": "stratified_kfold keeps each class in all",
+    "repeated_kfold": "repeated_stratified_kfold keeps each class in all",
+    "time_series_split": "fewer folds learn from more rows",
+}
+"""What helps where folds leave a class unlearnt; with groups and given folds nothing does."""
+
+LEFT_OUT = "leave the rows of this class out of the data"
 
 
 def check(setting: Setting) -> None:
@@ -29,18 +39,16 @@ def check(setting: Setting) -> None:
         With every problem that was found.
     """
     problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting)]
-    problems += _folds(setting)
+    problems += list(_hold_out(setting)) or _folds(setting)
     if problems:
         raise DataError(problems)
-    # Raises for a slice that is none.
-    assert setting.slices is not None
 
 
 def _class_weights(setting: Setting) -> Iterator[Problem]:
     weights = setting.spec.model.class_weight
     if isinstance(weights, dict):
         known = setting.table.classes.tolist()
-        accepted = f"accepted: {', '.join(map(repr, known))}"
+        accepted = f"accepted: {', '.join(map(shown, known))}"
         message = f"is no class of {setting.spec.data.target}"
         for label in weights:
             if label not in known:
@@ -72,6 +80,11 @@ def _scorers_of_more_like(name: str) -> list[str]:
 
 
 def _gates(setting: Setting) -> list[Problem]:
+    """Refuse slices that are none, and gates on what is not computed."""
+    try:
+        slices = [str(each) for each in setting.slices]
+    except DataError as error:
+        return list(error.problems)
     spec = setting.spec
     model = spec.model
     has_probabilities = setting.calibration is not None or gives_probabilities(model.algorithm, model.hyperparameters)
@@ -84,8 +97,16 @@ def _gates(setting: Setting) -> list[Problem]:
         spec.gates,
         metrics=["accuracy", *(spec.validation.metrics or default)],
         sources=sources,
-        slices=[str(each) for each in setting.slices],
+        slices=slices,
     )
+
+
+def _hold_out(setting: Setting) -> Iterator[Problem]:
+    """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of whole groups may."""
+    data = setting.spec.data
+    for label in np.setdiff1d(setting.table.classes, setting.table.y_of(setting.split.train)).tolist():
+        message = f"class {shown(label)} has no row to learn from: all of them are held out"
+        yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEFT_OUT}")
 
 
 def _folds(setting: Setting) -> list[Problem]:
@@ -132,11 +153,12 @@ def _classes_inside_folds(setting: Setting, stages: dict[str, int]) -> Iterator[
     """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
     data = setting.spec.data
     for key, folds in sorted(_inside_folds(setting, stages).items(), key=lambda item: -item[1])[:1]:
-        for label in setting.table.classes:
+        for label in setting.table.classes.tolist():
             fewest = min(int((setting.table.y_of(split.train) == label).sum()) for split in setting.outer)
             if fewest < folds:
-                message = f"class {label!r} has {fewest} rows where a fold of the validation leaves it least"
-                hint = f"set {key}: {fewest}" if fewest > 1 else "leave the rows of this class out"
+                rows = f"{fewest:,} row{'s' * (fewest != 1)}"
+                message = f"class {shown(label)} has {rows} where a fold of the validation leaves it least"
+                hint = f"set {key}: {fewest}" if fewest > 1 else LEFT_OUT
                 yield Problem(data.path, data.target, f"{message}, fewer than {key} ({folds})", hint)
                 return
 
@@ -163,14 +185,12 @@ def _problem_of(setting: Setting, key: str, folds: int, rows: Rows, where: str) 
     try:
         splits = setting.folds(folds)(setting.table, rows)
     except ValueError as error:
-        yield Problem("", key, f"{error}{where}")
+        yield Problem("", key, f"{str(error).removesuffix('.')}{where}")
         return
     for split in splits:
         unseen = np.setdiff1d(setting.table.classes, setting.table.y_of(split.train))
         if len(unseen):
-            message = f"{kind} leaves class {unseen.tolist()[0]!r} no row to learn from in one of {len(splits)} folds"
-            hint = (
-                "stratified_kfold keeps each class in all" if kind.endswith("kfold") else "fewer folds keep more rows"
-            )
-            yield Problem("", "validation.splitter", f"{message}{where}", hint)
+            label = shown(unseen.tolist()[0])
+            message = f"{kind} leaves class {label} no row to learn from in one of {len(splits)} folds"
+            yield Problem("", "validation.splitter", f"{message}{where}", MORE_ROWS.get(kind, LEFT_OUT))
             return

@@ -12,9 +12,10 @@ from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.journal import Journal, OnProgress
 from mlwf.orchestrator.locating import located
 from mlwf.orchestrator.material import load_tables
+from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
-from mlwf.orchestrator.workflow import build_phase, run_workflow
+from mlwf.orchestrator.workflow import run_workflow
 from mlwf.specs.experiment import ExperimentSpec
 
 
