@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,8 @@ class Setting:
     spec: ExperimentSpec
     material: Material
     journal: Journal
+    _cuts: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
+    """How rows were cut already, by the number of folds and the rows."""
 
     @cached_property
     def table(self) -> Table:
@@ -91,9 +93,9 @@ class Setting:
         return self.spec.validation.nested
 
     def folds(self, n_splits: int) -> Splitter:
-        """Give the one splitter, with as many folds as a stage wants."""
+        """Give the one splitter, with as many folds as a stage wants; the same rows are cut once in a run."""
         validation = self.spec.validation
-        return fold_splitter(
+        cut = fold_splitter(
             self.spec.splitter,
             n_splits=n_splits,
             shuffle=validation.shuffle,
@@ -102,6 +104,14 @@ class Setting:
             gap=validation.gap,
             max_train_size=validation.max_train_size,
         )
+
+        def remembered(table: Table, rows: Rows) -> tuple[Split, ...]:
+            key = (n_splits, rows.digest)
+            if key not in self._cuts:
+                self._cuts[key] = cut(table, rows)
+            return self._cuts[key]
+
+        return remembered
 
     @property
     def calibration_splits(self) -> Splitter:
