@@ -10,7 +10,7 @@ from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
 from mlwf.specs.slices import parse_slice
-from mlwf.specs.threshold import threshold_scorers
+from mlwf.specs.threshold import ONE_SIDED, threshold_scorers
 
 
 def _holdout_has_no_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -30,6 +30,10 @@ def _threshold_matters_to_its_scorer(spec: ExperimentSpec) -> Iterator[SpecProbl
     if name is None or name in threshold_scorers():
         return
     path = ("threshold", "scoring")
+    if name in ONE_SIDED:
+        hint = "accepted: a scorer that also minds wrong calls, such as balanced_accuracy or f1"
+        yield SpecProblem(path, f"is {GOT}, which is best when every row is called positive", hint)
+        return
     is_known = name in catalogue.metric_names() or name in catalogue.scorer_names()
     if is_known and not catalogue.needs_labels(name):
         hint = "accepted: a scorer of labels, such as balanced_accuracy or f1"

@@ -37,6 +37,13 @@ def told(text):
             ),
         ),
         (
+            f"{DATA}threshold: {{scoring: recall}}",
+            (
+                "x.yaml:2:22  threshold.scoring: is 'recall', which is best when every row is called positive; "
+                "accepted: a scorer that also minds wrong calls, such as balanced_accuracy or f1"
+            ),
+        ),
+        (
             f"{DATA}threshold: {{scoring: log_loss}}",
             (
                 "x.yaml:2:22  threshold.scoring: is 'log_loss', which is the same whatever the threshold; "
@@ -56,13 +63,13 @@ def told(text):
                 "x.yaml:2:22  threshold.scoring: unknown scorer 'f2'; accepted: accuracy, balanced_accuracy, f1, "
                 "f1_macro, f1_micro, f1_weighted, jaccard, jaccard_macro, jaccard_micro, jaccard_weighted, "
                 "matthews_corrcoef, neg_negative_likelihood_ratio, positive_likelihood_ratio, precision, "
-                "precision_macro, precision_micro, precision_weighted, recall, recall_macro, recall_micro, "
+                "precision_macro, precision_micro, precision_weighted, recall_macro, recall_micro, "
                 "recall_weighted"
             ),
         ),
         (
-            f"{DATA}threshold: {{scoring: recal}}",
-            "x.yaml:2:22  threshold.scoring: unknown scorer 'recal'; did you mean recall?",
+            f"{DATA}threshold: {{scoring: jacard}}",
+            "x.yaml:2:22  threshold.scoring: unknown scorer 'jacard'; did you mean jaccard?",
         ),
         (
             f"{DATA}validation: {{slices: ['']}}",
