@@ -180,17 +180,6 @@ class Score:
 
     metric: str
     source: Source
-    value: float | None
-    """In natural sign; the mean over folds in cross-validation; None when it could not be computed."""
-    std: float | None
-    """Standard deviation over folds; None without folds."""
-    folds: tuple[float, ...]
-    interval: Interval | None
-    """None where it could not be computed, or all folds or resamples agree."""
-    baseline: float | None
-    """The same metric of a model that always predicts the class shares of its training rows."""
-    difference: Difference | None
-    """How much better than the baseline."""
     n_rows: int
     note: str
     """How it was got."""
@@ -200,7 +189,18 @@ class Score:
     """What was chosen (`hyperparameters`, `features`, `calibration`, `threshold`), and the rows that it was chosen on:
     one name for each of `rows`."""
     tuned_on_same_rows: bool
-    """Whether something was chosen on rows that the score is computed on."""
+    """Whether hyperparameters were chosen on rows that the score is computed on."""
+    value: float | None = None
+    """In natural sign; the mean over folds in cross-validation; None when it could not be computed."""
+    std: float | None = None
+    """Standard deviation over folds; None without folds."""
+    folds: tuple[float, ...] = ()
+    interval: Interval | None = None
+    """None where it could not be computed, or all folds or resamples agree."""
+    baseline: float | None = None
+    """The same metric of a model that always predicts the class shares of its training rows."""
+    difference: Difference | None = None
+    """How much better than the baseline."""
     slice: str | None = None
     """The slice of the rows, or None for all of them."""
 

@@ -35,8 +35,7 @@ def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
         written = parse_slice(text)
         found = _slices_of(written, data)
         if isinstance(found, str):
-            hint = "" if _column(written.column, data) is not None else nearest(written.column, _names(data))
-            problems.append(Problem(data.source, f"validation.slices.{number}", found, hint))
+            problems.append(Problem(data.source, f"validation.slices.{number}", found, _hint(written.column, data)))
         else:
             slices |= {str(each): each for each in found}
     if problems:
@@ -73,9 +72,13 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
     return [written]
 
 
-def _names(data: Dataset) -> list[str]:
+def _hint(column: str, data: Dataset) -> str:
+    """Name the column that may have been meant, where there is none of that name."""
+    if _column(column, data) is not None:
+        return ""
     features = list(data.X.columns) if hasattr(data.X, "columns") else []
-    return [str(name) for name in [*features, *data.other.columns]]
+    names = [str(name) for name in [*features, *data.other.columns]]
+    return nearest(column, names) if names else "X is an array, whose columns have no names"
 
 
 def _column(name: str, data: Dataset) -> pd.Series[Any] | None:

@@ -1,0 +1,190 @@
+"""Scores of judged rows: each with its interval, its baseline, and how it was got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from mlwf.engine.asks import Predictions
+from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference
+from mlwf.engine.metrics import Metric, build_metrics
+from mlwf.results import ClassReport, Score, Source
+
+FEWEST_ROWS = 30
+"""In fewer rows a slice's scores say nothing."""
+TRIVIAL = {"ece"}
+"""Metrics by which the baseline is nearly perfect: it is calibrated, whatever it knows."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What must be said beside every number."""
+
+    source: Source
+    note: str
+    tuned_on_same_rows: bool = False
+    rows: tuple[str, ...] = ()
+    """Names of the judged rows, one for each fold."""
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was chosen, and on which rows: one name for each fold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """What each fold says, and what is true."""
+
+    parts: Sequence[Predictions]
+    baselines: Sequence[Predictions]
+    y: Sequence[NDArray[Any]]
+    weight: Sequence[NDArray[np.float64] | None]
+    test_to_train: float
+    """Rows that are judged in a fold, for each row that is learnt from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows that are judged together."""
+
+    predictions: Predictions
+    baseline: Predictions
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
+    groups: NDArray[Any] | None
+    """What is drawn as a whole for an interval; None for single rows."""
+    index: NDArray[np.intp]
+    """Which row it is; one that was judged twice stands twice."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of different rows."""
+        return len(np.unique(self.index))
+
+    def take(self, mask: NDArray[np.bool_]) -> Sample:
+        """Pick some of the rows."""
+        at = np.flatnonzero(mask)
+        return Sample(
+            self.predictions.take(at),
+            self.baseline.take(at),
+            self.y[at],
+            None if self.weight is None else self.weight[at],
+            None if self.groups is None else self.groups[at],
+            self.index[at],
+        )
+
+
+def wanted_metrics(metrics: Sequence[str], classes: NDArray[Any], positive_class: Any) -> list[Metric]:
+    """Give the metrics to compute, accuracy among them."""
+    # The guide's cv_score, val_score and test_accuracy are accuracies, whatever else was asked for.
+    names = list(dict.fromkeys(["accuracy", *metrics]))
+    return list(build_metrics(names, classes=classes, positive_class=positive_class).values())
+
+
+def score_folds(
+    judged: Folds, metrics: Sequence[Metric], circumstances: Circumstances, n_rows: int
+) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+    """Score each fold, and give the means with corrected resampled t intervals, and what could not be computed."""
+    truth, ratio = list(zip(judged.y, judged.weight, strict=True)), judged.test_to_train
+    scores, problems = [], []
+    for metric in metrics:
+        values, problem = _values(metric, judged.parts, truth)
+        floor, _ = _values(metric, judged.baselines, truth)
+        problems += [problem] if problem else []
+        found: dict[str, Any] = {"baseline": float(np.mean(floor)) if floor else None}
+        if values:
+            interval = corrected_t(values, test_to_train=ratio, within=metric.range)
+            found |= {"value": float(np.mean(values)), "std": float(np.std(values)), "interval": interval}
+        if values and floor and metric.name not in TRIVIAL:
+            found["difference"] = corrected_t_difference(
+                values, floor, test_to_train=ratio, greater_is_better=metric.greater_is_better
+            )
+        scores.append(_score(metric, circumstances, n_rows, folds=tuple(values), **found))
+    return tuple(scores), tuple(problems)
+
+
+def score_sample(
+    sample: Sample, metrics: Sequence[Metric], circumstances: Circumstances, *, name: str | None = None
+) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+    """Score all rows together, with bootstrap intervals, and say what could not be computed."""
+    truth, both = [(sample.y, sample.weight)], [sample.predictions, sample.baseline]
+    drawn = bootstrap(metrics, both, sample.y, weight=sample.weight, groups=sample.groups)
+    scores, problems = [], []
+    for number, metric in enumerate(metrics):
+        values, problem = _values(metric, both[:1], truth)
+        floor, _ = _values(metric, both[1:], truth)
+        problems += [problem] if problem else []
+        found: dict[str, Any] = {"baseline": floor[0] if floor else None}
+        if values:
+            found |= {"value": values[0], "interval": drawn.interval(0, number)}
+        if values and floor and metric.name not in TRIVIAL:
+            found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])
+        scores.append(_score(metric, circumstances, sample.n_rows, slice=name, **found))
+    return tuple(scores), tuple(problems)
+
+
+def score_slices(
+    sample: Sample,
+    slices: Mapping[str, NDArray[np.bool_]],
+    metrics: Sequence[Metric],
+    circumstances: Circumstances,
+) -> tuple[Score, ...]:
+    """Score each slice; in one of few rows, or of one class, nothing can be said."""
+    scores: list[Score] = []
+    for name, mask in slices.items():
+        part = sample.take(mask)
+        if part.n_rows >= FEWEST_ROWS and len(np.unique(part.y)) > 1:
+            scores += score_sample(part, metrics, circumstances, name=name)[0]
+        else:
+            scores += [_score(metric, circumstances, part.n_rows, slice=name) for metric in metrics]
+    return tuple(scores)
+
+
+def _values(
+    metric: Metric, parts: Sequence[Predictions], truth: Sequence[tuple[NDArray[Any], NDArray[np.float64] | None]]
+) -> tuple[list[float], str | None]:
+    """Score each part; none, with the reason, when one of them cannot be scored."""
+    values: list[float] = []
+    for number, (part, (y, weight)) in enumerate(zip(parts, truth, strict=True), start=1):
+        where = f" in fold {number}" if len(parts) > 1 else ""
+        try:
+            value = metric(part, y, weight)
+        except Exception as error:
+            return [], f"{metric.name} could not be computed{where}: {error}"
+        if not np.isfinite(value):
+            return [], f"{metric.name} could not be computed{where}: it is not defined for rows like these"
+        values.append(value)
+    return values, None
+
+
+def _score(metric: Metric, circumstances: Circumstances, n_rows: int, **found: Any) -> Score:
+    return Score(
+        metric=metric.name,
+        source=circumstances.source,
+        n_rows=n_rows,
+        note=circumstances.note,
+        rows=circumstances.rows,
+        chosen=circumstances.chosen,
+        tuned_on_same_rows=circumstances.tuned_on_same_rows,
+        **found,
+    )
+
+
+def class_report(sample: Sample) -> dict[str, Any]:
+    """Say of each class how often it is found and how often it is meant, and which is taken for which."""
+    classes, predicted = sample.predictions.classes, sample.predictions.labels
+    undefined = np.nan
+    parts = precision_recall_fscore_support(
+        sample.y, predicted, labels=classes, zero_division=undefined, sample_weight=sample.weight
+    )
+    counts = confusion_matrix(sample.y, predicted, labels=classes)
+    report = [
+        ClassReport(
+            str(label), int(count.sum()), *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3])
+        )
+        for at, (label, count) in enumerate(zip(classes.tolist(), counts, strict=True))
+    ]
+    return {"classes": tuple(report), "confusion": tuple(tuple(map(int, row)) for row in counts)}
