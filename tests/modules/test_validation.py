@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.datasets import load_iris, make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    get_scorer,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 from sklearn.model_selection import StratifiedKFold
 from sklearn.model_selection import cross_validate as theirs
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask, Predictions, gather
+from mlwf.engine.asks import Ask, Predictions, gather, predict
 from mlwf.engine.chain import Trained
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Table
@@ -35,16 +45,16 @@ def chain(model):
     return run
 
 
-def validated(model, table, *, metrics, rows=None, n_jobs=1, **options):
+def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, circumstances=CIRCUMSTANCES, **options):
     with PlainFitter(table, n_jobs=n_jobs) as fit:
         return cross_validate(
             chain(model),
             table,
             rows or table.all_rows,
-            FOLDS,
+            folds,
             fit,
             metrics=metrics,
-            circumstances=CIRCUMSTANCES,
+            circumstances=circumstances,
             **options,
         )
 
@@ -178,3 +188,236 @@ def test_predictions_of_models_that_know_other_classes_are_not_put_together():
 )
 def test_default_metrics_are_those_that_the_model_serves(classes, has_probabilities, metrics):
     assert default_metrics(np.array(classes), has_probabilities=has_probabilities) == metrics
+
+
+# Intervals and differences
+
+
+REPEATED = fold_splitter("repeated_stratified_kfold", n_splits=4, n_repeats=3, random_state=0)
+
+
+def corrected(values, test_to_train, greatest=np.inf):
+    """Give the ends of the corrected resampled t, as Nadeau and Bengio write it."""
+    half = t.ppf(0.975, len(values) - 1) * np.sqrt((1 / len(values) + test_to_train) * np.var(values, ddof=1))
+    return pytest.approx((np.mean(values) - half, min(np.mean(values) + half, greatest)))
+
+
+@pytest.mark.parametrize("folds", [FOLDS, REPEATED], ids=["once", "repeated"])
+def test_an_interval_of_cross_validation_allows_for_shared_training_rows(binary, folds):
+    for score in validated(MODEL, binary, metrics=["roc_auc", "log_loss"], folds=folds).scores:
+        # 30 rows of 120 are judged in each fold; no share is above 1.
+        greatest = np.inf if score.metric == "log_loss" else 1
+        assert (score.interval.low, score.interval.high) == corrected(score.folds, 1 / 3, greatest)
+        assert (score.interval.level, score.interval.method) == (0.95, "corrected resampled t")
+        assert score.n_rows == 120
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "neg_log_loss"])
+def test_a_difference_from_the_baseline_is_taken_fold_by_fold_and_greater_is_better(binary, metric):
+    score = validated(MODEL, binary, metrics=[metric]).scores[-1]
+    floor = validated(DummyClassifier(strategy="prior"), binary, metrics=[metric]).scores[-1]
+    assert score.baseline == floor.value
+    gains = (-1 if metric == "log_loss" else 1) * (np.array(score.folds) - np.array(floor.folds))
+    assert score.difference.value == pytest.approx(gains.mean())
+    assert (score.difference.interval.low, score.difference.interval.high) == corrected(gains, 1 / 3)
+    assert score.difference.value > 0
+    assert score.difference.distinguishable is (metric == "accuracy")
+
+
+def test_noise_is_not_distinguishable_from_the_baseline():
+    random = np.random.default_rng(3)
+    table = Table(random.normal(size=(120, 4)), random.integers(0, 2, 120))
+    score = validated(MODEL, table, metrics=["accuracy"]).scores[0]
+    assert score.difference.interval.low < 0 < score.difference.interval.high
+    assert score.difference.distinguishable is False
+
+
+def test_folds_that_agree_give_no_interval():
+    table = Table(np.repeat([0.0, 1.0], 60).reshape(-1, 1), np.repeat([0, 1], 60))
+    score = validated(MODEL, table, metrics=["accuracy"]).scores[0]
+    assert score.folds == (1.0,) * 4
+    assert score.interval is None
+    assert (score.difference.value, score.difference.interval, score.difference.distinguishable) == (0.5, None, None)
+
+
+def test_nothing_is_said_of_doing_better_than_the_baseline_in_what_it_is_good_at(binary):
+    score = validated(MODEL, binary, metrics=["ece"]).scores[-1]
+    assert score.baseline < 0.1
+    assert score.difference is None
+
+
+def held_out(table, groups=None, **options):
+    """Judge the second half of the rows by a model of the first."""
+    half = len(table) // 2
+    judged = Rows(np.arange(half, len(table)))
+    said, floor = (
+        predict(model.fit(table.X[:half], table.y[:half]), table.X_of(judged))
+        for model in (LogisticRegression(), DummyClassifier(strategy="prior"))
+    )
+    told = {"metrics": ["accuracy", "log_loss"], "circumstances": Circumstances("test", "the rest"), **options}
+    return judge(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
+
+
+def test_an_interval_on_rows_that_are_judged_once_is_of_a_bootstrap(binary):
+    accuracy, loss = held_out(binary).scores
+    for score in (accuracy, loss):
+        assert (score.interval.method, score.interval.level) == ("bootstrap of rows", 0.95)
+        assert score.interval.low < score.value < score.interval.high
+        assert (score.std, score.folds, score.n_rows) == (None, (), 60)
+    # Of a share of 60 rows, the binomial distribution knows about as much.
+    width = 2 * 1.96 * np.sqrt(accuracy.value * (1 - accuracy.value) / 60)
+    assert accuracy.interval.high - accuracy.interval.low == pytest.approx(width, rel=0.2)
+    assert accuracy.difference.value == pytest.approx(accuracy.value - accuracy.baseline)
+    assert loss.difference.value == pytest.approx(loss.baseline - loss.value)
+    assert loss.difference.distinguishable
+
+
+def test_rows_of_one_group_are_drawn_together(binary):
+    # Each row stands there four times, which is no more evidence.
+    table = Table(np.repeat(binary.X, 4, axis=0), np.repeat(binary.y, 4))
+    of_rows, of_groups = (held_out(table, groups).scores[0].interval for groups in (None, np.repeat(np.arange(60), 4)))
+    assert (of_rows.method, of_groups.method) == ("bootstrap of rows", "bootstrap of groups")
+    assert of_groups.high - of_groups.low == pytest.approx(2 * (of_rows.high - of_rows.low), rel=0.2)
+
+
+def test_rows_without_weight_are_no_evidence(binary):
+    weighted = dataclasses.replace(binary, weight=(np.arange(120) % 4 == 0).astype(float))
+    all_rows, quarter = (held_out(table).scores[0].interval for table in (binary, weighted))
+    assert quarter.high - quarter.low > 1.5 * (all_rows.high - all_rows.low)
+
+
+def test_what_is_said_of_a_row_several_times_is_drawn_together(binary):
+    judgement = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED, slices={"all": np.ones(120, dtype=bool)})
+    assert judgement.slices[0].interval.method == "bootstrap of groups"
+
+
+# Slices
+
+
+def test_slices_are_scored_on_the_predictions_of_all_folds_together(binary):
+    slices = {"first": np.arange(120) < 50, "even": np.arange(120) % 2 == 0}
+    table = dataclasses.replace(binary, weight=np.linspace(0.5, 2, 120))
+    judgement = validated(MODEL, table, metrics=["roc_auc"], slices=slices)
+    floor = validated(DummyClassifier(strategy="prior"), table, metrics=["accuracy"]).predictions.labels
+    found = {(score.slice, score.metric): score for score in judgement.slices}
+    assert list(found) == [(name, metric) for name in slices for metric in ("accuracy", "roc_auc")]
+    for name, mask in slices.items():
+        y, weight = table.y[mask], {"sample_weight": table.weight[mask]}
+        accuracy, roc_auc = found[name, "accuracy"], found[name, "roc_auc"]
+        assert accuracy.value == accuracy_score(y, judgement.predictions.labels[mask], **weight)
+        assert roc_auc.value == roc_auc_score(y, judgement.predictions.proba[mask, 1], **weight)
+        assert accuracy.n_rows == roc_auc.n_rows == mask.sum()
+        assert accuracy.note == "4 folds; all folds together"
+        assert accuracy.interval.method == "bootstrap of rows"
+        assert accuracy.interval.low < accuracy.value < accuracy.interval.high
+        assert (accuracy.std, accuracy.folds) == (None, ())
+        assert accuracy.baseline == accuracy_score(y, floor[mask], **weight)
+        assert accuracy.difference.value == pytest.approx(accuracy.value - accuracy.baseline)
+
+
+@pytest.mark.parametrize("folds", [FOLDS, REPEATED], ids=["once", "repeated"])
+def test_a_slice_that_says_nothing_has_no_value(binary, folds):
+    slices = {
+        "30 rows": np.arange(120) < 30,
+        "29 rows": np.arange(120) < 29,
+        "one class": binary.y == 1,
+        "no rows": np.zeros(120, dtype=bool),
+    }
+    judgement = validated(MODEL, binary, metrics=["accuracy", "log_loss"], slices=slices, folds=folds)
+    assert [score.value is None for score in judgement.slices] == [False] * 2 + [True] * 6
+    # However often a row was judged, it is one row.
+    assert [score.n_rows for score in judgement.slices[::2]] == [30, 29, binary.y.sum(), 0]
+    nothing = judgement.slices[-1]
+    assert (nothing.metric, nothing.interval, nothing.baseline, nothing.difference) == ("log_loss", None, None, None)
+
+
+def test_slices_of_other_rows_than_all_find_their_rows(binary):
+    rows = Rows(np.arange(119, 9, -1))
+    mask = np.arange(120) < 60
+    judgement = validated(MODEL, binary, metrics=["accuracy"], rows=rows, slices={"low": mask})
+    inside = mask[rows.index]
+    assert judgement.slices[0].n_rows == 50
+    assert judgement.slices[0].value == accuracy_score(judgement.y[inside], judgement.predictions.labels[inside])
+
+
+def test_a_held_out_slice_is_scored_alone(binary):
+    mask = np.arange(60) < 40
+    judgement = held_out(binary, slices={"first": mask, "few": ~mask})
+    scores = {(score.slice, score.metric): score for score in judgement.slices}
+    loss = log_loss(binary.y[60:100], judgement.predictions.proba[:40])
+    assert scores["first", "log_loss"].value == pytest.approx(loss)
+    assert scores["first", "log_loss"].note == "the rest"
+    assert (scores["few", "log_loss"].value, scores["few", "log_loss"].n_rows) == (None, 20)
+
+
+# Classes
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+def test_classes_are_reported_as_scikit_learn_does(weighted):
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["a", "b", "c"], dtype=object)[y]
+    table = Table(X[:, :1], names, np.linspace(0.1, 3, 150) if weighted else None)
+    judgement = validated(MODEL, table, metrics=["accuracy"])
+    predicted = judgement.predictions.labels
+    parts = precision_recall_fscore_support(names, predicted, sample_weight=table.weight)
+    expected = list(zip(*(part.tolist() for part in parts[:3]), strict=True))
+    assert [(each.precision, each.recall, each.f1) for each in judgement.classes] == expected
+    assert [(each.label, each.n_rows) for each in judgement.classes] == [("a", 50), ("b", 50), ("c", 50)]
+    # The matrix counts rows, whatever they weigh.
+    assert [list(row) for row in judgement.confusion] == confusion_matrix(names, predicted).tolist()
+
+
+def test_a_class_that_is_never_predicted_has_no_precision(binary):
+    judgement = validated(DummyClassifier(strategy="constant", constant=0), binary, metrics=["accuracy"])
+    zero, one = judgement.classes
+    assert (one.precision, one.recall) == (None, 0.0)
+    assert (zero.precision, zero.recall) == ((binary.y == 0).mean(), 1.0)
+
+
+def test_a_class_that_does_not_occur_among_the_judged_rows_has_no_recall(binary):
+    known = Table(binary.X, np.r_[binary.y[:60], np.ones(60, dtype=int)])
+    zero, one = held_out(known, metrics=["accuracy"]).classes
+    assert (zero.n_rows, zero.recall, one.n_rows) == (0, None, 60)
+
+
+def test_rows_that_were_judged_several_times_are_counted_once(binary):
+    judgement = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED)
+    assert sum(each.n_rows for each in judgement.classes) == 120
+    # The matrix counts what was said.
+    assert sum(map(sum, judgement.confusion)) == len(judgement.y) == 360
+
+
+# Circumstances and choices
+
+
+def test_every_score_carries_what_must_be_said_beside_it(binary):
+    told = Circumstances(
+        "cross_validation", "how", tuned_on_same_rows=True, rows=("r",), chosen={"hyperparameters": ("train",)}
+    )
+    judgement = validated(MODEL, binary, metrics=["f1"], circumstances=told, slices={"s": np.arange(120) < 9})
+    assert (judgement.source, judgement.note) == ("cross_validation", "how")
+    assert {score.note for score in judgement.scores} == {"how"}
+    for score in judgement.scores + judgement.slices:
+        assert (score.source, score.rows, score.chosen) == (told.source, told.rows, told.chosen)
+        assert score.tuned_on_same_rows is True
+
+
+def test_choices_tell_of_each_folds_chain_in_order(binary):
+    def choosing(split, fit):
+        return dataclasses.replace(chain(MODEL)(split, fit), params={"first": int(split.test.index[0])})
+
+    with PlainFitter(binary) as fit:
+        judgement = cross_validate(
+            choosing,
+            binary,
+            binary.all_rows,
+            FOLDS,
+            fit,
+            metrics=["accuracy"],
+            choices=lambda trained: trained.params,
+            circumstances=CIRCUMSTANCES,
+        )
+    splits = FOLDS(binary, binary.all_rows)
+    assert judgement.choices == tuple({"first": split.test.index[0]} for split in splits)
+    assert validated(MODEL, binary, metrics=["accuracy"]).choices == ()

@@ -183,8 +183,11 @@ def class_report(sample: Sample) -> dict[str, Any]:
     counts = confusion_matrix(sample.y, predicted, labels=classes)
     report = [
         ClassReport(
-            str(label), int(count.sum()), *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3])
+            str(label),
+            # A row that was judged twice is one row.
+            len(np.unique(sample.index[sample.y == label])),
+            *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3]),
         )
-        for at, (label, count) in enumerate(zip(classes.tolist(), counts, strict=True))
+        for at, label in enumerate(classes.tolist())
     ]
     return {"classes": tuple(report), "confusion": tuple(tuple(map(int, row)) for row in counts)}

@@ -1,0 +1,244 @@
+"""Ways to estimate a score, and what each says beside what comes true."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fits import SharedPreparation
+from benchmarks.scenarios import SCENARIOS, Sample, Scenario
+from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
+from mlwf.engine.asks import Fitter
+from mlwf.engine.chain import Chain, Trained
+from mlwf.engine.metrics import build_metrics
+from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
+from mlwf.engine.splitters import holdout_splitter
+from mlwf.modules.data import dataset_from_arrays
+from mlwf.modules.tuning import tune
+from mlwf.modules.validation import baselines, cross_validate, judge
+from mlwf.orchestrator.chains import Recipe, make_chain, make_nested_chain
+from mlwf.orchestrator.circumstances import SAME_ROWS, cross_validated, held_out
+from mlwf.orchestrator.evidence import find_findings
+from mlwf.orchestrator.journal import OF_THREADS, Journal
+from mlwf.orchestrator.material import Material
+from mlwf.orchestrator.phases import build_phase
+from mlwf.orchestrator.setting import Setting
+from mlwf.results import Judgement
+from mlwf.specs.data import IN_MEMORY
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.gates import FINDINGS, FindingsSpec
+from mlwf.specs.validation import ValidationSpec
+
+METRICS = ("accuracy", "roc_auc")
+HOLD_OUTS = 5
+"""Repetitions of a single hold-out for each repetition of a cross-validation: it varies more, and costs less."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to estimate a score."""
+
+    title: str
+    validation: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the validation."""
+    is_ours: bool = True
+    """Whether mlwf promises something of it; the guide's recipe promises nothing."""
+    is_nested_or_held_out: bool = False
+    times: int = 1
+    """How many repetitions it gets for each one that is asked for."""
+    names_column: bool = True
+    """Whether the column is named that the scenario asks for."""
+    is_spoilt: bool = False
+    """Whether the data were prepared by hand before."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a way says once, and what is true."""
+
+    scenario: str
+    way: Way
+    metric: str
+    reported: float
+    true: float
+    interval: tuple[float, float] | None
+    is_labelled: bool
+    """Whether the score says that it was tuned on the same rows."""
+    note: str
+    has_finding: bool
+    """Whether the finding of the scenario was told."""
+
+
+def ways_of(scenario: Scenario) -> Iterator[Way]:
+    """List the ways that are compared in a scenario."""
+    guide = Way("the guide's recipe", {"shuffle": False}, is_ours=False, names_column=False)
+    if scenario.spoil:
+        yield replace(guide, title="encoded before, then the guide's recipe", is_spoilt=True)
+    yield guide
+    yield Way("mlwf, not nested")
+    nested = Way("mlwf, `nested: true`", {"nested": True}, is_nested_or_held_out=True)
+    yield nested
+    yield Way("mlwf, `strategy: train_test`", {"strategy": "train_test"}, is_nested_or_held_out=True, times=HOLD_OUTS)
+    if scenario.remedy:
+        yield replace(nested, title=f"the same nested without `{scenario.remedy}`", names_column=False)
+
+
+def simulate(name: str, repetition: int, *, repetitions: int) -> list[Estimate]:
+    """Draw one sample of a scenario and estimate its scores in every way that still has repetitions left."""
+    scenario = SCENARIOS[name]
+    sample = scenario.draw(np.random.default_rng([*name.encode(), repetition]))
+    ways = [way for way in ways_of(scenario) if repetition < repetitions * way.times]
+    return [estimate for way in ways for estimate in _estimates(name, way, sample, random_state=repetition)]
+
+
+def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> ExperimentSpec:
+    """Write down what a way asks mlwf for."""
+    named = {scenario.remedy: f"({scenario.remedy})"} if scenario.remedy and way.names_column else {}
+    told = [code for code in FINDINGS if code != scenario.finding]
+    return ExperimentSpec(
+        random_state=random_state,
+        data=DataSpec(path=IN_MEMORY, target="target", **named),
+        features=list(scenario.features),
+        model=ClassifierModelSpec(algorithm="decision_tree"),
+        tuning=GridSearchSpec(param_grid=dict(scenario.grid)),
+        validation=ValidationSpec(metrics=list(METRICS), **way.validation),
+        findings=FindingsSpec(ignore=told),
+    )
+
+
+def judge_sample(
+    scenario: Scenario, way: Way, sample: Sample, *, random_state: int
+) -> tuple[Judgement, Mapping[str, float], bool]:
+    """Validate as the workflow does.
+
+    Returns
+    -------
+    judgement : Judgement
+        What is reported.
+    true : dict
+        For each metric the mean score on fresh rows of the very models that were judged.
+    has_finding : bool
+        Whether the finding of the scenario is told.
+    """
+    if way.is_spoilt:
+        assert scenario.spoil is not None
+        sample, features = scenario.spoil(sample)
+        scenario = replace(scenario, features=features)
+    setting = _setting(experiment_of(scenario, way, random_state=random_state), sample)
+    fit = SharedPreparation(setting.table)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=OF_THREADS)
+        recipe = _recipe(setting, fit)
+        chain = make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe)
+        witnessed = Witnessed(chain, sample, ordered=setting.is_ordered)
+        judgement = _validate(setting, witnessed, fit)
+        findings = find_findings(setting, Trained(None), None, [judgement], fit) if scenario.finding else ()
+    return judgement, witnessed.true, any(finding.code == scenario.finding for finding in findings)
+
+
+class Witnessed:
+    """A chain whose models predict fresh rows too; what it gives back knows nothing of them."""
+
+    def __init__(self, chain: Chain, sample: Sample, *, ordered: bool) -> None:
+        self._chain = chain
+        self._sample = sample
+        self._ordered = ordered
+        self._metrics = build_metrics(METRICS, classes=np.unique(sample.y))
+        self._scores: list[dict[str, float]] = []
+
+    def __call__(self, split: Split, fit: Fitter) -> Trained:
+        """Train on `split.train`, predict `split.test`, and score fresh rows in passing."""
+        fresh = self._sample.fresh_rows(split, ordered=self._ordered)
+        both = Rows(np.concatenate([split.test.index, fresh.index]))
+        trained = self._chain(Split(split.train, both), fit)
+        assert trained.predictions is not None
+        said = trained.predictions.take(np.arange(len(split.test), len(both)))
+        truth = self._sample.y[fresh.index]
+        self._scores.append({name: metric(said, truth) for name, metric in self._metrics.items()})
+        return replace(trained, predictions=trained.predictions.take(np.arange(len(split.test))))
+
+    @property
+    def true(self) -> dict[str, float]:
+        """Mean score of the models on fresh rows, by metric."""
+        # Sorted, since the folds come in any order and a sum depends on it in the last digit.
+        return {name: float(np.mean(sorted(scores[name] for scores in self._scores))) for name in self._metrics}
+
+
+def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Iterator[Estimate]:
+    judgement, true, has_finding = judge_sample(SCENARIOS[name], way, sample, random_state=random_state)
+    for score in judgement.scores:
+        assert score.value is not None
+        yield Estimate(
+            scenario=name,
+            way=way,
+            metric=score.metric,
+            reported=score.value,
+            true=true[score.metric],
+            interval=score.interval and (score.interval.low, score.interval.high),
+            is_labelled=score.tuned_on_same_rows and SAME_ROWS["hyperparameters"] in score.note,
+            note=score.note,
+            has_finding=has_finding,
+        )
+
+
+def _setting(spec: ExperimentSpec, sample: Sample) -> Setting:
+    """Set the phases of a run up, over a table that holds the fresh rows behind those that the run may use."""
+    carried = {name: getattr(sample, name) for name in ("groups", "time") if getattr(spec.data, name)}
+    data = dataset_from_arrays(sample.X, sample.y, features=spec.features, **carried)
+    split = Split(sample.rows, NO_ROWS)
+    if spec.validation.strategy == "train_test":
+        hold_out = holdout_splitter(
+            test_size=spec.validation.test_size, random_state=spec.random_state, kind=spec.splitter
+        )
+        (split,) = hold_out(Table(data.X, data.y, groups=data.groups, time=data.instants), sample.rows)
+    return Setting(spec, Material(data, spec.features, None, split), Journal())
+
+
+def _recipe(setting: Setting, fit: Fitter) -> Recipe:
+    """Build the pipeline, and search on the training rows unless every fold does so itself."""
+    recipe = replace(build_phase(setting), is_tuned=True, keep_model=False)
+    if setting.is_nested:
+        return recipe
+    spec, rows = setting.spec, setting.split.train
+    assert setting.tuning is not None
+    tuned = tune(
+        setting.tuning,
+        recipe.pipeline,
+        setting.table,
+        rows,
+        setting.folds(spec.tuning_folds),
+        fit,
+        random_state=spec.random_state,
+    )
+    return replace(recipe, params=tuned.best_params)
+
+
+def _validate(setting: Setting, chain: Chain, fit: Fitter) -> Judgement:
+    chosen = ("hyperparameters",)
+    if setting.spec.validation.strategy == "cross_validation":
+        return cross_validate(
+            chain,
+            setting.table,
+            setting.split.train,
+            setting.folds(setting.spec.validation.cv_folds),
+            fit,
+            metrics=METRICS,
+            circumstances=cross_validated(setting, chosen),
+        )
+    said = chain(setting.split, fit).predictions
+    assert said is not None
+    (baseline,) = baselines(setting.table, [setting.split], fit)
+    test = setting.split.test
+    return judge(
+        said,
+        setting.table.y_of(test),
+        weight=None,
+        baseline=baseline,
+        groups=setting.table.groups_of(test),
+        metrics=METRICS,
+        circumstances=held_out(setting, chosen),
+    )

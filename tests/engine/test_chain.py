@@ -1,0 +1,134 @@
+"""Out-of-fold predictions keep to their rows, and no label of a fold comes back to it by another."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from mlwf.engine.asks import Answer, Predictions
+from mlwf.engine.chain import OutOfFold, at_once, recut, stack
+from mlwf.engine.rows import Rows, Split, Table
+from mlwf.engine.splitters import fold_splitter
+from mlwf.errors import FitError
+
+N = 24
+CLASSES = np.array([0, 1])
+TABLE = Table(np.zeros((N, 1)), np.arange(N) % 2, groups=np.arange(N) // 3, time=np.arange(N)[::-1])
+# In no order, and not all of them.
+SOME = Rows(np.random.default_rng(0).permutation(N)[:18])
+KINDS = ["stratified_kfold", "repeated_stratified_kfold", "stratified_group_kfold", "time_series_split"]
+
+
+def say(number, rows):
+    """Make predictions that give away which model said them of which row."""
+    return Predictions(CLASSES, rows.index % 2, np.column_stack([rows.index, np.full(len(rows), number)]).astype(float))
+
+
+def stacked(kind, rows=SOME):
+    splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, rows)
+    return splits, stack([Answer((say(at, split.test),)) for at, split in enumerate(splits)], splits, rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stack_keeps_each_prediction_with_its_row_and_its_fold(kind):
+    splits, judged = stacked(kind)
+    assert np.array_equal(judged.predictions.proba[:, 0], judged.rows.index)
+    assert np.array_equal(judged.predictions.labels, judged.rows.index % 2)
+    assert len(judged.folds) == len(splits)
+    for number, (split, fold) in enumerate(zip(splits, judged.folds, strict=True)):
+        assert np.array_equal(judged.rows.index[fold], split.test.index)
+        assert set(judged.predictions.proba[fold, 1]) == {number}
+    # Each position is of one fold, however often its row was judged.
+    assert sorted(np.concatenate(judged.folds).tolist()) == list(range(len(judged.rows)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stack_puts_rows_in_the_order_of_those_that_were_split(kind):
+    _, judged = stacked(kind)
+    places = SOME.positions_of(judged.rows)
+    assert np.array_equal(places, np.sort(places))
+    counts = np.unique(judged.rows.index, return_counts=True)[1]
+    if kind == "time_series_split":
+        assert len(counts) < len(SOME)
+    else:
+        assert len(counts) == len(SOME)
+    assert set(counts) == ({2} if kind.startswith("repeated") else {1})
+
+
+def test_stack_takes_what_is_said_first():
+    split = Split(Rows(np.arange(4)), Rows(np.arange(4, 6)))
+    answer = Answer((say(0, split.test), say(1, Rows(np.arange(6, 9)))))
+    assert stack([answer], [split], Rows(np.arange(6))).predictions.proba.tolist() == [[4, 0], [5, 0]]
+
+
+def test_stack_refuses_models_that_know_different_classes():
+    splits, _ = stacked("stratified_kfold")
+    parts = [Answer((Predictions(CLASSES + (at > 1), np.zeros(len(split.test))),)) for at, split in enumerate(splits)]
+    with pytest.raises(FitError) as refused:
+        stack(parts, splits, SOME)
+    assert str(refused.value) == (
+        "the folds learn different classes; validation.splitter: stratified_kfold keeps each class in all of them"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_others_are_all_positions_whose_rows_are_not_in_the_fold(kind):
+    _, judged = stacked(kind)
+    for number, fold in enumerate(judged.folds):
+        inside = set(judged.rows.index[fold])
+        expected = [at for at, row in enumerate(judged.rows.index) if row not in inside]
+        assert judged.others(number).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_others_in_order_are_those_of_the_folds_before(kind):
+    _, judged = stacked(kind)
+    assert judged.others(0, ordered=True).tolist() == []
+    for number, fold in enumerate(judged.folds[1:], start=1):
+        inside = set(judged.rows.index[fold])
+        before = np.sort(np.concatenate(judged.folds[:number]))
+        assert judged.others(number, ordered=True).tolist() == [
+            at for at in before if judged.rows.index[at] not in inside
+        ]
+
+
+def test_a_fold_alone_has_no_others():
+    judged = OutOfFold(SOME, say(0, SOME), (np.arange(len(SOME)),))
+    assert judged.others(0).tolist() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recut_parts_what_one_model_judged(kind):
+    judged = OutOfFold(SOME, say(0, SOME), (np.arange(len(SOME)),))
+    splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, SOME)
+    cut = recut(judged, splits)
+    assert cut.rows is judged.rows
+    assert cut.predictions is judged.predictions
+    for split, fold in zip(splits, cut.folds, strict=True):
+        assert np.array_equal(cut.rows.index[fold], split.test.index)
+    for number, fold in enumerate(cut.folds):
+        assert not set(cut.rows.index[fold]) & set(cut.rows.index[cut.others(number)])
+
+
+def test_at_once_calls_side_by_side_and_answers_in_order():
+    # Each waits for all: one after the other they would never end.
+    together = threading.Barrier(3, timeout=10)
+
+    def call(item):
+        together.wait()
+        return item * item
+
+    assert at_once(call, [1, 2, 3]) == [1, 4, 9]
+
+
+@pytest.mark.parametrize("items", [[0], [0, 1, 2]], ids=["one", "several"])
+def test_at_once_raises_what_a_call_raises(items):
+    def call(item):
+        if item == 0:
+            raise FitError("no")
+        return item
+
+    with pytest.raises(FitError, match="no"):
+        at_once(call, items)

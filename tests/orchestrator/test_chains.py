@@ -1,0 +1,594 @@
+"""What is chosen in a fold is chosen on its training rows alone, and every number says on which rows it was got."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+
+from mlwf.engine.chain import OutOfFold
+from mlwf.engine.plain import PlainFitter
+from mlwf.engine.rows import Rows, Split
+from mlwf.errors import FitError
+from mlwf.modules.inference import infer_features
+from mlwf.modules.threshold import choose_threshold
+from mlwf.orchestrator import circumstances
+from mlwf.orchestrator.chains import calibrated, choices_of, fitted, make_chain, make_nested_chain, thresholded
+from mlwf.orchestrator.circumstances import (
+    cross_validated,
+    held_out,
+    told_of_calibration,
+    told_of_threshold,
+    told_of_tuning,
+    what_was_chosen,
+)
+from mlwf.orchestrator.journal import Journal, Outcome
+from mlwf.orchestrator.material import load_arrays, with_test
+from mlwf.orchestrator.phases import build_phase, tune_phase
+from mlwf.orchestrator.setting import Setting
+from mlwf.specs.data import IN_MEMORY, DataSpec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.features import NumericFeatureSpec
+
+N = 150
+RANDOM = np.random.default_rng(11)
+SIGNAL = RANDOM.normal(size=N)
+Y = np.where(SIGNAL + RANDOM.normal(0, 1, N) > 0.4, "yes", "no").astype(object)
+# Bayes takes four copies for four witnesses, and is far too sure: a calibration is worth keeping.
+COPIES = pd.DataFrame({f"copy_{at}": SIGNAL + RANDOM.normal(0, 0.1, N) for at in range(4)})
+MIXED = pd.DataFrame(
+    {
+        "signal": SIGNAL,
+        "noise": RANDOM.normal(size=N),
+        "city": RANDOM.choice(["Bergen", "Lyon", "Turin"], N),
+        "flag": np.full(N, "usual"),
+    }
+)
+NUMBERS = [NumericFeatureSpec(columns=list(COPIES.columns))]
+BAYES = {"algorithm": "gaussian_nb"}
+TREE = {"algorithm": "decision_tree", "hyperparameters": {"max_depth": 3}}
+DEPTHS = {"strategy": "grid", "param_grid": {"classifier__max_depth": [1, 4]}, "cv_folds": 3}
+VALIDATION = {"cv_folds": 3, "metrics": ["accuracy"]}
+
+
+def setting_of(X, y, *, carried=None, test=None, **sections):
+    """Make the setting of a run on rows that are in memory."""
+    carried = carried or {}
+    data = DataSpec(path=IN_MEMORY, target="y").model_copy(update={name: name for name in carried})
+    spec = ExperimentSpec(data=data, **{"validation": VALIDATION, **sections})
+    load = load_arrays(X, y, **carried)
+    return Setting(spec, (with_test(load, *test) if test else load)(spec), Journal())
+
+
+class Counting(PlainFitter):
+    """Answers asks about a setting's rows, and counts the fits."""
+
+    def __init__(self, setting):
+        super().__init__(setting.table, on_fit=self._count)
+        self.n_fits = 0
+
+    def _count(self):
+        self.n_fits += 1
+
+
+def recipe_of(setting, fit):
+    """Make the recipe that a run has when it validates, and keep the models of the folds."""
+    recipe = build_phase(setting)
+    tuned = tune_phase(setting, recipe.pipeline, fit, Outcome())
+    recipe = recipe.searched(tuned) if tuned else recipe
+    return dataclasses.replace(
+        recipe, is_calibrated=setting.calibration is not None, has_threshold=setting.threshold is not None
+    )
+
+
+# The chain that is not nested
+
+
+@pytest.fixture(scope="module")
+def sure():
+    """Give a setting in which a calibration is worth keeping."""
+    return setting_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={})
+
+
+def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
+    folds = StratifiedKFold(4, shuffle=True, random_state=42)
+    with Counting(sure) as fit:
+        recipe = dataclasses.replace(recipe_of(sure, fit), has_threshold=False)
+        for split in sure.outer:
+            train, test = split.train.index, split.test.index
+            trained = make_chain(sure, recipe)(split, fit)
+            expected = CalibratedClassifierCV(clone(recipe.pipeline), cv=folds).fit(COPIES.iloc[train], Y[train])
+            assert np.array_equal(trained.predictions.proba, expected.predict_proba(COPIES.iloc[test]))
+            assert trained.calibration.kept
+            assert trained.calibration.n_rows == 100
+            said = cross_val_predict(recipe.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
+            assert trained.calibration.before.log_loss == pytest.approx(log_loss(Y[train], said))
+
+
+def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
+    # Logistic regression needs none.
+    setting = setting_of(
+        COPIES, Y, features=NUMBERS, model={"algorithm": "logistic_regression"}, calibration={"method": "isotonic"}
+    )
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        for split in setting.outer:
+            trained = make_chain(setting, recipe)(split, fit)
+            plain = fitted(recipe, split, fit)
+            assert not trained.calibration.kept
+            assert np.array_equal(trained.predictions.proba, plain.predictions.proba)
+            assert np.array_equal(trained.model.predict_proba(COPIES), plain.model.predict_proba(COPIES))
+
+
+@pytest.mark.parametrize("keep", ["better", "always"])
+def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure, keep):
+    spec = sure.calibration.model_copy(update={"keep": keep})
+    setting = Setting(sure.spec.model_copy(update={"calibration": spec}), sure.material, Journal())
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        split = setting.outer[0]
+        trained = make_chain(setting, recipe)(split, fit)
+        fits = fit.n_fits
+        alone = calibrated(setting, recipe, split, fit)
+    assert alone.out_of_fold.predictions.decision is None
+    expected = choose_threshold(setting.threshold, alone.out_of_fold, setting.table)
+    assert trained.threshold == expected
+    assert expected.n_rows == 100
+    said_yes = trained.predictions.proba[:, 1] >= expected.value
+    assert np.array_equal(trained.predictions.labels, np.where(said_yes, "yes", "no"))
+    # The calibration's four fits are all that there were.
+    assert fits == 4
+
+
+def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_classifiers_own_scores():
+    model = {"algorithm": "logistic_regression"}
+    setting = setting_of(
+        COPIES, Y, features=NUMBERS, model=model, calibration={"method": "isotonic"}, threshold={"scoring": "f1"}
+    )
+    split, folds = setting.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
+    train = split.train.index
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        trained = make_chain(setting, recipe)(split, fit)
+    said = cross_val_predict(recipe.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
+    assert not trained.calibration.kept
+    assert np.array_equal(trained.out_of_fold.predictions.proba, said)
+    assert trained.threshold == choose_threshold(setting.threshold, trained.out_of_fold, setting.table)
+
+
+@pytest.mark.parametrize(
+    ("sections", "fits"),
+    [
+        ({}, 3 + 1),
+        ({"tuning": DEPTHS}, 3 + 1),
+        ({"calibration": {"cv_folds": 2}}, 2),
+        ({"tuning": DEPTHS, "calibration": {"cv_folds": 2, "keep": "always"}}, 2),
+        ({"calibration": {"holdout": 0.4, "keep": "always"}}, 1),
+    ],
+    ids=["alone", "after a search", "after a calibration", "after both", "after a calibration on a hold-out"],
+)
+def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits):
+    model = TREE if "tuning" in sections else BAYES
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
+    with Counting(setting) as fit:
+        chain = make_chain(setting, recipe_of(setting, fit))
+        before = fit.n_fits
+        trained = chain(setting.outer[0], fit)
+    assert trained.threshold is not None
+    assert fit.n_fits - before == fits
+
+
+def test_the_runs_own_threshold_takes_what_the_search_has_said():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        trained = fitted(recipe, setting.split, fit)
+        fits = fit.n_fits
+        settled = thresholded(setting, recipe, trained, setting.split, fit)
+        assert fit.n_fits == fits
+        # Fitted anew, the fold models say the same.
+        anew = thresholded(setting, dataclasses.replace(recipe, out_of_fold=None), trained, setting.split, fit)
+    assert settled.threshold == anew.threshold
+
+
+def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        forgetful = dataclasses.replace(recipe, out_of_fold=None)
+        for split in setting.outer:
+            ours, theirs = (make_chain(setting, each)(split, fit).threshold for each in (recipe, forgetful))
+            assert ours == theirs
+            assert ours.n_rows == len(split.train)
+
+
+# A calibration on a hold-out
+
+
+def held_out_setting(holdout, **sections):
+    calibration = {"holdout": holdout, **sections.pop("calibration", {})}
+    return setting_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration=calibration, **sections)
+
+
+def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
+    setting = held_out_setting(0.4, calibration={"keep": "always"})
+    with Counting(setting) as fit:
+        trained = calibrated(setting, recipe_of(setting, fit), setting.split, fit)
+    result, judged = trained.calibration, trained.out_of_fold
+    assert (result.n_rows, result.cv_folds, result.holdout) == (60, None, 0.4)
+    assert len(judged.folds) == 3
+    assert sorted(np.concatenate(judged.folds).tolist()) == list(range(60))
+    assert result.after.log_loss == pytest.approx(log_loss(Y[judged.rows.index], judged.predictions.proba))
+    (inner,) = setting.calibration_splits(setting.table, setting.split.train)
+    assert set(judged.rows.index) == set(inner.test.index)
+
+
+@pytest.mark.parametrize("keep", ["better", "always"])
+def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
+    setting = held_out_setting(0.02, calibration={"keep": keep})
+    with Counting(setting) as fit:
+        trained = calibrated(setting, recipe_of(setting, fit), setting.split, fit)
+    assert trained.calibration.kept is (keep == "always")
+    assert (trained.calibration.before, trained.calibration.after) == (None, None)
+
+
+def test_no_threshold_is_chosen_on_scores_from_before_a_calibration():
+    setting = held_out_setting(0.02, calibration={"keep": "always"}, threshold={})
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        with pytest.raises(FitError) as refused:
+            make_chain(setting, recipe)(setting.split, fit)
+        assert str(refused.value) == "the calibration leaves no rows to choose it on"
+        # Nor on those of the search, which are of the same kind.
+        trained = calibrated(setting, recipe, setting.split, fit)
+        some = Rows(np.arange(4))
+        searched = dataclasses.replace(recipe, out_of_fold=OutOfFold(some, trained.predictions, (np.arange(4),)))
+        with pytest.raises(FitError, match="leaves no rows"):
+            thresholded(setting, searched, trained, setting.split, fit)
+
+
+def test_in_order_nothing_is_chosen_on_later_rows():
+    order = RANDOM.permutation(N)
+    setting = setting_of(
+        COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={}, carried={"time": order}
+    )
+    split = Split(setting.split.train, setting.outer[-1].test)
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        judged = calibrated(setting, recipe, split, fit).out_of_fold
+        trained = make_chain(setting, recipe)(split, fit)
+    assert all(order[judged.rows.index[fold]].min() > N // 5 for fold in judged.folds)
+    expected = choose_threshold(setting.threshold, judged, setting.table, ordered=True)
+    assert trained.threshold == expected
+    assert expected != choose_threshold(setting.threshold, judged, setting.table)
+
+
+# The nested chain
+
+
+def exchanged(y, rows):
+    """Exchange the labels of neighbours in some rows, which leaves every stratified split where it was."""
+    y, inside = y.copy(), set(rows.tolist())
+    pairs = [row for row in range(1, len(y) - 1) if {row, row + 1} <= inside and y[row] != y[row + 1]]
+    for row in pairs:
+        y[[row, row + 1]] = y[[row + 1, row]]
+    assert len(pairs) > 1
+    return y
+
+
+def turned(y, rows):
+    """Turn the labels of some rows round."""
+    y = y.copy()
+    y[rows] = np.where(y[rows] == "yes", "no", "yes")
+    return y
+
+
+def spoilt(X, rows):
+    """Put into some rows what is found nowhere else: it changes which features all rows together suggest."""
+    X = X.copy()
+    X.loc[rows, "signal"] *= -50
+    X.loc[rows, "noise"] = 1e6 + np.arange(len(rows))
+    X.loc[rows, "city"] = [f"nowhere {row}" for row in rows]
+    X.loc[rows, "flag"] = [f"unusual {row % 2}" for row in rows]
+    return X
+
+
+FOLD = {"fold": np.arange(N) % 4}
+EVERYTHING = {"model": TREE, "tuning": DEPTHS, "calibration": {"keep": "better"}, "threshold": {"scoring": "f1"}}
+ALWAYS = {**EVERYTHING, "calibration": {"keep": "always", "holdout": 0.4}}
+# What suits 75 rows is too many for the 50 that a fold's search learns from.
+TOO_MANY = {"strategy": "grid", "param_grid": {"classifier__n_neighbors": [60]}, "cv_folds": 2}
+FAILING = {"model": {"algorithm": "knn"}, "tuning": TOO_MANY, "threshold": {}}
+NESTED = {
+    "stratified folds": (exchanged, None, EVERYTHING),
+    "given folds": (turned, FOLD, EVERYTHING),
+    "a calibration on a hold-out": (exchanged, None, ALWAYS),
+    "a search that fails": (exchanged, None, FAILING),
+}
+
+
+@pytest.mark.parametrize(("relabelled", "carried", "sections"), NESTED.values(), ids=NESTED)
+def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carried, sections):
+    nested = {"carried": carried, "validation": {**VALIDATION, "nested": True}, **sections}
+    clean = setting_of(MIXED, Y, **nested)
+    split = clean.outer[1]
+    judged = split.test.index
+    dirty = setting_of(spoilt(MIXED, judged), relabelled(Y, judged), **nested)
+    assert np.array_equal(dirty.outer[1].test.index, judged)
+    assert np.array_equal(dirty.outer[1].train.index, split.train.index)
+    # What all rows suggest is another thing, so whoever looks at them is found out.
+    assert list(dirty.material.features) != list(clean.material.features)
+
+    found = []
+    for setting in (clean, dirty):
+        with Counting(setting) as fit:
+            recipe = recipe_of(setting, fit)
+            assert recipe.out_of_fold is not None
+            found.append(make_nested_chain(setting, recipe)(split, fit))
+    before, after = found
+    assert list(before.features) == list(after.features)
+    assert before.params == after.params
+    assert before.calibration == after.calibration
+    assert before.threshold == after.threshold
+    assert np.array_equal(before.model.predict_proba(MIXED), after.model.predict_proba(MIXED))
+    assert np.array_equal(before.model.predict(MIXED), after.model.predict(MIXED))
+    assert not np.array_equal(before.predictions.proba, after.predictions.proba)
+
+
+def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS)
+    folds = StratifiedKFold(3, shuffle=True, random_state=42)
+    chosen = []
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        for split in setting.outer:
+            trained = make_nested_chain(setting, recipe)(split, fit)
+            train, test = split.train.index, split.test.index
+            search = GridSearchCV(recipe.pipeline, DEPTHS["param_grid"], cv=folds).fit(COPIES.iloc[train], Y[train])
+            assert trained.params == search.best_params_
+            assert np.array_equal(trained.predictions.proba, search.predict_proba(COPIES.iloc[test]))
+            chosen.append(trained.params["classifier__max_depth"])
+    # The folds need not agree with the run, nor with each other.
+    assert set(chosen) != {recipe.params["classifier__max_depth"]}
+
+
+def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
+    split = setting.outer[0]
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        trained = make_nested_chain(setting, recipe)(split, fit)
+        told = dataclasses.replace(recipe, params=trained.params, is_tuned=False, out_of_fold=None)
+        assert trained.threshold == make_chain(setting, told)(split, fit).threshold
+    assert trained.threshold.n_rows == 100
+
+
+def test_a_nested_fold_infers_its_features_from_its_training_rows():
+    X = MIXED.copy()
+    setting = setting_of(X, Y, model=BAYES)
+    split = setting.outer[2]
+    X = spoilt(X, split.test.index)
+    setting = setting_of(X, Y, model=BAYES)
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        for number, each in enumerate(setting.outer):
+            trained = make_nested_chain(setting, recipe)(each, fit)
+            expected = infer_features(X.iloc[each.train.index]).features
+            assert list(trained.features) == expected
+            columns = [column for feature in expected for column in feature.columns]
+            # Two folds learn from the odd rows, as the run does: that need not be told.
+            assert ("flag" in columns) is (number != 2)
+            assert choices_of(setting, trained)["features"] == (columns if number == 2 else None)
+
+
+def test_features_that_are_written_are_not_inferred():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=BAYES)
+    with Counting(setting) as fit:
+        trained = make_nested_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
+    assert trained.features is None
+    assert choices_of(setting, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
+
+
+def test_choices_tell_what_a_fold_chose():
+    setting = setting_of(MIXED, Y, **EVERYTHING)
+    with Counting(setting) as fit:
+        trained = make_nested_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
+    assert choices_of(setting, trained) == {
+        "params": trained.params,
+        "calibrated": trained.calibration.kept,
+        "threshold": trained.threshold.value,
+        "features": None,
+    }
+
+
+def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is_written():
+    setting = setting_of(COPIES, Y, features=NUMBERS, **FAILING)
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        assert recipe.params == {"classifier__n_neighbors": 60}
+        for split in setting.outer:
+            trained = make_nested_chain(setting, recipe)(split, fit)
+            written = dataclasses.replace(recipe, params={}, is_tuned=False)
+            plain = make_chain(setting, written)(split, fit)
+            assert trained.params == {}
+            assert trained.threshold == plain.threshold
+            assert np.array_equal(trained.predictions.proba, plain.predictions.proba)
+    assert setting.journal.warnings == [
+        (
+            "a fold of the nested validation was not tuned: none of the 1 candidates could be scored: ValueError: "
+            "Expected n_neighbors <= n_samples_fit, but n_neighbors = 60, n_samples_fit = 50, n_samples = 50"
+        )
+    ]
+
+
+def test_a_search_that_fails_in_a_fold_fails_the_run_where_asked():
+    setting = setting_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
+    with Counting(setting) as fit:
+        chain = make_nested_chain(setting, recipe_of(setting, fit))
+        with pytest.raises(
+            FitError, match="none of the 1 candidates could be scored: ValueError: Expected n_neighbors"
+        ):
+            chain(setting.outer[0], fit)
+
+
+def test_a_fit_that_fails_is_told():
+    setting = setting_of(
+        COPIES, Y, features=NUMBERS, model={"algorithm": "knn", "hyperparameters": {"n_neighbors": 120}}
+    )
+    with (
+        Counting(setting) as fit,
+        pytest.raises(FitError, match=r"^the model could not be fitted: ValueError: Expected"),
+    ):
+        make_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
+
+
+# Circumstances
+
+
+DAYS = {"time": np.arange(N)}
+PEOPLE = {"groups": np.arange(N) // 10}
+ROWS = "of 150 rows"
+NOTES = {
+    "stratified_kfold": ({}, None, f"3-fold stratified cross-validation {ROWS}, shuffled"),
+    "in order of the table": ({"shuffle": False}, None, f"3-fold stratified cross-validation {ROWS}, not shuffled"),
+    "kfold": ({"splitter": "kfold"}, None, f"3-fold cross-validation {ROWS}, shuffled"),
+    "repeated_stratified_kfold": (
+        {"splitter": "repeated_stratified_kfold", "n_repeats": 2},
+        None,
+        f"2 times 3-fold stratified cross-validation {ROWS}",
+    ),
+    "repeated_kfold": ({"splitter": "repeated_kfold"}, None, f"3 times 3-fold cross-validation {ROWS}"),
+    "stratified_group_kfold": (
+        {},
+        PEOPLE,
+        f"3-fold stratified cross-validation {ROWS}, groups of groups kept together",
+    ),
+    "leave_one_group_out": (
+        {"splitter": "leave_one_group_out"},
+        PEOPLE,
+        f"cross-validation {ROWS}, leaving out one groups of 15",
+    ),
+    "time_series_split": ({}, DAYS, "3-fold cross-validation of 111 rows, learnt from earlier time"),
+    "time_series_split with a gap": (
+        {"gap": 5},
+        DAYS,
+        "3-fold cross-validation of 111 rows, learnt from earlier time, 5 rows left out before each",
+    ),
+    "predefined_split": ({}, FOLD, f"cross-validation {ROWS} by the 4 folds of fold"),
+}
+
+
+@pytest.mark.parametrize(("validation", "carried", "note"), NOTES.values(), ids=NOTES)
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "nested"])
+def test_a_cross_validated_number_says_how_the_rows_were_cut(validation, carried, note, nested):
+    setting = setting_of(
+        COPIES, Y, features=NUMBERS, carried=carried, validation={**VALIDATION, "nested": nested, **validation}
+    )
+    told = cross_validated(setting, ())
+    assert told.note == f"{'nested ' * nested}{note}"
+    assert told.rows == tuple(f"fold_{at}_test" for at in range(len(setting.outer)))
+    assert (told.source, told.chosen, told.tuned_on_same_rows) == ("cross_validation", {}, False)
+
+
+CHOSEN = ("hyperparameters", "features", "calibration", "threshold")
+INSIDE = ("fold_0_train", "fold_1_train", "fold_2_train")
+
+
+def test_what_the_run_chose_before_it_validates_was_chosen_on_the_rows_that_it_judges():
+    told = cross_validated(setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}), CHOSEN)
+    assert told.note == (
+        f"3-fold stratified cross-validation {ROWS}, shuffled; tuned on the same rows; features inferred on the same "
+        "rows; weighted by sample_weight"
+    )
+    assert told.tuned_on_same_rows
+    # The chain repeats the calibration and the threshold in any case.
+    assert told.chosen == {
+        "hyperparameters": ("train",) * 3, "features": ("train",) * 3, "calibration": INSIDE, "threshold": INSIDE,
+    }  # fmt: skip
+
+
+def test_features_alone_are_labelled_and_no_tuning():
+    told = cross_validated(setting_of(MIXED, Y), ("features",))
+    assert told.note.endswith("shuffled; features inferred on the same rows")
+    assert not told.tuned_on_same_rows
+
+
+def test_a_nested_number_is_free_of_what_was_chosen():
+    told = cross_validated(setting_of(MIXED, Y, validation={**VALIDATION, "nested": True}), CHOSEN)
+    assert told.note == f"nested 3-fold stratified cross-validation {ROWS}, shuffled"
+    assert not told.tuned_on_same_rows
+    assert told.chosen == dict.fromkeys(CHOSEN, INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("carried", "how"),
+    [
+        (None, ""),
+        (DAYS, ", the latest by time"),
+        (PEOPLE, ", whole groups of groups"),
+        ({**DAYS, **PEOPLE}, ", the latest by time"),
+    ],
+    ids=["any rows", "time", "groups", "both"],
+)
+def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
+    validation = {"strategy": "train_test", "splitter": "time_series_split" if carried and "time" in carried else None}
+    setting = setting_of(MIXED, Y, carried=carried, validation=validation)
+    told = held_out(setting, CHOSEN)
+    n_rows = len(setting.split.test)
+    assert told.note == f"hold-out of {n_rows} rows{how}, split off before anything was fitted"
+    assert told.rows == ("holdout",)
+    assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
+    assert (told.source, told.tuned_on_same_rows) == ("train_test", False)
+
+
+def test_a_number_of_the_test_set_says_so():
+    setting = setting_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
+    told = circumstances.tested(setting, CHOSEN)
+    assert told.note == "test set of 40 rows that no step before saw"
+    assert (told.source, told.rows, told.tuned_on_same_rows) == ("test", ("test",), False)
+    assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
+
+
+def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
+    setting = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
+    with Counting(setting) as fit:
+        recipe = build_phase(setting)
+        tuned = tune_phase(setting, recipe.pipeline, fit, Outcome())
+        recipe = dataclasses.replace(recipe.searched(tuned), is_calibrated=True, has_threshold=True)
+        trained = make_chain(setting, recipe)(setting.split, fit)
+    assert what_was_chosen(setting, trained, tuned=True) == CHOSEN
+    before = {"hyperparameters": ("train",), "features": ("train",)}
+    same = "; tuned on the same rows; features inferred on the same rows"
+
+    assert (
+        told_of_tuning(setting, tuned).note
+        == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
+    )
+    calibration = told_of_calibration(setting, trained.calibration, tuned=True)
+    assert calibration.note == f"out-of-fold predictions {ROWS}, by calibrators of other folds{same}"
+    threshold = told_of_threshold(setting, trained, tuned=True)
+    assert threshold.note == f"out-of-fold predictions {ROWS}, each by the threshold of other folds{same}"
+    for told in (tuned, calibration, threshold):
+        assert told.rows == ("train",)
+    assert (tuned.chosen, calibration.chosen) == (before, before)
+    assert threshold.chosen == {**before, "calibration": ("train",)}
+
+
+def test_what_is_not_chosen_is_not_told():
+    setting = setting_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
+    with Counting(setting) as fit:
+        recipe = recipe_of(setting, fit)
+        plain = fitted(recipe, setting.split, fit)
+        trained = make_chain(setting, dataclasses.replace(recipe, is_calibrated=False))(setting.split, fit)
+    assert what_was_chosen(setting, plain, tuned=False) == ()
+    assert what_was_chosen(setting, trained, tuned=False) == ("threshold",)
+    told = told_of_threshold(setting, trained, tuned=False)
+    assert (told.note, told.chosen) == (
+        f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
+    )  # fmt: skip
