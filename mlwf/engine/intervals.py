@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from mlwf.engine.asks import Predictions
 from mlwf.engine.kernels import Weight, encode
@@ -74,16 +74,18 @@ class Resampled:
     values: NDArray[np.float64]
     """Of shape (n_parts, n_metrics, n_resamples); NaN where undefined, or not scored because that is slow."""
     method: str
+    n_units: int
+    """What was drawn: rows, or groups."""
 
     def interval(self, part: int, metric: int) -> Interval | None:
         """Give the percentile interval; None where fewer than half of the resamples are defined, or all agree."""
-        return _percentiles(self._scored(part, metric), self.method)
+        return _percentiles(self._scored(part, metric), self.method, self.n_units)
 
     def difference(self, metric: int, part: int, other: int, value: float, other_value: float) -> Difference:
         """Say how much better a part is than another, given the values of both on all rows."""
         sign = 1 if self.metrics[metric].greater_is_better else -1
         gains = sign * (self._scored(part, metric) - self._scored(other, metric))
-        return _difference(sign * (value - other_value), _percentiles(gains, self.method))
+        return _difference(sign * (value - other_value), _percentiles(gains, self.method, self.n_units))
 
     def _scored(self, part: int, metric: int) -> NDArray[np.float64]:
         return self.values[part, metric, : _n_scored(self.metrics[metric], self.values.shape[-1])]
@@ -133,7 +135,7 @@ def bootstrap(
                 wanted = counts[: max(scored[metric] - start, 0)]
                 values[part, metric, start : start + len(wanted)] = kernel(wanted)
         start += len(counts)
-    return Resampled(tuple(metrics), values, _method(units))
+    return Resampled(tuple(metrics), values, _method(units), _count(units))
 
 
 def paired_difference(
@@ -158,7 +160,7 @@ def paired_difference(
     random = np.random.default_rng(random_state)
     chunks = _chunks(draw, weight, len(gain), n_resamples, random)
     values = np.concatenate([counts @ gain / counts.sum(axis=1) for counts in chunks])
-    return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units)))
+    return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units), _count(units)))
 
 
 Draw = Callable[[np.random.Generator], NDArray[np.intp]]
@@ -191,18 +193,24 @@ def _chunks(
 
 
 def _method(units: NDArray[Any]) -> str:
-    return "bootstrap of rows" if len(set(units.tolist())) == len(units) else "bootstrap of groups"
+    return "bootstrap of rows" if _count(units) == len(units) else "bootstrap of groups"
+
+
+def _count(units: NDArray[Any]) -> int:
+    return len(set(units.tolist()))
 
 
 def _n_scored(metric: Metric, n_resamples: int) -> int:
     return n_resamples if metric.kernel else min(n_resamples, SLOW_RESAMPLES)
 
 
-def _percentiles(values: NDArray[np.float64], method: str) -> Interval | None:
+def _percentiles(values: NDArray[np.float64], method: str, n_units: int) -> Interval | None:
+    """Take the expanded percentiles of Hesterberg 2015: those of few units lie too close to each other."""
     defined = values[np.isfinite(values)]
-    if 2 * len(defined) < len(values) or _agree(defined):
+    if n_units < 2 or 2 * len(defined) < len(values) or _agree(defined):
         return None
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = norm.cdf(-np.sqrt(n_units / (n_units - 1)) * t.ppf((1 + LEVEL) / 2, n_units - 1))
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return Interval(float(low), float(high), LEVEL, method)
 
 

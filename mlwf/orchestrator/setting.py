@@ -42,7 +42,9 @@ class Setting:
         raw = self.material.raw
         if raw is None or list(features) == list(self.material.features):
             return self.table
-        return self._table_of(select_features(raw.X, features, where=raw.source))
+        # Of the rows that suggest these features, each value can be read; of those that a fold judges, not always.
+        X = select_features(raw.X, features, where=raw.source, unreadable_is_missing=True)
+        return self._table_of(X)
 
     @property
     def split(self) -> Split:

@@ -13,7 +13,7 @@ from mlwf.engine import intervals
 from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference, paired_difference
 from mlwf.engine.metrics import build_metrics
-from mlwf.results import Difference, Interval
+from mlwf.results import Difference
 
 CLASSES = np.array(["no", "yes"], dtype=object)
 
@@ -95,9 +95,10 @@ def test_bootstrap_covers_the_truth() -> None:
 def test_bootstrap_says_how_it_was_made() -> None:
     said, y = simulated(100)
     drawn = bootstrap(metrics("accuracy"), [said], y)
-    low, high = np.quantile(drawn.values[0, 0], [0.025, 0.975])
+    interval = drawn.interval(0, 0)
     assert drawn.values.shape == (1, 1, 1000)
-    assert drawn.interval(0, 0) == Interval(low, high, 0.95, "bootstrap of rows")
+    assert interval is not None
+    assert (interval.level, interval.method) == (0.95, "bootstrap of rows")
 
 
 def test_bootstrap_takes_the_class_shares_for_chance() -> None:
@@ -130,6 +131,15 @@ def test_bootstrap_of_groups_that_are_alike_is_wider_than_that_of_rows() -> None
     assert of_groups is not None
     assert of_rows is not None
     assert of_groups.high - of_groups.low > 2 * (of_rows.high - of_rows.low)
+
+
+@pytest.mark.parametrize(("n_groups", "tail"), [(12, 0.0107566), (100, 0.0230644)], ids=["few", "many"])
+def test_bootstrap_of_few_groups_goes_further_out(n_groups: int, tail: float) -> None:
+    said, y = simulated(600)
+    drawn = bootstrap(metrics("log_loss"), [said], y, groups=np.arange(600) % n_groups)
+    got = drawn.interval(0, 0)
+    assert got is not None
+    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(drawn.values[0, 0], [tail, 1 - tail])), rel=1e-4)
 
 
 def test_bootstrap_takes_weights() -> None:

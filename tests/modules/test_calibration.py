@@ -8,6 +8,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,10 +73,43 @@ def test_calibrate_is_not_moved_by_rows_outside_its_training_rows():
     assert np.array_equal(*said)
 
 
+def test_calibrate_tells_what_the_fold_models_said_before_calibration():
+    folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
+    train = OUTER.train.index
+    with PlainFitter(TABLE) as fit:
+        judged = calibrate(CalibrationSpec(), PIPELINE, {}, TABLE, OUTER, folds, fit).out_of_fold
+    theirs = StratifiedKFold(3, shuffle=True, random_state=0)
+    said = cross_val_predict(PIPELINE, X[train], Y[train], cv=theirs, method="predict_proba")
+    assert np.array_equal(judged.rows.index, train)
+    assert np.array_equal(judged.predictions.proba, said)
+    for fold, (_, test) in zip(judged.folds, theirs.split(X[train], Y[train]), strict=True):
+        assert np.array_equal(fold, test)
+
+
+@pytest.mark.parametrize("keep", ["better", "always"])
+def test_create_calibration_measures_and_keeps_what_was_asked_for(keep):
+    calibration = create_calibration(CalibrationSpec(method="isotonic", keep=keep)).fit(PIPELINE, X, Y)
+    summary = calibration.get_results_summary()
+    said = cross_val_predict(PIPELINE, X, Y, cv=5, method="predict_proba")
+    assert summary["kept"] is True
+    assert summary["before"]["log_loss"] == pytest.approx(log_loss(Y, said))
+    assert summary["after"]["log_loss"] < summary["before"]["log_loss"]
+    assert (summary["cv_folds"], summary["holdout"], summary["n_rows"]) == (5, None, 240)
+
+
 def test_calibrate_raises_what_a_fit_said():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
     with PlainFitter(TABLE) as fit, pytest.raises(FitError, match="Expected n_neighbors"):
         calibrate(CalibrationSpec(), KNeighborsClassifier(500), {}, TABLE, Split(OUTER.train, OUTER.test), folds, fit)
+
+
+def test_calibrate_says_that_rows_are_too_few_to_hold_some_out():
+    holdout = holdout_splitter(test_size=0.001, random_state=0)
+    with (
+        PlainFitter(TABLE) as fit,
+        pytest.raises(FitError, match="should be greater or equal to the number of classes"),
+    ):
+        calibrate(CalibrationSpec(holdout=0.001), PIPELINE, {}, TABLE, OUTER, holdout, fit)
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,8 @@ CASES = {
     "decision values for the first class": (SVM, "f1", "no", None, "stratified_kfold"),
     "weights": (LOGISTIC, "balanced_accuracy", "yes", WEIGHT, "stratified_kfold"),
     "weights for the first class": (SVM, "precision", "no", WEIGHT, "stratified_kfold"),
-    "repeats": (LOGISTIC, "matthews_corrcoef", "yes", None, "repeated_stratified_kfold"),
     "repeats with weights": (LOGISTIC, "f1_macro", "yes", WEIGHT, "repeated_stratified_kfold"),
+    "correlation": (LOGISTIC, "matthews_corrcoef", "yes", None, "stratified_kfold"),
     "recall": (LOGISTIC, "recall", "yes", None, "stratified_kfold"),
     "time": (LOGISTIC, "accuracy", "yes", None, "time_series_split"),
 }

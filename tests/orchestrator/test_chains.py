@@ -592,3 +592,26 @@ def test_what_is_not_chosen_is_not_told():
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
     )  # fmt: skip
+
+
+ODD = {
+    "dates": ([f"2024-01-{day:02d}" for day in RANDOM.integers(1, 25, N)], "unknown"),
+    "numbers": (np.round(SIGNAL, 1).astype(object), "unknown"),
+    "texts of numbers": ([f"{value:.1f}" for value in SIGNAL], "unknown"),
+    "booleans": ((SIGNAL > 0).astype(object), "maybe"),
+}
+
+
+@pytest.mark.parametrize(("values", "odd"), ODD.values(), ids=ODD)
+def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(values, odd):
+    X = MIXED.assign(column=values).astype({"column": object})
+    X.loc[7, "column"] = odd
+    setting = setting_of(X, Y, model=BAYES)
+    (split,) = (split for split in setting.outer if 7 in split.test.index)
+    blank = setting_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
+    with Counting(setting) as fit:
+        trained = make_nested_chain(setting, recipe_of(setting, fit))(split, fit)
+    with Counting(blank) as fit:
+        expected = make_nested_chain(blank, recipe_of(blank, fit))(split, fit)
+    assert list(trained.features) != list(setting.material.features)
+    assert np.array_equal(trained.predictions.proba, expected.predictions.proba)

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    PredefinedSplit,
+    StratifiedGroupKFold,
+    TimeSeriesSplit,
+    cross_val_score,
+)
 
 from mlwf import (
+    CalibrationSpec,
     CategoricalFeatureSpec,
     ClassifierModelSpec,
     ConfigError,
@@ -14,7 +22,10 @@ from mlwf import (
     DataSpec,
     FeatureStoreSpec,
     FeatureViewSpec,
+    GateSpec,
     NumericFeatureSpec,
+    ThresholdSpec,
+    build_ml_pipeline,
     run_ml_workflow,
 )
 
@@ -157,3 +168,162 @@ def test_a_store_that_is_not_enabled_is_left_alone(mixed, store):
     X, y = mixed
     results = run_ml_workflow(NUMERIC, BAYES, X, y, feature_store_spec=store.model_copy(update={"enabled": False}))
     assert results["feature_store_enabled"] is False
+
+
+@pytest.mark.parametrize("name", ["groups", "time", "fold"])
+def test_what_label_rows_carry_is_named_by_the_store(mixed, store, name):
+    with pytest.raises(DataError) as refused:
+        run_ml_workflow(NUMERIC, BAYES, None, None, feature_store_spec=store, **{name: np.arange(150)})
+    assert str(refused.value) == (
+        f"{name}: cannot be given with a feature store; that of label rows is a column: "
+        f"feature_store_spec.labels.{name} names it"
+    )
+
+
+# How rows are split
+
+
+def scores_of(mixed, cv, order=None, **options):
+    """Give what scikit-learn scores, on the rows in that order."""
+    X, y = mixed
+    order = np.arange(len(y)) if order is None else order
+    return cross_val_score(build_ml_pipeline(NUMERIC, BAYES), X.iloc[order], y[order], cv=cv, **options).tolist()
+
+
+def test_groups_are_kept_together_as_scikit_learn_does(mixed):
+    people = np.random.default_rng(0).integers(0, 30, 150)
+    results = run_ml_workflow(NUMERIC, BAYES, *mixed, groups=people)
+    assert list(results["scores"][0].folds) == scores_of(mixed, StratifiedGroupKFold(5), groups=people)
+    assert results["scores"][0].note == (
+        "5-fold stratified cross-validation of 150 rows, groups of (groups) kept together"
+    )
+
+
+def test_time_splits_the_rows_as_scikit_learn_does_when_they_are_in_order(mixed):
+    time = np.random.default_rng(0).permutation(150)
+    results = run_ml_workflow(NUMERIC, BAYES, *mixed, validation_params={"cv_folds": 4, "gap": 3}, time=time)
+    expected = scores_of(mixed, TimeSeriesSplit(4, gap=3), order=np.argsort(time))
+    assert list(results["scores"][0].folds) == expected
+    named = run_ml_workflow(
+        NUMERIC, BAYES, *mixed, validation_params={"cv_folds": 4, "gap": 3}, time=np.datetime64("2024-01-01") + time
+    )
+    assert named["scores"] == results["scores"]
+
+
+def test_named_folds_are_those_of_scikit_learn(mixed):
+    fold = np.random.default_rng(0).integers(0, 3, 150)
+    results = run_ml_workflow(NUMERIC, BAYES, *mixed, fold=fold)
+    assert list(results["scores"][0].folds) == scores_of(mixed, PredefinedSplit(fold))
+    named = run_ml_workflow(NUMERIC, BAYES, *mixed, fold=np.array(["a", "b", "c"])[fold])
+    assert named["scores"] == results["scores"]
+
+
+SPLITS = {
+    "folds are given": (
+        {"fold": np.arange(150) % 3, "validation_params": {"cv_folds": 4}},
+        ConfigError,
+        "validation.cv_folds: has no effect with splitter predefined_split (from data.fold); leave it out",
+    ),
+    "groups and time": (
+        {"groups": np.arange(150) % 9, "time": np.arange(150)},
+        ConfigError,
+        (
+            "data.groups: competes with data.time: validation.splitter must say which of the two draws the folds; "
+            "accepted: stratified_group_kfold (time has no part), time_series_split (groups are kept apart too)"
+        ),
+    ),
+    "groups that are not kept": (
+        {"groups": np.arange(150) % 9, "validation_params": {"splitter": "stratified_kfold"}},
+        ConfigError,
+        (
+            "validation.splitter: is 'stratified_kfold', which would learn from and judge rows of one group "
+            "(data.groups); accepted: stratified_group_kfold, leave_one_group_out, time_series_split, predefined_split"
+        ),
+    ),
+    "no groups": (
+        {"validation_params": {"splitter": "leave_one_group_out"}},
+        ConfigError,
+        "validation.splitter: is 'leave_one_group_out', which needs data.groups; name the column there",
+    ),
+    "too few groups": (
+        {"groups": np.arange(149)},
+        DataError,
+        "(in memory)  groups: has 149 rows and X has 150",
+    ),
+    "a missing time": (
+        {"time": [None, *range(149)]},
+        DataError,
+        "(in memory)  time: 1 of 150 values missing, and every row needs a time",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "kind", "message"), SPLITS.values(), ids=SPLITS)
+def test_a_split_that_cannot_be_is_refused(mixed, options, kind, message):
+    with pytest.raises(kind) as refused:
+        run_ml_workflow(NUMERIC, BAYES, *mixed, **options)
+    assert str(refused.value) == message
+
+
+# Calibration, threshold and gates
+
+
+def test_a_calibration_is_kept_unless_its_spec_says_better(mixed):
+    model = ClassifierModelSpec(algorithm="logistic_regression")
+    summaries = {
+        keep: run_ml_workflow(
+            NUMERIC, model, *mixed, "none", calibration_spec=CalibrationSpec(method="isotonic", cv_folds=3, **keep_as)
+        )["calibration_summary"]
+        for keep, keep_as in (("left out", {}), ("always", {"keep": "always"}), ("better", {"keep": "better"}))
+    }
+    assert {keep: summary["kept"] for keep, summary in summaries.items()} == {
+        "left out": True, "always": True, "better": False,
+    }  # fmt: skip
+    assert summaries["left out"] == summaries["always"]
+    assert summaries["left out"]["reason"].startswith("as `keep: always` asks; out-of-fold log loss ")
+
+
+def test_a_threshold_travels_with_the_model(mixed):
+    X, y = mixed
+    results = run_ml_workflow(
+        NUMERIC, BAYES, X, y, "none", threshold_spec=ThresholdSpec(scoring="f1"), X_test=X, y_test=y
+    )
+    plain = run_ml_workflow(NUMERIC, BAYES, X, y, "none")
+    threshold = results["threshold_summary"]
+    assert threshold["scoring"] == "f1"
+    assert isinstance(results["pipeline"], FixedThresholdClassifier)
+    tall = plain["pipeline"].predict_proba(X)[:, 1] >= threshold["value"]
+    assert results["test_predictions"].tolist() == np.where(tall, "tall", "short").tolist()
+    assert results["pipeline"].predict(X).tolist() == results["test_predictions"].tolist()
+    assert (results["threshold_enabled"], plain["threshold_enabled"]) == (True, False)
+    assert "threshold_summary" not in plain
+
+
+def test_a_threshold_is_that_of_the_positive_class(mixed):
+    X, y = mixed
+    options = {"threshold_spec": ThresholdSpec(scoring="precision"), "positive_class": "short"}
+    results = run_ml_workflow(NUMERIC, BAYES, X, y, "none", **options)
+    assert results["pipeline"].pos_label == "short"
+    short = results["pipeline"].predict_proba(X)[:, 0] >= results["threshold_summary"]["value"]
+    assert results["pipeline"].predict(X).tolist() == np.where(short, "short", "tall").tolist()
+
+
+def test_gates_are_judged_and_raise_nothing(mixed):
+    gates = [GateSpec(metric="accuracy", min=0.6), GateSpec(metric="accuracy", min=0.99, bound="lower")]
+    results = run_ml_workflow(NUMERIC, BAYES, *mixed, gates=gates)
+    assert [(gate.passed, gate.source) for gate in results["gates"]] == [
+        (True, "cross_validation"), (False, "cross_validation"),
+    ]  # fmt: skip
+    assert results["gates"][1].asked == "accuracy at least 0.99 (lower end of its 95 % interval)"
+    assert results["pipeline"] is not None
+    assert not run_ml_workflow(NUMERIC, BAYES, *mixed, "none")["gates"]
+
+
+def test_a_gate_on_test_rows_needs_them(mixed):
+    gate = GateSpec(metric="accuracy", min=0.5, source="test")
+    with pytest.raises(DataError) as refused:
+        run_ml_workflow(NUMERIC, BAYES, *mixed, gates=[gate])
+    assert str(refused.value) == "gates.0.source: is 'test', and the run has no test set; accepted: cross_validation"
+    X, y = mixed
+    results = run_ml_workflow(NUMERIC, BAYES, X, y, gates=[gate], X_test=X, y_test=y)
+    assert [gate.source for gate in results["gates"]] == ["test"]

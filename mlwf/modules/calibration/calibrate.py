@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,15 @@ def calibrate(
     """Calibrate the pipeline with `params` on `split.train` and predict `split.test`.
 
     `splitter` cuts the training rows into folds, or holds one share of them out. The model equals
-    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. What the fold models
-    said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed.
+    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. What the fold
+    models said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed, or when the rows
+    cannot be split.
     """
-    inner = splitter(table, split.train)
+    try:
+        inner = splitter(table, split.train)
+    except ValueError as error:
+        # A fold of the validation may have too few rows where all of them have enough.
+        raise FitError(str(error)) from error
     judged, shipped = _ask(spec, pipeline, params, inner, split, fit, keep_model=keep_model)
     seen = stack(judged, inner, split.train)
     calibrated = fit_calibrators(
@@ -103,9 +107,9 @@ class ClassifierCalibration:
         assert trained.out_of_fold is not None
         self.calibrated_ = trained.model
         crossed = cross_fit(self.spec, trained.out_of_fold, table)
-        # Whoever asks for the calibrated model gets it: the verdict is for those who can ship another.
-        result = describe(self.spec, table, trained.out_of_fold, crossed, cv_folds=cv_folds)
-        self.result_ = replace(result, kept=True)
+        # Whoever asks for the calibrated model gets it: `better` is for those who can ship another.
+        always = self.spec.model_copy(update={"keep": "always"})
+        self.result_ = describe(always, table, trained.out_of_fold, crossed, cv_folds=cv_folds)
         return self
 
     def get_results_summary(self) -> dict[str, Any]:

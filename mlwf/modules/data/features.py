@@ -40,6 +40,15 @@ def as_feature(values: pd.Series[Any], spec: FeatureSpec) -> pd.Series[Any]:
     return numbers_of(values) if spec.type == "numeric" else values
 
 
+def readable(values: pd.Series[Any], spec: FeatureSpec) -> pd.Series[Any]:
+    """Take out of a column what its type as a feature cannot read, as if it were missing."""
+    if spec.type == "boolean":
+        return values.where(values.isin([True, False]))
+    if spec.type == "date" and values.dtype.kind != "M":
+        return values.where(pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True).notna())
+    return as_feature(values, spec)
+
+
 def _check_numeric(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
     if column.kind == "dates":
         yield column.problem("holds dates, and its type is numeric", "accepted for dates: type: date")

@@ -13,7 +13,7 @@ from mlwf.errors import DataError, Problem
 from mlwf.modules.data.carried import CARRIED, read_carried
 from mlwf.modules.data.columns import Column, absent, counted, plain
 from mlwf.modules.data.dataset import Dataset
-from mlwf.modules.data.features import as_feature, check_any, check_feature
+from mlwf.modules.data.features import as_feature, check_any, check_feature, readable
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
 from mlwf.specs.data import DataSpec
 from mlwf.specs.features import FeatureSpec
@@ -75,11 +75,16 @@ def prepare(
 
 
 def select_features(
-    frame: pd.DataFrame, features: Sequence[FeatureSpec] | Sequence[str], *, where: str
+    frame: pd.DataFrame,
+    features: Sequence[FeatureSpec] | Sequence[str],
+    *,
+    where: str,
+    unreadable_is_missing: bool = False,
 ) -> pd.DataFrame:
     """Pick the features out of a table to predict on, by name and in the table's order, and check them.
 
-    Names alone check that the columns are there; specs check their content too.
+    Names alone check that the columns are there; specs check their content too, or with `unreadable_is_missing` take
+    out of it what they cannot read.
 
     Raises
     ------
@@ -90,6 +95,8 @@ def select_features(
     names = list(specs) or [str(name) for name in features]
     problems = absent(where, [("the model", name) for name in names], list(frame.columns))
     X = plain(frame[[name for name in frame.columns if name in names]])
+    if unreadable_is_missing:
+        X = X.assign(**{name: readable(X[name], spec) for name, spec in specs.items()})
     rows = np.arange(1, len(X) + 1)
     problems += _check_listed(X, specs, rows, where, training=False) if specs else []
     if problems:
