@@ -69,8 +69,9 @@ def test_quickstart_runs_every_phase(copy, capsys):
     assert run(["train", "configs/quickstart.yaml", "--format", "json", "--quiet"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {phase["name"]: phase["status"] for phase in told["phases"]} == dict.fromkeys(
-        ["initialise", "build", "tune", "fit", "calibrate", "validate", "test", "log"], "done"
-    )
+        ["initialise", "build", "tune", "fit", "calibrate", "validate", "test", "judge", "log"], "done"
+    ) | {"threshold": "skipped"}
+    assert [gate["passed"] for gate in told["gates"]] == [True, True]
     assert told["summary"]["cv_score"] > 0.95
     assert told["summary"]["test_accuracy"] > 0.95
     assert told["tracking"]["registered_model"] == "penguins"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def check(setting: Setting) -> None:
     DataError
         With every problem that was found.
     """
-    problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting)]
+    problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting), *_groups_in_folds(setting)]
     problems += list(_hold_out(setting)) or _folds(setting)
     if problems:
         raise DataError(problems)
@@ -107,6 +108,20 @@ def _hold_out(setting: Setting) -> Iterator[Problem]:
     for label in np.setdiff1d(setting.table.classes, setting.table.y_of(setting.split.train)).tolist():
         message = f"class {shown(label)} has no row to learn from: all of them are held out"
         yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEFT_OUT}")
+
+
+def _groups_in_folds(setting: Setting) -> Iterator[Problem]:
+    """Refuse named folds that take a group apart: its rows would be learnt from and judged."""
+    groups, fold = setting.table.groups, setting.table.fold
+    if groups is None or fold is None:
+        return
+    folds_of: dict[Any, set[Any]] = {}
+    for group, name in zip(groups.tolist(), fold.tolist(), strict=True):
+        folds_of.setdefault(group, set()).add(name)
+    apart = [group for group, names in folds_of.items() if len(names) > 1]
+    if apart:
+        message = f"takes {len(apart):,} of {len(folds_of):,} groups apart, such as {apart[0]!r}"
+        yield Problem("", "data.fold", message, "rows of one group belong into one fold")
 
 
 def _folds(setting: Setting) -> list[Problem]:

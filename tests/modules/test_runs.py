@@ -180,8 +180,15 @@ def test_list_runs_reads_summaries(tmp_path):
             "rows": 344,
             "score": SUMMARY["scores"][0],
             "test": SUMMARY["scores"][1],
+            "gates": None,
         }
     ]
+
+
+@pytest.mark.parametrize(("passed", "told"), [([True, True], "met"), ([True, False], "not met")])
+def test_list_runs_tells_whether_gates_are_met(tmp_path, passed, told):
+    make_run(tmp_path, "r1", **SUMMARY, gates=[{"passed": each} for each in passed])
+    assert list_runs(tmp_path)[0]["gates"] == told
 
 
 def test_list_runs_is_newest_first_and_leaves_other_folders_out(tmp_path):

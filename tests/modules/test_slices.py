@@ -57,7 +57,6 @@ CONDITIONS = {
     "false without missing ones": ("x = false", [True, False, False], [1, 2]),
     "category": ("x = a", pd.Categorical(["a", None, "b"]), [0]),
     "nullable number": ("x >= 2", pd.array([1, None, 2], dtype="Int64"), [2]),
-    "nothing there": ("x = z", ["a", None, "b"], []),
 }
 
 
@@ -231,3 +230,16 @@ def test_an_array_has_no_columns_to_slice():
         problem("x", data)
         == "(in memory)  validation.slices.0: x: no such column; X is an array, whose columns have no names"
     )
+
+
+NOBODY = {
+    "a typo": ("x = femal", ["female", "male"], "x = femal: no row is so, did you mean female?"),
+    "another word": ("x = zzz", ["female", "male"], "x = zzz: no row is so, accepted: female, male"),
+    "many values": ("x = 100", list(range(50)), "x = 100: no row is so"),
+    "beyond all": ("x > 100", list(range(50)), "x > 100: no row is so"),
+}
+
+
+@pytest.mark.parametrize(("text", "values", "message"), NOBODY.values(), ids=NOBODY)
+def test_a_slice_of_no_row_is_refused(text, values, message):
+    assert problem(text, dataset(x=values)) == f"t.csv  validation.slices.0: {message}"

@@ -353,3 +353,13 @@ def test_all_problems_are_told_at_once():
         "(in memory)  validation.slices.0: sexx: no such column",
         *(f"(in memory)  y: class '{label}' has 20 rows, fewer than validation.cv_folds (21)" for label in "abc"),
     ]
+
+
+def test_named_folds_that_take_a_group_apart_are_refused():
+    fold, person = np.arange(N) % 3, np.arange(N) // 2
+    together = {"fold": person % 3, "groups": person}
+    y = np.arange(N) % 2
+    checked(y, carried=together)
+    assert problems(y, carried={"fold": fold, "groups": person}) == [
+        "data.fold: takes 30 of 30 groups apart, such as 0; rows of one group belong into one fold"
+    ]

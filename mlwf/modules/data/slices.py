@@ -69,6 +69,10 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
         return [SliceSpec(written.column, "=", _plain(value)) for value in sorted(values.values(), key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
         return f"{written.column} holds {shown(present.iloc[0])}, which {written.operator} cannot compare"
+    if not _mask(written, data).any():
+        known = sorted({category_text(value) for value in present.unique()}) if written.operator == "=" else []
+        meant = f", {nearest(category_text(written.value), known)}" if 0 < len(known) <= MOST_VALUES else ""
+        return f"{written}: no row is so{meant}"
     return [written]
 
 
