@@ -159,7 +159,7 @@ def test_what_is_listed_twice_is_one_slice():
     ids=["whole numbers", "numbers", "texts", "times"],
 )
 def test_a_column_with_too_many_values_needs_a_condition(values, example):
-    said = f"t.csv  validation.slices.0: x has 21 values: write a condition such as {example}"
+    said = f"t.csv  validation.slices.0: x has 21 values; write a condition such as {example}"
     assert problem("x", dataset(x=values)) == said
     list_slices([example], dataset(x=values))
     assert len(list_slices(["x"], dataset(x=values[:MOST_VALUES]))) == 20
@@ -233,8 +233,8 @@ def test_an_array_has_no_columns_to_slice():
 
 
 NOBODY = {
-    "a typo": ("x = femal", ["female", "male"], "x = femal: no row is so, did you mean female?"),
-    "another word": ("x = zzz", ["female", "male"], "x = zzz: no row is so, accepted: female, male"),
+    "a typo": ("x = femal", ["female", "male"], "x = femal: no row is so; did you mean female?"),
+    "another word": ("x = zzz", ["female", "male"], "x = zzz: no row is so; accepted: female, male"),
     "many values": ("x = 100", list(range(50)), "x = 100: no row is so"),
     "beyond all": ("x > 100", list(range(50)), "x > 100: no row is so"),
 }

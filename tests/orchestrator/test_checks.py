@@ -328,7 +328,7 @@ def test_a_gate_on_what_is_computed_is_accepted(gate, sections, test):
 
 SLICES = {
     "an unknown column": ("sexx = m", "sexx: no such column; did you mean sex?"),
-    "too many values": ("city", "city has 30 values: write a condition such as city = c0"),
+    "too many values": ("city", "city has 30 values; write a condition such as city = c0"),
     "no order": ("city > 3", "city holds 'c0', which > cannot compare"),
 }
 

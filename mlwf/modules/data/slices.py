@@ -35,7 +35,9 @@ def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
         written = parse_slice(text)
         found = _slices_of(written, data)
         if isinstance(found, str):
-            problems.append(Problem(data.source, f"validation.slices.{number}", found, _hint(written.column, data)))
+            message, _, hint = found.partition("; ")
+            hint = hint or _hint(written.column, data)
+            problems.append(Problem(data.source, f"validation.slices.{number}", message, hint))
         else:
             slices |= {str(each): each for each in found}
     if problems:
@@ -52,7 +54,7 @@ def slice_masks(slices: Sequence[SliceSpec], data: Dataset) -> dict[str, NDArray
 
 
 def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
-    """Give the slices that are meant, or say what is wrong."""
+    """Give the slices that are meant, or say what is wrong; what is accepted."""
     column = _column(written.column, data)
     if column is None:
         return f"{written.column}: no such column"
@@ -64,14 +66,14 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
         values = {category_text(value): value for value in present.unique()}
         if len(values) > MOST_VALUES:
             example = _example(written.column, present)
-            return f"{written.column} has {counted(len(values), 'value')}: write a condition such as {example}"
+            return f"{written.column} has {counted(len(values), 'value')}; write a condition such as {example}"
         order = str if present.dtype == object else None
         return [SliceSpec(written.column, "=", _plain(value)) for value in sorted(values.values(), key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
         return f"{written.column} holds {shown(present.iloc[0])}, which {written.operator} cannot compare"
     if not _mask(written, data).any():
         known = sorted({category_text(value) for value in present.unique()}) if written.operator == "=" else []
-        meant = f", {nearest(category_text(written.value), known)}" if 0 < len(known) <= MOST_VALUES else ""
+        meant = f"; {nearest(category_text(written.value), known)}" if 0 < len(known) <= MOST_VALUES else ""
         return f"{written}: no row is so{meant}"
     return [written]
 
