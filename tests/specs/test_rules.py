@@ -15,18 +15,6 @@ from mlwf.specs.tuning import GridSearchSpec
 DATA = "data: {path: d.csv, target: y}\n"
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def told(text):
-    Path("x.yaml").write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        load_experiment(Path("x.yaml"))
-    return [str(problem) for problem in raised.value.problems]
-
-
 GRID = "param_grid: {classifier__max_depth: [3]}"
 STORE = "feature_store: {repo_path: r"
 
@@ -299,7 +287,7 @@ STORE = "feature_store: {repo_path: r"
         value.removeprefix(DATA)[:60] if isinstance(value, str) and not value.startswith("x.yaml") else ""
     ),
 )
-def test_a_contradiction_is_told_whole(text, problem):
+def test_a_contradiction_is_told_whole(told, text, problem):
     assert told(text) == [problem]
 
 

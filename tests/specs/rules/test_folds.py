@@ -13,18 +13,6 @@ from mlwf.specs.loading import check_experiment, load_experiment
 DATA = "data: {path: d.csv, target: y}\n"
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def told(text):
-    Path("x.yaml").write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        load_experiment(Path("x.yaml"))
-    return [str(problem) for problem in raised.value.problems]
-
-
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -281,7 +269,7 @@ def told(text):
         value.removeprefix(DATA)[:70] if isinstance(value, str) and not value.startswith("x.yaml") else ""
     ),
 )
-def test_a_contradiction_is_told_whole(text, problem):
+def test_a_contradiction_is_told_whole(told, text, problem):
     assert told(text) == [problem]
 
 
@@ -323,7 +311,7 @@ def test_what_contradicts_nothing_is_loaded(text):
     load_experiment(Path("x.yaml"))
 
 
-def test_a_doubtful_column_hides_what_depends_on_it(monkeypatch):
+def test_a_doubtful_column_hides_what_depends_on_it(told, monkeypatch):
     monkeypatch.delenv("UNSET", raising=False)
     data = "data: {path: d.csv, target: y, groups: '${env:UNSET}'}"
     assert told(f"{data}\nvalidation: {{splitter: leave_one_group_out, cv_folds: 3}}") == [
@@ -331,7 +319,7 @@ def test_a_doubtful_column_hides_what_depends_on_it(monkeypatch):
     ]
 
 
-def test_options_are_not_judged_while_the_splitter_is_open():
+def test_options_are_not_judged_while_the_splitter_is_open(told):
     problems = told("data: {path: d.csv, target: y, groups: g, time: t}\nvalidation: {gap: 5}")
     assert [problem.split(":")[2].split("  ")[1] for problem in problems] == ["data.groups"]
 

@@ -6,24 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.errors import ConfigError
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import check_experiment, load_experiment
 
 DATA = "data: {path: d.csv, target: y}\n"
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def told(text):
-    Path("x.yaml").write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        load_experiment(Path("x.yaml"))
-    return [str(problem) for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -335,7 +322,7 @@ def told(text):
         value.removeprefix(DATA)[:70] if isinstance(value, str) and not value.startswith("x.yaml") else ""
     ),
 )
-def test_a_contradiction_is_told_whole(text, problem):
+def test_a_contradiction_is_told_whole(told, text, problem):
     assert told(text) == [problem]
 
 
@@ -375,7 +362,7 @@ def test_what_contradicts_nothing_is_loaded(text):
     load_experiment(Path("x.yaml"))
 
 
-def test_a_gate_on_a_finding_stands_alone():
+def test_a_gate_on_a_finding_stands_alone(told):
     text = f"{DATA}gates: [{{finding: leakage, bound: point, slice: a, source: test, by: 0, max: 1, beats: baseline}}]"
     assert told(text) == [
         "x.yaml:2:28  gates.0.bound: has no effect beside finding; leave it out",
@@ -387,7 +374,7 @@ def test_a_gate_on_a_finding_stands_alone():
     ]
 
 
-def test_each_wrong_gate_is_told():
+def test_each_wrong_gate_is_told(told):
     text = """\
 data: {path: d.csv, target: y}
 validation: {slices: [sex =]}
@@ -410,7 +397,7 @@ findings: {ignore: [leakage, identifiers]}
     ]
 
 
-def test_a_gate_with_a_wrong_value_is_not_judged_further():
+def test_a_gate_with_a_wrong_value_is_not_judged_further(told):
     assert told(f"{DATA}gates: [{{metric: accuracy, min: high}}]\nfindings: {{ignore: [x]}}") == [
         "x.yaml:2:33  gates.0.min: expected a number, got 'high'",
         (
@@ -430,7 +417,7 @@ def test_a_call_from_python_may_have_its_test_rows_beside_the_spec():
     check_experiment(ExperimentSpec(data=data, validation={"strategy": "none"}, tracking={}, gates=gates))
 
 
-def test_no_message_shows_a_bound_that_came_from_the_environment(monkeypatch):
+def test_no_message_shows_a_bound_that_came_from_the_environment(told, monkeypatch):
     monkeypatch.setenv("S", "9271")
     assert told(f"{DATA}gates: [{{metric: accuracy, min: !!int '${{env:S}}'}}]") == [
         "x.yaml:2:33  gates.0.min: is not accepted: ${env:S}; accepted: 0 to 1"

@@ -6,24 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.errors import ConfigError
 from mlwf.specs.catalogue.facts import facts
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.threshold import threshold_scorers
 
 DATA = "data: {path: d.csv, target: y}\n"
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def told(text):
-    Path("x.yaml").write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        load_experiment(Path("x.yaml"))
-    return [str(problem) for problem in raised.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +123,7 @@ def told(text):
         value.removeprefix(DATA)[:70] if isinstance(value, str) and not value.startswith("x.yaml") else ""
     ),
 )
-def test_a_contradiction_is_told_whole(text, problem):
+def test_a_contradiction_is_told_whole(told, text, problem):
     assert told(text) == [problem]
 
 
