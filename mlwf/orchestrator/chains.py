@@ -171,6 +171,8 @@ def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, S
     features = infer_features(raw.X.iloc[split.train.index]).features
     if features == list(setting.material.features):
         return recipe, features
+    if not features:
+        raise FitError("the rows of a fold of the nested validation suggest no feature; list the features")
     pipeline = build_ml_pipeline(features, setting.spec.model, random_state=setting.spec.random_state)
     return replace(recipe, pipeline=pipeline, table=setting.table_with(features)), features
 

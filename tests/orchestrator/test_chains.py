@@ -12,6 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
+from mlwf import ClassifierModelSpec, run_ml_workflow
 from mlwf.engine.chain import OutOfFold
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Split
@@ -615,3 +616,17 @@ def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(valu
         expected = make_nested_chain(blank, recipe_of(blank, fit))(split, fit)
     assert list(trained.features) != list(setting.material.features)
     assert np.array_equal(trained.predictions.proba, expected.predictions.proba)
+
+
+def test_a_fold_whose_rows_suggest_no_feature_is_told():
+    fold = np.repeat(["a", "b"], 20)
+    X = pd.DataFrame({"x": np.where(fold == "a", 1.0, np.arange(40) % 7)})
+    with pytest.raises(FitError, match="suggest no feature; list the features"):
+        run_ml_workflow(
+            "auto",
+            ClassifierModelSpec(algorithm="decision_tree"),
+            X,
+            np.arange(40) % 2,
+            validation_params={"nested": True},
+            fold=fold,
+        )
