@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from mlwf.engine.contest import Entry
 from mlwf.engine.rows import Rows, Table
 from mlwf.errors import FitError
 
@@ -50,6 +51,10 @@ class Ask:
     """Whether the fit weighs the classes as the table says."""
     table: Table | None = None
     """The same rows with other columns, where they are not those of the fitter's own table."""
+    entry: Entry | None = None
+    """Its place in a search, of which only the best candidate's models are worth keeping."""
+    deadline: float | None = None
+    """Reading of `time.monotonic` from which on it is not begun any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +64,17 @@ class Answer:
     predictions: tuple[Predictions, ...] = ()
     model: Any = field(default=None, repr=False)
     fit_seconds: float = 0.0
+    """What the fit took; asks that share one fit share its time."""
     predict_seconds: float = 0.0
     reused: bool = False
+    """Whether no fit was made for it: a record of fits had it."""
     error: str | None = None
     """Why the fit failed, or None."""
+    is_late: bool = False
+    """Whether it was not begun because its deadline had passed; `error` says so too."""
 
+
+LATE = "not begun: the time was up"
 
 Fitter = Callable[[Sequence[Ask]], Sequence[Answer]]
 
@@ -78,9 +89,11 @@ def predict(model: Any, X: Any) -> Predictions:
     if isinstance(model, Pipeline) and len(model) > 1:
         # Transform once: each of the three methods of a Pipeline would do it again.
         X, model = model[:-1].transform(X), model[-1]
+    classes = np.asarray(model.classes_)
     return Predictions(
-        classes=np.asarray(model.classes_),
-        labels=np.asarray(model.predict(X)),
+        classes=classes,
+        # A dummy gives texts of one width where its classes are objects.
+        labels=np.asarray(model.predict(X)).astype(classes.dtype, copy=False),
         proba=np.asarray(model.predict_proba(X)) if hasattr(model, "predict_proba") else None,
         decision=np.asarray(model.decision_function(X)) if hasattr(model, "decision_function") else None,
     )

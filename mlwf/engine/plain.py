@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from mlwf.engine.asks import Answer, Ask, predict
+from mlwf.engine.asks import LATE, Answer, Ask, predict
 from mlwf.engine.rows import Table
 
 ROWS_WORTH_THREADS = 10_000
@@ -82,6 +82,8 @@ class PlainFitter:
 
 def fit_one(table: Table, ask: Ask) -> Answer:
     """Fit a clone as asked and collect its predictions; a failure is an answer that says why."""
+    if ask.deadline is not None and monotonic() >= ask.deadline:
+        return Answer(error=LATE, is_late=True)
     started = perf_counter()
     table = table if ask.table is None else ask.table
     try:

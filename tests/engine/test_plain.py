@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.asks import Ask, predict
+from mlwf.engine.asks import LATE, Ask, predict
 from mlwf.engine.plain import PlainFitter, cores, count_workers
 from mlwf.engine.rows import Rows, Table
 
@@ -134,3 +135,12 @@ def test_plain_fitter_leaves_the_warning_filters_as_they_were():
         assert warnings.filters[0][0] == "ignore"
     assert not any(answer.error for answer in answers)
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("seconds_left", [-1.0, 1000.0], ids=["late", "in time"])
+def test_a_fit_is_not_begun_after_its_deadline(seconds_left):
+    deadline = time.monotonic() + seconds_left
+    with PlainFitter(TABLE) as fit:
+        (answer,) = fit([Ask(PIPELINE, {}, TRAIN, (TEST,), deadline=deadline)])
+    late = seconds_left < 0
+    assert (answer.is_late, answer.error, len(answer.predictions)) == ((True, LATE, 0) if late else (False, None, 1))

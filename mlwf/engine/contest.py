@@ -1,0 +1,121 @@
+"""Which candidate of a search is the best so far, while its fits are answered in any order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mlwf.engine.asks import Answer, Predictions
+
+Score = Callable[[str, int, "Predictions"], float]
+"""Scores what a model says first: name of the scorer, number of the fold, predictions. It may raise what scorers do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One fold of one candidate."""
+
+    contest: Contest
+    candidate: int
+    fold: int
+
+
+@dataclass(eq=False)
+class Contest:
+    """Scores the answers of a search as they come, and holds the fold models of the best candidate alone.
+
+    The best has the highest mean over all of its folds; of equals it is the one with the lowest number, as in
+    scikit-learn. A fit or a scorer that fails scores NaN, and such a candidate is never the best. One with a fold that
+    was not begun in time is out of it.
+    """
+
+    score: Score
+    scorers: tuple[str, ...]
+    chosen_by: str
+    n_folds: int
+    cells: dict[tuple[int, int], Mapping[str, float]] = field(default_factory=dict)
+    """Scores of each candidate and fold, by scorer."""
+    failures: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """What the scorers that failed said, by candidate and fold."""
+    best: int | None = None
+    """The best candidate of those that are complete."""
+    _best_mean: float = field(default=np.nan, repr=False)
+    _kept: dict[int, list[Any]] = field(default_factory=dict, repr=False)
+    _withdrawn: set[int] = field(default_factory=set, repr=False)
+    _known: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    def enter(self, entry: Entry, answer: Answer, kept: Any = None) -> bool:
+        """Take an answer, and hold what is kept of it while its candidate may be the best; tell if the best changed."""
+        if answer.is_late:
+            self.withdraw(entry.candidate)
+            return False
+        cell, failures = self._scored(entry.fold, answer)
+        with self._lock:
+            self.cells[entry.candidate, entry.fold] = cell
+            if failures:
+                self.failures[entry.candidate, entry.fold] = failures
+            if kept is not None and entry.candidate not in self._withdrawn:
+                self._kept.setdefault(entry.candidate, []).append(kept)
+            mean = self.mean(entry.candidate)
+            return mean is not None and self._is_new_best(entry.candidate, mean)
+
+    def mean(self, candidate: int, scorer: str | None = None) -> float | None:
+        """Average a candidate's scores over the folds; None until all have been answered."""
+        cells = [self.cells.get((candidate, fold)) for fold in range(self.n_folds)]
+        present = [cell[scorer or self.chosen_by] for cell in cells if cell is not None]
+        return float(np.average(present)) if len(present) == self.n_folds else None
+
+    def withdraw(self, candidate: int) -> None:
+        """Give a candidate up before all of its folds are answered."""
+        with self._lock:
+            self._withdrawn.add(candidate)
+            self._kept.pop(candidate, None)
+
+    @property
+    def kept(self) -> list[Any]:
+        """What is kept of the best candidate, in any order."""
+        with self._lock:
+            return [] if self.best is None else list(self._kept.get(self.best, ()))
+
+    def _is_new_best(self, candidate: int, mean: float) -> bool:
+        is_best = self.best is None or (mean, -candidate) > (self._best_mean, -self.best)
+        if not is_best or np.isnan(mean):
+            self._kept.pop(candidate, None)
+            return False
+        if self.best is not None:
+            self._kept.pop(self.best, None)
+        self.best, self._best_mean = candidate, mean
+        return True
+
+    def _scored(self, fold: int, answer: Answer) -> _Scored:
+        if answer.error:
+            return dict.fromkeys(self.scorers, np.nan), []
+        # Fits that are only counted all say the same: to score it each time would take longer than the fits do.
+        predictions = answer.predictions[0]
+        with self._lock:
+            known = self._known.setdefault(predictions, {})
+        if fold not in known:
+            known[fold] = self._judged(fold, predictions)
+        return known[fold]
+
+    def _judged(self, fold: int, predictions: Predictions) -> _Scored:
+        """Score with every scorer; NaN for one that fails, as scikit-learn's error_score."""
+        cell: dict[str, float] = {}
+        failures: list[str] = []
+        for name in self.scorers:
+            try:
+                cell[name] = self.score(name, fold, predictions)
+            except Exception as error:
+                cell[name] = np.nan
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+        return cell, failures
+
+
+_Scored = tuple[Mapping[str, float], list[str]]

@@ -1,0 +1,272 @@
+"""Where fits run on more machines than one: a Dask cluster, spoken to through distributed's public interface."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from mlwf.engine.plain import count_workers
+from mlwf.engine.pools import WorkerLostError, interrupts_blocked
+from mlwf.errors import MlwfError
+
+CONNECT_SECONDS = 6
+WORKER_SECONDS = 3
+"""How long a cluster that has just been reached may take to show a worker."""
+
+RETURN_SECONDS = 60
+"""How long a cluster may be without any worker in the middle of the work; Dask starts killed ones again."""
+
+CLOSE_SECONDS = 0.8
+"""How long leaving a cluster may take that is not waited for."""
+
+LOST = "its worker process ended in the middle of it, each time that it was tried"
+
+LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
+"""Those to which distributed gives a level: they tell of each lost worker, with a traceback, what the run says too."""
+
+
+class DaskPool:
+    """Runs tasks on the workers of a Dask cluster: that of a scheduler, or one that is started on this machine.
+
+    A cluster of this machine has one process for each task, started as Python's `spawn` does: a script that uses it
+    needs `if __name__ == "__main__":`.
+
+    Parameters
+    ----------
+    address
+        Such as tcp://host:8786; None starts a cluster on this machine.
+    n_jobs
+        Workers of a cluster on this machine, as scikit-learn counts them.
+
+    Raises
+    ------
+    MlwfError
+        When distributed is not installed, no scheduler answers within seconds, it has no worker, or a worker has
+        another version of mlwf, scikit-learn or numpy: results would not be the same.
+    """
+
+    def __init__(self, address: str | None, n_jobs: int = -1) -> None:
+        _import_distributed()
+        self._scheduler = _name(address)
+        self._is_closed = False
+        self._second_tries = threading.Lock()
+        with ExitStack() as stack:
+            stack.enter_context(_quiet())
+            self._cluster = stack.enter_context(_start_cluster(n_jobs)) if address is None else None
+            self._client = stack.enter_context(_connect(address, self._cluster))
+            _check_versions(self._client)
+            self.slots = max(1, sum(self._client.nthreads().values()))
+            self._executor = self._client.get_executor(pure=False)
+            self._held = stack.pop_all()
+
+    def share(self, value: Any) -> _Scattered:
+        """Keep a value that goes to every worker once, when a task first needs it."""
+        return _Scattered(value)
+
+    def free(self, handle: _Scattered) -> None:
+        """Let the workers forget a value."""
+        handle.future = None
+
+    def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Call a function in a worker; when that is lost, or what was shared with it, once more."""
+        from distributed import KilledWorker
+
+        # Dask itself gives the task to another worker, as often as the scheduler allows.
+        with suppress(KilledWorker, CancelledError):
+            return self._try(function, args)
+        # One at a time, for the sake of those that were lost with the worker of another.
+        with self._second_tries:
+            try:
+                return self._try(function, args)
+            except KilledWorker as error:
+                where = f"the last time at {error.last_worker.address}"
+                raise WorkerLostError(f"{LOST}, {where} (out of memory?)") from error
+            except CancelledError as error:
+                self._check_open()
+                raise WorkerLostError(f"{LOST} (out of memory?)") from error
+
+    def close(self, *, wait: bool = True) -> None:
+        """Leave the cluster, or end that of this machine; what was shared is forgotten."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if wait:
+            self._leave(wait=True)
+            return
+        # A scheduler that hangs must not hold up an interrupt.
+        leaver = threading.Thread(target=self._leave, kwargs={"wait": False}, daemon=True)
+        leaver.start()
+        leaver.join(CLOSE_SECONDS)
+
+    def _try(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        from distributed import KilledWorker
+
+        self._check_open()
+        sent = [arg.sent_by(self._client) if isinstance(arg, _Scattered) else arg for arg in args]
+        future = self._executor.submit(function, *sent)
+        while not wait([future], timeout=RETURN_SECONDS).done:
+            if not self._client.nthreads():
+                raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds")
+        try:
+            return future.result()
+        except (CancelledError, KilledWorker):
+            self._check_open()
+            # The worker may have held the last copy of what was shared.
+            for arg, old in zip(args, sent, strict=True):
+                if isinstance(arg, _Scattered):
+                    arg.give_up(old)
+            raise
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise CancelledError("the pool is closed")
+        if self._client.status != "running":
+            raise MlwfError(f"{self._scheduler} does not answer any more")
+
+    def _leave(self, *, wait: bool) -> None:
+        self._executor.shutdown(wait=wait)
+        if not wait and self._cluster is not None:
+            for nanny in self._cluster.workers.values():
+                with suppress(ProcessLookupError, TypeError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+        self._held.close()
+
+
+class _Scattered:
+    """Stands for a value that the workers hold; it is kept here too, since they may be lost."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.future: Any = None
+        self._lock = threading.Lock()
+
+    def sent_by(self, client: Any) -> Any:
+        with self._lock:
+            if self.future is None:
+                # In a list: scatter takes a tuple or a dict apart. On all workers: the death of one takes nothing.
+                [self.future] = client.scatter([self.value], hash=False, broadcast=True, timeout=RETURN_SECONDS)
+            return self.future
+
+    def give_up(self, future: Any) -> None:
+        with self._lock:
+            if self.future is future:
+                self.future = None
+
+
+def _name(address: str | None) -> str:
+    return f"compute.address: the Dask scheduler at {address}" if address else "the Dask cluster on this machine"
+
+
+def _import_distributed() -> None:
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise MlwfError("compute.backend: dask needs the extra: pip install 'mlwf[dask]'") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _start_cluster(n_jobs: int) -> Any:
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        # A task is tried twice, as in the other pools, and the second time alone.
+        "distributed.scheduler.allowed-failures": 0,
+        # It would take shared values from workers that do not need them at the moment.
+        "distributed.scheduler.active-memory-manager.start": False,
+    }
+    try:
+        with dask.config.set(settings), interrupts_blocked():
+            return LocalCluster(
+                n_workers=count_workers(n_jobs),
+                threads_per_worker=1,
+                processes=True,
+                # None would still serve pages, and warn where port 8787 is taken.
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+    except RuntimeError as error:
+        hint = 'a script that starts one needs `if __name__ == "__main__":`'
+        said = str(error).splitlines()[0]
+        raise MlwfError(f"compute.backend: {_name(None)} could not be started ({said}); {hint}") from error
+
+
+def _connect(address: str | None, cluster: Any) -> Any:
+    from distributed import Client
+
+    if address is not None:
+        _check_answers(address)
+    client = Client(cluster or address, timeout=CONNECT_SECONDS, set_as_default=False)
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except TimeoutError as error:
+        client.close()
+        raise MlwfError(f"{_name(address)} has no worker, and got none within {WORKER_SECONDS} seconds") from error
+    return client
+
+
+def _check_answers(address: str) -> None:
+    # A Client that finds no scheduler retries, and waits without end where something else listens.
+    try:
+        with ThreadPoolExecutor(1) as apart:
+            apart.submit(asyncio.run, _identify(address)).result()
+    except ValueError as error:
+        hint = "accepted: tcp://HOST:PORT"
+        raise MlwfError(f"compute.address: {address!r} is no address of a Dask scheduler ({error}); {hint}") from error
+    except OSError as error:
+        raise MlwfError(
+            f"compute.address: no Dask scheduler answers at {address} within {CONNECT_SECONDS} seconds"
+        ) from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise MlwfError(f"compute.address: what answers at {address} is no Dask scheduler ({said})") from error
+
+
+async def _identify(address: str) -> None:
+    from distributed import Security, rpc
+
+    async with asyncio.timeout(CONNECT_SECONDS):
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, timeout=CONNECT_SECONDS, connection_args=arguments) as scheduler:
+            await scheduler.identity()
+
+
+def _check_versions(client: Any) -> None:
+    here, problems = _versions(), []
+    for worker, there in client.run(_versions, on_error="return").items():
+        if isinstance(there, Exception):
+            problems.append(f"{worker} cannot import mlwf ({there})")
+        else:
+            problems += [
+                f"{worker} has {name} {there[name]}, here is {here[name]}" for name in here if here[name] != there[name]
+            ]
+    if problems:
+        hint = "install the same versions there, or results would differ"
+        raise MlwfError(f"compute.address: the worker at {'; the one at '.join(problems)}; {hint}")
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import sklearn
+
+    import mlwf
+
+    return {"mlwf": mlwf.__version__, "scikit-learn": sklearn.__version__, "numpy": numpy.__version__}

@@ -1,0 +1,290 @@
+"""The fitter that does no fit twice: the answers of PlainFitter, to the last bit, from fewer fits."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from mlwf.engine.asks import LATE, Answer, Ask, predict
+from mlwf.engine.fit_record import FitRecord
+from mlwf.engine.folds import Fold, gather_folds
+from mlwf.engine.identity import Fit, Identifier
+from mlwf.engine.line import Line
+from mlwf.engine.plain import ROWS_WORTH_THREADS, cores, count_workers, fit_one
+from mlwf.engine.pools import Pool, ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.rows import Table
+from mlwf.engine.shelf import Shelf
+from mlwf.engine.sizes import RELEASES_GIL
+from mlwf.engine.stages import truncated
+from mlwf.engine.tally import Tally
+from mlwf.engine.tasks import Task, sort_tasks
+from mlwf.engine.under_way import UnderWay
+from mlwf.engine.work import Done, Job, do, do_apart
+
+SECONDS_WORTH_PROCESSES = 30.0
+"""Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""
+SECONDS_WORTH_SENDING = 0.02
+"""Fits that take less are not sent to another process."""
+
+OnFit = Callable[[float], None]
+"""Told of each fit that is done, and how many seconds such a fit takes, roughly."""
+
+
+class Engine:
+    """Answer asks about one table, each distinct fit once; may be called from several threads.
+
+    - What the record has is not fitted again, whether this run put it there or an earlier one.
+    - Candidates that differ only in the number of boosting rounds or trees are read off one fit.
+    - The rows of a fold are prepared once for all candidates that prepare them alike.
+    - Of a search only the fold models of the best candidate are held.
+
+    What cannot be taken apart, or gives other bits each time, is fitted as `PlainFitter` does it.
+
+    Parameters
+    ----------
+    table
+        The rows that asks speak of, unless they bring their own.
+    n_jobs
+        Fits at the same time, as scikit-learn counts them.
+    record
+        Where answers are kept; without it they are forgotten at the end.
+    pool
+        Where fits run; by default in threads, or in processes where those are worth their start.
+    on_fit
+        Called after each fit, from the threads that do them.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        n_jobs: int = 1,
+        record: FitRecord | None = None,
+        pool: Pool | None = None,
+        on_fit: OnFit | None = None,
+    ) -> None:
+        self.table = table
+        self.tally = Tally()
+        self._held = ExitStack()
+        lasts = record is not None
+        if record is None:
+            record = FitRecord(Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
+        self.record = record
+        self._shelf = Shelf(record, lasts=lasts)
+        self._identifier = Identifier()
+        self._own: set[str] = set()
+        self._on_fit = on_fit
+        self._lock = threading.Lock()
+        self._calls = itertools.count()
+        self._under_way = UnderWay()
+        self._elsewhere = pool
+        self._hire(n_jobs)
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+        """Answer the asks, in their order."""
+        fits = {place: self._identifier.identify(ask, self.table) for place, ask in enumerate(asks)}
+        answers: dict[int, Answer] = {}
+        while left := {place: ask for place, ask in enumerate(asks) if place not in answers}:
+            with self._under_way.claimed({place: fits[place] for place in left}) as mine:
+                answers |= self._answers({place: left[place] for place in mine}, fits)
+        for contest in {ask.entry.contest for ask in asks if ask.entry}:
+            self._shelf.hold(contest)
+        with self._lock:
+            self.tally.asked += len(asks)
+        return [answers[place] for place in range(len(asks))]
+
+    def _answers(self, asks: Mapping[int, Ask], fits: Mapping[int, Fit | None]) -> dict[int, Answer]:
+        answers = self._look_up(asks, fits)
+        tasks = sort_tasks({place: ask for place, ask in asks.items() if place not in answers}, fits, self.table)
+        folds, pools = gather_folds(tasks), self._pools(tasks)
+        call = next(self._calls)
+        # Those asked first come first, so that few folds are held.
+        futures = [
+            self._line.put((call, task.turn), partial(self._answer, task, folds.get(task), pools[task]))
+            for task in tasks
+        ]
+        for future in futures:
+            answers |= future.result()
+        return answers
+
+    def with_jobs(self, n_jobs: int) -> Engine:
+        """Make an engine that shares all with this one but the number of fits at the same time."""
+        other = copy.copy(self)
+        other._held = ExitStack()
+        other._hire(n_jobs)
+        return other
+
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of the workers; asks that have not begun are dropped."""
+        if not wait and self._processes is not None:
+            self._processes.close(wait=False)
+        self._line.close(wait=wait)
+        if wait and self._processes is not None:
+            self._processes.close()
+
+    def __enter__(self) -> Engine:
+        # scikit-learn sets the warning filters for a moment in each fit. Those are global: fits that run at the same
+        # time leave each other's behind, or none, which scikit-learn then warns of.
+        self._held.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed` should be used with")
+        # The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a
+        # calibrator fits two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split.
+        self._held.enter_context(threadpool_limits(1, user_api="blas"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(wait=kind is None)
+        if kind is None:
+            self.record.prune()
+        self._held.close()
+
+    def _hire(self, n_jobs: int) -> None:
+        self._threads = ThreadPool(count_workers(n_jobs))
+        self._processes: Pool | None = None
+        self._line = Line((self._elsewhere or self._threads).slots)
+
+    def _pools(self, tasks: Sequence[Task]) -> dict[Task, Pool]:
+        """Choose where each task runs."""
+        near: Pool = self._threads
+        sent = [task for task in tasks if task.fits and task.seconds >= SECONDS_WORTH_SENDING]
+        if self._elsewhere is not None:
+            far = self._elsewhere
+        else:
+            sent = [task for task in sent if type(task.fit.parts.classifier) not in RELEASES_GIL]
+            is_worth_it = self._line.slots > 1 and sum(task.seconds for task in sent) > SECONDS_WORTH_PROCESSES
+            far = self._started_processes() if is_worth_it else near
+        return dict.fromkeys(tasks, near) | dict.fromkeys(sent, far)
+
+    def _started_processes(self) -> Pool:
+        with self._lock:
+            self._processes = self._processes or ProcessPool(self._line.slots)
+            return self._processes
+
+    def _look_up(self, asks: Mapping[int, Ask], fits: Mapping[int, Fit | None]) -> dict[int, Answer]:
+        answers = {}
+        for place, ask in asks.items():
+            fit = fits[place]
+            if fit is not None and (answer := self._known(ask, fit)) is not None:
+                answers[place] = answer
+                if ask.entry:
+                    ask.entry.contest.enter(ask.entry, answer)
+        with self._lock:
+            self.tally.recorded += sum(1 for place in answers if _key(fits[place]) not in self._own)
+        return answers
+
+    def _known(self, ask: Ask, fit: Fit) -> Answer | None:
+        """Answer from the record, or with a model that was fitted before; None when that takes a fit."""
+        digests = [rows.digest for rows in ask.predict]
+        found = self.record.find(fit.key, digests)
+        if found is not None and not ask.keep_model:
+            return Answer(found.predictions, None, found.fit_seconds, found.predict_seconds, reused=True)
+        model = self._shelf.find(fit.key)
+        if model is None:
+            return None
+        kept = model if ask.keep_model else None
+        if found is not None:
+            return Answer(found.predictions, kept, found.fit_seconds, found.predict_seconds, reused=True)
+        with threadpool_limits(1, user_api="openmp"):
+            said = {rows.digest: predict(model, fit.table.X_of(rows)) for rows in ask.predict}
+        self.record.put(fit.key, said, fit_seconds=0.0, predict_seconds=0.0)
+        return Answer(tuple(said[digest] for digest in digests), kept, reused=True)
+
+    def _answer(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, Answer]:
+        """Do a task: fit, write down, and tell."""
+        if task.deadline is not None and monotonic() >= task.deadline:
+            answers = dict.fromkeys(task.asks, Answer(error=LATE, is_late=True))
+        elif fold is None:
+            with threadpool_limits(self._n_threads(task), user_api="openmp"):
+                answers = {place: fit_one(self.table, ask) for place, ask in task.asks.items()}
+        else:
+            answers = self._fitted(task, fold, pool)
+        if fold is not None:
+            fold.release()
+        for place, ask in task.asks.items():
+            if ask.entry and (fold is None or answers[place].error):
+                ask.entry.contest.enter(ask.entry, answers[place])
+        if not all(answer.is_late for answer in answers.values()):
+            with self._lock:
+                self.tally.fitted += 1
+            if self._on_fit is not None:
+                self._on_fit(task.seconds)
+        return answers
+
+    def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, Answer]:
+        try:
+            preprocessor, prepared = fold.prepared(pool)
+        except Exception as error:
+            return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
+        done = self._do(task, task.stages, prepared, pool)
+        came = dict.fromkeys(task.stages or (None,), done)
+        if done.error and len(came) > 1:
+            # Perhaps one of them alone cannot be fitted; then it must not take the others along.
+            came = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
+        return {place: self._tell(task, place, preprocessor, came) for place in task.asks}
+
+    def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> Done:
+        job = Job(
+            task.fit.parts.classifier,
+            task.fit.stage[0] if task.fit.stage else None,
+            stages,
+            tuple(task.rows),
+            keep_model=any(ask.keep_model or ask.entry for ask in task.asks.values()),
+            n_threads=1 if pool is self._elsewhere else self._n_threads(task),
+        )
+        try:
+            done: Done = pool.run(do if pool is self._threads else do_apart, job, prepared)
+        except WorkerLostError as error:
+            return Done(error=str(error))
+        for category, message in done.warnings:
+            warnings.warn(message, category, stacklevel=2)
+        return done
+
+    def _tell(self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, Done]) -> Answer:
+        """Make the answer to one ask of a task, written down before anybody hears of it."""
+        ask, fit = task.asks[place], task.fits[place]
+        done = came[_stage(fit)]
+        sharing = [stage for stage, other in came.items() if other is done]
+        fit_seconds, predict_seconds = done.fit_seconds / len(sharing), done.predict_seconds / len(sharing)
+        if done.error:
+            return Answer(fit_seconds=fit_seconds, error=done.error)
+        said = done.predictions[sharing.index(_stage(fit))]
+        self.record.put(fit.key, said, fit_seconds=fit_seconds, predict_seconds=predict_seconds)
+        with self._lock:
+            self._own.add(fit.key)
+            self._shelf.seconds_fitting += fit_seconds
+        model = None
+        if ask.keep_model or ask.entry:
+            classifier = done.model if fit.stage is None else truncated(done.model, fit.stage[1])
+            model = fit.parts.assemble(preprocessor, classifier)
+        if ask.keep_model:
+            self._shelf.write(fit.key, model)
+        predictions = tuple(said[rows.digest] for rows in ask.predict)
+        answer = Answer(predictions, model if ask.keep_model else None, fit_seconds, predict_seconds)
+        if ask.entry and ask.entry.contest.enter(ask.entry, answer, (fit.key, model)):
+            self._shelf.write_affordable(ask.entry.contest)
+        return answer
+
+    def _n_threads(self, task: Task) -> int:
+        """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""
+        if len(task.ask.train) < ROWS_WORTH_THREADS:
+            return 1
+        return max(1, cores() // min(self._line.slots, 1 + len(self._line)))
+
+
+def _stage(fit: Fit) -> int | None:
+    return None if fit.stage is None else fit.stage[1]
+
+
+def _key(fit: Fit | None) -> str:
+    return "" if fit is None else fit.key

@@ -1,0 +1,52 @@
+"""A line of work, and the threads that take from it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+
+class Line:
+    """Does what is put in, the lowest rank first, and of equals what was put in first."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._executor = ThreadPoolExecutor(slots, thread_name_prefix="mlwf-fit")
+        self._heap: list[tuple[Any, int, Callable[[], Any], Future[Any]]] = []
+        self._turn = itertools.count()
+        self._lock = threading.Lock()
+
+    def put(self, rank: Any, work: Callable[[], Any]) -> Future[Any]:
+        """Put in a piece of work, and give what will come of it."""
+        future: Future[Any] = Future()
+        with self._lock:
+            heapq.heappush(self._heap, (rank, next(self._turn), work, future))
+        # Whichever thread is free next takes what then stands first.
+        self._executor.submit(self._take)
+        return future
+
+    def __len__(self) -> int:
+        """Count what waits."""
+        return len(self._heap)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Do no more: what has begun is waited for, if `wait`, and what has not is cancelled."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+        with self._lock:
+            left, self._heap = self._heap, []
+        for *_, future in left:
+            future.cancel()
+
+    def _take(self) -> None:
+        with self._lock:
+            if not self._heap:
+                return
+            *_, work, future = heapq.heappop(self._heap)
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)

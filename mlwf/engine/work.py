@@ -1,0 +1,91 @@
+"""What a worker does, in whichever process it is: fit once, and predict at every stage that was asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from mlwf.engine.asks import Predictions, predict
+from mlwf.engine.stages import staged_predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The rows of one fold as a classifier takes them."""
+
+    X: Any
+    """Training rows, of shape (n_samples, n_features_out)."""
+    y: NDArray[Any]
+    weight: NDArray[Any] | None
+    parts: Mapping[str, Any]
+    """The rows to predict, by their digest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One fit, and what is wanted of it."""
+
+    classifier: Any
+    """Unfitted."""
+    stage_name: str | None
+    stages: tuple[int, ...]
+    """Ascending; empty without a stage parameter."""
+    rows: tuple[str, ...]
+    """Digests of the rows to predict."""
+    keep_model: bool
+    n_threads: int
+    """For OpenMP; numpy's own algebra has one, since a sum depends on how it is split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What came of a job."""
+
+    predictions: tuple[Mapping[str, Predictions], ...] = ()
+    """By the digest of the rows, for each stage; one without stages."""
+    model: Any = field(default=None, repr=False)
+    """The fitted classifier at its last stage, where it was asked for."""
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    error: str | None = None
+    warnings: tuple[tuple[type[Warning], str], ...] = ()
+    """What was warned of in another process."""
+
+
+def do(job: Job, prepared: Prepared) -> Done:
+    """Fit and predict; a failure is an answer that says why."""
+    started = fitted = perf_counter()
+    # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
+    with threadpool_limits(job.n_threads, user_api="openmp"):
+        try:
+            model = clone(job.classifier)
+            if job.stage_name:
+                model.set_params(**{job.stage_name: job.stages[-1]})
+            weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
+            model.fit(prepared.X, prepared.y, **weight)
+            fitted = perf_counter()
+            said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
+        except Exception as error:
+            return Done(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
+    predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
+    return Done(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
+
+
+def do_apart(job: Job, prepared: Prepared) -> Done:
+    """Do a job in another process than the one that asked: what is warned of there is brought along."""
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1, user_api="blas"):
+        warnings.simplefilter("default")
+        done = do(job, prepared)
+    told = tuple((each.category, str(each.message)) for each in caught)
+    return Done(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, told)
+
+
+def _say(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:
+    return staged_predictions(model, X, stages) if stages else [predict(model, X)]

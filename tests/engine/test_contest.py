@@ -1,0 +1,139 @@
+"""The best candidate is scikit-learn's, in whatever order the answers come, and only its models are held."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from mlwf.engine.asks import LATE, Answer, Predictions
+from mlwf.engine.contest import Contest, Entry
+
+LABELS = np.array(["a", "b"])
+
+
+def says(value):
+    """Make an answer whose score is `value`."""
+    return Answer((Predictions(LABELS, LABELS, np.array([[value, 0.0]])),))
+
+
+def value_of(name, fold, predictions):
+    value = float(predictions.proba[0, 0])
+    if value < 0:
+        raise ValueError("a negative value")
+    return -value if name == "loss" else value
+
+
+def make_contest(n_folds=2, scorers=("value",)):
+    return Contest(value_of, scorers, scorers[0], n_folds)
+
+
+def enter(contest, candidate, fold, value):
+    return contest.enter(Entry(contest, candidate, fold), says(value), (candidate, fold))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_the_best_is_the_first_of_the_highest_means(order):
+    contest = make_contest()
+    for candidate, fold in itertools.product(order, range(2)):
+        enter(contest, candidate, fold, [[0.2, 0.3], [0.5, 0.7], [0.7, 0.5]][candidate][fold])
+    assert contest.best == 1
+    assert sorted(contest.kept) == [(1, 0), (1, 1)]
+
+
+def test_the_mean_is_numpys_over_the_rows_of_cv_results():
+    scores = np.random.default_rng(0).random((40, 10))
+    contest = make_contest(n_folds=10)
+    for (candidate, fold), value in np.ndenumerate(scores):
+        enter(contest, candidate, fold, value)
+    means = [contest.mean(candidate) for candidate in range(40)]
+    assert np.array_equal(means, np.average(scores, axis=1))
+    assert contest.best == np.argmax(np.average(scores, axis=1))
+
+
+def test_entering_tells_whether_the_best_changed():
+    contest = make_contest(n_folds=1)
+    assert [enter(contest, candidate, 0, value) for candidate, value in enumerate([0.2, 0.1, 0.2, 0.3])] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_candidate_is_not_the_best_before_all_its_folds_are_answered():
+    contest = make_contest()
+    enter(contest, 0, 0, 0.9)
+    assert (contest.best, contest.mean(0), contest.kept) == (None, None, [])
+
+
+def test_a_failed_fit_scores_nan_and_is_never_the_best():
+    contest = make_contest(n_folds=1)
+    contest.enter(Entry(contest, 0, 0), Answer(error="ValueError: no"))
+    assert contest.best is None
+    assert np.isnan(contest.cells[0, 0]["value"])
+    enter(contest, 1, 0, 0.1)
+    assert contest.best == 1
+
+
+def test_a_scorer_that_fails_leaves_the_others_be():
+    contest = make_contest(n_folds=1, scorers=("value", "loss"))
+    contest.score = lambda name, fold, predictions: 1.0 if name == "loss" else value_of(name, fold, predictions)
+    enter(contest, 3, 0, -1.0)
+    assert np.isnan(contest.cells[3, 0]["value"])
+    assert contest.cells[3, 0]["loss"] == 1.0
+    assert contest.failures == {(3, 0): ["value: ValueError: a negative value"]}
+
+
+def test_a_candidate_with_a_late_fold_is_out():
+    contest = make_contest()
+    contest.enter(Entry(contest, 0, 0), Answer(error=LATE, is_late=True))
+    enter(contest, 0, 1, 0.9)
+    assert (contest.best, contest.mean(0)) == (None, None)
+    assert (0, 0) not in contest.cells
+    assert contest._kept == {}
+
+
+def test_a_withdrawn_candidate_holds_nothing():
+    contest = make_contest()
+    enter(contest, 0, 0, 0.9)
+    contest.withdraw(0)
+    enter(contest, 0, 1, 0.9)
+    assert contest._kept.get(0) is None
+
+
+def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
+    calls = []
+    contest = make_contest(n_folds=2)
+    contest.score = lambda name, fold, predictions: calls.append((name, fold)) or 0.5
+    placeholder = says(0.5)
+    for candidate, fold in itertools.product(range(50), range(2)):
+        contest.enter(Entry(contest, candidate, fold), placeholder)
+    assert calls == [("value", 0), ("value", 1)]
+    assert contest.best == 0
+    assert len(contest._known) == 1
+    del placeholder
+    gc.collect()
+    assert len(contest._known) == 0
+
+
+def test_answers_may_come_from_several_threads():
+    contest = make_contest(n_folds=3)
+    scores = np.random.default_rng(1).random((60, 3))
+
+    def enter_every_fourth(first):
+        for candidate, fold in itertools.product(range(first, 60, 4), range(3)):
+            enter(contest, candidate, fold, scores[candidate, fold])
+
+    threads = [threading.Thread(target=enter_every_fourth, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    best = int(np.argmax(np.average(scores, axis=1)))
+    assert contest.best == best
+    assert sorted(contest.kept) == [(best, fold) for fold in range(3)]
+    assert set(contest._kept) == {best}

@@ -1,0 +1,345 @@
+"""The engine gives the plain fitter's answers, to the last bit, from fewer fits."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import make_classification
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwf.engine.asks import LATE, Ask
+from mlwf.engine.contest import Contest, Entry
+from mlwf.engine.engine import Engine
+from mlwf.engine.fit_record import FitRecord
+from mlwf.engine.plain import PlainFitter
+from mlwf.engine.rows import Rows, Table
+from mlwf.engine.splitters import fold_splitter
+
+NUMBERS, Y = make_classification(160, 6, n_informative=4, n_classes=3, random_state=0)
+X = pd.DataFrame(NUMBERS, columns=list("abcdef")).assign(city=np.array(list("PQRS"))[np.arange(160) % 4])
+CITIES = np.array(["north", "south", "west"], dtype=object)[Y]
+TABLE = Table(X, CITIES, weight=np.linspace(0.5, 2.0, 160), class_weight="balanced")
+FOLDS = fold_splitter("stratified_kfold", n_splits=3)(TABLE, TABLE.all_rows)
+
+
+def pipeline(classifier):
+    cross_fitting = StratifiedKFold(3, shuffle=True, random_state=0)
+    preprocessor = ColumnTransformer(
+        [
+            ("numeric", StandardScaler(), list("abcdef")),
+            ("onehot", OneHotEncoder(sparse_output=False), ["city"]),
+            ("target", TargetEncoder(cv=cross_fitting), ["city"]),
+        ]
+    )
+    return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
+
+
+def same(one, other):
+    """Compare answers to the bit."""
+    assert (one.error is None) == (other.error is None), (one.error, other.error)
+    assert one.error == other.error
+    for a, b in zip(one.predictions, other.predictions, strict=True):
+        for name in ("classes", "labels", "proba", "decision"):
+            left, right = getattr(a, name), getattr(b, name)
+            assert (left is None) == (right is None)
+            if left is not None:
+                assert left.dtype == right.dtype
+                assert np.array_equal(left, right)
+
+
+def both(asks, **options):
+    with PlainFitter(TABLE) as plain, Engine(TABLE, **options) as engine:
+        expected, given = plain(asks), engine(asks)
+    for one, other in zip(given, expected, strict=True):
+        same(one, other)
+    return engine.tally
+
+
+GRIDS = {
+    "gradient_boosting": (
+        GradientBoostingClassifier(random_state=0, subsample=0.7),
+        [{"classifier__n_estimators": n, "classifier__max_depth": d} for d in (1, 3) for n in (2, 5, 9)],
+        2,
+    ),
+    "hist_gradient_boosting": (
+        HistGradientBoostingClassifier(random_state=0),
+        [{"classifier__max_iter": n, "classifier__max_leaf_nodes": d} for n in (9, 5) for d in (3, 7)],
+        2,
+    ),
+    "early_stopping": (
+        HistGradientBoostingClassifier(random_state=0, early_stopping=True, n_iter_no_change=2),
+        [{"classifier__max_iter": n} for n in (2, 5, 60)],
+        1,
+    ),
+    "random_forest": (RandomForestClassifier(random_state=0), [{"classifier__n_estimators": n} for n in (3, 7)], 1),
+    "extra_trees": (ExtraTreesClassifier(random_state=0), [{"classifier__n_estimators": n} for n in (3, 7)], 1),
+    "logistic_regression": (LogisticRegression(), [{"classifier__C": c} for c in (0.1, 1.0)], 2),
+    "decision_tree": (DecisionTreeClassifier(random_state=1), [{"classifier__max_depth": d} for d in (1, None)], 2),
+    "gaussian_nb": (GaussianNB(), [{}], 1),
+    "svc": (SVC(), [{"classifier__C": c} for c in (0.1, 1.0)], 2),
+    "preprocessing": (
+        LogisticRegression(),
+        [{"preprocessor__numeric__with_mean": flag, "classifier__C": c} for flag in (True, False) for c in (1.0, 2.0)],
+        4,
+    ),
+    "another_step": (LogisticRegression(), [{"classifier": GaussianNB()}, {"classifier__C": 0.5}], 2),
+    "twice": (LogisticRegression(), [{"classifier__C": 1.0}, {}, {"classifier__C": 1.0}], 1),
+}
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_engine_answers_as_the_plain_fitter_with_fewer_fits(kind, n_jobs):
+    classifier, candidates, fits = GRIDS[kind]
+    asks = [Ask(pipeline(classifier), params, fold.train, (fold.test,)) for fold in FOLDS for params in candidates]
+    shared = pipeline(classifier)
+    asks = [Ask(shared, ask.params, ask.train, ask.predict) for ask in asks]
+    tally = both(asks, n_jobs=n_jobs)
+    assert tally.asked == len(asks)
+    assert tally.fitted == fits * len(FOLDS)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "params"),
+    [
+        (KNeighborsClassifier(), {"classifier__n_neighbors": 500}),
+        (LogisticRegression(), {"classifier__C": -1.0}),
+        (LogisticRegression(), {"classifier__no_such": 1}),
+        (MLPClassifier(), {"preprocessor__numeric": "no estimator"}),
+    ],
+    ids=["knn", "value", "name", "step"],
+)
+def test_engine_answers_a_failed_fit_with_the_plain_fitters_reason(classifier, params):
+    fold = FOLDS[0]
+    both([Ask(pipeline(classifier), params, fold.train, (fold.test,), class_weighted=False)])
+
+
+def test_engine_answers_the_stages_that_can_be_fitted_when_another_cannot():
+    model, fold = pipeline(RandomForestClassifier(random_state=0)), FOLDS[0]
+    both([Ask(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (4, 0, 2)])
+
+
+def test_engine_prepares_the_rows_of_a_fold_once(monkeypatch):
+    calls, original = [], StandardScaler.fit
+
+    def fit(self, X, y=None, sample_weight=None):
+        calls.append(len(X))
+        return original(self, X, y, sample_weight)
+
+    monkeypatch.setattr(StandardScaler, "fit", fit)
+    model, fold = pipeline(LogisticRegression()), FOLDS[0]
+    with Engine(TABLE, n_jobs=2) as engine:
+        engine([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3, 0.4)])
+    assert calls == [len(fold.train)]
+
+
+@pytest.mark.parametrize("classifier", [GradientBoostingClassifier(n_estimators=4, random_state=0), SVC()])
+def test_engine_keeps_a_model_that_equals_the_plain_fitters(classifier):
+    fold = FOLDS[0]
+    ask = Ask(pipeline(classifier), {}, fold.train, (fold.test,), keep_model=True)
+    with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
+        (expected,), (given,) = plain([ask]), engine([ask])
+    assert isinstance(given.model, Pipeline)
+    assert [name for name, _ in given.model.steps] == ["preprocessor", "classifier"]
+    assert np.array_equal(given.model.predict(X), expected.model.predict(X))
+    assert np.array_equal(given.model.decision_function(X), expected.model.decision_function(X))
+    assert list(given.model.feature_names_in_) == list(expected.model.feature_names_in_)
+
+
+def test_engine_does_not_fit_what_the_record_has(tmp_path):
+    asks = [
+        Ask(pipeline(LogisticRegression()), {"classifier__C": c}, fold.train, (fold.test,), keep_model=c == 1.0)
+        for fold in FOLDS
+        for c in (0.1, 1.0)
+    ]
+    with Engine(TABLE, record=FitRecord(tmp_path)) as first:
+        expected = first(asks)
+    with Engine(TABLE, record=FitRecord(tmp_path)) as second:
+        given = second(asks)
+    assert (second.tally.fitted, second.tally.recorded) == (0, len(asks))
+    for one, other in zip(given, expected, strict=True):
+        same(one, other)
+        assert one.reused
+        assert (one.model is None) == (other.model is None)
+    assert np.array_equal(given[1].model.predict_proba(X), expected[1].model.predict_proba(X))
+
+
+def test_engine_fits_anew_what_another_table_weight_or_version_would_make_different(tmp_path, monkeypatch):
+    fold = FOLDS[0]
+    ask = Ask(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
+    others = [
+        Table(X, CITIES, weight=None, class_weight="balanced"),
+        Table(X, CITIES, weight=TABLE.weight, class_weight=None),
+        Table(X.assign(a=X["a"] + 1), CITIES, weight=TABLE.weight, class_weight="balanced"),
+        Table(X, CITIES[::-1], weight=TABLE.weight, class_weight="balanced"),
+    ]
+    for table in (TABLE, *others):
+        with Engine(table, record=FitRecord(tmp_path)) as engine:
+            engine([ask])
+        assert engine.tally.fitted == 1
+    monkeypatch.setattr("mlwf.engine.identity.VERSIONS", "another scikit-learn")
+    with Engine(TABLE, record=FitRecord(tmp_path)) as engine:
+        engine([ask])
+    assert engine.tally.fitted == 1
+
+
+def test_engine_never_shares_what_differs_each_time():
+    model = pipeline(DecisionTreeClassifier(random_state=np.random.RandomState(0), max_features=1))
+    fold = FOLDS[0]
+    with Engine(TABLE) as engine:
+        engine([Ask(model, {}, fold.train, (fold.test,))] * 3)
+        engine([Ask(model, {}, fold.train, (fold.test,))])
+    assert engine.tally.fitted == 4
+
+
+def test_engine_makes_a_fit_once_for_all_who_ask_at_the_same_time():
+    model, fold = pipeline(GradientBoostingClassifier(n_estimators=40, random_state=0)), FOLDS[0]
+    barrier, given = threading.Barrier(4), []
+
+    def ask():
+        barrier.wait()
+        given.extend(engine([Ask(model, {}, fold.train, (fold.test,))]))
+
+    with Engine(TABLE, n_jobs=2) as engine:
+        callers = [threading.Thread(target=ask) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert (len(given), engine.tally.fitted) == (4, 1)
+    for answer in given:
+        same(answer, given[0])
+
+
+def entered(score=None, *, keep=(2, 5)):
+    """Ask for a search of two candidates that one fit answers, over all folds."""
+    labels = [TABLE.y_of(fold.test) for fold in FOLDS]
+    contest = Contest(
+        score or (lambda name, fold, said: float(np.mean(said.labels == labels[fold]))),
+        ("accuracy",),
+        "accuracy",
+        len(FOLDS),
+    )
+    model = pipeline(GradientBoostingClassifier(random_state=0))
+    asks = [
+        Ask(
+            model,
+            {"classifier__n_estimators": n},
+            fold.train,
+            (fold.test,),
+            entry=Entry(contest, candidate, number),
+        )
+        for candidate, n in enumerate(keep)
+        for number, fold in enumerate(FOLDS)
+    ]
+    return contest, model, asks
+
+
+def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
+    contest, model, asks = entered()
+    everything = Rows(np.arange(160))
+    with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
+        engine(asks)
+        done = engine.tally.fitted
+        best = {"classifier__n_estimators": (2, 5)[contest.best]}
+        further = [Ask(model, best, fold.train, (fold.test, everything), keep_model=True) for fold in FOLDS]
+        for one, other in zip(engine(further), plain(further), strict=True):
+            same(one, other)
+            assert np.array_equal(one.model.predict_proba(X), other.model.predict_proba(X))
+        assert engine.tally.fitted == done == len(FOLDS)
+
+
+def test_engine_holds_the_models_of_the_best_candidate_alone():
+    contest, _, asks = entered(lambda name, fold, said: -float(np.var(said.proba)))
+    with Engine(TABLE) as engine:
+        engine(asks)
+    assert contest.best == 0
+    assert sorted(len(key) for key, _ in contest.kept) == [64] * len(FOLDS)
+    assert {model[-1].n_estimators for _, model in contest.kept} == {2}
+    assert list(contest._kept) == [0]
+
+
+def test_engine_writes_the_models_of_the_best_candidate_down(tmp_path):
+    contest, model, asks = entered()
+    with Engine(TABLE, record=FitRecord(tmp_path)) as engine:
+        engine(asks)
+    best = {"classifier__n_estimators": (2, 5)[contest.best]}
+    with Engine(TABLE, record=FitRecord(tmp_path)) as again:
+        again([Ask(model, best, fold.train, (fold.test, fold.train), keep_model=True) for fold in FOLDS])
+    assert again.tally.fitted == 0
+
+
+def test_engine_does_not_begin_what_is_late():
+    fold = FOLDS[0]
+    model = pipeline(LogisticRegression())
+    asks = [
+        Ask(model, {"classifier__C": 1.0}, fold.train, (fold.test,), deadline=monotonic() - 1),
+        Ask(model, {"classifier__C": 2.0}, fold.train, (fold.test,), deadline=monotonic() + 100),
+    ]
+    with Engine(TABLE) as engine:
+        late, in_time = engine(asks)
+    assert (late.error, late.is_late) == (LATE, True)
+    assert in_time.error is None
+    assert engine.tally.fitted == 1
+
+
+def test_engine_shares_all_but_the_workers_with_another_number_of_jobs():
+    fold = FOLDS[0]
+    ask = Ask(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
+    with Engine(TABLE) as engine:
+        with engine.with_jobs(2) as other:
+            other([ask])
+        assert engine([ask])[0].reused
+    assert engine.tally.fitted == 1
+
+
+def test_engine_may_be_asked_from_several_threads():
+    model = pipeline(LogisticRegression())
+    given = {}
+
+    def ask(number):
+        fold = FOLDS[number]
+        given[number] = engine([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
+
+    with Engine(TABLE, n_jobs=2) as engine:
+        callers = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    with PlainFitter(TABLE) as plain:
+        for number, fold in enumerate(FOLDS):
+            expected = plain([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
+            for one, other in zip(given[number], expected, strict=True):
+                same(one, other)
+
+
+def test_engine_tells_of_each_fit_and_its_size():
+    told = []
+    fold = FOLDS[0]
+    model = pipeline(GradientBoostingClassifier(random_state=0))
+    asks = [Ask(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (1, 30)]
+    asks.append(Ask(model, {"classifier__max_depth": 1, "classifier__n_estimators": 2}, fold.train, (fold.test,)))
+    with Engine(TABLE, on_fit=told.append) as engine:
+        engine(asks)
+    assert len(told) == 2
+    assert told[0] > told[1]
