@@ -27,6 +27,30 @@ class PhaseResult:
 
 
 @dataclass(frozen=True)
+class PhasePlan:
+    """What a phase will fit."""
+
+    name: str
+    asked: int
+    """Fits that a naive script would make, one for each question."""
+    fits: int
+    """Fits that will be made."""
+    recorded: int
+    """Questions that an earlier run has answered."""
+    seconds: float
+    """What the fits take on one core, roughly."""
+
+
+@dataclass(frozen=True)
+class RecordSize:
+    """How much is recorded."""
+
+    n_fits: int
+    n_models: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
 class TuningResult:
     """What a search found."""
 
@@ -38,6 +62,7 @@ class TuningResult:
     """Mean over the folds; in scikit-learn's sign, greater is better."""
     best_index: int
     n_candidates: int
+    """Candidates that were tried."""
     n_failed: int
     """Fits that failed; their scores are NaN."""
     cv_folds: int
@@ -45,6 +70,13 @@ class TuningResult:
     """As scikit-learn's `cv_results_`."""
     failures: Sequence[str] = ()
     """What the failed fits said, each once."""
+    stopped: str = ""
+    """Why not all candidates were tried; empty when they were."""
+    inexact: str = ""
+    """What a faster strategy did not compare in full; empty for grid and random, which compare all that they try."""
+    cpu_seconds: float = field(default=0.0, compare=False)
+    """Seconds of its fits and their predictions, summed. Candidates that share a fit share its time, and a fit that was
+    reused counts what it took when it was made."""
     note: str = ""
     """On which rows the candidates were scored."""
     rows: Sequence[str] = ()
@@ -55,8 +87,8 @@ class TuningResult:
     """What the best candidate's fold models say about the rows that they did not see."""
 
     def summary(self) -> dict[str, Any]:
-        """Give the guide's `tuning_summary`."""
-        return {
+        """Give the guide's `tuning_summary`; it tells of an early end, and what a faster strategy left out, if any."""
+        summary = {
             "strategy": self.strategy,
             "scoring": self.scoring,
             "best_params": dict(self.best_params),
@@ -68,6 +100,11 @@ class TuningResult:
             "rows": list(self.rows),
             "chosen": dict(self.chosen),
         }
+        if self.stopped:
+            summary["stopped"] = self.stopped
+        if self.inexact:
+            summary |= {"inexact": self.inexact, "cpu_seconds": self.cpu_seconds}
+        return summary
 
 
 @dataclass(frozen=True)

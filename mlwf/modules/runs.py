@@ -95,6 +95,11 @@ class RunFolder:
         return {True: "running", False: "killed", None: "unfinished"}[is_running(state.get("process", {}))]
 
 
+def fits_of(runs_dir: Path) -> Path:
+    """Give the folder in which the runs of `runs_dir` keep the record of their fits."""
+    return runs_dir / ".fits"
+
+
 def create_run(runs_dir: Path, name: str) -> RunFolder:
     """Make the folder of a new run; its id is its own even among processes that begin at the same time.
 

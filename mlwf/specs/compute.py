@@ -1,6 +1,8 @@
-"""The `compute` section: how much of the machine to use."""
+"""The `compute` section: how much of the machine to use, or which machines."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import field_validator
 
@@ -8,10 +10,14 @@ from mlwf.specs.base import Spec
 
 
 class ComputeSpec(Spec):
-    """How much of the machine to use."""
+    """How much of the machine to use, or which machines."""
 
     n_jobs: int = -1
     """Fits at the same time; -1 is one for each core. It never changes a result."""
+    backend: Literal["local", "dask"] = "local"
+    """Where fits run: on this machine, or on a Dask cluster (extra `dask`). It never changes a result."""
+    address: str | None = None
+    """Address of a Dask scheduler, such as tcp://host:8786; without it a cluster is started on this machine."""
 
     @field_validator("n_jobs")
     @classmethod

@@ -191,7 +191,8 @@ def _explain(located: _Located) -> SpecProblem:
 
 def missing_key(path: KeyPath, field: FieldInfo | None) -> SpecProblem:
     """Say that a section lacks a key, and what it would hold."""
-    sentence = f" ({(field.description or '').removesuffix('.')})" if field and field.description else ""
+    description = " ".join((field.description or "").split()).removesuffix(".") if field else ""
+    sentence = f" ({description})" if description else ""
     return SpecProblem(path, f"{path[-1]} is missing{sentence}", about=path[:-1])
 
 

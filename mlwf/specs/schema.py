@@ -29,7 +29,7 @@ def experiment_schema() -> dict[str, Any]:
         for field in section.get("properties", {}).values():
             field.pop("title", None)
     _enumerate(sections["ClassifierModelSpec"], "algorithm", algorithm_names())
-    for search in ("GridSearchSpec", "RandomizedSearchSpec"):
+    for search in ("GridSearchSpec", "RandomizedSearchSpec", "HalvingSearchSpec", "OptunaSearchSpec"):
         _one_or_several(sections[search], "scoring", scorer_names())
         _one_or_several(sections[search], "refit", scorer_names())
     _one_or_several(sections["ValidationSpec"], "metrics", metric_names())

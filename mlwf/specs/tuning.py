@@ -8,9 +8,20 @@ from pydantic import Field
 
 from mlwf.specs.base import Spec
 
+ROUNDS = {
+    "extra_trees": "n_estimators",
+    "gradient_boosting": "n_estimators",
+    "hist_gradient_boosting": "max_iter",
+    "random_forest": "n_estimators",
+}
+"""The hyperparameter that says of how many rounds of boosting, or trees, an algorithm's models are made."""
+
+N_SAMPLES = "n_samples"
+"""The resource of a halving that is not a parameter."""
+
 
 class ParamTuningSpec(Spec):
-    """A search over parameters, by cross-validation; `GridSearchSpec` or `RandomizedSearchSpec`."""
+    """A search over parameters, by cross-validation; `GridSearchSpec` or one of its siblings."""
 
     enabled: bool = True
     """Whether to search at all."""
@@ -24,6 +35,11 @@ class ParamTuningSpec(Spec):
     """Folds of the search; the default is `validation.cv_folds`."""
     n_jobs: int | None = None
     """Fits at the same time during the search; the default is `compute.n_jobs`."""
+    timeout_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Begin no fit of a search after that time, and choose among the candidates that are complete: the result then
+    depends on how fast the machine is. In a nested validation each fold's search has that time."""
+    max_candidates: int | None = Field(None, ge=1)
+    """Try only that many candidates, the first in scikit-learn's order."""
 
     @property
     def tuning_name(self) -> str:
@@ -62,4 +78,35 @@ class RandomizedSearchSpec(ParamTuningSpec):
     """Candidates to draw."""
 
 
-TuningSection = Annotated[GridSearchSpec | RandomizedSearchSpec, Field(discriminator="strategy")]
+class HalvingSearchSpec(ParamTuningSpec):
+    """Try every combination with little of a resource, then the better ones with more; inexact, and fast."""
+
+    strategy: Literal["halving"] = "halving"
+    """How candidates are made."""
+    param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]]
+    """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps."""
+    factor: int = Field(3, ge=2)
+    """Each rung keeps one of that many candidates, and gives them that many times the resource."""
+    resource: str | None = None
+    """What candidates get more and more of: `n_samples` (rows), or the parameter for boosting rounds or trees, such as
+    `classifier__max_iter`; the default is that parameter where the algorithm has one, because few rounds rank
+    candidates better than few rows do."""
+    max_resources: int | None = Field(None, ge=1)
+    """Most of the resource; the default is all rows, or as many rounds as the model section says."""
+
+
+class OptunaSearchSpec(ParamTuningSpec):
+    """Let Optuna propose candidates by what was scored before, and give poor ones up early; inexact."""
+
+    strategy: Literal["optuna"] = "optuna"
+    """How candidates are made."""
+    param_distributions: dict[str, Any]
+    """For each parameter a list of values, or one of `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
+    `{randint: [low, high]}` (low included, high not)."""
+    n_iter: int = Field(20, ge=1)
+    """Candidates to try."""
+
+
+TuningSection = Annotated[
+    GridSearchSpec | RandomizedSearchSpec | HalvingSearchSpec | OptunaSearchSpec, Field(discriminator="strategy")
+]

@@ -18,7 +18,7 @@ from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Split, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.errors import FitError
-from mlwf.modules.calibration import calibrate, count_calibration_fits, create_calibration
+from mlwf.modules.calibration import calibrate, create_calibration
 from mlwf.specs.calibration import CalibrationSpec
 
 X, Y = make_classification(240, 6, n_informative=4, flip_y=0.2, random_state=0)
@@ -121,7 +121,7 @@ def test_calibrate_says_that_rows_are_too_few_to_hold_some_out():
     ],
     ids=["ensemble", "one model", "holdout"],
 )
-def test_count_calibration_fits_counts_what_calibrate_asks(spec, fits):
+def test_calibrate_asks_for_no_more_fits_than_it_needs(spec, fits):
     counted = []
     splitter = (
         holdout_splitter(test_size=0.2, random_state=0)
@@ -130,4 +130,4 @@ def test_count_calibration_fits_counts_what_calibrate_asks(spec, fits):
     )
     with PlainFitter(TABLE, on_fit=lambda: counted.append(1)) as fit:
         calibrate(spec, PIPELINE, {}, TABLE, OUTER, splitter, fit)
-    assert len(counted) == count_calibration_fits(spec, cv_folds=4) == fits
+    assert len(counted) == fits

@@ -177,7 +177,7 @@ def test_a_value_from_extends_and_one_from_set_are_told_at_their_origin():
     write(f"{DATA}calibration: {{method: m}}\n", "base.yaml")
     assert told("extends: base.yaml\n", "tuning.strategy=x") == [
         "base.yaml:2:23  calibration.method: is 'm'; accepted: isotonic, sigmoid, temperature",
-        "--set tuning.strategy  tuning.strategy: is 'x'; accepted: grid, random",
+        "--set tuning.strategy  tuning.strategy: is 'x'; accepted: grid, halving, optuna, random",
     ]
 
 

@@ -40,9 +40,8 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             f"{DATA}tuning: {{strategy: grid, param_grid: {{classifier__max_depth: [3]}}, n_iter: 3}}",
             (
-                "x.yaml:2:68  tuning.n_iter: unknown key; accepted: cv_folds, enabled, n_jobs, param_grid, "
-                "refit, scoring, "
-                "strategy"
+                "x.yaml:2:68  tuning.n_iter: unknown key; accepted: cv_folds, enabled, max_candidates, n_jobs, "
+                "param_grid, refit, scoring, strategy, timeout_seconds"
             ),
         ),
         (
@@ -72,7 +71,10 @@ DATA = "data: {path: d.csv, target: y}\n"
             f"{DATA}features:\n- columns: [a]",
             "x.yaml:3:3  features.0: type is missing; accepted: boolean, categorical, date, numeric, ordinal",
         ),
-        (f"{DATA}tuning: {{param_grid: {{}}}}", "x.yaml:2:1  tuning: strategy is missing; accepted: grid, random"),
+        (
+            f"{DATA}tuning: {{param_grid: {{}}}}",
+            "x.yaml:2:1  tuning: strategy is missing; accepted: grid, halving, optuna, random",
+        ),
         # Kinds of values
         (f"{DATA}random_state: true", "x.yaml:2:15  random_state: expected an integer, got true"),
         (f"{DATA}random_state: 1.5", "x.yaml:2:15  random_state: expected an integer, got 1.5"),
@@ -166,7 +168,10 @@ DATA = "data: {path: d.csv, target: y}\n"
             "x.yaml:2:19  features.0.type: is 5; accepted: boolean, categorical, date, numeric, ordinal",
         ),
         (f"{DATA}tuning: {{strategy: gird}}", "x.yaml:2:20  tuning.strategy: is 'gird'; did you mean grid?"),
-        (f"{DATA}tuning: {{strategy: optuna}}", "x.yaml:2:20  tuning.strategy: is 'optuna'; accepted: grid, random"),
+        (
+            f"{DATA}tuning: {{strategy: bayes}}",
+            "x.yaml:2:20  tuning.strategy: is 'bayes'; accepted: grid, halving, optuna, random",
+        ),
         # Ranges
         (f"{DATA}random_state: -1", "x.yaml:2:15  random_state: is -1; accepted: at least 0 and at most 4294967295"),
         (f"{DATA}validation: {{cv_folds: 1}}", "x.yaml:2:24  validation.cv_folds: is 1; accepted: at least 2"),

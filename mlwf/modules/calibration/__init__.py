@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlwf.modules.calibration.calibrate import (
     ClassifierCalibration,
     calibrate,
-    count_calibration_fits,
     create_calibration,
 )
 from mlwf.modules.calibration.measure import cross_fit, describe, error_of
@@ -13,7 +12,6 @@ from mlwf.modules.calibration.measure import cross_fit, describe, error_of
 __all__ = [
     "ClassifierCalibration",
     "calibrate",
-    "count_calibration_fits",
     "create_calibration",
     "cross_fit",
     "describe",

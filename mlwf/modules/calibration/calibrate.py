@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from mlwf.engine.asks import Answer, Ask, Fitter
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
 from mlwf.engine.chain import Trained, stack
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.engine import Engine
 from mlwf.engine.rows import NO_ROWS, Split, Splitter, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.errors import FitError
@@ -67,13 +67,6 @@ def calibrate(
     return Trained(said, params, model, out_of_fold=seen)
 
 
-def count_calibration_fits(spec: CalibrationSpec, *, cv_folds: int) -> int:
-    """Count the fits that one calibration asks for."""
-    if spec.holdout is not None:
-        return 1
-    return cv_folds if spec.ensemble else cv_folds + 1
-
-
 class ClassifierCalibration:
     """The guide's calibration: `fit`, then `calibrated_`."""
 
@@ -90,7 +83,7 @@ class ClassifierCalibration:
         table = Table(X, np.asarray(y))
         cv_folds = self.spec.cv_folds or 5
         folds = fold_splitter("stratified_kfold", n_splits=cv_folds, shuffle=False, random_state=self.random_state)
-        with PlainFitter(table, n_jobs=self.n_jobs) as fit:
+        with Engine(table, n_jobs=self.n_jobs) as fit:
             trained = calibrate(
                 self.spec,
                 pipeline,

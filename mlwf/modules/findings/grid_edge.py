@@ -38,15 +38,20 @@ def find_grid_edge(evidence: Evidence) -> Iterator[tuple[Severity, str]]:
 
 
 def _equally_good(tuned: TuningResult) -> list[Mapping[str, Any]]:
-    ranks = tuned.cv_results.get("rank_test_score", tuned.cv_results.get(f"rank_test_{tuned.scoring}"))
-    return [params for params, rank in zip(tuned.cv_results["params"], ranks, strict=True) if rank == 1]
+    results = tuned.cv_results
+    ranks = results.get("rank_test_score", results.get(f"rank_test_{tuned.scoring}"))
+    # Only the last rung of a halving search chose; before it candidates were tried on less.
+    rungs = results.get("iter", [0] * len(ranks))
+    chosen = (ranks[tuned.best_index], rungs[tuned.best_index])
+    return [params for params, *place in zip(results["params"], ranks, rungs, strict=True) if tuple(place) == chosen]
 
 
 def _space(tuning: ParamTuningSpec, best_params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the values or the distribution of each parameter, from the grid that the best candidate is of."""
     space = getattr(tuning, "param_grid", None) or getattr(tuning, "param_distributions", None) or {}
     grids = [space] if isinstance(space, Mapping) else space
-    return next((grid for grid in grids if set(grid) == set(best_params) and _contains(grid, best_params)), {})
+    # A halving search sets its resource besides.
+    return next((grid for grid in grids if set(grid) <= set(best_params) and _contains(grid, best_params)), {})
 
 
 def _contains(grid: Mapping[str, Any], params: Mapping[str, Any]) -> bool:

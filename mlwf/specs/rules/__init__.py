@@ -1,11 +1,13 @@
 """Rules that need two sections of an experiment, or the catalogue: what no single spec can see.
 
 data.py     columns and features
-model.py    the classifier and the search for its hyperparameters
+model.py    the classifier
+tuning.py   the search for its hyperparameters
 folds.py    how rows are split, and which options go with that
 stages.py   calibration, threshold, and what is reported
 gates.py    what the run must reach
 stores.py   tracking and feature store
+compute.py  the machines
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Collection
 
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import KeyPath, SpecProblem
+from mlwf.specs.rules.compute import COMPUTE_RULES
 from mlwf.specs.rules.data import DATA_RULES
 from mlwf.specs.rules.folds import FOLD_RULES
 from mlwf.specs.rules.gates import GATE_RULES
@@ -21,8 +24,18 @@ from mlwf.specs.rules.model import MODEL_RULES
 from mlwf.specs.rules.rule import Rule
 from mlwf.specs.rules.stages import STAGE_RULES
 from mlwf.specs.rules.stores import STORE_RULES
+from mlwf.specs.rules.tuning import TUNING_RULES
 
-RULES: tuple[Rule, ...] = (*DATA_RULES, *MODEL_RULES, *FOLD_RULES, *STAGE_RULES, *GATE_RULES, *STORE_RULES)
+RULES: tuple[Rule, ...] = (
+    *DATA_RULES,
+    *MODEL_RULES,
+    *TUNING_RULES,
+    *FOLD_RULES,
+    *STAGE_RULES,
+    *GATE_RULES,
+    *STORE_RULES,
+    *COMPUTE_RULES,
+)
 
 
 def broken_rules(spec: ExperimentSpec, *, doubtful: Collection[KeyPath] = ()) -> list[SpecProblem]:

@@ -7,42 +7,14 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.datasets import make_classification
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from mlwf.errors import FitError
 from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning, list_candidates
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
-
-
-def pipeline(classifier):
-    return Pipeline([("scaler", StandardScaler()), ("classifier", classifier)])
-
-
-def data(n_classes=2):
-    return make_classification(120, 6, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0)
-
-
-def assert_same_results(ours, theirs):
-    assert set(ours) == set(theirs)
-    for key, expected in theirs.items():
-        if key.endswith("_time"):
-            continue
-        if key == "params":
-            assert ours[key] == expected
-        elif key.startswith("param_"):
-            assert ours[key].dtype == expected.dtype, key
-            assert ours[key].mask.tolist() == expected.mask.tolist()
-            assert ours[key].tolist() == expected.tolist()
-        else:
-            assert ours[key].dtype == expected.dtype, key
-            assert np.array_equal(ours[key], expected, equal_nan=True), key
-
 
 GRIDS = {
     "boosting": (
@@ -60,7 +32,7 @@ GRIDS = {
 
 @pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", "neg_log_loss"])
 @pytest.mark.parametrize(("classifier", "grid"), GRIDS.values(), ids=GRIDS)
-def test_grid_search_equals_grid_search_cv(classifier, grid, scoring):
+def test_grid_search_equals_grid_search_cv(pipeline, data, assert_same_results, classifier, grid, scoring):
     X, y = data()
     ours = create_tuning(GridSearchSpec(param_grid=grid, scoring=scoring, cv_folds=4)).fit(pipeline(classifier), X, y)
     theirs = GridSearchCV(pipeline(classifier), grid, scoring=scoring, cv=4).fit(X, y)
@@ -71,7 +43,7 @@ def test_grid_search_equals_grid_search_cv(classifier, grid, scoring):
     assert np.array_equal(ours.get_best_estimator().predict_proba(X), theirs.best_estimator_.predict_proba(X))
 
 
-def test_grid_search_equals_grid_search_cv_with_several_scorers_and_classes():
+def test_grid_search_equals_grid_search_cv_with_several_scorers_and_classes(pipeline, data, assert_same_results):
     X, y = data(n_classes=3)
     grid = {"classifier__C": [0.01, 1.0, 100.0]}
     scoring = ["accuracy", "roc_auc_ovr", "f1_macro"]
@@ -82,7 +54,7 @@ def test_grid_search_equals_grid_search_cv_with_several_scorers_and_classes():
     assert ours.best_params_ == theirs.best_params_
 
 
-def test_randomized_search_equals_randomized_search_cv():
+def test_randomized_search_equals_randomized_search_cv(pipeline, data, assert_same_results):
     X, y = data()
     written = {
         "classifier__learning_rate": {"loguniform": [0.01, 0.3]},
@@ -103,7 +75,7 @@ def test_randomized_search_equals_randomized_search_cv():
     assert_same_results(ours.cv_results_, theirs.cv_results_)
 
 
-def test_grid_search_scores_failed_fits_as_scikit_learn_does():
+def test_grid_search_scores_failed_fits_as_scikit_learn_does(pipeline, data, assert_same_results):
     X, y = data()
     grid = {"classifier__n_neighbors": [500, 3]}
     ours = GridSearch(GridSearchSpec(param_grid=grid)).fit(pipeline(KNeighborsClassifier()), X, y)
@@ -114,7 +86,7 @@ def test_grid_search_scores_failed_fits_as_scikit_learn_does():
     assert ours.result_.n_failed == 5
 
 
-def test_grid_search_says_why_when_every_candidate_failed():
+def test_grid_search_says_why_when_every_candidate_failed(pipeline, data):
     X, y = data()
     search = GridSearch(GridSearchSpec(param_grid={"classifier__n_neighbors": [400, 500]}))
     with pytest.raises(FitError, match=r"^none of the 2 candidates could be scored: ValueError: Expected n_neighbors"):
@@ -126,7 +98,7 @@ def test_randomized_search_tries_a_small_space_whole():
     assert len(list_candidates(spec)) == 2
 
 
-def test_results_summary_names_the_guides_keys():
+def test_results_summary_names_the_guides_keys(pipeline, data):
     X, y = data()
     search = GridSearch(GridSearchSpec(param_grid={"classifier__C": [1.0]})).fit(pipeline(LogisticRegression()), X, y)
     summary = search.get_results_summary()
@@ -144,7 +116,7 @@ def test_results_summary_names_the_guides_keys():
     }
 
 
-def test_the_best_candidates_out_of_fold_predictions_are_kept():
+def test_the_best_candidates_out_of_fold_predictions_are_kept(pipeline, data):
     X, y = data()
     grid = GridSearchSpec(param_grid={"classifier__C": [1e-3, 1.0]})
     search = GridSearch(grid).fit(pipeline(LogisticRegression()), X, y)

@@ -1,0 +1,145 @@
+"""A search from beginning to end, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+from mlwf.engine.asks import Answer, Fitter
+from mlwf.engine.chain import OutOfFold, stack
+from mlwf.engine.rows import Rows, Splitter, Table
+from mlwf.engine.scoring import build_scorers
+from mlwf.errors import FitError
+from mlwf.modules.tuning.candidates import count_candidates
+from mlwf.modules.tuning.cv_results import make_cv_results
+from mlwf.modules.tuning.exhaustive import try_all
+from mlwf.modules.tuning.halving import halve
+from mlwf.modules.tuning.proposals import check_installed, propose
+from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.results import TuningResult
+from mlwf.specs.tuning import ParamTuningSpec
+
+Row = tuple[Trials, int]
+"""A candidate, by its number among those of the same trials."""
+
+
+def tune(
+    spec: ParamTuningSpec,
+    pipeline: Any,
+    table: Table,
+    rows: Rows,
+    splitter: Splitter,
+    fit: Fitter,
+    *,
+    random_state: int = 42,
+    positive_class: Any = None,
+) -> TuningResult:
+    """Try the candidates of `spec` on folds of `rows` and name the best.
+
+    A fit that fails scores NaN. When the time ends, the best of the candidates that are complete is named.
+
+    Raises
+    ------
+    FitError
+        When every candidate failed, none was complete in time, or there is too little of a halving's resource.
+    ConfigError
+        When the strategy needs a package that is not installed.
+    """
+    check_installed(spec)
+    search = Search(
+        pipeline,
+        table,
+        rows,
+        splits=splitter(table, rows),
+        scorers=build_scorers(spec.scorers, classes=table.classes, positive_class=positive_class),
+        chosen_by=spec.choosing_scorer,
+        fit=fit,
+        deadline=None if spec.timeout_seconds is None else monotonic() + spec.timeout_seconds,
+    )
+    tried = STRATEGIES[spec.strategy](spec, search, random_state)
+    stopped = "; ".join(_stopped(spec, tried, count_candidates(spec, random_state=random_state)))
+    return _result(spec, search, tried, stopped)
+
+
+def _result(spec: ParamTuningSpec, search: Search, tried: Tried, stopped: str) -> TuningResult:
+    rows = [(trials, candidate) for trials in tried.trials for candidate in trials.tried]
+    answers = [answer for trials, candidate in rows for answer in trials.of(candidate) if answer is not None]
+    failures = _failures(rows, answers)
+    best = _best(spec, tried, rows, failures)
+    names = {name: name if len(search.scorers) > 1 else "score" for name in search.scorers}
+    cv_results = make_cv_results(rows, names)
+    position = rows.index(best)
+    return TuningResult(
+        strategy=spec.strategy,
+        scoring=search.chosen_by,
+        best_params=cv_results["params"][position],
+        best_score=float(cv_results[f"mean_test_{names[search.chosen_by]}"][position]),
+        best_index=position,
+        n_candidates=len(tried.trials[0].tried),
+        n_failed=sum(answer.error is not None for answer in answers),
+        cv_folds=len(search.splits),
+        cv_results=cv_results,
+        failures=tuple(failures),
+        stopped=stopped,
+        inexact=tried.inexact,
+        cpu_seconds=_seconds(tried),
+        out_of_fold=_out_of_fold(search, *best),
+    )
+
+
+def _best(spec: ParamTuningSpec, tried: Tried, rows: Sequence[Row], failures: Sequence[str]) -> Row:
+    """Find the best candidate of the last trials that have one."""
+    if not rows:
+        raise FitError(
+            f"the time ended before any candidate was complete: tuning.timeout_seconds is {spec.timeout_seconds:g}"
+        )
+    for trials in reversed(tried.trials):
+        if trials.contest.best is not None:
+            return trials, trials.contest.best
+    why = failures[0] if failures else "NaN"
+    raise FitError(f"none of the {len(tried.trials[0].tried)} candidates could be scored: {why}")
+
+
+def _failures(rows: Sequence[Row], answers: Sequence[Answer]) -> list[str]:
+    """List what failed fits and then failed scorers said, each once, in the order of the candidates."""
+    of_fits = [answer.error for answer in answers if answer.error]
+    of_scorers = [
+        reason
+        for trials, candidate in rows
+        for fold in range(len(trials.splits))
+        for reason in trials.contest.failures.get((candidate, fold), ())
+    ]
+    return list(dict.fromkeys([*of_fits, *of_scorers]))
+
+
+def _stopped(spec: ParamTuningSpec, tried: Tried, n_all: int) -> Iterator[str]:
+    if spec.max_candidates is not None and spec.max_candidates < n_all:
+        yield f"the first {spec.max_candidates:,} of {n_all:,} candidates, as tuning.max_candidates says"
+    if any(trials.is_late for trials in tried.trials):
+        yield f"stopped after {spec.timeout_seconds:g} s: {tried.progress}; a faster machine tries more"
+
+
+def _seconds(tried: Tried) -> float:
+    answers = [answer for trials in tried.trials for answer in trials.answers.values()]
+    return sum(answer.fit_seconds + answer.predict_seconds for answer in answers)
+
+
+def _out_of_fold(search: Search, trials: Trials, candidate: int) -> OutOfFold | None:
+    """Keep what the best candidate's fold models said, so that nobody has to fit them again to hear it."""
+    answers = [answer for answer in trials.of(candidate) if answer is not None]
+    # A halving by rows judges but a part of them.
+    if trials.splits is not search.splits or any(answer.error for answer in answers):
+        return None
+    try:
+        return stack(answers, search.splits, search.rows)
+    except FitError:  # a fold that lacks a class has a score all the same
+        return None
+
+
+STRATEGIES: dict[str, Callable[[Any, Search, int], Tried]] = {
+    "grid": try_all,
+    "random": try_all,
+    "halving": halve,
+    "optuna": propose,
+}
