@@ -33,7 +33,13 @@ _HOMES = {
     "mlwf.specs.model": ["ClassifierModelSpec"],
     "mlwf.specs.threshold": ["ThresholdSpec"],
     "mlwf.specs.tracking": ["MLflowSpec"],
-    "mlwf.specs.tuning": ["GridSearchSpec", "ParamTuningSpec", "RandomizedSearchSpec"],
+    "mlwf.specs.tuning": [
+        "GridSearchSpec",
+        "HalvingSearchSpec",
+        "OptunaSearchSpec",
+        "ParamTuningSpec",
+        "RandomizedSearchSpec",
+    ],
     "mlwf.specs.validation": ["ValidationSpec"],
     "mlwf.errors": ["ConfigError", "DataError", "FeatureStoreError", "FitError", "MlwfError", "TrackingError"],
 }
@@ -68,7 +74,13 @@ if TYPE_CHECKING:
     from mlwf.specs.model import ClassifierModelSpec
     from mlwf.specs.threshold import ThresholdSpec
     from mlwf.specs.tracking import MLflowSpec
-    from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, RandomizedSearchSpec
+    from mlwf.specs.tuning import (
+        GridSearchSpec,
+        HalvingSearchSpec,
+        OptunaSearchSpec,
+        ParamTuningSpec,
+        RandomizedSearchSpec,
+    )
     from mlwf.specs.validation import ValidationSpec
 
 

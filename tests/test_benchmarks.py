@@ -1,4 +1,4 @@
-"""The simulations measure what mlwf prints, know the truth, and their report is the one that the README quotes."""
+"""The benchmarks measure what they say, and their reports are those that the README quotes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 
+from benchmarks import plain
 from benchmarks.estimates import METRICS, Estimate, Way, experiment_of, judge_sample, ways_of
+from benchmarks.measuring import Stopwatch, cpu_of
 from benchmarks.report import BEGIN, END, HEADER, summarise, write_report
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.sides import SIDES
+from benchmarks.speed import Kept, list_tasks
+from benchmarks.speed_lines import LINES, adds, costs, saves
+from benchmarks.speed_report import BEGIN as SPEED_BEGIN
+from benchmarks.speed_report import END as SPEED_END
+from benchmarks.speed_report import DifferentResultsError
+from benchmarks.speed_report import write_report as write_speed_report
 from mlwf import build_ml_pipeline, run_ml_workflow
 from mlwf.engine.rows import Rows, Split
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/honesty.md"
+SPEED = ROOT / "benchmarks/speed.md"
+SPEED_MARKS = (SPEED_BEGIN, SPEED_END)
 
 WAYS = [(name, way) for name, scenario in SCENARIOS.items() for way in ways_of(scenario)]
 OURS = {f"{name}: {way.title}": (name, way) for name, way in WAYS if way.is_ours}
@@ -171,11 +183,173 @@ def test_command_writes_the_report_that_is_committed(tmp_path):
     assert f"| {' | '.join(HEADER)} |" in committed
 
 
-def quoted(text):
+def quoted(text, begin=BEGIN, end=END):
     """Give what stands between the marks."""
-    (found,) = re.findall(f"{re.escape(BEGIN)}\n(.*?)\n{re.escape(END)}", text, re.DOTALL)
+    (found,) = re.findall(f"{re.escape(begin)}\n(.*?)\n{re.escape(end)}", text, re.DOTALL)
     return found
 
 
 def test_readme_quotes_the_committed_table():
     assert quoted((ROOT / "README.md").read_text()) == quoted(REPORT.read_text())
+
+
+def speed_report(seconds=(3.0, 1.0), said=({"scores": [0.1]}, {"scores": [0.1]}), line=LINES[0], **other):
+    """Write a report of one line, whose two sides took so long and said so."""
+    sides = {
+        reading.side: [
+            {"parts": {reading.part: {line.unit: took}}, "said": {reading.part: words}, "load": 0.5, **other}
+        ]
+        for reading, took, words in zip((line.theirs, line.ours), seconds, said, strict=True)
+    }
+    return write_speed_report(sides, machine="a machine", command="")
+
+
+def line_of(must):
+    """Give the first line that asks for that."""
+    return next(line for line in LINES if line.must == must)
+
+
+def test_each_side_is_compared_and_each_comparison_has_its_sides():
+    assert {reading.side for line in LINES for reading in (line.theirs, line.ours)} == set(SIDES)
+
+
+@pytest.mark.parametrize(
+    ("goal", "theirs", "ours", "got", "reached"),
+    [
+        (saves(2.5), 5.0, 2.0, "2.50 times less", True),
+        (saves(2.5), 5.0, 2.1, "2.38 times less", False),
+        (costs(0.1), 10.0, 1.0, "0.10 times", True),
+        (costs(0.1), 10.0, 1.1, "0.11 times", False),
+        (costs(1.5, plus_seconds=0.5), 10.0, 15.5, "1.55 times (+5.50 s)", True),
+        (costs(1.5, plus_seconds=0.5), 10.0, 15.6, "1.56 times (+5.60 s)", False),
+        (adds(1.5), 1.0, 2.5, "+1.50 s", True),
+        (adds(1.5), 1.0, 2.6, "+1.60 s", False),
+    ],
+)
+def test_a_goal_is_reached_at_its_number_and_not_beyond(goal, theirs, ours, got, reached):
+    assert (goal.got(theirs, ours), goal.is_reached(theirs, ours)) == (got, reached)
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [((3.0, 1.0), "yes"), ((3.0, 2.0), "**no**")], ids=["yes", "no"])
+def test_a_line_tells_what_both_sides_took_and_whether_that_reaches_the_goal(seconds, verdict):
+    theirs, ours = seconds
+    cells = f"{theirs:.3g} s CPU | {ours:.3g} s CPU | {theirs / ours:.2f} times less | at least 2.4 times less"
+    assert f"| {cells} | {verdict} | 1 |" in speed_report(seconds)
+
+
+@pytest.mark.parametrize(
+    ("must", "theirs", "ours", "words"),
+    [
+        ("be equal", {"scores": [0.1]}, {"scores": [np.nextafter(0.1, 1)]}, "scores"),
+        ("be equal", {"scores": [0.1], "refit": [1]}, {"scores": [0.1]}, "refit"),
+        ("be equal", {}, {}, "says nothing of search"),
+        ("have equal folds", {"split0_test_score": [0.1]}, {"split0_test_score": [0.2]}, "split0_test_score"),
+    ],
+    ids=["last bit", "less", "nothing", "fold"],
+)
+def test_no_time_is_told_of_sides_that_do_not_come_to_the_same(must, theirs, ours, words):
+    with pytest.raises(DifferentResultsError, match=words):
+        speed_report(said=(theirs, ours), line=line_of(must))
+
+
+@pytest.mark.parametrize(
+    ("must", "theirs", "ours"),
+    [
+        ("be equal", {"scores": [float("nan")]}, {"scores": [float("nan")]}),
+        ("have equal folds", {"mean_test_score": [0.1]}, {"mean_test_score": [np.nextafter(0.1, 1)]}),
+    ],
+    ids=["NaN", "mean"],
+)
+def test_what_may_differ_does_not_matter(must, theirs, ours):
+    assert " times less | " in speed_report(said=(theirs, ours), line=line_of(must))
+
+
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [
+        (0.9, "score +0.00 % | at least 8 times less | yes"),
+        (0.8992, "score -0.09 % | at least 8 times less | yes"),
+        (0.898, "score -0.22 % | at least 8 times less | **no**"),
+        (0.95, "score +5.56 % | at least 8 times less | yes"),
+    ],
+    ids=["same", "near", "far", "better"],
+)
+def test_an_inexact_search_must_be_fast_and_close(best, words):
+    said = {"best_score": 0.9}, {"best_score": best}
+    assert f"9.00 times less, {words}" in speed_report((9.0, 1.0), said, line_of("be close"))
+
+
+def test_a_side_that_cannot_run_is_said_to_be_missing():
+    assert "not measured: No module named 'dask_ml'" in speed_report(missing="No module named 'dask_ml'")
+
+
+def test_sides_are_measured_in_turns():
+    tasks = list_tasks((2, 5), is_quick=False)
+    plain, ours = "plain chain, hgb", "mlwf search, hgb"
+    assert tasks == [(plain, 0), (ours, 0), ("baseline", 0), (plain, 1), (ours, 1), ("baseline", 1), ("baseline", 2)]
+
+
+def test_a_benchmark_goes_on_from_what_it_kept(tmp_path):
+    Kept(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {"parts": {}})
+    again = Kept(tmp_path / "kept.json", is_quick=True)
+    assert again.measured == {"baseline": [{"parts": {}}]}
+    assert [("baseline", number) in again for number in (0, 1)] == [True, False]
+
+
+def test_quick_measurements_are_not_taken_for_others(tmp_path):
+    Kept(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {})
+    with pytest.raises(SystemExit, match="was measured otherwise"):
+        Kept(tmp_path / "kept.json", is_quick=False)
+
+
+def test_time_of_children_is_counted(tmp_path):
+    watch = Stopwatch()
+    with watch.part("busy"):
+        cpu = cpu_of([sys.executable, "-c", "sum(range(10_000_000))"], cwd=tmp_path)
+    assert cpu > 0.05
+    assert watch.parts["busy"]["cpu"] == pytest.approx(cpu, rel=0.2)
+
+
+def test_a_command_that_fails_is_told_with_what_it_wrote(tmp_path):
+    with pytest.raises(RuntimeError, match=r"exit code 1\n[\s\S]*no such thing"):
+        cpu_of([sys.executable, "-c", "raise SystemExit('no such thing')"], cwd=tmp_path)
+
+
+def measured_here(monkeypatch, function, classifier, **options):
+    """Run a script in this process."""
+    # The stopwatch puts its counter there; this takes it away again.
+    monkeypatch.setattr(classifier, "fit", classifier.fit)
+    watch = Stopwatch()
+    function(watch, is_quick=True, repeat=0, **options)
+    return watch
+
+
+def test_plain_script_makes_the_fits_that_scikit_learn_makes(monkeypatch):
+    watch = measured_here(monkeypatch, plain.chain, HistGradientBoostingClassifier, algorithm="hist_gradient_boosting")
+    # 8 candidates in 5 folds and a refit; 5 of the calibration, and 5 more in each fold of the validation.
+    assert [watch.parts[part]["fits"] for part in ("search", "chain")] == [8 * 5 + 1, 8 * 5 + 1 + 5 + 25]
+
+
+@SLOW
+def test_speed_command_compares_every_line_that_is_committed(tmp_path):
+    output = tmp_path / "speed.md"
+    command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert asked(output.read_text()) == asked(SPEED.read_text()) == [(x.what, x.against, x.goal.words) for x in LINES]
+
+
+def asked(report):
+    """Give what a report compares and what it wants to reach."""
+    rows = [line.strip("| ").split(" | ") for line in quoted(report, *SPEED_MARKS).splitlines()[2:]]
+    return [(row[0], row[1], row[5]) for row in rows]
+
+
+def test_readme_quotes_the_committed_speed():
+    assert quoted((ROOT / "README.md").read_text(), *SPEED_MARKS) == quoted(SPEED.read_text(), *SPEED_MARKS)
+
+
+def test_committed_speed_is_of_every_line_and_not_of_a_quick_run():
+    report = SPEED.read_text()
+    assert asked(report) == [(line.what, line.against, line.goal.words) for line in LINES]
+    assert "Written by `python -m benchmarks.speed`;" in report

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, append_step_summary, progress, show_runs, show_summary, write
+from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write
 from mlwf.cli.help import Command
 
 app = typer.Typer(
@@ -65,12 +65,13 @@ def train(
     form: Form = Format.table,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Fit all anew, whatever earlier runs have fitted.")] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Train an experiment and show its scores.
 
     Progress is told on stderr, the result on stdout; the run is kept in the folder of runs. The exit code is 3 when a
-    gate is not met.
+    gate is not met. A run that was stopped goes on when it is started again: what it has fitted is not fitted again.
     """
     from mlwf.specs.loading import load_experiment
 
@@ -78,11 +79,26 @@ def train(
     with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
         from mlwf.orchestrator.experiment import run_experiment
 
-        summary = run_experiment(spec, document, runs_dir=runs_dir, on_progress=on_progress)
+        summary = run_experiment(spec, document, runs_dir=runs_dir, fresh=fresh, on_progress=on_progress)
     show_summary(summary, form)
     append_step_summary(summary)
     if not all(gate["passed"] for gate in summary["gates"]):
         raise typer.Exit(GATE_NOT_MET)
+
+
+@app.command(cls=Command)
+def plan(config: Config, set_: Set = None, form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
+    """Count the fits of an experiment, without fitting.
+
+    For each phase: the fits that a script would make one by one, those that are left to make, and the answers that
+    earlier runs have recorded. The data is read and checked.
+    """
+    from mlwf.specs.loading import load_experiment
+
+    spec, document = load_experiment(config, set_ or [])
+    from mlwf.orchestrator.experiment import plan_experiment
+
+    show_plan(plan_experiment(spec, document, runs_dir=runs_dir), form)
 
 
 @app.command(cls=Command)
@@ -203,6 +219,26 @@ def runs(form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
     from mlwf.modules.runs import list_runs
 
     show_runs(list_runs(runs_dir), form, runs_dir)
+
+
+@app.command(cls=Command)
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it; the next runs fit all anew.")] = False,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Show the record of fits, from which runs continue.
+
+    When it grows beyond 2 GB, what was not used for longest is removed.
+    """
+    from mlwf.engine.fit_record import FitRecord
+    from mlwf.modules.runs import fits_of
+    from mlwf.tables.wording import size_told
+
+    record = FitRecord(fits_of(runs_dir))
+    told = size_told(record.size())
+    if clear:
+        record.clear()
+    write(f"{record.folder}: {told}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mlwf.orchestrator.journal import OnProgress, Progress
+    from mlwf.results import PhasePlan
 
 SECONDS_BETWEEN_LINES = 30.0
 WIDTH_WITHOUT_TERMINAL = 100
@@ -82,6 +83,22 @@ def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -
         sys.stderr.write(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one\n")
 
 
+def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:
+    """Write the fits of a run to stdout."""
+    from dataclasses import asdict
+
+    from mlwf.modules.runs import json_text
+    from mlwf.tables import plan_markdown, plan_table
+
+    rows = [asdict(phase) for phase in phases]
+    if form is Format.json:
+        write(json_text(rows))
+    elif form is Format.markdown:
+        write(plan_markdown(rows))
+    else:
+        _show(plan_table(rows))
+
+
 @contextmanager
 def progress(*, quiet: bool, verbose: bool, conceal: Callable[[str], str]) -> Iterator[OnProgress | None]:
     """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere.
@@ -124,9 +141,9 @@ def _words(step: Progress) -> str:
     from mlwf.tables.wording import duration
 
     words = f"[{duration(step.seconds)}] {step.description}"
-    if step.asked:
-        words += f", {step.done:,} of {step.asked:,} fits done"
-    if step.remaining_seconds is not None and step.done < step.asked:
+    if step.planned:
+        words += f", {step.done:,} of {step.planned:,} fits done"
+    if step.remaining_seconds is not None and step.done < step.planned:
         words += f", about {duration(step.remaining_seconds)} left"
     return words
 
@@ -137,7 +154,7 @@ def _moving(step: Progress) -> RenderableType:
     from rich.text import Text
 
     line = Text(_words(step), no_wrap=True, overflow="ellipsis")
-    return Group(line, ProgressBar(total=step.asked, completed=step.done, width=40)) if step.asked else line
+    return Group(line, ProgressBar(total=step.planned, completed=step.done, width=40)) if step.planned else line
 
 
 @contextmanager

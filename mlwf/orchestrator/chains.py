@@ -47,6 +47,11 @@ class Recipe:
         """Take the parameters that a search found, and what its fold models said."""
         return replace(self, params=dict(tuned.best_params), is_tuned=True, out_of_fold=tuned.out_of_fold)
 
+    def for_judging(self) -> Recipe:
+        """Give what the folds of the validation repeat."""
+        # A calibration that somebody adds later needs models of these folds; after a search there are such already.
+        return replace(self, keep_model=not self.is_tuned and not self.is_calibrated)
+
 
 def build_ml_pipeline(
     feature_specs: Sequence[FeatureSpec],
@@ -195,6 +200,8 @@ def _searched(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Re
             raise
         setting.journal.warn(f"a fold of the nested validation was not tuned: {one_line(error)}")
         return recipe
+    if tuned.stopped:
+        setting.journal.warn(f"tuning in the folds of the nested validation: {tuned.stopped}")
     return recipe.searched(tuned)
 
 

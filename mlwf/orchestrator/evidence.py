@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine.asks import Fitter
 from mlwf.engine.chain import Trained
+from mlwf.engine.rows import Split
 from mlwf.modules.data import row_digests
-from mlwf.modules.findings import Evidence, find
+from mlwf.modules.findings import Evidence, find, find_leakage
 from mlwf.modules.inference import infer_features
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.orchestrator.setting import Setting
@@ -41,7 +43,7 @@ def find_findings(
     evidence = Evidence(
         table=setting.table,
         rows=setting.shipped_rows,
-        splits=setting.outer or ((setting.split,) if len(setting.split.test) else ()),
+        splits=_splits(setting),
         features=material.features,
         identifiers=_identifiers(setting),
         judgements=judgements,
@@ -54,6 +56,32 @@ def find_findings(
         degraded=setting.journal.degraded,
     )
     return find(evidence, fit, build_probe=_build_probe, ignore=spec.findings.ignore)
+
+
+def probe_columns(setting: Setting, fit: Fitter) -> None:
+    """Ask for what the search for leaks asks for, and look at none of it."""
+    nothing = np.empty(0, dtype=np.uint64)
+    evidence = Evidence(
+        table=setting.table,
+        rows=setting.shipped_rows,
+        splits=_splits(setting),
+        features=setting.material.features,
+        identifiers={},
+        judgements=(),
+        tuned=None,
+        tuning=None,
+        algorithm=setting.spec.model.algorithm,
+        calibration=None,
+        digests=nothing,
+        test_digests=None,
+        degraded={},
+    )
+    for _ in find_leakage(evidence, fit, _build_probe):
+        pass
+
+
+def _splits(setting: Setting) -> Sequence[Split]:
+    return setting.outer or ((setting.split,) if len(setting.split.test) else ())
 
 
 def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:

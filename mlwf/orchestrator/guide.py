@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from mlwf.config import dotted
+from mlwf.engine.fit_record import FitRecord
 from mlwf.errors import ConfigError, DataError, Problem
-from mlwf.modules.runs import create_run
+from mlwf.modules.runs import create_run, fits_of
 from mlwf.orchestrator.journal import Journal, OnProgress
 from mlwf.orchestrator.material import load_arrays, load_tables, with_test
 from mlwf.orchestrator.record import Record
@@ -102,7 +103,8 @@ def run_ml_workflow(
     on_error
         Whether to go on without a tuning or calibration that fails.
     runs_dir
-        Folder in which to keep the run; without it nothing is written but to MLflow.
+        Folder in which to keep the run and the record of its fits, which the next run there continues from; without it
+        nothing is written but to MLflow.
     on_progress
         Called as the run goes.
 
@@ -146,8 +148,11 @@ def run_ml_workflow(
     if X_test is not None:
         load = with_test(load, X_test, y_test)
     journal = Journal(on_progress)
-    folder = create_run(Path(runs_dir), spec.name) if runs_dir is not None else None
-    return run_workflow(spec, load, Record(spec, journal, folder=folder), journal)
+    if runs_dir is None:
+        return run_workflow(spec, load, Record(spec, journal), journal)
+    folder = create_run(Path(runs_dir), spec.name)
+    fits = FitRecord(fits_of(Path(runs_dir)))
+    return run_workflow(spec, load, Record(spec, journal, folder=folder), journal, fits=fits)
 
 
 def _experiment(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from mlwf.results import PhaseResult, Status
+from mlwf.engine.tally import Tally
+from mlwf.results import PhasePlan, PhaseResult, Status
 
 logger = logging.getLogger("mlwf")
 
@@ -43,12 +44,12 @@ class Progress:
     """Whether the phase has anything to do in this run."""
     done: int
     """Fits done."""
-    asked: int
-    """Fits that the whole run will ask for."""
+    planned: int
+    """Fits that the whole run will make."""
     seconds: float
     """Since the run began."""
     remaining_seconds: float | None
-    """What the fits that are left will take at the pace so far; None before the first."""
+    """What the fits that are left will take, each by its size, at the pace so far; None before the first."""
 
     @property
     def description(self) -> str:
@@ -65,13 +66,15 @@ class Journal:
     def __init__(self, on_progress: OnProgress | None = None) -> None:
         self.phases: list[PhaseResult] = []
         self.warnings: list[str] = []
-        self.plan: Mapping[str, int] = {}
+        self.plan: Sequence[PhasePlan] = ()
+        self.tally = Tally()
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._started = monotonic()
         self._fits_started: float | None = None
         self._phase = "initialise"
         self._done = 0
+        self._size_done = 0.0
 
     @property
     def seconds(self) -> float:
@@ -99,15 +102,17 @@ class Journal:
                 PhaseResult(name, outcome.status, outcome.reason, monotonic() - started, self._done - done)
             )
 
-    def on_fit(self) -> None:
-        """Count a fit that is done; called from the fitter's threads."""
+    def on_fit(self, size: float) -> None:
+        """Count a fit that is done, and how large it was; called from the fitter's threads."""
         with self._lock:
             self._done += 1
+            self._size_done += size
             self._tell()
 
-    def start_counting(self) -> None:
-        """Begin the clock by which the remaining time is told."""
+    def start_counting(self, tally: Tally) -> None:
+        """Begin the clock by which the remaining time is told; `tally` says what comes of all that is asked."""
         self._fits_started = monotonic()
+        self.tally = tally
 
     def warn(self, message: str) -> None:
         """Keep a warning for the summary, once."""
@@ -134,13 +139,14 @@ class Journal:
     def _tell(self) -> None:
         if self._on_progress is None:
             return
-        asked = max(sum(self.plan.values()), self._done)
+        planned = max(sum(phase.fits for phase in self.plan), self._done)
         remaining = None
-        if self._fits_started is not None and self._done:
-            remaining = (monotonic() - self._fits_started) / self._done * (asked - self._done)
-        self._on_progress(
-            Progress(self._phase, self.plan.get(self._phase, 1) > 0, self._done, asked, self.seconds, remaining)
-        )
+        if self._fits_started is not None and self._size_done:
+            left = sum(phase.seconds for phase in self.plan) - self._size_done
+            remaining = (monotonic() - self._fits_started) / self._size_done * max(0.0, left)
+        plan = next((phase for phase in self.plan if phase.name == self._phase), None)
+        has_work = plan is None or plan.asked > 0
+        self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining))
 
 
 class Outcome:

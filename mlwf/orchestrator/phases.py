@@ -12,11 +12,11 @@ from sklearn.pipeline import Pipeline
 
 from mlwf.engine.asks import Ask, Fitter, predict
 from mlwf.engine.chain import Trained
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.engine import Engine
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates
-from mlwf.modules.tuning import list_candidates, tune
+from mlwf.modules.tuning import check_installed, list_parameters, tune
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, judge
 from mlwf.orchestrator.chains import (
     Recipe,
@@ -53,11 +53,12 @@ def build_phase(setting: Setting) -> Recipe:
         setting.material.features, spec.model, random_state=spec.random_state, by_position=by_position
     )
     if setting.tuning:
+        check_installed(setting.tuning)
         accepted = set(pipeline.get_params())
-        candidates = list_candidates(setting.tuning, random_state=spec.random_state)
-        unknown = sorted({name for params in candidates for name in params} - accepted)
+        unknown = sorted(set(list_parameters(setting.tuning)) - accepted)
         if unknown:
-            section = "tuning.param_grid" if setting.tuning.strategy == "grid" else "tuning.param_distributions"
+            is_grid = hasattr(setting.tuning, "param_grid")
+            section = "tuning.param_grid" if is_grid else "tuning.param_distributions"
             raise ConfigError(
                 Problem("", f"{section}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
                 for name in unknown
@@ -65,7 +66,7 @@ def build_phase(setting: Setting) -> Recipe:
     return Recipe(pipeline, setting.table, keep_model=True)
 
 
-def tune_phase(setting: Setting, pipeline: Pipeline, fit: PlainFitter, outcome: Outcome) -> TuningResult | None:
+def tune_phase(setting: Setting, pipeline: Pipeline, fit: Engine, outcome: Outcome) -> TuningResult | None:
     """Search for the best parameters; when that fails the run goes on with those written, and says so."""
     tuning, spec = setting.tuning, setting.spec
     if tuning is None:
@@ -90,6 +91,8 @@ def tune_phase(setting: Setting, pipeline: Pipeline, fit: PlainFitter, outcome: 
         return None
     tuned = told_of_tuning(setting, tuned)
     logger.info("Tuning completed: best score=%.4f", tuned.best_score)
+    if tuned.stopped:
+        setting.journal.warn(f"tuning: {tuned.stopped}")
     if tuned.failures:
         setting.journal.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {one_line(tuned.failures[0])}")
     return tuned
@@ -143,7 +146,7 @@ def validate_phase(
     }
     masks = slice_masks(setting.slices, data)
     if spec.validation.strategy == "cross_validation":
-        recipe = replace(recipe, keep_model=False)
+        recipe = recipe.for_judging()
         validated = cross_validate(
             make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe),
             setting.table,

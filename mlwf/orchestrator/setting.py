@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from mlwf.engine.rows import Rows, Split, Splitter, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter, is_ordered
-from mlwf.modules.calibration import count_calibration_fits
-from mlwf.modules.data import list_slices, select_features
-from mlwf.modules.tuning import list_candidates
+from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.material import Material
 from mlwf.specs.calibration import CalibrationSpec
@@ -35,7 +32,7 @@ class Setting:
     @cached_property
     def table(self) -> Table:
         """The rows as the engine takes them."""
-        return self._table_of(self.material.data.X)
+        return self._table_of(self.material.data)
 
     def table_with(self, features: Sequence[FeatureSpec]) -> Table:
         """Give the rows with other features than those of the run: those inferred in a fold."""
@@ -44,7 +41,7 @@ class Setting:
             return self.table
         # Of the rows that suggest these features, each value can be read; of those that a fold judges, not always.
         X = select_features(raw.X, features, where=raw.source, unreadable_is_missing=True)
-        return self._table_of(X)
+        return self._table_of(replace(self.material.data, X=X))
 
     @property
     def split(self) -> Split:
@@ -145,38 +142,9 @@ class Setting:
         """The slices that are reported apart, each column that is written alone as one for each of its values."""
         return list_slices(self.spec.validation.slices, self.material.data)
 
-    def plan(self) -> dict[str, int]:
-        """Count the fits that each phase will ask for."""
-        spec, validation = self.spec, self.spec.validation
-        calibrate = count_calibration_fits(self.calibration, cv_folds=spec.calibration_folds) if self.calibration else 0
-        # A calibration or a search has made the predictions that the threshold is chosen on; inside the folds of a
-        # validation that is not nested, only a calibration has.
-        alone = self.threshold_folds if self.threshold and not self.calibration else 0
-        threshold, threshold_inside = (0 if self.tuning else alone), (0 if self.tuning and self.is_nested else alone)
-        candidates = list_candidates(self.tuning, random_state=spec.random_state) if self.tuning else []
-        tune = len(candidates) * spec.tuning_folds
-        once = (calibrate or 1) + threshold_inside
-        # Every estimate fits the baseline too, which costs nothing.
-        validate = {
-            "cross_validation": len(self.outer) * (once + 1 + tune * self.is_nested),
-            "train_test": 1 + once * validation.refit,
-            "none": 0,
-        }
-        return {
-            "build": 0,
-            "tune": tune,
-            "fit": 1,
-            "calibrate": calibrate,
-            "threshold": threshold,
-            "validate": validate[validation.strategy],
-            "test": 1 if self.material.test is not None else 0,
-            "judge": 0 if "leakage" in spec.findings.ignore else self.n_features,
-        }
-
-    def _table_of(self, X: Any) -> Table:
-        data = self.material.data
+    def _table_of(self, data: Dataset) -> Table:
         return Table(
-            X,
+            data.X,
             data.y,
             data.weight,
             self.spec.model.class_weight,

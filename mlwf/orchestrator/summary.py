@@ -73,6 +73,7 @@ def summarise(
         "data": setting and _data(setting),
         "features": setting and _features(setting),
         "phases": [asdict(phase) for phase in journal.phases],
+        "fits": asdict(journal.tally),
         "rows": setting and _rows(setting),
         "scores": [asdict(score) for judgement in judgements for score in judgement.scores],
         "slices": [asdict(score) for judgement in judgements for score in judgement.slices],

@@ -6,7 +6,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.engine import Engine
+from mlwf.engine.fit_record import FitRecord
 from mlwf.orchestrator.chains import fitted
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
@@ -24,16 +25,23 @@ from mlwf.orchestrator.phases import (
     tune_phase,
     validate_phase,
 )
+from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.workers import workers
 from mlwf.specs.experiment import ExperimentSpec
 
 logger = logging.getLogger(__name__)
 
 
-def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Journal) -> dict[str, Any]:
-    """Run all phases and give the guide's results."""
-    with journal.listening(), record.kept():
+def run_workflow(
+    spec: ExperimentSpec, load: Load, record: Record, journal: Journal, *, fits: FitRecord | None = None
+) -> dict[str, Any]:
+    """Run all phases and give the guide's results.
+
+    `fits` has what earlier runs fitted, and keeps what this one does.
+    """
+    with journal.listening(), record.kept(), workers(spec.compute) as pool:
         # The data is read and checked before a tracking run begins, so that a mistake in it leaves none.
         with journal.phase("initialise"):
             record.reach_tracking()
@@ -45,10 +53,11 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
         with journal.phase("build"):
             recipe = build_phase(setting)
             record.built()
-            journal.plan = setting.plan()
+            journal.plan = plan_fits(setting, recipe, fits)
             logger.info("Built ML pipeline: %s", spec.model_name)
-        with PlainFitter(setting.table, n_jobs=spec.compute.n_jobs, on_fit=journal.on_fit) as fit:
-            journal.start_counting()
+        n_jobs = spec.compute.n_jobs
+        with Engine(setting.table, n_jobs=n_jobs, record=fits, pool=pool, on_fit=journal.on_fit) as fit:
+            journal.start_counting(fit.tally)
             with journal.phase("tune") as outcome:
                 tuned = tune_phase(setting, recipe.pipeline, fit, outcome)
                 record.tuned(tuned)
@@ -76,6 +85,8 @@ def run_workflow(spec: ExperimentSpec, load: Load, record: Record, journal: Jour
                 findings = findings_phase(setting, trained, tuned, record.judgements, fit, outcome)
                 record.found(findings or ())
                 record.gated(gates_phase(setting, record.judgements, findings, champions))
+            if fit.record.trouble:
+                journal.warn(fit.record.trouble)
         with journal.phase("log") as outcome:
             record.log(outcome)
         record.end()

@@ -22,7 +22,8 @@ def tuning_told(tuning: Mapping[str, Any]) -> str:
     # A maximum over candidates flatters: the rows that chose it also scored it.
     alike = ", rows unweighted" if "count alike" in str(tuning.get("note")) else ""
     chosen = f"best {tuning['scoring']} {number(tuning['best_score'])} on the folds that chose it{alike}:"
-    return "\n".join([what, chosen, *params])
+    cut_short = [str(tuning[key]) for key in ("inexact", "stopped") if tuning.get(key)]
+    return "\n".join([what, *cut_short, chosen, *params])
 
 
 def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:

@@ -151,13 +151,20 @@ def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:
     yield Fact("Time", ", ".join(_phase(phase) for phase in phases))
 
 
+def _fits(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    fits = summary.get("fits") or {}
+    if fits.get("asked"):
+        reused = f"; {fits['recorded']:,} answered by earlier runs" if fits.get("recorded") else ""
+        yield Fact("Fits", f"{fits['fitted']:,} made for {fits['asked']:,} asked for{reused}")
+
+
 def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
     yield Fact("Model file", str((summary.get("files") or {}).get("model") or ""))
 
 
 TELLERS = (
     _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _feature_store,
-    _tracking, _time, _files,
+    _tracking, _fits, _time, _files,
 )  # fmt: skip
 
 

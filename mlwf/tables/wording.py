@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mlwf.results import RecordSize
+
 NOTHING = "-"
 NOT_AVAILABLE = "n/a"
 GOOD, DOUBTFUL, BAD, QUIET = "bold green", "bold yellow", "bold red", "dim"
@@ -40,6 +42,16 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {left} s" if minutes else f"{left} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size_told(size: RecordSize) -> str:
+    """Say how much the record of fits holds.
+
+    >>> from mlwf.results import RecordSize
+    >>> [size_told(size) for size in (RecordSize(320, 1, 4_200_000), RecordSize(0, 0, 0))]
+    ['320 fits, 1 model, 4.2 MB', '0 fits, 0 models, 0.0 MB']
+    """
+    return f"{counted(size.n_fits, 'fit')}, {counted(size.n_models, 'model')}, {size.n_bytes / 1e6:,.1f} MB"
 
 
 def number(value: float | None) -> str:

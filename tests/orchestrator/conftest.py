@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import pandas as pd
 import pytest
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
+from mlwf.orchestrator.chains import Recipe
+from mlwf.orchestrator.journal import Journal
+from mlwf.orchestrator.material import load_arrays
+from mlwf.orchestrator.phases import build_phase
+from mlwf.orchestrator.setting import Setting
+from mlwf.specs.data import IN_MEMORY, DataSpec
+from mlwf.specs.experiment import ExperimentSpec
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +56,18 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def mixed_setting(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[..., tuple[Setting, Recipe]]:
+    """Give what sets up an experiment on `mixed` from the sections of its file, ready for the first fit."""
+
+    def set_up(**sections: Any) -> tuple[Setting, Recipe]:
+        X, y = mixed
+        spec = ExperimentSpec(
+            name="mixed", data=DataSpec(path=IN_MEMORY, target="size"), features=mixed_features, **sections
+        )
+        setting = Setting(spec, load_arrays(X, y)(spec), Journal())
+        return setting, build_phase(setting)
+
+    return set_up

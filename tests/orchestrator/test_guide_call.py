@@ -97,8 +97,8 @@ def test_auto_features_need_names(mixed):
 def test_a_run_is_kept_where_a_folder_is_named(mixed, tmp_path):
     X, y = mixed
     results = run_ml_workflow(NUMERIC, BAYES, X, y, "none", runs_dir=tmp_path / "runs")
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name == results["run_id"]
+    folder = tmp_path / "runs" / results["run_id"]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {".fits", folder.name}
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "data.json", "environment.txt", "model.skops", "run.log", "splits.npz", "state.json",
         "summary.json",

@@ -20,8 +20,8 @@ from mlwf import (
     build_ml_pipeline,
     run_ml_workflow,
 )
-from mlwf.engine import plain
-from mlwf.engine.plain import PlainFitter, fit_one
+from mlwf.engine.engine import Engine
+from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.modules.calibration import calibrate
@@ -289,6 +289,17 @@ def test_every_name_of_rows_is_counted_and_identified(tmp_path, mixed):
 # Folds
 
 
+def noting(asks):
+    """Make a call of the engine that notes what it is asked."""
+    answer = Engine.__call__
+
+    def noted(engine, asked):
+        asks.extend(asked)
+        return answer(engine, asked)
+
+    return noted
+
+
 def people(n_people=40, n_rows=5):
     draw = np.random.default_rng(3)
     person = np.repeat(np.arange(n_people), n_rows)
@@ -312,11 +323,7 @@ def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, 
     X, y, person = people(12 if params.get("splitter") else 40)
     asks = []
 
-    def kept(table, ask):
-        asks.append(ask)
-        return fit_one(table, ask)
-
-    monkeypatch.setattr(plain, "fit_one", kept)
+    monkeypatch.setattr(Engine, "__call__", noting(asks))
     results = run_ml_workflow(
         [NumericFeatureSpec(columns=list("abc"))],
         ClassifierModelSpec(algorithm="decision_tree"),
@@ -343,11 +350,7 @@ def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatc
     time = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(1).integers(0, 60, len(y)), unit="D")
     asks = []
 
-    def kept(table, ask):
-        asks.append(ask)
-        return fit_one(table, ask)
-
-    monkeypatch.setattr(plain, "fit_one", kept)
+    monkeypatch.setattr(Engine, "__call__", noting(asks))
     run_ml_workflow(
         [NumericFeatureSpec(columns=["height", "weight"])],
         BOOSTING,

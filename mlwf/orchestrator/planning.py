@@ -1,0 +1,140 @@
+"""What a run will fit, told before it does: its phases are gone through with a fitter that fits nothing."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from mlwf.engine.asks import Ask, Fitter
+from mlwf.engine.chain import Trained
+from mlwf.engine.counting import CountingFitter
+from mlwf.engine.fit_record import FitRecord
+from mlwf.modules.tuning import tune
+from mlwf.modules.validation import BASELINE, baselines
+from mlwf.orchestrator.chains import (
+    Recipe,
+    calibrated,
+    fitted,
+    make_chain,
+    make_nested_chain,
+    thresholded,
+    whole,
+)
+from mlwf.orchestrator.evidence import probe_columns
+from mlwf.orchestrator.journal import Journal
+from mlwf.orchestrator.setting import Setting
+from mlwf.results import PhasePlan
+
+logger = logging.getLogger(__name__)
+
+
+def plan_fits(setting: Setting, recipe: Recipe, record: FitRecord | None = None) -> tuple[PhasePlan, ...]:
+    """Count the fits of each phase that makes any, those that the record has apart.
+
+    What only the run can know is taken for granted: a calibration is kept, and no column is a suspect.
+    """
+    # What the run tells and writes, the plan does not.
+    walk = _Walk(replace(setting, journal=Journal()), recipe)
+    count = CountingFitter(setting.table, record=record)
+    plans = []
+    with warnings.catch_warnings():
+        # Placeholders are no predictions: what a scorer thinks of them is of no interest.
+        warnings.simplefilter("ignore")
+        for name, step in STEPS.items():
+            before = replace(count.tally), count.seconds
+            try:
+                step(walk, count)
+            except Exception as error:
+                # The run itself will meet it, and says so better.
+                logger.debug("the plan of %s is not complete", name, exc_info=error)
+            tally, seconds = before
+            plans.append(
+                PhasePlan(
+                    name,
+                    asked=count.tally.asked - tally.asked,
+                    fits=count.tally.fitted - tally.fitted,
+                    recorded=count.tally.recorded - tally.recorded,
+                    seconds=count.seconds - seconds,
+                )
+            )
+    return tuple(plans)
+
+
+@dataclass(eq=False)
+class _Walk:
+    """How far the plan has come."""
+
+    setting: Setting
+    recipe: Recipe
+    trained: Trained | None = None
+
+
+def _tune(walk: _Walk, fit: Fitter) -> None:
+    setting, spec = walk.setting, walk.setting.spec
+    if setting.tuning is not None:
+        walk.recipe = replace(walk.recipe, is_tuned=True)
+        tuned = tune(
+            setting.tuning,
+            walk.recipe.pipeline,
+            setting.table,
+            setting.split.train,
+            setting.folds(spec.tuning_folds),
+            fit,
+            random_state=spec.random_state,
+            positive_class=spec.data.positive_class,
+        )
+        walk.recipe = walk.recipe.searched(tuned)
+
+
+def _fit(walk: _Walk, fit: Fitter) -> None:
+    walk.trained = fitted(walk.recipe, walk.setting.split, fit)
+
+
+def _calibrate(walk: _Walk, fit: Fitter) -> None:
+    if walk.setting.calibration is not None:
+        walk.recipe = replace(walk.recipe, is_calibrated=True)
+        walk.trained = calibrated(walk.setting, walk.recipe, walk.setting.split, fit, uncalibrated=walk.trained)
+
+
+def _threshold(walk: _Walk, fit: Fitter) -> None:
+    if walk.setting.threshold is not None and walk.trained is not None:
+        walk.recipe = replace(walk.recipe, has_threshold=True)
+        thresholded(walk.setting, walk.recipe, walk.trained, walk.setting.split, fit)
+
+
+def _validate(walk: _Walk, fit: Fitter) -> None:
+    setting, validation = walk.setting, walk.setting.spec.validation
+    if validation.strategy == "cross_validation":
+        recipe = walk.recipe.for_judging()
+        chain = make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe)
+        for split in setting.outer:
+            chain(split, fit)
+        baselines(setting.table, setting.outer, fit)
+    elif validation.strategy == "train_test":
+        baselines(setting.table, [setting.split], fit)
+        if validation.refit:
+            make_chain(setting, walk.recipe)(whole(setting), fit)
+
+
+def _test(walk: _Walk, fit: Fitter) -> None:
+    if walk.setting.material.test is not None:
+        fit([Ask(BASELINE, {}, walk.setting.shipped_rows, keep_model=True, class_weighted=False)])
+
+
+def _judge(walk: _Walk, fit: Fitter) -> None:
+    if "leakage" not in walk.setting.spec.findings.ignore:
+        probe_columns(walk.setting, fit)
+
+
+STEPS: Mapping[str, Callable[[_Walk, Fitter], None]] = {
+    "tune": _tune,
+    "fit": _fit,
+    "calibrate": _calibrate,
+    "threshold": _threshold,
+    "validate": _validate,
+    "test": _test,
+    "judge": _judge,
+}
+"""What each phase asks for."""
