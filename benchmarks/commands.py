@@ -1,0 +1,79 @@
+"""The command line, measured as whole processes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import N_STARTS, Stopwatch, cpu_of
+from benchmarks.workloads import guides_grid
+
+LIBRARIES = "import typer, pydantic, yaml"
+MLWF = [sys.executable, "-m", "mlwf"]
+
+SEARCHED = """\
+data: {path: rows.csv, target: target}
+features: [{type: numeric, columns: [%s]}]
+model: {algorithm: hist_gradient_boosting}
+tuning: {strategy: grid, scoring: roc_auc, param_grid: %s}
+calibration: {method: isotonic}
+compute: {n_jobs: 1}
+"""
+SMALL = """\
+data: {path: rows.csv, target: target}
+model: {algorithm: logistic_regression}
+"""
+
+
+def twice(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Give the same command two times in one folder: the second finds what the first computed."""
+    config = _experiment(SEARCHED, is_quick=is_quick)
+    for number, name in enumerate(("first", "second"), start=1):
+        with watch.part(name):
+            cpu_of([*MLWF, "train", str(config), "--quiet"], cwd=Path())
+        summaries = sorted(Path("runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
+        assert len(summaries) == number
+        watch.say(name, **_result(summaries[-1]))
+
+
+def light(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Start the commands that fit nothing, in turns with an import of the libraries that they need.
+
+    Each counts with the median of its starts.
+    """
+    config = _experiment(SMALL, is_quick=True)
+    cpu_of([*MLWF, "train", str(config), "--quiet"], cwd=Path())
+    commands = {
+        "import": [sys.executable, "-c", LIBRARIES],
+        "--help": [*MLWF, "--help"],
+        "summary": [*MLWF, "summary", "latest"],
+        "validate": [*MLWF, "validate", str(config)],
+    }
+    n_starts = 1 if is_quick else N_STARTS
+    rounds = [{name: cpu_of(command, cwd=Path()) for name, command in commands.items()} for _ in range(1 + n_starts)]
+    for name in commands:
+        # The first round is not counted: it may write byte code.
+        watch.parts[name] = {"cpu": statistics.median(starts[name] for starts in rounds[1:])}
+
+
+def _experiment(text: str, *, is_quick: bool) -> Path:
+    """Write an experiment file with its data into the folder that this process is in."""
+    load = guides_grid("hist_gradient_boosting", is_quick=is_quick)
+    load.X.assign(target=load.y).to_csv("rows.csv", index=False)
+    config = Path("experiment.yaml")
+    columns = ", ".join(load.X.columns)
+    config.write_text(text % (columns, json.dumps(dict(load.grid))) if "%s" in text else text, encoding="utf-8")
+    return config
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """Give what two runs of one experiment must have in common: every score, and all that was chosen."""
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    candidates = json.loads((path.parent / "candidates.json").read_text(encoding="utf-8"))
+    splits = {name: candidates[name] for name in candidates if name.startswith("split")}
+    assert splits
+    chosen = {name: summary["tuning"][name] for name in ("best_params", "best_score")}
+    return {**splits, **chosen, "scores": summary["scores"], "calibration": summary["calibration"]}

@@ -1,0 +1,102 @@
+"""What one writes without mlwf: plain scikit-learn scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+
+from benchmarks.measuring import NotMeasuredError, Stopwatch
+from benchmarks.workloads import CV_FOLDS, SCORING, Workload, adult_census, guides_grid
+
+
+def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
+    """Search and refit, calibrate, cross-validate what was calibrated."""
+    load = guides_grid(algorithm, is_quick=is_quick)
+    watch.count_fits(type(load.pipeline[-1]))
+    with watch.part("chain"):
+        with watch.part("search"):
+            search = _search(load)
+        calibrated = CalibratedClassifierCV(search.best_estimator_, method="isotonic", cv=CV_FOLDS)
+        scores = cross_val_score(calibrated, load.X, load.y, cv=CV_FOLDS, scoring=SCORING)
+        calibrated.fit(load.X, load.y)
+    watch.say("search", **found(search, load))
+    watch.say(
+        "chain",
+        best_params=search.best_params_,
+        best_score=search.best_score_,
+        calibrated=calibrated.predict_proba(load.X_new),
+        scores=scores,
+    )
+
+
+def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
+    """Search for the model that ships, then judge the search itself in five outer folds."""
+    load = guides_grid(algorithm, is_quick=is_quick)
+    watch.count_fits(type(load.pipeline[-1]))
+    scorer, scores = get_scorer(SCORING), []
+    with watch.part("nested"):
+        shipped = _search(load)
+        for train, test in StratifiedKFold(CV_FOLDS).split(load.X, load.y):
+            search = _searching(load).fit(load.X.iloc[train], load.y[train])
+            scores.append(scorer(search, load.X.iloc[test], load.y[test]))
+    watch.say(
+        "nested",
+        best_params=shipped.best_params_,
+        refit=shipped.predict_proba(load.X_new),
+        scores=np.array(scores),
+    )
+
+
+def baseline(load: Workload) -> dict[str, Any]:
+    """Cross-validate one model and fit it."""
+    scores = cross_val_score(load.pipeline, load.X, load.y, cv=CV_FOLDS, scoring=SCORING)
+    model = load.pipeline.fit(load.X, load.y)
+    return {"scores": scores, "model": model}
+
+
+def adult(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Search the adult census and refit."""
+    load = adult_census(is_quick=is_quick)
+    watch.count_fits(type(load.pipeline[-1]))
+    with watch.part("search"):
+        search = _search(load)
+    watch.say("search", **found(search, load))
+
+
+def adult_with_dask(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Do the same with dask-ml's search, in one thread."""
+    try:
+        import dask
+        from dask_ml.model_selection import GridSearchCV as DaskGridSearchCV
+    except ImportError as error:
+        raise NotMeasuredError(str(error)) from error
+    load = adult_census(is_quick=is_quick)
+    watch.count_fits(type(load.pipeline[-1]))
+    with dask.config.set(scheduler="synchronous"), watch.part("search"):
+        search = DaskGridSearchCV(load.pipeline, dict(load.grid), cv=CV_FOLDS, scoring=SCORING)
+        search.fit(load.X, load.y)
+    watch.say("search", **found(search, load))
+
+
+def found(search: Any, load: Workload) -> dict[str, Any]:
+    """Give all that a search came to: every score, the best candidate, what the refitted model says of new rows."""
+    return {
+        "params": list(search.cv_results_["params"]),
+        **{name: search.cv_results_[name] for name in search.cv_results_ if name.endswith("_test_score")},
+        "best_params": dict(search.best_params_),
+        "best_score": float(search.best_score_),
+        "refit": search.best_estimator_.predict_proba(load.X_new),
+    }
+
+
+def _search(load: Workload) -> GridSearchCV:
+    return _searching(load).fit(load.X, load.y)
+
+
+def _searching(load: Workload) -> GridSearchCV:
+    return GridSearchCV(clone(load.pipeline), dict(load.grid), cv=CV_FOLDS, scoring=SCORING)

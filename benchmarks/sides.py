@@ -1,0 +1,112 @@
+"""The scripts that are measured, each in a fresh process: `python -m benchmarks.sides NAME RESULT`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.measuring import ONE_THREAD, NotMeasuredError, Stopwatch, cores, cpu_of, keep_to
+from benchmarks.speed_lines import BOOSTERS
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Side:
+    """A script whose parts are measured."""
+
+    function: str
+    """`module:function` of this package."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the function gets besides a Stopwatch, the number of the repeat, and whether it is to be quick."""
+    repeats: int = 1
+    takes_all_cores: bool = False
+    """Whether it has every core to itself; others have one core and one thread."""
+
+
+def _both(name: str, function: str, **options: Any) -> dict[str, Side]:
+    """Name a script for each of the two boosters; the fast one is measured twice."""
+    return {
+        f"{name}, {short}": Side(function, {"algorithm": algorithm, **options}, repeats=2 if short == "hgb" else 1)
+        for short, algorithm in BOOSTERS.items()
+    }
+
+
+OF_WORKERS = {"algorithm": "gradient_boosting", "n_rates": 2}
+
+SIDES: dict[str, Side] = {
+    **_both("plain chain", "plain:chain"),
+    **_both("mlwf search", "ours:search"),
+    **_both("mlwf chain", "ours:chain"),
+    **_both("mlwf halving", "ours:inexact", strategy="halving"),
+    **_both("mlwf optuna", "ours:inexact", strategy="optuna"),
+    "baseline": Side("ours:baseline", repeats=3),
+    "same command twice": Side("commands:twice"),
+    "plain adult": Side("plain:adult"),
+    "dask-ml adult": Side("plain:adult_with_dask"),
+    "mlwf adult": Side("ours:adult"),
+    "plain nested": Side("plain:nested", {"algorithm": "hist_gradient_boosting"}),
+    "mlwf nested": Side("ours:nested", {"algorithm": "hist_gradient_boosting"}),
+    "one worker": Side("ours:search", OF_WORKERS, takes_all_cores=True),
+    "two workers": Side("ours:search", {**OF_WORKERS, "n_jobs": 2}, takes_all_cores=True),
+    "tracking off": Side("ours:tracked", {"tracking": False}, repeats=3),
+    "tracking on": Side("ours:tracked", {"tracking": True}, repeats=3),
+    "light commands": Side("commands:light"),
+}
+
+
+def measure(
+    name: str, *, repeat: int = 0, is_quick: bool = False, core: int = 0, python: str = sys.executable
+) -> dict[str, Any]:
+    """Run a side in a fresh process, in an empty folder, and give what it measured.
+
+    Returns
+    -------
+    dict
+        `parts`: CPU and wall seconds and fits of each; `said`: what each came to; `process_cpu`: CPU seconds of the
+        whole process, imports included; `load`: the load average before; or `missing`: why it did not run.
+    """
+    load = os.getloadavg()[0]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **({} if SIDES[name].takes_all_cores else ONE_THREAD)}
+    with TemporaryDirectory() as folder:
+        result, work = Path(folder, "result.json"), Path(folder, "work")
+        work.mkdir()
+        asked = [name, str(result), "--repeat", str(repeat), "--core", str(core), *(["--quick"] if is_quick else [])]
+        cpu = cpu_of([python, "-m", "benchmarks.sides", *asked], cwd=work, env=env)
+        return {**json.loads(result.read_text(encoding="utf-8")), "process_cpu": cpu, "load": load}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one side in this process."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sides", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=SIDES)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--repeat", type=int, default=0)
+    parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args(arguments)
+    side = SIDES[asked.name]
+    if not side.takes_all_cores:
+        # Before numpy and OpenMP are loaded: they look at the cores once.
+        keep_to(cores()[asked.core % len(cores())])
+    module, _, function = side.function.partition(":")
+    run = getattr(import_module(f"benchmarks.{module}"), function)
+    watch = Stopwatch()
+    try:
+        run(watch, is_quick=asked.quick, repeat=asked.repeat, **side.options)
+        measured: dict[str, Any] = {"parts": watch.parts, "said": watch.said}
+    except NotMeasuredError as error:
+        measured = {"missing": str(error)}
+    asked.result.write_text(json.dumps(measured), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
