@@ -9,13 +9,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check benchmark format clean
+.PHONY: help quickstart test check benchmark benchmark-speed format clean
 
 help:
 	@echo "make quickstart   install into $(VENV) and train configs/quickstart.yaml"
 	@echo "make test         lint, types, import contracts and tests; SLOW=1 adds the slow tests, ARGS='-k word' picks some"
 	@echo "make check        lint, types and import contracts alone"
 	@echo "make benchmark    simulate whether the scores are honest; writes benchmarks/honesty.md"
+	@echo "make benchmark-speed   measure the speed beside plain scikit-learn; writes benchmarks/speed.md"
 	@echo "make format       put the code in the one format"
 	@echo "make clean        remove $(VENV) and the tools' caches; runs are kept"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new $(VENV)"
@@ -34,6 +35,9 @@ check: $(VENV)/.installed-test
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.honesty
+
+benchmark-speed: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.speed
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import shutil
@@ -145,20 +146,20 @@ def test_a_library_is_imported_by_its_own_module_alone(library, module):
     assert {user for user in users if not re.match(rf"modules/{module}(/|\.py)", user)} == set()
 
 
-def heavy_after(code: str) -> set[str]:
-    """Run code in a fresh interpreter and say which heavy libraries it imported."""
+def imported_after(code: str, libraries: set[str] = HEAVY) -> set[str]:
+    """Run code in a fresh interpreter and say which of the libraries it imported."""
     code = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
-    return HEAVY & set(json.loads(told.stdout.splitlines()[-1]))
+    return libraries & set(json.loads(told.stdout.splitlines()[-1]))
 
 
 def test_importing_the_package_is_light():
-    assert heavy_after("import mlwf") == set()
+    assert imported_after("import mlwf") == set()
 
 
 def test_a_heavy_import_is_noticed():
-    assert "numpy" in heavy_after("import numpy")
+    assert "numpy" in imported_after("import numpy")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,23 @@ def test_commands_that_fit_nothing_start_light(arguments, runs_dir):
     (runs_dir / "r1").mkdir(parents=True)
     (runs_dir / "r1" / "state.json").write_text('{"run_id": "r1", "name": "x", "status": "done"}')
     (runs_dir / "r1" / "summary.json").write_text('{"run_id": "r1", "name": "x", "status": "done", "seconds": 1.0}')
-    assert heavy_after(run_command([argument.format(runs_dir=runs_dir) for argument in arguments])) == set()
+    assert imported_after(run_command([argument.format(runs_dir=runs_dir) for argument in arguments])) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["train", "--help"], ["runs"], ["summary", "r1"], ["summary", "latest"]],
+    ids=" ".join,
+)
+def test_commands_that_read_no_experiment_start_without_pydantic(arguments, runs_dir):
+    (runs_dir / "r1").mkdir(parents=True)
+    (runs_dir / "r1" / "state.json").write_text('{"run_id": "r1", "name": "x", "status": "done"}')
+    place = [] if arguments[-1].startswith("--") else ["--runs-dir", str(runs_dir)]
+    assert imported_after(run_command([*arguments, *place]), {"mlwf.results", "pydantic", "yaml"}) == set()
+
+
+def test_pydantic_is_noticed():
+    assert imported_after(run_command(["validate", "configs/minimal.yaml"]), {"pydantic"}) == {"pydantic"}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +219,7 @@ def test_train_imports_what_the_experiment_uses(section, library, tmp_path):
     code = run_command(
         ["train", str(tmp_path / "e.yaml"), "--runs-dir", str(tmp_path / "runs")], fails="feast" in library
     )
-    assert heavy_after(code) & {"feast", "mlflow"} == library
+    assert imported_after(code) & {"feast", "mlflow"} == library
 
 
 def run_command(arguments: list[str], *, fails: bool = False) -> str:
@@ -228,7 +245,8 @@ def test_no_file_is_named_for_nothing():
 
 def test_every_dependency_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"].values()
+    wanted = {*project["dependencies"], *itertools.chain(*extras)} - {"mlwf[dask,optuna]"}
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin)] == []
     pinned = {re.sub(r"[._-]+", "-", pin.partition("==")[0]).lower() for pin in pins}

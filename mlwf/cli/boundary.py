@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
-        return _say("terminated; the same command starts it again", TERMINATED)
+        return _say("terminated; the same command continues it", TERMINATED)
     except Exception as error:
         if isinstance(error, _CommandLineError):
             return _say(_usage(error), WRONG_USAGE)
@@ -81,7 +81,7 @@ def _run(arguments: Sequence[str]) -> int:
             return _say(f"mlwf: {where}{error.strerror}", FAILED)
         return _say(_saved_traceback(error), OUR_BUG)
     if code == INTERRUPTED:  # typer catches the interrupt first
-        return _say("interrupted; the same command starts it again", INTERRUPTED)
+        return _say("interrupted; the same command continues it", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -9,10 +9,11 @@ import typer
 
 import mlwf
 from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write
-from mlwf.cli.help import Command
+from mlwf.cli.help import Command, Group
 
 app = typer.Typer(
     name="mlwf",
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

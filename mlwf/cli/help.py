@@ -1,14 +1,31 @@
-"""How the help of a command reads."""
+"""What the commands add to typer's: a help in our words, and a start that waits for nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from mlwf.cli.values import take_plainly
+from mlwf.specs.sentences import written_sentences
+
+
+class Group(TyperGroup):
+    """The commands together."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line up to the command."""
+        take_plainly(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
 
 class Command(TyperCommand):
     """A command whose help names its arguments as its usage does, without braces and Python's types."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line."""
+        take_plainly(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """List the words of the usage line."""
@@ -28,8 +45,7 @@ class Command(TyperCommand):
         """Say what an experiment file holds, where one is asked for, in the words of its spec."""
         parameters: list[Any] = [*self.get_params(ctx)]
         if any(param.metavar in {"CONFIG", "CONFIG..."} for param in parameters):
-            from mlwf.specs.experiment import ExperimentSpec
-
-            fields = ExperimentSpec.model_fields.items()
+            # From its source: the help need not wait for pydantic.
+            sections = written_sentences("mlwf.specs.experiment", "ExperimentSpec")
             with formatter.section("The sections of CONFIG, of which only data is required"):
-                formatter.write_dl([(name, field.description or "") for name, field in fields])
+                formatter.write_dl([*sections.items()])

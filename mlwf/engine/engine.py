@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from mlwf.engine.asks import LATE, Answer, Ask, predict
+from mlwf.engine.ear import Ear, Warned
 from mlwf.engine.fit_record import FitRecord
 from mlwf.engine.folds import Fold, gather_folds
 from mlwf.engine.identity import Fit, Identifier
@@ -63,6 +65,8 @@ class Engine:
         Where fits run; by default in threads, or in processes where those are worth their start.
     on_fit
         Called after each fit, from the threads that do them.
+    on_warning
+        Told what an earlier fit warned of, when its answer is used again.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Engine:
         record: FitRecord | None = None,
         pool: Pool | None = None,
         on_fit: OnFit | None = None,
+        on_warning: Callable[[str, str], None] | None = None,
     ) -> None:
         self.table = table
         self.tally = Tally()
@@ -85,6 +90,8 @@ class Engine:
         self._identifier = Identifier()
         self._own: set[str] = set()
         self._on_fit = on_fit
+        self._on_warning = on_warning
+        self._ear = Ear()
         self._lock = threading.Lock()
         self._calls = itertools.count()
         self._under_way = UnderWay()
@@ -138,9 +145,13 @@ class Engine:
         # time leave each other's behind, or none, which scikit-learn then warns of.
         self._held.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed` should be used with")
+        self._held.enter_context(self._ear.listening())
         # The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a
         # calibrator fits two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split.
         self._held.enter_context(threadpool_limits(1, user_api="blas"))
+        # Boosters make and drop objects by the million. What is there already need not be looked through each time.
+        gc.freeze()
+        self._held.callback(gc.unfreeze)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -187,6 +198,9 @@ class Engine:
         """Answer from the record, or with a model that was fitted before; None when that takes a fit."""
         digests = [rows.digest for rows in ask.predict]
         found = self.record.find(fit.key, digests)
+        if found is not None and self._on_warning is not None:
+            for warned in found.warnings:
+                self._on_warning(*warned)
         if found is not None and not ask.keep_model:
             return Answer(found.predictions, None, found.fit_seconds, found.predict_seconds, reused=True)
         model = self._shelf.find(fit.key)
@@ -222,16 +236,17 @@ class Engine:
         return answers
 
     def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, Answer]:
-        try:
-            preprocessor, prepared = fold.prepared(pool)
-        except Exception as error:
-            return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
-        done = self._do(task, task.stages, prepared, pool)
-        came = dict.fromkeys(task.stages or (None,), done)
-        if done.error and len(came) > 1:
-            # Perhaps one of them alone cannot be fitted; then it must not take the others along.
-            came = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
-        return {place: self._tell(task, place, preprocessor, came) for place in task.asks}
+        with self._ear.of_this_thread() as warned:
+            try:
+                preprocessor, prepared = fold.prepared(pool)
+            except Exception as error:
+                return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
+            done = self._do(task, task.stages, prepared, pool)
+            came: dict[int | None, Done] = dict.fromkeys(task.stages or (None,), done)
+            if done.error and len(came) > 1:
+                # Perhaps one of them alone cannot be fitted; then it must not take the others along.
+                came = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
+        return {place: self._tell(task, place, preprocessor, came, warned) for place in task.asks}
 
     def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> Done:
         job = Job(
@@ -250,7 +265,9 @@ class Engine:
             warnings.warn(message, category, stacklevel=2)
         return done
 
-    def _tell(self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, Done]) -> Answer:
+    def _tell(
+        self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, Done], warned: Sequence[Warned]
+    ) -> Answer:
         """Make the answer to one ask of a task, written down before anybody hears of it."""
         ask, fit = task.asks[place], task.fits[place]
         done = came[_stage(fit)]
@@ -259,7 +276,8 @@ class Engine:
         if done.error:
             return Answer(fit_seconds=fit_seconds, error=done.error)
         said = done.predictions[sharing.index(_stage(fit))]
-        self.record.put(fit.key, said, fit_seconds=fit_seconds, predict_seconds=predict_seconds)
+        seconds = {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds}
+        self.record.put(fit.key, said, warnings=warned, **seconds)
         with self._lock:
             self._own.add(fit.key)
             self._shelf.seconds_fitting += fit_seconds

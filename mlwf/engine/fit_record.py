@@ -86,19 +86,26 @@ class FitRecord:
             # What a model that was loaded says of a fit came without fitting: that part took no time.
             fit_seconds=max(entry.fit_seconds for entry in entries),
             predict_seconds=sum(entry.predict_seconds for entry in entries),
+            warnings=tuple(dict.fromkeys(warned for entry in entries for warned in entry.warnings)),
         )
 
     def put(
-        self, key: str, predictions: Mapping[str, Predictions], *, fit_seconds: float, predict_seconds: float
+        self,
+        key: str,
+        predictions: Mapping[str, Predictions],
+        *,
+        fit_seconds: float,
+        predict_seconds: float,
+        warnings: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Add what a fit says about rows, by their digest, to what is known of it.
+        """Add what a fit says about rows, by their digest, to what is known of it, and what was warned of meanwhile.
 
         Classes that are neither numbers, nor booleans, nor texts are not recorded.
         """
         parts: dict[str, tuple[Predictions, ...]] = {digest: (said,) for digest, said in predictions.items()}
         parts = parts or {"": ()}
         for digest, part in parts.items():
-            content = pack(Recorded(part, fit_seconds, predict_seconds / len(parts)))
+            content = pack(Recorded(part, fit_seconds, predict_seconds / len(parts), tuple(warnings)))
             if content is not None:
                 self._write(self._place(key, f".{digest}.npz"), partial(Path.write_bytes, data=content))
 
@@ -182,7 +189,9 @@ class FitRecord:
     def _find_any(self, key: str) -> Recorded | None:
         names = [path for path, _ in _files(self._home / key[:2]) if path.name.startswith(f"{key}.")]
         entries = (self._read(path) for path in sorted(names) if path.suffix == ".npz")
-        return next((Recorded((), entry.fit_seconds, 0.0) for entry in entries if entry is not None), None)
+        return next(
+            (Recorded((), entry.fit_seconds, 0.0, entry.warnings) for entry in entries if entry is not None), None
+        )
 
     def _read(self, path: Path) -> Recorded | None:
         if not self._may_use(path):

@@ -21,6 +21,8 @@ class Recorded:
     """In the order in which the rows were asked for."""
     fit_seconds: float
     predict_seconds: float
+    warnings: tuple[tuple[str, str], ...] = ()
+    """What was warned of meanwhile: the category and the message."""
 
 
 def pack(entry: Recorded) -> bytes | None:
@@ -30,6 +32,8 @@ def pack(entry: Recorded) -> bytes | None:
         parts["texts" if said.classes.dtype == object else "classes"] = _as_plain(said.classes)
         parts["codes"] = _codes(said)
         parts |= {name: part for name in ("proba", "decision") if (part := getattr(said, name)) is not None}
+    if entry.warnings:
+        parts["warnings"] = np.array(entry.warnings, dtype=np.str_)
     # Of these kinds nothing is pickled.
     if any(part is None or part.dtype.kind not in "biufU" for part in parts.values()):
         return None
@@ -76,10 +80,11 @@ def unpack(content: bytes) -> Recorded | None:
         fit_seconds, predict_seconds, n_parts = parts.pop("about").tolist()
         if len(parts) != n_parts:
             return None
+        warned = tuple(map(tuple, parts.pop("warnings").tolist())) if "warnings" in parts else ()
         if not parts:
-            return Recorded((), fit_seconds, predict_seconds)
+            return Recorded((), fit_seconds, predict_seconds, warned)
         classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
         said = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
     except Exception:  # what is raised depends on the bytes, and these can be anything
         return None
-    return Recorded((said,), fit_seconds, predict_seconds)
+    return Recorded((said,), fit_seconds, predict_seconds, warned)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from mlwf.engine.ear import FOR_DEVELOPERS
 from mlwf.engine.tally import Tally
 from mlwf.results import PhasePlan, PhaseResult, Status
 
@@ -29,8 +30,6 @@ PHASES = {
     "log": "writing results",
 }
 
-FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""Warnings that Python hides unless it is told otherwise."""
 OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
 
 
@@ -120,6 +119,10 @@ class Journal:
             self.warnings.append(message)
             logger.warning("%s", message)
 
+    def warn_of(self, category: str, message: str) -> None:
+        """Keep a Python warning."""
+        self.warn(f"{category}: {one_line(message)}")
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
@@ -127,7 +130,7 @@ class Journal:
         def keep(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
             # Fits that run at the same time lose Python's own filters, so what those hide comes here as well.
             if not issubclass(category, FOR_DEVELOPERS) and not str(message).startswith(OF_THREADS):
-                self.warn(f"{category.__name__}: {one_line(message)}")
+                self.warn_of(category.__name__, str(message))
 
         shown = warnings.showwarning
         warnings.showwarning = keep

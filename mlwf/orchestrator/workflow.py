@@ -55,8 +55,8 @@ def run_workflow(
             record.built()
             journal.plan = plan_fits(setting, recipe, fits)
             logger.info("Built ML pipeline: %s", spec.model_name)
-        n_jobs = spec.compute.n_jobs
-        with Engine(setting.table, n_jobs=n_jobs, record=fits, pool=pool, on_fit=journal.on_fit) as fit:
+        told: dict[str, Any] = {"on_fit": journal.on_fit, "on_warning": journal.warn_of}
+        with Engine(setting.table, n_jobs=spec.compute.n_jobs, record=fits, pool=pool, **told) as fit:
             journal.start_counting(fit.tally)
             with journal.phase("tune") as outcome:
                 tuned = tune_phase(setting, recipe.pipeline, fit, outcome)

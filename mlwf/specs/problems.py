@@ -179,7 +179,7 @@ def _explain(located: _Located) -> SpecProblem:
     if kind in ("extra_forbidden", "invalid_key"):
         return SpecProblem(path, "unknown key", _nearest_key(located), at_key=True)
     if kind == "missing":
-        return missing_key(path, located.field)
+        return missing_key(path, located.section)
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _explain_tag(located)
     if kind == "value_error":
@@ -189,11 +189,11 @@ def _explain(located: _Located) -> SpecProblem:
     return _explain_bounds(located)
 
 
-def missing_key(path: KeyPath, field: FieldInfo | None) -> SpecProblem:
+def missing_key(path: KeyPath, section: type[Spec] | None) -> SpecProblem:
     """Say that a section lacks a key, and what it would hold."""
-    description = " ".join((field.description or "").split()).removesuffix(".") if field else ""
-    sentence = f" ({description})" if description else ""
-    return SpecProblem(path, f"{path[-1]} is missing{sentence}", about=path[:-1])
+    sentence = section.sentences().get(str(path[-1]), "") if section else ""
+    meaning = f" ({' '.join(sentence.split()).removesuffix('.')})" if sentence else ""
+    return SpecProblem(path, f"{path[-1]} is missing{meaning}", about=path[:-1])
 
 
 def _nearest_key(located: _Located) -> str:

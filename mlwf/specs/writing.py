@@ -79,7 +79,7 @@ def _optional() -> Iterator[str]:
 
 
 def _sentences(spec: type[Spec], key: str, indent: str = "") -> Iterator[str]:
-    sentence = " ".join((spec.model_fields[key].description or "").split())
+    sentence = " ".join(spec.sentences().get(key, "").split())
     prefix = f"{indent}# "
     yield textwrap.fill(sentence, WIDTH, initial_indent=prefix, subsequent_indent=prefix)
 

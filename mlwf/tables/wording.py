@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlwf.results import RecordSize
+if TYPE_CHECKING:
+    from mlwf.results import RecordSize
 
 NOTHING = "-"
 NOT_AVAILABLE = "n/a"

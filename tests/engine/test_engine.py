@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from time import monotonic
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
@@ -181,6 +183,22 @@ def test_engine_does_not_fit_what_the_record_has(tmp_path):
         assert one.reused
         assert (one.model is None) == (other.model is None)
     assert np.array_equal(given[1].model.predict_proba(X), expected[1].model.predict_proba(X))
+
+
+def test_engine_tells_again_what_a_fit_that_is_not_made_again_warned_of(tmp_path):
+    fold, told = FOLDS[0], []
+    asks = [
+        Ask(pipeline(LogisticRegression(max_iter=n)), {}, fold.train, (fold.test,), class_weighted=False)
+        for n in (1, 500)
+    ]
+    with warnings.catch_warnings(record=True) as warned, Engine(TABLE, record=FitRecord(tmp_path)) as first:
+        warnings.simplefilter("always")
+        first(asks)
+    assert [each.category for each in warned] == [ConvergenceWarning]
+    with Engine(TABLE, record=FitRecord(tmp_path), on_warning=lambda *warned: told.append(warned)) as second:
+        second(asks)
+    assert [category for category, _ in told] == ["ConvergenceWarning"]
+    assert told[0][1].startswith("lbfgs failed to converge after 1 iteration")
 
 
 def test_engine_fits_anew_what_another_table_weight_or_version_would_make_different(tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def test_a_run_that_is_told_to_stop_ends_as_killed_in_seconds(start, tmp_path, n
     assert time.monotonic() - told < 10
     assert (process.returncode, stdout) == (code, "")
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
-    assert stderr.splitlines()[-1] == f"{word}; the same command starts it again"
+    assert stderr.splitlines()[-1] == f"{word}; the same command continues it"
     folder = find_run(tmp_path / "runs", "latest")
     summary = folder.read_json("summary.json")
     assert (folder.status, summary["status"]) == ("killed", "killed")

@@ -59,7 +59,8 @@ class Trials:
             )
             for candidate, fold in cells
         ]
-        for ask, cell, answer in zip(asks, cells, self.search.fit(asks), strict=True):
+        fit = self.search.fit
+        for ask, cell, answer in zip(asks, cells, fit(asks), strict=True):
             self.answers[cell] = answer
             # A fitter that holds models back for the best candidate has entered the answer as it came.
             if cell not in self.contest.cells and ask.entry is not None:
