@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -57,13 +57,14 @@ class DaskPool:
         self._scheduler = _name(address)
         self._is_closed = False
         self._second_tries = threading.Lock()
+        self._n_running = 0
+        self._less_running = threading.Condition()
         with ExitStack() as stack:
             stack.enter_context(_quiet())
             self._cluster = stack.enter_context(_start_cluster(n_jobs)) if address is None else None
             self._client = stack.enter_context(_connect(address, self._cluster))
             _check_versions(self._client)
             self.slots = max(1, sum(self._client.nthreads().values()))
-            self._executor = self._client.get_executor(pure=False)
             self._held = stack.pop_all()
 
     def share(self, value: Any) -> _Scattered:
@@ -78,19 +79,20 @@ class DaskPool:
         """Call a function in a worker; when that is lost, or what was shared with it, once more."""
         from distributed import KilledWorker
 
-        # Dask itself gives the task to another worker, as often as the scheduler allows.
-        with suppress(KilledWorker, CancelledError):
-            return self._try(function, args)
-        # One at a time, for the sake of those that were lost with the worker of another.
-        with self._second_tries:
-            try:
+        with self._counted():
+            # Dask itself gives the task to another worker, as often as the scheduler allows.
+            with suppress(KilledWorker, CancelledError):
                 return self._try(function, args)
-            except KilledWorker as error:
-                where = f"the last time at {error.last_worker.address}"
-                raise WorkerLostError(f"{LOST}, {where} (out of memory?)") from error
-            except CancelledError as error:
-                self._check_open()
-                raise WorkerLostError(f"{LOST} (out of memory?)") from error
+            # One at a time, for the sake of those that were lost with the worker of another.
+            with self._second_tries:
+                try:
+                    return self._try(function, args)
+                except KilledWorker as error:
+                    where = f"the last time at {error.last_worker.address}"
+                    raise WorkerLostError(f"{LOST}, {where} (out of memory?)") from error
+                except CancelledError as error:
+                    self._check_open()
+                    raise WorkerLostError(f"{LOST} (out of memory?)") from error
 
     def close(self, *, wait: bool = True) -> None:
         """Leave the cluster, or end that of this machine; what was shared is forgotten."""
@@ -98,23 +100,35 @@ class DaskPool:
             return
         self._is_closed = True
         if wait:
-            self._leave(wait=True)
+            with self._less_running:
+                self._less_running.wait_for(lambda: not self._n_running)
+            self._held.close()
             return
         # A scheduler that hangs must not hold up an interrupt.
-        leaver = threading.Thread(target=self._leave, kwargs={"wait": False}, daemon=True)
+        leaver = threading.Thread(target=self._leave, daemon=True)
         leaver.start()
         leaver.join(CLOSE_SECONDS)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._less_running:
+            self._n_running += 1
+        try:
+            yield
+        finally:
+            with self._less_running:
+                self._n_running -= 1
+                self._less_running.notify_all()
 
     def _try(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         from distributed import KilledWorker
 
         self._check_open()
         sent = [arg.sent_by(self._client) if isinstance(arg, _Scattered) else arg for arg in args]
-        future = self._executor.submit(function, *sent)
-        while not wait([future], timeout=RETURN_SECONDS).done:
-            if not self._client.nthreads():
-                raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds")
         try:
+            # A future of Client.get_executor never ends when the worker is killed between the task and its result.
+            future = self._client.submit(function, *sent, pure=False)
+            self._wait_for(future)
             return future.result()
         except (CancelledError, KilledWorker):
             self._check_open()
@@ -124,15 +138,25 @@ class DaskPool:
                     arg.give_up(old)
             raise
 
+    def _wait_for(self, future: Any) -> None:
+        from distributed import wait
+
+        while not future.done():
+            try:
+                with self._client.as_current():
+                    wait(future, timeout=RETURN_SECONDS)
+            except TimeoutError as error:
+                if not self._client.nthreads():
+                    raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds") from error
+
     def _check_open(self) -> None:
         if self._is_closed:
             raise CancelledError("the pool is closed")
         if self._client.status != "running":
             raise MlwfError(f"{self._scheduler} does not answer any more")
 
-    def _leave(self, *, wait: bool) -> None:
-        self._executor.shutdown(wait=wait)
-        if not wait and self._cluster is not None:
+    def _leave(self) -> None:
+        if self._cluster is not None:
             for nanny in self._cluster.workers.values():
                 with suppress(ProcessLookupError, TypeError):
                     os.kill(nanny.pid, signal.SIGKILL)

@@ -55,7 +55,7 @@ def test_predict_keeps_keys_and_gives_labels_and_probabilities(trained, suffix):
     out = predicted(folder, rows.drop(columns="churned"), suffix)
     assert list(out.columns) == ["customer_id", "prediction", "probability_no", "probability_yes"]
     assert out["customer_id"].tolist() == rows["customer_id"].tolist()
-    (run,) = (folder / "runs").iterdir()
+    (run,) = (folder / "runs").glob("2*")
     proba = load_model(run / "model.skops").predict_proba(rows[["age", "plan"]])
     np.testing.assert_allclose(out[["probability_no", "probability_yes"]], proba, rtol=1e-12)
 

@@ -1,0 +1,57 @@
+"""What is put into a line is done in the order of its ranks, and cancelled when the line is closed before."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError
+
+import pytest
+
+from mlwf.engine.line import Line
+
+
+def held(line):
+    """Keep the only thread of a line at work until the event is set."""
+    begun, go = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        go.wait(9)
+
+    line.put((0,), work)
+    begun.wait(9)
+    return go
+
+
+def test_the_lowest_rank_is_done_first_and_of_equals_the_first_put():
+    line, done = Line(1), []
+    go = held(line)
+    futures = [
+        line.put(rank, lambda name=name: done.append(name))
+        for rank, name in [((2, 0), "late"), ((1, -1), "small"), ((1, -5), "large"), ((1, -5), "as large")]
+    ]
+    assert len(line) == 4
+    go.set()
+    for future in futures:
+        future.result(9)
+    assert done == ["large", "as large", "small", "late"]
+    line.close()
+
+
+def test_what_fails_raises_for_who_waits_and_not_for_others():
+    line = Line(2)
+    bad, good = line.put((1,), lambda: 1 / 0), line.put((2,), lambda: "done")
+    with pytest.raises(ZeroDivisionError):
+        bad.result(9)
+    assert good.result(9) == "done"
+    line.close()
+
+
+def test_closing_cancels_what_has_not_begun():
+    line = Line(1)
+    go = held(line)
+    waiting = line.put((1,), lambda: "never")
+    line.close(wait=False)
+    with pytest.raises(CancelledError):
+        waiting.result(9)
+    go.set()

@@ -1,0 +1,62 @@
+"""A worker fits once, and what it hands on can be used and saved."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from mlwf.engine.model_file import load_model, save_model
+from mlwf.engine.work import Job, Prepared, do, do_apart
+
+X, Y = make_classification(200, 5, random_state=0)
+PREPARED = Prepared(X[:150], Y[:150], None, {"test": X[150:], "train": X[:150]})
+
+
+def job(classifier, stages=(), *, stage_name=None, keep_model=True):
+    return Job(classifier, stage_name, tuple(stages), ("test", "train"), keep_model, 1)
+
+
+def test_one_fit_says_what_the_fits_of_all_stages_say():
+    done = do(job(GradientBoostingClassifier(random_state=0), (2, 5), stage_name="n_estimators"), PREPARED)
+    for stage, said in zip((2, 5), done.predictions, strict=True):
+        plain = GradientBoostingClassifier(n_estimators=stage, random_state=0).fit(X[:150], Y[:150])
+        assert np.array_equal(said["test"].proba, plain.predict_proba(X[150:]))
+        assert np.array_equal(said["train"].decision, plain.decision_function(X[:150]))
+    assert done.model.n_estimators == 5
+
+
+def test_a_fit_that_fails_says_why():
+    done = do(job(LogisticRegression(C=-1.0)), PREPARED)
+    assert done.error.startswith("InvalidParameterError: The 'C' parameter of LogisticRegression must be")
+    assert done.predictions == ()
+
+
+def test_a_model_that_nobody_wants_is_not_handed_on():
+    assert do(job(LogisticRegression(), keep_model=False), PREPARED).model is None
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", None, "loss"])
+def test_a_booster_that_a_scorer_stopped_can_be_saved(tmp_path, scoring):
+    booster = HistGradientBoostingClassifier(
+        max_iter=60, early_stopping=True, scoring=scoring, n_iter_no_change=2, random_state=0
+    )
+    done = do(job(booster, (3, 60), stage_name="max_iter"), PREPARED)
+    save_model(done.model, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    plain = booster.fit(X[:150], Y[:150])
+    assert plain.n_iter_ < 60
+    assert np.array_equal(loaded.predict_proba(X), plain.predict_proba(X))
+
+
+def test_what_is_warned_of_in_another_process_is_brought_along():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = do_apart(job(LogisticRegression(max_iter=1)), PREPARED)
+    assert [category for category, _ in done.warnings] == [ConvergenceWarning]
+    assert done.error is None
