@@ -174,8 +174,9 @@ class _Scattered:
     def sent_by(self, client: Any) -> Any:
         with self._lock:
             if self.future is None:
-                # In a list: scatter takes a tuple or a dict apart. On all workers: the death of one takes nothing.
-                [self.future] = client.scatter([self.value], hash=False, broadcast=True, timeout=RETURN_SECONDS)
+                # To one worker, from which the others fetch it: where a worker dies meanwhile, `broadcast` never ends.
+                # In a list, since a tuple or a dict would be taken apart.
+                [self.future] = client.scatter([self.value], hash=False, timeout=RETURN_SECONDS)
             return self.future
 
     def give_up(self, future: Any) -> None:
