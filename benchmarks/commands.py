@@ -17,7 +17,7 @@ MLWF = [sys.executable, "-m", "mlwf"]
 SEARCHED = """\
 data: {path: rows.csv, target: target}
 features: [{type: numeric, columns: [%s]}]
-model: {algorithm: hist_gradient_boosting}
+model: {algorithm: gradient_boosting}
 tuning: {strategy: grid, scoring: roc_auc, param_grid: %s}
 calibration: {method: isotonic}
 compute: {n_jobs: 1}
@@ -61,7 +61,7 @@ def light(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
 
 def _experiment(text: str, *, is_quick: bool) -> Path:
     """Write an experiment file with its data into the folder that this process is in."""
-    load = guides_grid("hist_gradient_boosting", is_quick=is_quick)
+    load = guides_grid("gradient_boosting", is_quick=is_quick)
     load.X.assign(target=load.y).to_csv("rows.csv", index=False)
     config = Path("experiment.yaml")
     columns = ", ".join(load.X.columns)
