@@ -146,7 +146,7 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         6,
-        "`mlwf train` a second time",
+        "`mlwf train` a second time, the 64 candidates, gradient_boosting",
         "its first run",
         Reading("same command twice", "first"),
         Reading("same command twice", "second"),
