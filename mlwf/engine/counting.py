@@ -78,8 +78,7 @@ class CountingFitter:
 
     def _placeholder(self, ask: Ask) -> Answer:
         table = self.table if ask.table is None else ask.table
-        classes = np.unique(table.y_of(ask.train))
-        said = tuple(self._say(ask.pipeline, rows, classes) for rows in ask.predict)
+        said = tuple(self._say(ask.pipeline, rows, table.classes) for rows in ask.predict)
         return Answer(said, Replay(said[0]) if ask.keep_model and said else clone(ask.pipeline))
 
     def _say(self, pipeline: Any, rows: Rows, classes: Any) -> Predictions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -61,17 +62,18 @@ class DaskPool:
         self._less_running = threading.Condition()
         with ExitStack() as stack:
             stack.enter_context(_quiet())
+            stack.enter_context(_settings())
             self._cluster = stack.enter_context(_start_cluster(n_jobs)) if address is None else None
             self._client = stack.enter_context(_connect(address, self._cluster))
             _check_versions(self._client)
             self.slots = max(1, sum(self._client.nthreads().values()))
             self._held = stack.pop_all()
 
-    def share(self, value: Any) -> _Scattered:
+    def share(self, value: Any) -> _Sent:
         """Keep a value that goes to every worker once, when a task first needs it."""
-        return _Scattered(value)
+        return _Sent(value)
 
-    def free(self, handle: _Scattered) -> None:
+    def free(self, handle: _Sent) -> None:
         """Let the workers forget a value."""
         handle.future = None
 
@@ -124,7 +126,7 @@ class DaskPool:
         from distributed import KilledWorker
 
         self._check_open()
-        sent = [arg.sent_by(self._client) if isinstance(arg, _Scattered) else arg for arg in args]
+        sent = [arg.sent_by(self._client) if isinstance(arg, _Sent) else arg for arg in args]
         try:
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
             future = self._client.submit(function, *sent, pure=False)
@@ -132,9 +134,9 @@ class DaskPool:
             return future.result()
         except (CancelledError, KilledWorker):
             self._check_open()
-            # The worker may have held the last copy of what was shared.
+            # A shared value that was on its way to the lost worker has failed as the task has.
             for arg, old in zip(args, sent, strict=True):
-                if isinstance(arg, _Scattered):
+                if isinstance(arg, _Sent):
                     arg.give_up(old)
             raise
 
@@ -163,8 +165,8 @@ class DaskPool:
         self._held.close()
 
 
-class _Scattered:
-    """Stands for a value that the workers hold; it is kept here too, since they may be lost."""
+class _Sent:
+    """Stands for a value that the workers hold."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -172,11 +174,13 @@ class _Scattered:
         self._lock = threading.Lock()
 
     def sent_by(self, client: Any) -> Any:
+        import cloudpickle
+
         with self._lock:
             if self.future is None:
-                # To one worker, from which the others fetch it: where a worker dies meanwhile, `broadcast` never ends.
-                # In a list, since a tuple or a dict would be taken apart.
-                [self.future] = client.scatter([self.value], hash=False, timeout=RETURN_SECONDS)
+                # Not by scatter: what it sends is lost with its worker, and every task that needs it with that; and
+                # it can wait for a dead worker without end. The result of a task Dask makes again by itself.
+                self.future = client.submit(pickle.loads, cloudpickle.dumps(self.value), pure=False)
             return self.future
 
     def give_up(self, future: Any) -> None:
@@ -208,18 +212,28 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _start_cluster(n_jobs: int) -> Any:
+def _settings() -> Any:
     import dask
+
+    return dask.config.set(
+        {
+            # It warns that a shared value is large, and advises to scatter it.
+            "distributed.admin.large-graph-warning-threshold": "1 PB",
+            # What follows is for a cluster of this machine. A task is tried twice, and the second time alone.
+            "distributed.scheduler.allowed-failures": 0,
+            # It takes shared values from workers that do not need them at the moment.
+            "distributed.scheduler.active-memory-manager.start": False,
+            # After this time it looks whether a killed worker is back, and gives it up when it was killed again.
+            "distributed.deploy.lost-worker-timeout": "1 day",
+        }
+    )
+
+
+def _start_cluster(n_jobs: int) -> Any:
     from distributed import LocalCluster
 
-    settings = {
-        # A task is tried twice, as in the other pools, and the second time alone.
-        "distributed.scheduler.allowed-failures": 0,
-        # It would take shared values from workers that do not need them at the moment.
-        "distributed.scheduler.active-memory-manager.start": False,
-    }
     try:
-        with dask.config.set(settings), interrupts_blocked():
+        with interrupts_blocked():
             return LocalCluster(
                 n_workers=count_workers(n_jobs),
                 threads_per_worker=1,

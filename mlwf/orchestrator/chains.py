@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ from mlwf.engine.asks import Ask, Fitter, on_table
 from mlwf.engine.chain import Chain, OutOfFold, Trained, recut, stack
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.errors import FitError
-from mlwf.modules.calibration import calibrate, cross_fit, describe
+from mlwf.modules.calibration import ask_for_models, calibrate, cross_fit, describe
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
@@ -53,6 +53,9 @@ class Recipe:
         return replace(self, keep_model=not self.is_tuned and not self.is_calibrated)
 
 
+Train = Callable[[Setting, Recipe, Split, Fitter], Trained]
+
+
 def build_ml_pipeline(
     feature_specs: Sequence[FeatureSpec],
     model_spec: ClassifierModelSpec,
@@ -69,14 +72,14 @@ def build_ml_pipeline(
     return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
 
 
-def make_chain(setting: Setting, recipe: Recipe) -> Chain:
+def make_chain(setting: Setting, recipe: Recipe, train: Train | None = None) -> Chain:
     """Make what repeats fit, calibration and threshold on any rows, with the parameters of the recipe."""
     # The search's rows are not those that the chain will be given.
     own = replace(recipe, out_of_fold=None)
-    return lambda split, fit: _train(setting, own, split, fit)
+    return lambda split, fit: (train or trained)(setting, own, split, fit)
 
 
-def make_nested_chain(setting: Setting, recipe: Recipe) -> Chain:
+def make_nested_chain(setting: Setting, recipe: Recipe, train: Train | None = None) -> Chain:
     """Make what repeats everything on any rows: feature inference and the search too, where the recipe had them."""
     # What the run's own search found, it found on the rows that are judged here.
     as_written = replace(recipe, params={}, out_of_fold=None)
@@ -85,7 +88,7 @@ def make_nested_chain(setting: Setting, recipe: Recipe) -> Chain:
         own, features = _inferred(setting, as_written, split)
         asking = on_table(fit, own.table)
         own = _searched(setting, own, split, asking) if recipe.is_tuned else own
-        return replace(_train(setting, own, split, asking), features=features)
+        return replace((train or trained)(setting, own, split, asking), features=features)
 
     return chain
 
@@ -143,16 +146,41 @@ def thresholded(setting: Setting, recipe: Recipe, trained: Trained, split: Split
     if judged is None and trained.calibration is not None:
         # Scores from before the calibration are on another scale, and those of its own rows know their labels.
         raise FitError("the calibration leaves no rows to choose it on")
-    judged = judged or recipe.out_of_fold
-    if judged is None:
-        inner = setting.folds(setting.threshold_folds)(table, split.train)
-        answers = fit([Ask(recipe.pipeline, recipe.params, part.train, (part.test,)) for part in inner])
-        for answer in answers:
-            if answer.error:
-                raise FitError(answer.error)
-        judged = stack(answers, inner, split.train)
+    judged = judged or recipe.out_of_fold or judged_by_inner_folds(setting, recipe, split, fit)
     threshold = choose_threshold(spec, judged, table, positive_class=positive, ordered=setting.is_ordered)
     return with_threshold(trained, threshold, positive_class=positive)
+
+
+def trained(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Trained:
+    """Fit, calibrate and choose a threshold on `split.train`, as the recipe says; raises FitError."""
+    done = calibrated(setting, recipe, split, fit) if recipe.is_calibrated else fitted(recipe, split, fit)
+    return thresholded(setting, recipe, done, split, fit) if recipe.has_threshold else done
+
+
+def asked(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Trained:
+    """Ask for the fits that `trained` asks for when it keeps the calibration, and compute nothing from the answers."""
+    if recipe.is_calibrated:
+        ask_for_calibration(setting, recipe, split, fit)
+        return Trained(None, recipe.params)
+    done = fitted(recipe, split, fit)
+    if recipe.has_threshold and recipe.out_of_fold is None:
+        judged_by_inner_folds(setting, recipe, split, fit)
+    return done
+
+
+def ask_for_calibration(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> None:
+    """Ask for the models that a calibration needs, and calibrate nothing; raises FitError."""
+    assert setting.calibration is not None
+    ask_for_models(
+        setting.calibration,
+        recipe.pipeline,
+        recipe.params,
+        recipe.table,
+        split,
+        setting.calibration_splits,
+        fit,
+        keep_model=recipe.keep_model,
+    )
 
 
 def choices_of(setting: Setting, trained: Trained) -> dict[str, Any]:
@@ -168,6 +196,16 @@ def choices_of(setting: Setting, trained: Trained) -> dict[str, Any]:
     }
 
 
+def judged_by_inner_folds(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> OutOfFold:
+    """Judge rows by models of other folds, where no search or calibration has done so; raises FitError."""
+    inner = setting.folds(setting.threshold_folds)(recipe.table, split.train)
+    answers = fit([Ask(recipe.pipeline, recipe.params, part.train, (part.test,)) for part in inner])
+    for answer in answers:
+        if answer.error:
+            raise FitError(answer.error)
+    return stack(answers, inner, split.train)
+
+
 def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, Sequence[FeatureSpec] | None]:
     """Infer the features from these rows alone, where the run infers them."""
     raw = setting.material.raw
@@ -180,11 +218,6 @@ def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, S
         raise FitError("the rows of a fold of the nested validation suggest no feature; list the features")
     pipeline = build_ml_pipeline(features, setting.spec.model, random_state=setting.spec.random_state)
     return replace(recipe, pipeline=pipeline, table=setting.table_with(features)), features
-
-
-def _train(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Trained:
-    trained = calibrated(setting, recipe, split, fit) if recipe.is_calibrated else fitted(recipe, split, fit)
-    return thresholded(setting, recipe, trained, split, fit) if recipe.has_threshold else trained
 
 
 def _searched(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Recipe:

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mlwf.engine.asks import Ask, Fitter
-from mlwf.engine.chain import Trained
 from mlwf.engine.counting import CountingFitter
 from mlwf.engine.fit_record import FitRecord
 from mlwf.modules.tuning import tune
 from mlwf.modules.validation import BASELINE, baselines
 from mlwf.orchestrator.chains import (
     Recipe,
-    calibrated,
+    ask_for_calibration,
+    asked,
     fitted,
+    judged_by_inner_folds,
     make_chain,
     make_nested_chain,
-    thresholded,
     whole,
 )
 from mlwf.orchestrator.evidence import probe_columns
@@ -68,7 +68,6 @@ class _Walk:
 
     setting: Setting
     recipe: Recipe
-    trained: Trained | None = None
 
 
 def _tune(walk: _Walk, fit: Fitter) -> None:
@@ -89,33 +88,34 @@ def _tune(walk: _Walk, fit: Fitter) -> None:
 
 
 def _fit(walk: _Walk, fit: Fitter) -> None:
-    walk.trained = fitted(walk.recipe, walk.setting.split, fit)
+    fitted(walk.recipe, walk.setting.split, fit)
 
 
 def _calibrate(walk: _Walk, fit: Fitter) -> None:
     if walk.setting.calibration is not None:
         walk.recipe = replace(walk.recipe, is_calibrated=True)
-        walk.trained = calibrated(walk.setting, walk.recipe, walk.setting.split, fit, uncalibrated=walk.trained)
+        ask_for_calibration(walk.setting, walk.recipe, walk.setting.split, fit)
 
 
 def _threshold(walk: _Walk, fit: Fitter) -> None:
-    if walk.setting.threshold is not None and walk.trained is not None:
+    if walk.setting.threshold is not None:
         walk.recipe = replace(walk.recipe, has_threshold=True)
-        thresholded(walk.setting, walk.recipe, walk.trained, walk.setting.split, fit)
+        if not walk.recipe.is_calibrated and walk.recipe.out_of_fold is None:
+            judged_by_inner_folds(walk.setting, walk.recipe, walk.setting.split, fit)
 
 
 def _validate(walk: _Walk, fit: Fitter) -> None:
     setting, validation = walk.setting, walk.setting.spec.validation
     if validation.strategy == "cross_validation":
         recipe = walk.recipe.for_judging()
-        chain = make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe)
+        chain = make_nested_chain(setting, recipe, asked) if setting.is_nested else make_chain(setting, recipe, asked)
         for split in setting.outer:
             chain(split, fit)
         baselines(setting.table, setting.outer, fit)
     elif validation.strategy == "train_test":
         baselines(setting.table, [setting.split], fit)
         if validation.refit:
-            make_chain(setting, walk.recipe)(whole(setting), fit)
+            make_chain(setting, walk.recipe, asked)(whole(setting), fit)
 
 
 def _test(walk: _Walk, fit: Fitter) -> None:

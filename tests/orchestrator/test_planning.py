@@ -12,6 +12,7 @@ from mlwf import (
     GridSearchSpec,
     NumericFeatureSpec,
     RandomizedSearchSpec,
+    ThresholdSpec,
     run_ml_workflow,
 )
 from mlwf.orchestrator import guide
@@ -43,14 +44,11 @@ GRID = {"classifier__n_estimators": [2, 5], "classifier__max_depth": [1, 2]}
 CASES = list(itertools.product(VALIDATIONS, TUNINGS, CALIBRATIONS))
 
 
-@pytest.mark.parametrize(
-    ("validation", "tuning", "calibration"),
-    CASES,
-    ids=["-".join(case) for case in CASES],
-)
-def test_as_many_fits_are_done_as_planned(monkeypatch, mixed, validation, tuning, calibration):
+@pytest.fixture
+def journal_of(monkeypatch, mixed):
+    """Give what runs a workflow and gives its journal and its steps."""
     X, y = mixed
-    journals = []
+    journals, steps = [], []
 
     class Kept(Journal):
         def __init__(self, on_progress=None):
@@ -58,29 +56,60 @@ def test_as_many_fits_are_done_as_planned(monkeypatch, mixed, validation, tuning
             journals.append(self)
 
     monkeypatch.setattr(guide, "Journal", Kept)
-    steps = []
-    strategy = VALIDATIONS[validation]["strategy"]
-    run_ml_workflow(
-        [NumericFeatureSpec(columns=["height", "weight"])],
-        ClassifierModelSpec(algorithm="logistic_regression"),
-        X,
-        y,
-        validation_strategy=strategy,
-        validation_params={key: value for key, value in VALIDATIONS[validation].items() if key != "strategy"},
-        tuning_spec=TUNINGS[tuning],
-        calibration_spec=CALIBRATIONS[calibration],
-        X_test=X if tuning in {"grid", "untuned"} else None,
-        y_test=y if tuning in {"grid", "untuned"} else None,
-        on_progress=steps.append,
-    )
-    (journal,) = journals
+
+    def run(validation, **options):
+        params = dict(validation)
+        run_ml_workflow(
+            [NumericFeatureSpec(columns=["height", "weight"])],
+            ClassifierModelSpec(algorithm="logistic_regression"),
+            X,
+            y,
+            validation_strategy=params.pop("strategy"),
+            validation_params=params,
+            on_progress=steps.append,
+            **options,
+        )
+        return journals[-1], steps
+
+    return run
+
+
+def check(journal, steps, *, off=0):
     done = {phase.name: phase.fits for phase in journal.phases}
     planned = {phase.name: phase.fits for phase in journal.plan}
     # A column that may be a leak is looked at on further rows.
     looked_at, found = planned["judge"], done["judge"]
-    assert planned == {name: done[name] for name in planned} | {"judge": looked_at}
     assert found >= looked_at > 0
+    assert abs(planned["validate"] - done["validate"]) <= off
+    assert planned == {name: done[name] for name in planned} | {"judge": looked_at, "validate": planned["validate"]}
+    if off:
+        return
     assert steps[-1].done == steps[-1].planned == sum(done.values())
+    assert sum(phase.asked for phase in journal.plan) <= journal.tally.asked
+
+
+@pytest.mark.parametrize(("validation", "tuning", "calibration"), CASES, ids=["-".join(case) for case in CASES])
+def test_as_many_fits_are_done_as_planned(journal_of, mixed, validation, tuning, calibration):
+    X, y = mixed
+    test = {"X_test": X, "y_test": y} if tuning in {"grid", "untuned"} else {}
+    calibration_spec = CALIBRATIONS[calibration]
+    check(*journal_of(VALIDATIONS[validation], tuning_spec=TUNINGS[tuning], calibration_spec=calibration_spec, **test))
+
+
+@pytest.mark.parametrize("calibration", ["uncalibrated", "ensemble"])
+@pytest.mark.parametrize("tuning", ["untuned", "grid"])
+@pytest.mark.parametrize("nested", [True, False], ids=["nested", "not nested"])
+def test_as_many_fits_are_done_as_planned_for_a_threshold(journal_of, nested, tuning, calibration):
+    validation = {**VALIDATIONS["cv"], "nested": nested}
+    calibration_spec = CALIBRATIONS[calibration]
+    # The candidate that a fold will choose, and whether another fold has fitted it on the same rows, nobody knows yet.
+    off = 3 if nested and tuning == "grid" else 0
+    check(
+        *journal_of(
+            validation, tuning_spec=TUNINGS[tuning], calibration_spec=calibration_spec, threshold_spec=ThresholdSpec()
+        ),
+        off=off,
+    )
 
 
 def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlwf.modules.calibration.calibrate import (
     ClassifierCalibration,
+    ask_for_models,
     calibrate,
     create_calibration,
 )
@@ -11,6 +12,7 @@ from mlwf.modules.calibration.measure import cross_fit, describe, error_of
 
 __all__ = [
     "ClassifierCalibration",
+    "ask_for_models",
     "calibrate",
     "create_calibration",
     "cross_fit",

@@ -39,12 +39,7 @@ def calibrate(
     models said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed, or when the rows
     cannot be split.
     """
-    try:
-        inner = splitter(table, split.train)
-    except ValueError as error:
-        # A fold of the validation may have too few rows where all of them have enough.
-        raise FitError(str(error)) from error
-    judged, shipped = _ask(spec, pipeline, params, inner, split, fit, keep_model=keep_model)
+    inner, judged, shipped = ask_for_models(spec, pipeline, params, table, split, splitter, fit, keep_model=keep_model)
     seen = stack(judged, inner, split.train)
     calibrated = fit_calibrators(
         seen.predictions,
@@ -65,6 +60,37 @@ def calibrate(
     if len(split.test):
         said = with_predictions(calibrated, [answer.predictions[-1] for answer in shipped])
     return Trained(said, params, model, out_of_fold=seen)
+
+
+def ask_for_models(
+    spec: CalibrationSpec,
+    pipeline: Any,
+    params: Mapping[str, Any],
+    table: Table,
+    split: Split,
+    splitter: Splitter,
+    fit: Fitter,
+    *,
+    keep_model: bool = False,
+) -> tuple[Sequence[Split], Sequence[Answer], Sequence[Answer]]:
+    """Ask for all that `calibrate` needs: the folds, the answers of the models that judge, and of those that ship.
+
+    In an ensemble they are the same. Raises FitError when a fit failed, or when the rows cannot be split.
+    """
+    try:
+        inner = splitter(table, split.train)
+    except ValueError as error:
+        # A fold of the validation may have too few rows where all of them have enough.
+        raise FitError(str(error)) from error
+    outside = (split.test,) if len(split.test) else ()
+    if _is_ensemble(spec):
+        answers = _succeeded(
+            fit([Ask(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
+        )
+        return inner, answers, answers
+    judging = [Ask(pipeline, params, part.train, (part.test,)) for part in inner]
+    answers = _succeeded(fit([*judging, Ask(pipeline, params, split.train, outside, keep_model)]))
+    return inner, answers[:-1], answers[-1:]
 
 
 class ClassifierCalibration:
@@ -113,28 +139,6 @@ class ClassifierCalibration:
 def create_calibration(spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1) -> ClassifierCalibration:
     """Make the calibration that `spec` describes."""
     return ClassifierCalibration(spec, random_state=random_state, n_jobs=n_jobs)
-
-
-def _ask(
-    spec: CalibrationSpec,
-    pipeline: Any,
-    params: Mapping[str, Any],
-    inner: Sequence[Split],
-    split: Split,
-    fit: Fitter,
-    *,
-    keep_model: bool,
-) -> tuple[Sequence[Answer], Sequence[Answer]]:
-    """Ask for the models that judge rows, and for those that ship; in an ensemble they are the same."""
-    outside = (split.test,) if len(split.test) else ()
-    if _is_ensemble(spec):
-        answers = _succeeded(
-            fit([Ask(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
-        )
-        return answers, answers
-    judging = [Ask(pipeline, params, part.train, (part.test,)) for part in inner]
-    answers = _succeeded(fit([*judging, Ask(pipeline, params, split.train, outside, keep_model)]))
-    return answers[:-1], answers[-1:]
 
 
 def _succeeded(answers: Sequence[Answer]) -> Sequence[Answer]:
