@@ -250,7 +250,7 @@ def test_dask_pool_lets_go_of_a_freed_value(pool, cluster):
     with distributed.Client(cluster, set_as_default=False) as client:
 
         def holders():
-            return [workers for key, workers in client.who_has().items() if key.startswith("ndarray-")]
+            return [workers for key, workers in client.who_has().items() if key.startswith("loads-")]
 
         before = holders()
         pool.free(handle)
@@ -337,6 +337,22 @@ def test_closed_dask_pool_takes_no_task_and_leaves_the_cluster_alone(cluster, tm
     again = DaskPool(cluster)
     assert again.run(lambda: 3) == 3
     again.close()
+
+
+def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
+    pool = DaskPool(cluster)
+
+    def work():
+        (tmp_path / "begun").touch()
+        time.sleep(0.5)
+        return "done"
+
+    with ThreadPoolExecutor(1) as callers:
+        asked = callers.submit(pool.run, work)
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        pool.close()
+        assert asked.result() == "done"
 
 
 def test_dask_pool_leaves_logging_as_it_was(cluster):
