@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -58,6 +59,8 @@ class DaskPool:
         self._scheduler = _name(address)
         self._is_closed = False
         self._second_tries = threading.Lock()
+        self._placing = threading.Lock()
+        self._n_at: Counter[str | None] = Counter()
         self._n_running = 0
         self._less_running = threading.Condition()
         with ExitStack() as stack:
@@ -81,7 +84,7 @@ class DaskPool:
         """Call a function in a worker; when that is lost, or what was shared with it, once more."""
         from distributed import KilledWorker
 
-        with self._counted():
+        with self._begun():
             # Dask itself gives the task to another worker, as often as the scheduler allows.
             with suppress(KilledWorker, CancelledError):
                 return self._try(function, args)
@@ -112,7 +115,7 @@ class DaskPool:
         leaver.join(CLOSE_SECONDS)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _begun(self) -> Iterator[None]:
         with self._less_running:
             self._n_running += 1
         try:
@@ -122,6 +125,19 @@ class DaskPool:
                 self._n_running -= 1
                 self._less_running.notify_all()
 
+    @contextmanager
+    def _placed(self) -> Iterator[dict[str, Any]]:
+        # Dask itself would rather let tasks wait where a large value is than send that to a worker with nothing to do.
+        with self._placing:
+            threads = self._client.nthreads()
+            place = min(threads, key=lambda worker: self._n_at[worker] / threads[worker], default=None)
+            self._n_at[place] += 1
+        try:
+            yield {} if place is None else {"workers": [place], "allow_other_workers": True}
+        finally:
+            with self._placing:
+                self._n_at[place] -= 1
+
     def _try(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         from distributed import KilledWorker
 
@@ -129,9 +145,10 @@ class DaskPool:
         sent = [arg.sent_by(self._client) if isinstance(arg, _Sent) else arg for arg in args]
         try:
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
-            future = self._client.submit(function, *sent, pure=False)
-            self._wait_for(future)
-            return future.result()
+            with self._placed() as where:
+                future = self._client.submit(function, *sent, pure=False, **where)
+                self._wait_for(future)
+                return future.result()
         except (CancelledError, KilledWorker):
             self._check_open()
             # A shared value that was on its way to the lost worker has failed as the task has.

@@ -297,7 +297,7 @@ class Engine:
         """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""
         if len(task.ask.train) < ROWS_WORTH_THREADS:
             return 1
-        return max(1, cores() // min(self._line.slots, 1 + len(self._line)))
+        return max(1, cores() // max(1, min(self._line.slots, len(self._line))))
 
 
 def _stage(fit: Fit) -> int | None:

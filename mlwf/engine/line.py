@@ -19,6 +19,7 @@ class Line:
         self._heap: list[tuple[Any, int, Callable[[], Any], Future[Any]]] = []
         self._turn = itertools.count()
         self._lock = threading.Lock()
+        self._n_at_work = 0
 
     def put(self, rank: Any, work: Callable[[], Any]) -> Future[Any]:
         """Put in a piece of work, and give what will come of it."""
@@ -30,8 +31,8 @@ class Line:
         return future
 
     def __len__(self) -> int:
-        """Count what waits."""
-        return len(self._heap)
+        """Count what waits or is being done."""
+        return len(self._heap) + self._n_at_work
 
     def close(self, *, wait: bool = True) -> None:
         """Do no more: what has begun is waited for, if `wait`, and what has not is cancelled."""
@@ -46,7 +47,11 @@ class Line:
             if not self._heap:
                 return
             *_, work, future = heapq.heappop(self._heap)
+            self._n_at_work += 1
         try:
             future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
+        finally:
+            with self._lock:
+                self._n_at_work -= 1
