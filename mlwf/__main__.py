@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from mlwf.cli import main
 
-main()
+# The workers of a Dask cluster on this machine import the main module again.
+if __name__ == "__main__":
+    main()

@@ -140,21 +140,25 @@ class DaskPool:
 
     def _try(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         self._check_open()
-        sent = [arg.sent_by(self._client) if isinstance(arg, _Sent) else arg for arg in args]
+        sent = list(args)
         try:
+            sent = [arg.sent_by(self._client) if isinstance(arg, _Sent) else arg for arg in args]
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
             with self._placed() as where:
                 future = self._client.submit(function, *sent, pure=False, **where)
                 self._wait_for(future)
                 return future.result()
-        except (CancelledError, KilledWorker):
-            self._check_open()
-            # A shared value that was on its way to the lost worker has failed as the task has.
-            for arg, old in zip(args, sent, strict=True):
-                if isinstance(arg, _Sent):
-                    arg.give_up(old)
+        except Exception as error:
+            # Without its scheduler a Client fails in many ways, some of them before it knows.
+            self._check_open(is_lost=isinstance(error, CommClosedError))
+            if isinstance(error, CancelledError | KilledWorker):
+                # A shared value that was on its way to the lost worker has failed as the task has.
+                for arg, old in zip(args, sent, strict=True):
+                    if isinstance(arg, _Sent):
+                        arg.give_up(old)
             raise
 
     def _wait_for(self, future: Any) -> None:
@@ -168,10 +172,10 @@ class DaskPool:
                 if not self._client.nthreads():
                     raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds") from error
 
-    def _check_open(self) -> None:
+    def _check_open(self, *, is_lost: bool = False) -> None:
         if self._is_closed:
             raise CancelledError("the pool is closed")
-        if self._client.status != "running":
+        if is_lost or self._client.status != "running":
             raise MlwfError(f"{self._scheduler} does not answer any more")
 
     def _leave(self) -> None:

@@ -68,6 +68,13 @@ def ask_all(pool, function, asks):
         return list(callers.map(ask, asks))
 
 
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -272,7 +279,6 @@ def test_dask_pool_gives_the_bits_of_a_local_fit(pool):
     assert all(np.array_equal(there[seed], fit((X, y), seed)) for seed in range(4))
 
 
-@pytest.mark.slow
 def test_dask_pool_loses_no_task_with_a_killed_worker(pool, tmp_path):
     handle = pool.share([0])
     asks = [(handle, number) for number in range(12)]
@@ -280,7 +286,6 @@ def test_dask_pool_loses_no_task_with_a_killed_worker(pool, tmp_path):
     assert (tmp_path / "marker").exists()
 
 
-@pytest.mark.slow
 def test_dask_pool_shares_again_what_was_lost_with_every_worker(pool, tmp_path):
     handle = pool.share(counting_unpickling(tmp_path))
 
@@ -326,8 +331,7 @@ def test_closed_dask_pool_takes_no_task_and_leaves_the_cluster_alone(cluster, tm
 
     with ThreadPoolExecutor(1) as callers:
         asked = callers.submit(pool.run, sleep)
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.05)
+        wait_for(tmp_path / "begun")
         started = time.monotonic()
         pool.close(wait=False)
         assert time.monotonic() - started < 1
@@ -349,8 +353,7 @@ def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
 
     with ThreadPoolExecutor(1) as callers:
         asked = callers.submit(pool.run, work)
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.05)
+        wait_for(tmp_path / "begun")
         pool.close()
         assert asked.result() == "done"
 
@@ -405,8 +408,7 @@ def test_dask_pool_says_that_its_scheduler_is_gone(tmp_path):
 
         with ThreadPoolExecutor(1) as callers:
             asked = callers.submit(pool.run, sleep)
-            while not (tmp_path / "begun").exists():
-                time.sleep(0.05)
+            wait_for(tmp_path / "begun")
             scheduler.kill()
             error = asked.exception(timeout=20)
         pool.close()
@@ -457,10 +459,7 @@ def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "begun").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(tmp_path / "begun")
         os.killpg(script.pid, signal.SIGINT)
         told, noise = script.communicate(timeout=10)
     finally:
