@@ -149,8 +149,7 @@ class DaskPool:
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
             with self._placed() as where:
                 future = self._client.submit(function, *sent, pure=False, **where)
-                self._wait_for(future)
-                return future.result()
+                return self._result_of(future)
         except Exception as error:
             # Without its scheduler a Client fails in many ways, some of them before it knows.
             self._check_open(is_lost=isinstance(error, CommClosedError))
@@ -161,14 +160,14 @@ class DaskPool:
                         arg.give_up(old)
             raise
 
-    def _wait_for(self, future: Any) -> None:
-        from distributed import wait
-
-        while not future.done():
+    def _result_of(self, future: Any) -> Any:
+        # Not by `wait`: that takes the client from Dask's settings, which threads leave to each other.
+        while True:
             try:
-                with self._client.as_current():
-                    wait(future, timeout=RETURN_SECONDS)
+                return future.result(timeout=RETURN_SECONDS)
             except TimeoutError as error:
+                if future.done():
+                    return future.result()
                 if not self._client.nthreads():
                     raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds") from error
 

@@ -14,6 +14,7 @@ import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import dask
 import numpy as np
 import pytest
 import sklearn
@@ -491,3 +492,9 @@ def test_dask_cluster_of_this_machine_says_what_a_script_needs(tmp_path):
         "compute.backend: the Dask cluster on this machine could not be started (Nanny failed to start.); "
         'a script that starts one needs `if __name__ == "__main__":`'
     )
+
+
+def test_dask_pool_leaves_dask_to_others_as_it_was(pool):
+    handle = pool.share([1, 2, 3])
+    assert ask_all(pool, sum, [(handle,)] * 20) == [6] * 20
+    assert dask.config.get("scheduler", None) is None
