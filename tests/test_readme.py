@@ -123,14 +123,17 @@ def test_feature_store_example_is_valid(tmp_path):
 # Tables
 
 
+COMMANDS = README.split("\n## The commands\n")[1].split("\n## ")[0]
+
+
 def test_commands_are_those_of_the_help():
-    told = dict(re.findall(r"^\| `mlwf (\w+)[^|]*` \| (.*?) \|$", README, re.MULTILINE))
+    told = dict(re.findall(r"^\| `mlwf (\w+)[^|]*` \| (.*?) \|$", COMMANDS, re.MULTILINE))
     assert told == {name: command.help.splitlines()[0] for name, command in get_command(app).commands.items()}
 
 
 @pytest.mark.parametrize("name", get_command(app).commands)
 def test_usage_is_that_of_the_help(name, capsys):
-    told = re.search(rf"^\| `mlwf {name} ?([^`]*)` \|", README, re.MULTILINE)[1].split(" -")
+    told = re.search(rf"^\| `mlwf {name} ?([^`]*)` \|", COMMANDS, re.MULTILINE)[1].split(" -")
     assert boundary.run([name, "--help"]) == 0
     helped = capsys.readouterr().out
     assert f"Usage: mlwf {name} [OPTIONS] {told[0]}".rstrip() in helped.splitlines()
