@@ -93,6 +93,22 @@ def make_nested_chain(setting: Setting, recipe: Recipe, train: Train | None = No
     return chain
 
 
+def search(setting: Setting, recipe: Recipe, rows: Rows, fit: Fitter) -> TuningResult:
+    """Search for the best parameters on some rows, as the experiment says; raises FitError."""
+    spec = setting.spec
+    assert setting.tuning is not None
+    return tune(
+        setting.tuning,
+        recipe.pipeline,
+        recipe.table,
+        rows,
+        setting.folds(spec.tuning_folds),
+        fit,
+        random_state=spec.random_state,
+        positive_class=spec.data.positive_class,
+    )
+
+
 def fitted(recipe: Recipe, split: Split, fit: Fitter) -> Trained:
     """Fit the pipeline on `split.train` and predict `split.test`; raises FitError."""
     # A lazy classifier such as knn fails only when it predicts, so a model that ships predicts a row at least.
@@ -222,14 +238,10 @@ def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, S
 
 def _searched(setting: Setting, recipe: Recipe, split: Split, fit: Fitter) -> Recipe:
     """Search on the training rows of a fold; when that fails the fold goes on with what is written, and says so."""
-    spec = setting.spec
-    assert setting.tuning is not None
-    folds = setting.folds(spec.tuning_folds)
-    chosen_by: dict[str, Any] = {"random_state": spec.random_state, "positive_class": spec.data.positive_class}
     try:
-        tuned = tune(setting.tuning, recipe.pipeline, recipe.table, split.train, folds, fit, **chosen_by)
+        tuned = search(setting, recipe, split.train, fit)
     except FitError as error:
-        if spec.on_error == "fail":
+        if setting.spec.on_error == "fail":
             raise
         setting.journal.warn(f"a fold of the nested validation was not tuned: {one_line(error)}")
         return recipe

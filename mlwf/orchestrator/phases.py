@@ -8,15 +8,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from sklearn.pipeline import Pipeline
-
 from mlwf.engine.asks import Ask, Fitter, predict
 from mlwf.engine.chain import Trained
 from mlwf.engine.engine import Engine
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates
-from mlwf.modules.tuning import check_installed, list_parameters, tune
+from mlwf.modules.tuning import check_installed, list_parameters
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, judge
 from mlwf.orchestrator.chains import (
     Recipe,
@@ -25,6 +23,7 @@ from mlwf.orchestrator.chains import (
     choices_of,
     make_chain,
     make_nested_chain,
+    search,
     thresholded,
     whole,
 )
@@ -66,9 +65,9 @@ def build_phase(setting: Setting) -> Recipe:
     return Recipe(pipeline, setting.table, keep_model=True)
 
 
-def tune_phase(setting: Setting, pipeline: Pipeline, fit: Engine, outcome: Outcome) -> TuningResult | None:
+def tune_phase(setting: Setting, recipe: Recipe, fit: Engine, outcome: Outcome) -> TuningResult | None:
     """Search for the best parameters; when that fails the run goes on with those written, and says so."""
-    tuning, spec = setting.tuning, setting.spec
+    tuning = setting.tuning
     if tuning is None:
         outcome.skip("not asked for")
         return None
@@ -76,16 +75,7 @@ def tune_phase(setting: Setting, pipeline: Pipeline, fit: Engine, outcome: Outco
     own = nullcontext(fit) if tuning.n_jobs is None else fit.with_jobs(tuning.n_jobs)
     try:
         with own as searching:
-            tuned = tune(
-                tuning,
-                pipeline,
-                setting.table,
-                setting.split.train,
-                setting.folds(spec.tuning_folds),
-                searching,
-                random_state=spec.random_state,
-                positive_class=spec.data.positive_class,
-            )
+            tuned = search(setting, recipe, setting.split.train, searching)
     except Exception as error:
         _degrade(setting, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
         return None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from mlwf.engine.asks import Ask, Fitter
 from mlwf.engine.counting import CountingFitter
 from mlwf.engine.fit_record import FitRecord
-from mlwf.modules.tuning import tune
 from mlwf.modules.validation import BASELINE, baselines
 from mlwf.orchestrator.chains import (
     Recipe,
@@ -20,6 +19,7 @@ from mlwf.orchestrator.chains import (
     judged_by_inner_folds,
     make_chain,
     make_nested_chain,
+    search,
     whole,
 )
 from mlwf.orchestrator.evidence import probe_columns
@@ -71,20 +71,10 @@ class _Walk:
 
 
 def _tune(walk: _Walk, fit: Fitter) -> None:
-    setting, spec = walk.setting, walk.setting.spec
+    setting = walk.setting
     if setting.tuning is not None:
         walk.recipe = replace(walk.recipe, is_tuned=True)
-        tuned = tune(
-            setting.tuning,
-            walk.recipe.pipeline,
-            setting.table,
-            setting.split.train,
-            setting.folds(spec.tuning_folds),
-            fit,
-            random_state=spec.random_state,
-            positive_class=spec.data.positive_class,
-        )
-        walk.recipe = walk.recipe.searched(tuned)
+        walk.recipe = walk.recipe.searched(search(setting, walk.recipe, setting.split.train, fit))
 
 
 def _fit(walk: _Walk, fit: Fitter) -> None:

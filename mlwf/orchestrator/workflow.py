@@ -59,7 +59,7 @@ def run_workflow(
         with Engine(setting.table, n_jobs=spec.compute.n_jobs, record=fits, pool=pool, **told) as fit:
             journal.start_counting(fit.tally)
             with journal.phase("tune") as outcome:
-                tuned = tune_phase(setting, recipe.pipeline, fit, outcome)
+                tuned = tune_phase(setting, recipe, fit, outcome)
                 record.tuned(tuned)
                 recipe = recipe.searched(tuned) if tuned else recipe
             with journal.phase("fit"):

@@ -81,7 +81,7 @@ class Counting(PlainFitter):
 def recipe_of(setting, fit):
     """Make the recipe that a run has when it validates, and keep the models of the folds."""
     recipe = build_phase(setting)
-    tuned = tune_phase(setting, recipe.pipeline, fit, Outcome())
+    tuned = tune_phase(setting, recipe, fit, Outcome())
     recipe = recipe.searched(tuned) if tuned else recipe
     return dataclasses.replace(
         recipe, is_calibrated=setting.calibration is not None, has_threshold=setting.threshold is not None
@@ -560,7 +560,7 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
     setting = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
     with Counting(setting) as fit:
         recipe = build_phase(setting)
-        tuned = tune_phase(setting, recipe.pipeline, fit, Outcome())
+        tuned = tune_phase(setting, recipe, fit, Outcome())
         recipe = dataclasses.replace(recipe.searched(tuned), is_calibrated=True, has_threshold=True)
         trained = make_chain(setting, recipe)(setting.split, fit)
     assert what_was_chosen(setting, trained, tuned=True) == CHOSEN
