@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(eq=False)
 class Contest:
-    """Scores the answers of a search as they come, and holds the fold models of the best candidate alone.
+    """Scores the answers of a search as they come, and holds the fold models of the best candidates alone.
 
     The best has the highest mean over all of its folds; of equals it is the one with the lowest number, as in
     scikit-learn. A fit or a scorer that fails scores NaN, and such a candidate is never the best. One with a fold that
@@ -39,20 +39,23 @@ class Contest:
     scorers: tuple[str, ...]
     chosen_by: str
     n_folds: int
+    n_held: int = 1
+    """Of how many candidates models are held: those that are to be continued, beside the best."""
     cells: dict[tuple[int, int], Mapping[str, float]] = field(default_factory=dict)
     """Scores of each candidate and fold, by scorer."""
     failures: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     """What the scorers that failed said, by candidate and fold."""
     best: int | None = None
     """The best candidate of those that are complete."""
-    _best_mean: float = field(default=np.nan, repr=False)
-    _kept: dict[int, list[Any]] = field(default_factory=dict, repr=False)
+    _held: dict[int, list[Any]] = field(default_factory=dict, repr=False)
+    _ranks: list[tuple[float, int]] = field(default_factory=list, repr=False)
+    """Mean and negative number of the complete candidates whose models are held, the best first."""
     _withdrawn: set[int] = field(default_factory=set, repr=False)
     _known: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def enter(self, entry: Entry, answer: Answer, kept: Any = None) -> bool:
-        """Take an answer, and hold what is kept of it while its candidate may be the best; tell if the best changed."""
+        """Take an answer, and hold what is kept of it while its candidate may win; tell if the best changed."""
         if answer.is_late:
             self.withdraw(entry.candidate)
             return False
@@ -62,7 +65,7 @@ class Contest:
             if failures:
                 self.failures[entry.candidate, entry.fold] = failures
             if kept is not None and entry.candidate not in self._withdrawn:
-                self._kept.setdefault(entry.candidate, []).append(kept)
+                self._held.setdefault(entry.candidate, []).append(kept)
             mean = self.mean(entry.candidate)
             return mean is not None and self._is_new_best(entry.candidate, mean)
 
@@ -76,23 +79,33 @@ class Contest:
         """Give a candidate up before all of its folds are answered."""
         with self._lock:
             self._withdrawn.add(candidate)
-            self._kept.pop(candidate, None)
+            self._held.pop(candidate, None)
 
     @property
     def kept(self) -> list[Any]:
         """What is kept of the best candidate, in any order."""
         with self._lock:
-            return [] if self.best is None else list(self._kept.get(self.best, ()))
+            return [] if self.best is None else list(self._held.get(self.best, ()))
+
+    def let_go(self) -> list[Any]:
+        """Give what is held of all complete candidates, the best last, and hold that of the best alone from now on."""
+        with self._lock:
+            places = [-negative for _, negative in reversed(self._ranks)]
+            given = [kept for place in places for kept in self._held.get(place, ())]
+            for place in places[:-1]:
+                self._held.pop(place, None)
+            return given
 
     def _is_new_best(self, candidate: int, mean: float) -> bool:
-        is_best = self.best is None or (mean, -candidate) > (self._best_mean, -self.best)
-        if not is_best or np.isnan(mean):
-            self._kept.pop(candidate, None)
+        if np.isnan(mean):
+            self._held.pop(candidate, None)
             return False
-        if self.best is not None:
-            self._kept.pop(self.best, None)
-        self.best, self._best_mean = candidate, mean
-        return True
+        self._ranks = sorted({*self._ranks, (mean, -candidate)}, reverse=True)
+        for _, negative in self._ranks[self.n_held :]:
+            self._held.pop(-negative, None)
+        del self._ranks[self.n_held :]
+        before, self.best = self.best, -self._ranks[0][1]
+        return self.best != before
 
     def _scored(self, fold: int, answer: Answer) -> _Scored:
         if answer.error:

@@ -26,7 +26,7 @@ from mlwf.engine.line import Line
 from mlwf.engine.plain import ROWS_WORTH_THREADS, cores, count_workers, fit_one
 from mlwf.engine.pools import Pool, ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.rows import Table
-from mlwf.engine.shelf import Shelf
+from mlwf.engine.shelf import Kept, Shelf
 from mlwf.engine.sizes import RELEASES_GIL
 from mlwf.engine.stages import truncated
 from mlwf.engine.tally import Tally
@@ -48,6 +48,7 @@ class Engine:
 
     - What the record has is not fitted again, whether this run put it there or an earlier one.
     - Candidates that differ only in the number of boosting rounds or trees are read off one fit.
+    - A booster of which more rounds are asked for while it is held is continued.
     - The rows of a fold are prepared once for all candidates that prepare them alike.
     - Of a search only the fold models of the best candidate are held.
 
@@ -256,6 +257,7 @@ class Engine:
             tuple(task.rows),
             keep_model=any(ask.keep_model or ask.entry for ask in task.asks.values()),
             n_threads=1 if pool is self._elsewhere else self._n_threads(task),
+            begun=self._shelf.begun(task.fit, stages[-1]) if stages else None,
         )
         try:
             done: Done = pool.run(do if pool is self._threads else do_apart, job, prepared)
@@ -289,7 +291,9 @@ class Engine:
             self._shelf.write(fit.key, model)
         predictions = tuple(said[rows.digest] for rows in ask.predict)
         answer = Answer(predictions, model if ask.keep_model else None, fit_seconds, predict_seconds)
-        if ask.entry and ask.entry.contest.enter(ask.entry, answer, (fit.key, model)):
+        if ask.entry and ask.entry.contest.enter(
+            ask.entry, answer, Kept(fit, model, is_cut=_stage(fit) != sharing[-1])
+        ):
             self._shelf.write_affordable(ask.entry.contest)
         return answer
 

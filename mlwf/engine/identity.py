@@ -92,6 +92,10 @@ class Parts:
             return classifier
         return Pipeline([*(preprocessor.steps if preprocessor else ()), (self.name, classifier)])
 
+    def classifier_of(self, assembled: Any) -> Any:
+        """Give the classifier of what was put together."""
+        return assembled if self.name is None else assembled[-1]
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:

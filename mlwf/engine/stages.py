@@ -2,7 +2,7 @@
 
 Each tree is made from those before it and from the next numbers of a seeded generator, and none looks ahead. So what a
 fit of 500 rounds or trees has after 100 of them is a fit of 100, to the bit. That holds for early stopping too: whether
-a fit stops depends on the rounds until then alone.
+a fit stops depends on the rounds until then alone. The other way round, a booster's fit of 100 rounds can be continued.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Growth:
     """Fitted attributes with one item more, from before the first stage, or with none."""
     is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
     """Whether an unfitted one grows so on that number of rows, as far as it is not what all have in common."""
+    goes_on: Callable[[Any], bool] = lambda model: False
+    """Whether scikit-learn's warm start of a fitted one is exact, and worth the memory until then."""
 
 
 GROWTHS: dict[type, Growth] = {
@@ -51,6 +53,8 @@ GROWTHS: dict[type, Growth] = {
         "n_estimators",
         ("estimators_", "train_score_", "oob_improvement_", "oob_scores_"),
         is_exact=lambda booster, _: booster.init in (None, "zero"),
+        # Early stopping compares with the rounds before, which a warm start has forgotten.
+        goes_on=lambda booster: booster.n_iter_no_change is None,
     ),
     HistGradientBoostingClassifier: Growth(
         "max_iter",
@@ -58,6 +62,7 @@ GROWTHS: dict[type, Growth] = {
         ("_predictors",),
         ("train_score_", "validation_score_"),
         is_exact=lambda booster, n_rows: _is_known_histogram(booster, n_rows),
+        goes_on=lambda booster: not booster.do_early_stopping_,
     ),
     RandomForestClassifier: Growth("n_estimators", ("estimators_",)),
     ExtraTreesClassifier: Growth("n_estimators", ("estimators_",)),
@@ -120,6 +125,16 @@ def truncated(model: Any, stage: int) -> Any:
         if hasattr(model, "oob_score_"):
             cut.oob_score_ = cut.oob_scores_[-1]
     return cut
+
+
+def goes_on(model: Any) -> bool:
+    """Tell whether a fitted classifier, whose stage parameter is known, can be continued to more stages, to the bit."""
+    return GROWTHS[type(model)].goes_on(model)
+
+
+def to_continue(model: Any) -> Any:
+    """Copy a fitted classifier that goes on such that a fit with more stages adds to those it has."""
+    return copy.deepcopy(model).set_params(warm_start=True)
 
 
 def staged_predictions(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from mlwf.engine.asks import Predictions, predict
-from mlwf.engine.stages import staged_predictions
+from mlwf.engine.stages import staged_predictions, to_continue
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class Job:
     keep_model: bool
     n_threads: int
     """For OpenMP; numpy's own algebra has one, since a sum depends on how it is split."""
+    begun: Any = field(default=None, repr=False)
+    """The same classifier, fitted on the same rows with fewer stages than the last, to be continued."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +67,13 @@ def do(job: Job, prepared: Prepared) -> Done:
     # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
     with threadpool_limits(job.n_threads, user_api="openmp"):
         try:
-            model = clone(job.classifier)
+            model = clone(job.classifier) if job.begun is None else to_continue(job.begun)
             if job.stage_name:
                 model.set_params(**{job.stage_name: job.stages[-1]})
             weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
             model.fit(prepared.X, prepared.y, **weight)
+            if job.begun is not None:
+                model.set_params(warm_start=False)
             _settle(model)
             fitted = perf_counter()
             said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}

@@ -54,6 +54,17 @@ def test_the_mean_is_numpys_over_the_rows_of_cv_results():
     assert contest.best == np.argmax(np.average(scores, axis=1))
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_models_of_several_candidates_are_held_until_they_are_let_go(order):
+    contest = make_contest(n_folds=1)
+    contest.n_held = 2
+    for candidate in order:
+        enter(contest, candidate, 0, [0.3, 0.5, 0.1, 0.5][candidate])
+    assert (contest.best, contest.kept) == (1, [(1, 0)])
+    assert contest.let_go() == [(3, 0), (1, 0)]
+    assert (contest.let_go(), contest.kept) == ([(1, 0)], [(1, 0)])
+
+
 def test_entering_tells_whether_the_best_changed():
     contest = make_contest(n_folds=1)
     assert [enter(contest, candidate, 0, value) for candidate, value in enumerate([0.2, 0.1, 0.2, 0.3])] == [
@@ -94,7 +105,7 @@ def test_a_candidate_with_a_late_fold_is_out():
     enter(contest, 0, 1, 0.9)
     assert (contest.best, contest.mean(0)) == (None, None)
     assert (0, 0) not in contest.cells
-    assert contest._kept == {}
+    assert contest._held == {}
 
 
 def test_a_withdrawn_candidate_holds_nothing():
@@ -102,7 +113,7 @@ def test_a_withdrawn_candidate_holds_nothing():
     enter(contest, 0, 0, 0.9)
     contest.withdraw(0)
     enter(contest, 0, 1, 0.9)
-    assert contest._kept.get(0) is None
+    assert contest._held.get(0) is None
 
 
 def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
@@ -136,4 +147,4 @@ def test_answers_may_come_from_several_threads():
     best = int(np.argmax(np.average(scores, axis=1)))
     assert contest.best == best
     assert sorted(contest.kept) == [(best, fold) for fold in range(3)]
-    assert set(contest._kept) == {best}
+    assert set(contest._held) == {best}

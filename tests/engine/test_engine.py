@@ -28,6 +28,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from mlwf.engine import engine as module
 from mlwf.engine.asks import LATE, Ask
 from mlwf.engine.contest import Contest, Entry
 from mlwf.engine.engine import Engine
@@ -35,6 +36,7 @@ from mlwf.engine.fit_record import FitRecord
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Table
 from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.work import do
 
 NUMBERS, Y = make_classification(160, 6, n_informative=4, n_classes=3, random_state=0)
 X = pd.DataFrame(NUMBERS, columns=list("abcdef")).assign(city=np.array(list("PQRS"))[np.arange(160) % 4])
@@ -286,14 +288,30 @@ def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
         assert engine.tally.fitted == done == len(FOLDS)
 
 
+@pytest.mark.parametrize("best", [0, 1])
+def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monkeypatch):
+    begun = []
+    monkeypatch.setattr(module, "do", lambda job, prepared: begun.append(job.begun) or do(job, prepared))
+    contest, model, asks = entered(lambda name, fold, said: float(np.var(said.proba)) * (2 * best - 1))
+    model.set_params(classifier__subsample=0.5)
+    more = [Ask(model, {"classifier__n_estimators": 9}, fold.train, (fold.test,)) for fold in FOLDS]
+    with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
+        engine(asks)
+        for one, other in zip(engine(more), plain(more), strict=True):
+            same(one, other)
+    assert contest.best == best
+    # The model of the smaller candidate is cut out of a fit that went on, and cannot be continued from there.
+    assert [getattr(each, "n_estimators", None) for each in begun] == [None] * 3 + [[None, 5][best]] * 3
+
+
 def test_engine_holds_the_models_of_the_best_candidate_alone():
     contest, _, asks = entered(lambda name, fold, said: -float(np.var(said.proba)))
     with Engine(TABLE) as engine:
         engine(asks)
     assert contest.best == 0
-    assert sorted(len(key) for key, _ in contest.kept) == [64] * len(FOLDS)
-    assert {model[-1].n_estimators for _, model in contest.kept} == {2}
-    assert list(contest._kept) == [0]
+    assert sorted(len(kept.fit.key) for kept in contest.kept) == [64] * len(FOLDS)
+    assert {kept.model[-1].n_estimators for kept in contest.kept} == {2}
+    assert list(contest._held) == [0]
 
 
 def test_engine_writes_the_models_of_the_best_candidate_down(tmp_path):

@@ -30,7 +30,7 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwf.engine import stages as module
 from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.stages import GROWTHS, stage_parameter, staged_predictions, truncated
+from mlwf.engine.stages import GROWTHS, goes_on, stage_parameter, staged_predictions, to_continue, truncated
 
 STAGES = (1, 3, 7, 10)
 SEED: dict[str, Any] = {"random_state": 5}
@@ -254,6 +254,44 @@ def test_truncated_is_exact_where_many_rows_make_it_stop_early():
         plain = clone(classifier).set_params(max_iter=stage).fit(X, y)
         _assert_same(_facts(truncated(longest, stage)), _facts(plain))
         _assert_predicts_same(predict(truncated(longest, stage), X), predict(plain, X))
+
+
+BOOSTERS = [(kind, setting) for kind, setting in CASES if "Gradient" in kind.__name__]
+STOPPING = {"n_iter_no_change", "early_stopping"}
+
+
+def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **keywords: Any) -> None:
+    begun = _fit(kind, setting, 3, X, y, **keywords)
+    before = joblib.hash(begun)
+    assert goes_on(begun)
+    continued = to_continue(begun).set_params(**{GROWTHS[kind].parameter: 10}).fit(X, y, **keywords)
+    plain = _fit(kind, setting, 10, X, y, **keywords)
+    _assert_same(_facts(continued.set_params(warm_start=False)), _facts(plain))
+    _assert_predicts_same(predict(continued, X), predict(plain, X))
+    assert joblib.hash(begun) == before
+
+
+@pytest.mark.parametrize("table", ["two named classes", "three classes"])
+@pytest.mark.parametrize(("kind", "setting"), BOOSTERS, ids=[str(each) for each in BOOSTERS])
+def test_a_booster_that_goes_on_is_a_plain_fit_of_all_its_rounds(kind, setting, table):
+    X, y = TABLES[table]
+    if STOPPING & setting.keys():
+        assert not goes_on(_fit(kind, setting, 3, X, y))
+    else:
+        _assert_continues(kind, setting, X, y)
+
+
+@pytest.mark.parametrize("kind", [GradientBoostingClassifier, HistGradientBoostingClassifier])
+def test_a_booster_goes_on_with_weighted_rows_and_missing_values(kind):
+    X, y = TWO
+    X = np.where(X > 2, np.nan, X) if kind is HistGradientBoostingClassifier else X
+    _assert_continues(kind, {}, X, y, sample_weight=np.linspace(0.1, 2.0, len(y)))
+
+
+def test_what_is_no_booster_does_not_go_on():
+    X, y = TWO
+    for kind in GROWTHS.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:
+        assert not goes_on(_fit(kind, {}, 3, X, y))
 
 
 @pytest.mark.parametrize("kind", GROWTHS)

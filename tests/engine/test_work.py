@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,21 @@ def test_one_fit_says_what_the_fits_of_all_stages_say():
         assert np.array_equal(said["test"].proba, plain.predict_proba(X[150:]))
         assert np.array_equal(said["train"].decision, plain.decision_function(X[:150]))
     assert done.model.n_estimators == 5
+
+
+@pytest.mark.parametrize("run", [do, do_apart])
+def test_a_fit_that_was_begun_is_continued(run):
+    classifier = GradientBoostingClassifier(subsample=0.5, random_state=0)
+    begun = do(job(classifier, (2,), stage_name="n_estimators"), PREPARED).model
+    done = run(replace(job(classifier, (4, 6), stage_name="n_estimators"), begun=begun), PREPARED)
+    assert (begun.n_estimators, done.model.n_estimators, done.model.warm_start) == (2, 6, False)
+    assert all(
+        np.array_equal(one.tree_.value, other.tree_.value)
+        for one, other in zip(begun.estimators_[:, 0], done.model.estimators_[:2, 0], strict=True)
+    )
+    for stage, said in zip((4, 6), done.predictions, strict=True):
+        plain = GradientBoostingClassifier(n_estimators=stage, subsample=0.5, random_state=0).fit(X[:150], Y[:150])
+        assert np.array_equal(said["test"].proba, plain.predict_proba(X[150:]))
 
 
 def test_a_fit_that_fails_says_why():

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from mlwf.modules.findings.evidence import Evidence
 from mlwf.modules.findings.find import find
-from mlwf.modules.findings.leakage import find_leakage
+from mlwf.modules.findings.leakage import first_probes
 
-__all__ = ["Evidence", "find", "find_leakage"]
+__all__ = ["Evidence", "find", "first_probes"]

@@ -62,25 +62,37 @@ def find_leakage(evidence: Evidence, fit: Fitter, build_probe: BuildProbe) -> It
     A column is scored by the ROC AUC of a probe that knows only it, macro one-vs-rest with more than two classes: on
     all judged rows, and on those that have a value.
     """
-    splits, columns = _splits(evidence), list(_columns(evidence))
+    table = evidence.table
+    splits = _splits(table, evidence.rows, evidence.splits)
     if not splits:
         return
 
     def strengths(columns: Sequence[_Column], splits: Sequence[Split]) -> list[_Strength]:
-        asks = [
-            Ask(build_probe(column.address, column.spec), {}, split.train, (split.test,), class_weighted=False)
-            for column in columns
-            for split in splits
-        ]
-        answers = fit(asks)
+        answers = fit(_asks(columns, splits, build_probe))
         parts = [answers[at : at + len(splits)] for at in range(0, len(answers), len(splits))]
-        return [_strength(evidence.table, column, splits, part) for column, part in zip(columns, parts, strict=True)]
+        return [_strength(table, column, splits, part) for column, part in zip(columns, parts, strict=True)]
 
     # The first split rules most columns out. NaN does not: a group may have one class only.
-    suspects = [one.column for one in strengths(columns, splits[:1]) if not one.roc_auc < WORTH_A_CLOSER_LOOK]
+    first = strengths(_columns(table, evidence.features), splits[:1])
+    suspects = [one.column for one in first if not one.roc_auc < WORTH_A_CLOSER_LOOK]
     found = [one for one in strengths(suspects, splits) if one.roc_auc >= ALMOST_ALONE]
     for one in sorted(found, key=lambda one: -one.roc_auc):
         yield "error", _sentence(one)
+
+
+def first_probes(
+    table: Table, rows: Rows, splits: Sequence[Split], features: Sequence[FeatureSpec], build_probe: BuildProbe
+) -> list[Ask]:
+    """List what `find_leakage` asks for in any case; further splits are for columns that these make suspect."""
+    return _asks(_columns(table, features), _splits(table, rows, splits)[:1], build_probe)
+
+
+def _asks(columns: Sequence[_Column], splits: Sequence[Split], build_probe: BuildProbe) -> list[Ask]:
+    return [
+        Ask(build_probe(column.address, column.spec), {}, split.train, (split.test,), class_weighted=False)
+        for column in columns
+        for split in splits
+    ]
 
 
 def _sentence(strength: _Strength) -> str:
@@ -89,11 +101,10 @@ def _sentence(strength: _Strength) -> str:
     return f"{alone}: is it known when the prediction is made?"
 
 
-def _splits(evidence: Evidence) -> list[Split]:
+def _splits(table: Table, rows: Rows, splits: Sequence[Split]) -> list[Split]:
     """Take splits until enough rows are judged: the validation's own, unless it has one small hold-out or none."""
-    splits = evidence.splits
     if len(splits) < 2 and sum(len(split.test) for split in splits) < ENOUGH_JUDGED:
-        splits = _folds(evidence.table, evidence.rows) or splits
+        splits = _folds(table, rows) or splits
     taken: list[Split] = []
     for split in splits:
         if sum(len(other.test) for other in taken) >= ENOUGH_JUDGED:
@@ -117,12 +128,14 @@ def _sample(rows: Rows) -> Rows:
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False)))
 
 
-def _columns(evidence: Evidence) -> Iterator[_Column]:
-    columns = [(column, spec) for spec in evidence.features for column in spec.columns]
-    for position, (column, spec) in enumerate(columns):
+def _columns(table: Table, features: Sequence[FeatureSpec]) -> list[_Column]:
+    columns = []
+    for position, (column, spec) in enumerate((name, each) for each in features for name in each.columns):
         is_position = isinstance(column, int)
-        by_name = hasattr(evidence.table.X, "columns") or is_position
-        yield _Column(f"column {column}" if is_position else str(column), column if by_name else position, spec)
+        by_name = hasattr(table.X, "columns") or is_position
+        name = f"column {column}" if is_position else str(column)
+        columns.append(_Column(name, column if by_name else position, spec))
+    return columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +155,7 @@ def _strength(table: Table, column: _Column, splits: Sequence[Split], answers: S
     judged = [_judged(table, column.address, split, answer) for split, answer in pairs if not answer.error]
     everywhere = _roc_auc(judged, table.classes)
     share = float(np.mean(np.concatenate([part.has_value for part in judged]))) if judged else 0.0
-    if everywhere < ALMOST_ALONE and share >= MOSTLY_KNOWN:
+    if everywhere < ALMOST_ALONE and MOSTLY_KNOWN <= share < 1:
         known = _roc_auc([part.known() for part in judged], table.classes)
         if known > everywhere:
             return _Strength(column, known, share)

@@ -32,14 +32,18 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
     schedule = plan_rungs(len(candidates), factor=spec.factor, smallest=smallest, most=most)
     rungs: list[Trials] = []
     for number, amount in enumerate(schedule):
+        n_kept = ceil(len(candidates) / spec.factor)
         trials = _rung(search, candidates, resource, amount, number, random_state)
+        if resource != N_SAMPLES and number < len(schedule) - 1:
+            # More rounds of the same rows: those that go on to the next rung are continued there.
+            trials.contest.n_held = n_kept
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
         order = range(len(candidates))[:: -1 if rungs else 1]
         trials.ask([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])
         rungs.append(trials)
         if trials.is_late:
             break
-        candidates = _keep(trials, candidates, ceil(len(candidates) / spec.factor))
+        candidates = _keep(trials, candidates, n_kept)
     return Tried(rungs, _progress(rungs, len(schedule)), _told(rungs, resource))
 
 

@@ -73,6 +73,26 @@ def test_halving_by_rounds_equals_scikit_learn(
     assert_same_halving(ours, theirs, X, assert_same_results)
 
 
+def test_a_rung_continues_the_boosters_of_the_one_before(pipeline, data, monkeypatch):
+    grown = []
+    grow = GradientBoostingClassifier._fit_stage
+    monkeypatch.setattr(
+        GradientBoostingClassifier,
+        "_fit_stage",
+        lambda self, *given, **named: grown.append(1) or grow(self, *given, **named),
+    )
+    X, y = data()
+    spec = HalvingSearchSpec(param_grid=SHAPES, factor=3, max_resources=18, cv_folds=3)
+    search = create_tuning(spec, random_state=4).fit(pipeline(GradientBoostingClassifier(random_state=0)), X, y)
+    assert list(zip(search.cv_results_["n_resources"], search.cv_results_["iter"], strict=True)) == [
+        *[(2, 0)] * 12,
+        *[(6, 1)] * 4,
+        *[(18, 2)] * 2,
+    ]
+    # A candidate on the second rung grows four rounds more in each fold, one on the third twelve; the best is refitted.
+    assert len(grown) == 3 * (12 * 2 + 4 * 4 + 2 * 12) + 18
+
+
 # Of rows that lack a class, mlwf has a log loss and scikit-learn none: with three classes there are such.
 @pytest.mark.parametrize(("n_classes", "scoring"), [(2, "neg_log_loss"), (3, "accuracy")], ids=["two", "three classes"])
 @pytest.mark.parametrize("factor", [2, 3])
