@@ -22,8 +22,8 @@ from benchmarks.workloads import (
 from mlwf import CalibrationSpec, GridSearchSpec, MLflowSpec, create_tuning, run_ml_workflow
 from mlwf.specs.tuning import HalvingSearchSpec, OptunaSearchSpec
 
-FACTOR = 4
-"""By which halving takes candidates away: of 16 four, and of those one, with 12, 48 and 192 rounds."""
+FACTOR = 2
+"""By which halving takes candidates away: 16, 8, 4, 2 and 1 get 12, 24, 48, 96 and 192 rounds."""
 N_TRIALS = 10
 """What Optuna gets, of 64 candidates."""
 

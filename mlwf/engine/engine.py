@@ -32,7 +32,7 @@ from mlwf.engine.stages import truncated
 from mlwf.engine.tally import Tally
 from mlwf.engine.tasks import Task, sort_tasks
 from mlwf.engine.under_way import UnderWay
-from mlwf.engine.work import Done, Job, do, do_apart
+from mlwf.engine.work import Done, Job, do, do_apart, openmp_threads
 
 SECONDS_WORTH_PROCESSES = 30.0
 """Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""
@@ -210,7 +210,7 @@ class Engine:
         kept = model if ask.keep_model else None
         if found is not None:
             return Answer(found.predictions, kept, found.fit_seconds, found.predict_seconds, reused=True)
-        with threadpool_limits(1, user_api="openmp"):
+        with openmp_threads(1):
             said = {rows.digest: predict(model, fit.table.X_of(rows)) for rows in ask.predict}
         self.record.put(fit.key, said, fit_seconds=0.0, predict_seconds=0.0)
         return Answer(tuple(said[digest] for digest in digests), kept, reused=True)
@@ -220,7 +220,7 @@ class Engine:
         if task.deadline is not None and monotonic() >= task.deadline:
             answers = dict.fromkeys(task.asks, Answer(error=LATE, is_late=True))
         elif fold is None:
-            with threadpool_limits(self._n_threads(task), user_api="openmp"):
+            with openmp_threads(self._n_threads(task)):
                 answers = {place: fit_one(self.table, ask) for place, ask in task.asks.items()}
         else:
             answers = self._fitted(task, fold, pool)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from time import perf_counter
 from typing import Any
 
 from numpy.typing import NDArray
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.stages import staged_predictions, to_continue
@@ -65,7 +67,7 @@ def do(job: Job, prepared: Prepared) -> Done:
     """Fit and predict; a failure is an answer that says why."""
     started = fitted = perf_counter()
     # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
-    with threadpool_limits(job.n_threads, user_api="openmp"):
+    with openmp_threads(job.n_threads):
         try:
             model = clone(job.classifier) if job.begun is None else to_continue(job.begun)
             if job.stage_name:
@@ -81,6 +83,18 @@ def do(job: Job, prepared: Prepared) -> Done:
             return Done(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
     return Done(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
+
+
+def openmp_threads(n_threads: int) -> AbstractContextManager[Any]:
+    """Limit the threads that OpenMP gives to what the calling thread does inside."""
+    limiting: AbstractContextManager[Any] = _openmp().limit(limits=n_threads, user_api="openmp")
+    return limiting
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    # To look for the libraries takes as long as a small fit. scikit-learn brings its own, for all of its classes.
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def do_apart(job: Job, prepared: Prepared) -> Done:
