@@ -34,10 +34,14 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure what is done inside: `cpu` and `wall` in seconds, and the `fits` of counted classifiers."""
+        """Measure what is done inside: `cpu` and `wall` in seconds, and the `fits` of counted classifiers.
+
+        A part that comes in pieces is their sum.
+        """
         cpu, wall, fits = cpu_seconds(), perf_counter(), self._n_fits
         yield
-        self.parts[name] = {"cpu": cpu_seconds() - cpu, "wall": perf_counter() - wall, "fits": self._n_fits - fits}
+        piece = {"cpu": cpu_seconds() - cpu, "wall": perf_counter() - wall, "fits": self._n_fits - fits}
+        self.parts[name] = {unit: self.parts.get(name, {}).get(unit, 0) + value for unit, value in piece.items()}
 
     def say(self, name: str, **values: Any) -> None:
         """Keep what a part came to; arrays become lists, which JSON keeps to the last bit."""

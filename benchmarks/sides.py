@@ -44,6 +44,7 @@ OF_WORKERS = {"algorithm": "gradient_boosting", "n_rates": 2}
 
 SIDES: dict[str, Side] = {
     **_both("plain chain", "plain:chain"),
+    "fewest fits, hgb": Side("plain:fewest_fits", {"algorithm": "hist_gradient_boosting"}, repeats=2),
     **_both("mlwf search", "ours:search"),
     **_both("mlwf chain", "ours:chain"),
     **_both("mlwf halving", "ours:inexact", strategy="halving"),

@@ -135,6 +135,15 @@ def _plain(short: str, part: str) -> Reading:
 LINES: tuple[Line, ...] = (
     *_boosters((1, 2), "the guide's 64 candidates", "`GridSearchCV`", "search", "mlwf search", (2.4, 2.8)),
     *_boosters((3, 3), "tune, refit, calibrate, cross-validate", "the plain script", "chain", "mlwf chain", (2.1, 2.5)),
+    Line(
+        3,
+        "of that, hist_gradient_boosting",
+        "the fits alone that cannot be saved",
+        Reading("fewest fits, hgb", "fits"),
+        Reading("mlwf chain, hgb", "chain"),
+        costs(1.2),
+        must="nothing",
+    ),
     *_inexact(),
     Line(
         5,

@@ -13,7 +13,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from benchmarks import plain
+from benchmarks import ours, plain
 from benchmarks.estimates import METRICS, Estimate, Way, experiment_of, judge_sample, ways_of
 from benchmarks.measuring import Stopwatch, cpu_of
 from benchmarks.report import BEGIN, END, HEADER, summarise, write_report
@@ -27,6 +27,7 @@ from benchmarks.speed_report import DifferentResultsError
 from benchmarks.speed_report import write_report as write_speed_report
 from mlwf import build_ml_pipeline, run_ml_workflow
 from mlwf.engine.rows import Rows, Split
+from mlwf.engine.stages import stage_parameter
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/honesty.md"
@@ -328,6 +329,17 @@ def test_plain_script_makes_the_fits_that_scikit_learn_makes(monkeypatch):
     watch = measured_here(monkeypatch, plain.chain, HistGradientBoostingClassifier, algorithm="hist_gradient_boosting")
     # 8 candidates in 5 folds and a refit; 5 of the calibration, and 5 more in each fold of the validation.
     assert [watch.parts[part]["fits"] for part in ("search", "chain")] == [8 * 5 + 1, 8 * 5 + 1 + 5 + 25]
+
+
+def test_fewest_fits_are_those_that_mlwf_makes(monkeypatch):
+    options = {"algorithm": "hist_gradient_boosting"}
+    # Once a process a fit of eight rows tells whether this scikit-learn's rounds can be cut.
+    stage_parameter(HistGradientBoostingClassifier(random_state=0), 8)
+    fewest = measured_here(monkeypatch, plain.fewest_fits, HistGradientBoostingClassifier, **options)
+    chain = measured_here(monkeypatch, ours.chain, HistGradientBoostingClassifier, **options)
+    # 4 groups of candidates that differ in the rounds alone, in 5 folds; the refit; 5 in each fold of the validation.
+    assert fewest.parts["fits"]["fits"] == chain.parts["chain"]["fits"] == 4 * 5 + 1 + 25
+    assert fewest.said["fits"]["best_params"] == chain.said["chain"]["best_params"]
 
 
 @SLOW
