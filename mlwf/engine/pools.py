@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import queue
 import re
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any, Protocol
 
-import joblib
-
 from mlwf.engine.plain import cores
-
-SHARED_MEMORY = Path("/dev/shm")
-"""A file system in memory, where the system has one."""
-
-ROOM_BYTES = 2_000_000_000
-"""With less room in shared memory, values go to the folder for temporary files; joblib draws the same line."""
+from mlwf.engine.shared_files import Shared, SharedFiles, opened
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -113,20 +102,20 @@ class ProcessPool:
         self._is_closed = False
         self._lock = threading.Lock()
         self._second_tries = threading.Lock()
-        self._shelf = _Shelf()
+        self._files = SharedFiles()
         self._executors: set[Executor] = set()
         # Those that are started lie on top: a new process is started only when all are at work.
         self._idle: queue.LifoQueue[Executor | None] = queue.LifoQueue()
         for _ in range(slots):
             self._idle.put(None)
 
-    def share(self, value: Any) -> _Shared:
+    def share(self, value: Any) -> Shared:
         """Write a value that can be pickled to a file, whose arrays the workers map into their memory read-only."""
-        return self._shelf.put(value)
+        return self._files.put(value)
 
-    def free(self, handle: _Shared) -> None:
+    def free(self, handle: Shared) -> None:
         """Remove the file of a shared value; each worker lets go of it when it begins its next task."""
-        Path(handle.path).unlink(missing_ok=True)
+        handle.path.unlink(missing_ok=True)
 
     def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
         """Call a function in a worker; when that is killed, once more in a new one."""
@@ -152,7 +141,7 @@ class ProcessPool:
         if executors:
             with ThreadPoolExecutor(len(executors)) as closers:
                 list(closers.map(lambda executor: _end(executor, kill=not wait), executors))
-        self._shelf.clear()
+        self._files.clear()
 
     def _try(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         from loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
@@ -178,7 +167,7 @@ class ProcessPool:
         # loky takes pages of mapped files for leaked memory, and would replace a worker that opens a large one.
         environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e18"
         executor: Executor = ProcessPoolExecutor(
-            1, env=environment, initializer=_end_with, initargs=(os.getpid(), self._shelf.folders)
+            1, env=environment, initializer=_end_with, initargs=(os.getpid(), self._files.folders)
         )
         with self._lock:
             if self._is_closed:
@@ -214,56 +203,6 @@ def interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """Stands for a value that lies in a file."""
-
-    path: str
-
-
-class _Shelf:
-    """Files of shared values, in memory where there is room."""
-
-    def __init__(self) -> None:
-        self._folders = [
-            tempfile.TemporaryDirectory(prefix="mlwf-", dir=place, ignore_cleanup_errors=True) for place in _places()
-        ]
-        self._count = 0
-        self._lock = threading.Lock()
-
-    @property
-    def folders(self) -> list[str]:
-        return [folder.name for folder in self._folders]
-
-    def put(self, value: Any) -> _Shared:
-        with self._lock:
-            self._count += 1
-            name = f"{self._count}.joblib"
-        *better, last = [Path(folder, name) for folder in self.folders]
-        for path in better:
-            try:
-                joblib.dump(value, path)
-                return _Shared(str(path))
-            except OSError as error:
-                path.unlink(missing_ok=True)
-                if error.errno != errno.ENOSPC:
-                    raise
-        joblib.dump(value, last)
-        return _Shared(str(last))
-
-    def clear(self) -> None:
-        for folder in self._folders:
-            folder.cleanup()
-
-
-def _places() -> list[Path]:
-    places = [Path(tempfile.gettempdir())]
-    with suppress(OSError):
-        if shutil.disk_usage(SHARED_MEMORY).free >= ROOM_BYTES and os.access(SHARED_MEMORY, os.W_OK):
-            places.insert(0, SHARED_MEMORY)
-    return places
-
-
 def _end(executor: Any, *, kill: bool) -> None:
     executor.shutdown(wait=True, kill_workers=kill)
 
@@ -281,19 +220,9 @@ def _how_it_ended(error: BaseException) -> str:
 
 # What follows runs in a worker.
 
-_opened: dict[str, Any] = {}
-
 
 def _call(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    for path in [path for path in _opened if not Path(path).exists()]:
-        del _opened[path]
-    return function(*[_open(arg) if isinstance(arg, _Shared) else arg for arg in args])
-
-
-def _open(shared: _Shared) -> Any:
-    if shared.path not in _opened:
-        _opened[shared.path] = joblib.load(shared.path, mmap_mode="r")
-    return _opened[shared.path]
+    return function(*opened(args))
 
 
 def _end_with(parent: int, folders: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ import sklearn
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from mlwf.engine import dask_pool
+from mlwf.engine import dask_cluster
 from mlwf.engine.dask_pool import DaskPool
 from mlwf.engine.pools import WorkerLostError
 from mlwf.errors import MlwfError
@@ -173,7 +173,7 @@ def test_dask_pool_says_within_ten_seconds_that_nobody_answers():
 
 
 def test_dask_pool_does_not_wait_for_one_that_listens_and_says_nothing(monkeypatch):
-    monkeypatch.setattr(dask_pool, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(MlwfError) as caught:
@@ -361,7 +361,7 @@ def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
 
 def test_dask_pool_leaves_logging_as_it_was(cluster):
     def levels():
-        return [logging.getLogger(name).level for name in dask_pool.LOGGERS]
+        return [logging.getLogger(name).level for name in dask_cluster.LOGGERS]
 
     before = levels()
     pool = DaskPool(cluster)

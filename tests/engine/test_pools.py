@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import pytest
 
-from mlwf.engine import pools
+from mlwf.engine import shared_files
 from mlwf.engine.plain import cores
 from mlwf.engine.pools import ProcessPool, ThreadPool, WorkerLostError
 from mlwf.processes import _start
@@ -166,8 +166,8 @@ def test_process_pool_lets_go_of_a_freed_value(pool):
 
 
 def test_process_pool_shares_through_temporary_files_where_memory_has_no_room(monkeypatch, tmp_path):
-    monkeypatch.setattr(pools.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(pools, "ROOM_BYTES", 10**18)
+    monkeypatch.setattr(shared_files.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(shared_files, "ROOM_BYTES", 10**18)
     pool = ProcessPool(1)
     assert Path(pool.share(np.arange(3)).path).is_relative_to(tmp_path)
     pool.close()
@@ -184,8 +184,8 @@ def test_process_pool_shares_through_temporary_files_when_memory_is_full(monkeyp
         if path.is_relative_to(memory):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pools, "_places", lambda: [memory, disk])
-    monkeypatch.setattr(pools.joblib, "dump", dump_in_little_memory)
+    monkeypatch.setattr(shared_files, "_places", lambda: [memory, disk])
+    monkeypatch.setattr(shared_files.joblib, "dump", dump_in_little_memory)
     pool = ProcessPool(1)
     path = Path(pool.share(np.arange(3)).path)
     assert path.is_relative_to(disk)
