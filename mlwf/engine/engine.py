@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from mlwf.engine.asks import LATE, Answer, Ask, predict
 from mlwf.engine.ear import Ear, Warned
 from mlwf.engine.fit_record import FitRecord
-from mlwf.engine.folds import Fold, gather_folds
+from mlwf.engine.folds import Fold, Folds
 from mlwf.engine.identity import Fit, Identifier
 from mlwf.engine.line import Line
 from mlwf.engine.plain import ROWS_WORTH_THREADS, cores, count_workers, fit_one
@@ -96,6 +96,7 @@ class Engine:
         self._lock = threading.Lock()
         self._calls = itertools.count()
         self._under_way = UnderWay()
+        self._folds = Folds()
         self._elsewhere = pool
         self._hire(n_jobs)
 
@@ -115,7 +116,7 @@ class Engine:
     def _answers(self, asks: Mapping[int, Ask], fits: Mapping[int, Fit | None]) -> dict[int, Answer]:
         answers = self._look_up(asks, fits)
         tasks = sort_tasks({place: ask for place, ask in asks.items() if place not in answers}, fits, self.table)
-        folds, pools = gather_folds(tasks), self._pools(tasks)
+        folds, pools = self._folds.gather(tasks), self._pools(tasks)
         call = next(self._calls)
         # Those asked first come first, so that few folds are held.
         futures = [
@@ -138,6 +139,8 @@ class Engine:
         if not wait and self._processes is not None:
             self._processes.close(wait=False)
         self._line.close(wait=wait)
+        if wait:
+            self._folds.close()
         if wait and self._processes is not None:
             self._processes.close()
 
@@ -225,7 +228,7 @@ class Engine:
         else:
             answers = self._fitted(task, fold, pool)
         if fold is not None:
-            fold.release()
+            self._folds.release(fold)
         for place, ask in task.asks.items():
             if ask.entry and (fold is None or answers[place].error):
                 ask.entry.contest.enter(ask.entry, answers[place])

@@ -194,6 +194,8 @@ def _cuts_rounds() -> bool:
 
 
 def _pass_booster(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Predictions]:
+    if set(ends) == {len(getattr(model, GROWTHS[type(model)].by_stage[0]))}:
+        return {end: _decide(model, model.decision_function(X)) for end in ends}
     decisions = islice(model.staged_decision_function(X), max(ends, default=0))
     return {end: _decide(model, decision) for end, decision in enumerate(decisions, start=1) if end in ends}
 

@@ -108,6 +108,30 @@ def test_small_fits_are_not_sent_to_another_process(pool):
         assert workers() == before
 
 
+class Sharing(ThreadPool):
+    """Counts what is shared, and given up again."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.shared, self.freed = [], []
+
+    def share(self, value):
+        self.shared.append(value)
+        return value
+
+    def free(self, handle):
+        self.freed.append(handle)
+
+
+def test_rows_reach_the_workers_once_though_they_are_asked_about_again():
+    pool = Sharing()
+    with Engine(TABLE, pool=pool) as engine:
+        for ask in ASKS:
+            engine([ask])
+        assert (len(pool.shared), pool.freed) == (len(FOLDS), [])
+    assert len(pool.freed) == len(FOLDS)
+
+
 class Deadly(ThreadPool):
     """Loses the worker of each fit of depth 4."""
 

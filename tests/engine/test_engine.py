@@ -29,6 +29,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine import engine as module
+from mlwf.engine import folds
 from mlwf.engine.asks import LATE, Ask
 from mlwf.engine.contest import Contest, Entry
 from mlwf.engine.engine import Engine
@@ -154,6 +155,33 @@ def test_engine_prepares_the_rows_of_a_fold_once(monkeypatch):
     with Engine(TABLE, n_jobs=2) as engine:
         engine([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3, 0.4)])
     assert calls == [len(fold.train)]
+
+
+@pytest.mark.parametrize(("most_bytes", "n_fits"), [(folds.MOST_IDLE_BYTES, 1), (10_000, 3)])
+def test_engine_holds_the_prepared_rows_of_a_fold_for_the_next_call_while_there_is_room(
+    monkeypatch, most_bytes, n_fits
+):
+    calls, original = [], StandardScaler.fit
+    monkeypatch.setattr(StandardScaler, "fit", lambda self, *given: calls.append(1) or original(self, *given))
+    monkeypatch.setattr(folds, "MOST_IDLE_BYTES", most_bytes)
+    model, fold = pipeline(LogisticRegression()), FOLDS[0]
+    asks = [Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3)]
+    with PlainFitter(TABLE) as plain:
+        expected = plain(asks)
+    calls.clear()
+    with Engine(TABLE) as engine:
+        for ask, answer in zip(asks, expected, strict=True):
+            same(*engine([ask]), answer)
+    assert len(calls) == n_fits
+
+
+def test_engine_prepares_rows_that_were_not_predicted_before():
+    model = pipeline(SVC())
+    with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
+        for rows in (FOLDS[0].test, FOLDS[1].train, FOLDS[0].test):
+            for weighted in (True, False):
+                ask = Ask(model, {"classifier__C": 3.0}, FOLDS[0].train, (rows,), class_weighted=weighted)
+                same(*engine([ask]), *plain([ask]))
 
 
 @pytest.mark.parametrize("classifier", [GradientBoostingClassifier(n_estimators=4, random_state=0), SVC()])

@@ -299,7 +299,7 @@ from mlwf.engine.pools import ProcessPool
 folder = Path(sys.argv[1])
 pool = ProcessPool(2)
 handle = pool.share([1, 2])
-(folder.parent / "shared").write_text(handle.path)
+(folder.parent / "shared").write_text(str(handle.path))
 
 def work(shared, folder):
     (folder / str(os.getpid())).touch()
