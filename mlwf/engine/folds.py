@@ -31,6 +31,8 @@ class Fold:
         fit, self._train = tasks[0].fit, tasks[0].ask.train
         self._table, self._unfitted = fit.table, fit.parts.preparation.preprocessor
         self._rows = _rows_of(tasks)
+        self.n_bytes = inf
+        """How large the prepared rows are; infinite until there are any."""
         self._left = len(tasks)
         self._lock = threading.Lock()
         self._made: tuple[Any, Prepared] | None = None
@@ -42,7 +44,9 @@ class Fold:
         Raises what the fit of the preprocessor raises.
         """
         with self._lock:
-            self._made = self._made or self._fit()
+            if self._made is None:
+                self._made = self._fit()
+                self.n_bytes = sum(map(_n_bytes, (self._made[1].X, *self._made[1].parts.values())))
             if id(pool) not in self._shared:
                 self._shared[id(pool)] = pool, pool.share(self._made[1])
             return self._made[0], self._shared[id(pool)][1]
@@ -66,14 +70,6 @@ class Fold:
             for pool, handle in self._shared.values():
                 pool.free(handle)
             self._shared, self._made = {}, None
-
-    @property
-    def n_bytes(self) -> float:
-        """How large the prepared rows are; infinite where there are none."""
-        if self._made is None:
-            return inf
-        prepared = self._made[1]
-        return sum(map(_n_bytes, (prepared.X, *prepared.parts.values())))
 
     def _fit(self) -> tuple[Any, Prepared]:
         table, train = self._table, self._train
