@@ -34,6 +34,8 @@ the plain scikit-learn scripts, `benchmarks/ours.py` what is asked of mlwf inste
 - Before anything is told, the results are compared: every score of every candidate and fold, the best candidate, the
   predictions of the refitted and the calibrated model, the validation's scores. They are **equal to the last bit**.
   Halving and Optuna are inexact: their goal is reached only if the best score is within {close} of the grid's, too.
+  Halving's factors, 2 for gradient_boosting and 4 for hist_gradient_boosting, are the largest of 2 and 4 that come so
+  close here.
 - **fits** are calls of the classifier's `fit`, whoever makes them.
 - Workers are compared by the clock{load}. Nothing else of the benchmark runs at that time.
 - Tracking is compared in a process that has made a run already: MLflow is imported and the store's tables are there."""
