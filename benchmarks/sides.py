@@ -28,14 +28,19 @@ class Side:
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the function gets besides a Stopwatch, the number of the repeat, and whether it is to be quick."""
     repeats: int = 1
+    is_alone: bool = False
+    """Whether nothing else is measured at the same time: what takes seconds only is easily disturbed."""
     takes_all_cores: bool = False
     """Whether it has every core to itself; others have one core and one thread."""
 
 
 def _both(name: str, function: str, **options: Any) -> dict[str, Side]:
-    """Name a script for each of the two boosters; the fast one is measured twice."""
+    """Name a script for each of the two boosters; the fast one is measured twice, and alone."""
+    is_fast = {"hgb": True, "gb": False}
     return {
-        f"{name}, {short}": Side(function, {"algorithm": algorithm, **options}, repeats=2 if short == "hgb" else 1)
+        f"{name}, {short}": Side(
+            function, {"algorithm": algorithm, **options}, repeats=1 + is_fast[short], is_alone=is_fast[short]
+        )
         for short, algorithm in BOOSTERS.items()
     }
 
@@ -44,23 +49,23 @@ OF_WORKERS = {"algorithm": "gradient_boosting", "n_rates": 2}
 
 SIDES: dict[str, Side] = {
     **_both("plain chain", "plain:chain"),
-    "fewest fits, hgb": Side("plain:fewest_fits", {"algorithm": "hist_gradient_boosting"}, repeats=2),
+    "fewest fits, hgb": Side("plain:fewest_fits", {"algorithm": "hist_gradient_boosting"}, repeats=2, is_alone=True),
     **_both("mlwf search", "ours:search"),
     **_both("mlwf chain", "ours:chain"),
     **_both("mlwf halving", "ours:inexact", strategy="halving"),
     **_both("mlwf optuna", "ours:inexact", strategy="optuna"),
-    "baseline": Side("ours:baseline", repeats=3),
+    "baseline": Side("ours:baseline", repeats=3, is_alone=True),
     "same command twice": Side("commands:twice"),
     "plain adult": Side("plain:adult"),
     "dask-ml adult": Side("plain:adult_with_dask"),
     "mlwf adult": Side("ours:adult"),
     "plain nested": Side("plain:nested", {"algorithm": "hist_gradient_boosting"}),
     "mlwf nested": Side("ours:nested", {"algorithm": "hist_gradient_boosting"}),
-    "one worker": Side("ours:search", OF_WORKERS, takes_all_cores=True),
-    "two workers": Side("ours:search", {**OF_WORKERS, "n_jobs": 2}, takes_all_cores=True),
-    "tracking off": Side("ours:tracked", {"tracking": False}, repeats=3),
-    "tracking on": Side("ours:tracked", {"tracking": True}, repeats=3),
-    "light commands": Side("commands:light"),
+    "one worker": Side("ours:search", OF_WORKERS, is_alone=True, takes_all_cores=True),
+    "two workers": Side("ours:search", {**OF_WORKERS, "n_jobs": 2}, is_alone=True, takes_all_cores=True),
+    "tracking off": Side("ours:tracked", {"tracking": False}, repeats=3, is_alone=True),
+    "tracking on": Side("ours:tracked", {"tracking": True}, repeats=3, is_alone=True),
+    "light commands": Side("commands:light", is_alone=True),
 }
 
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = Kept(asked.keep, is_quick=asked.quick)
     tasks = [task for task in list_tasks(asked.rows, is_quick=asked.quick) if task not in kept]
     for alone in (False, True):
-        some = [task for task in tasks if SIDES[task[0]].takes_all_cores is alone]
+        some = [task for task in tasks if SIDES[task[0]].is_alone is alone]
         run(some, kept, is_quick=asked.quick, at_once=1 if alone else asked.at_once, dask_python=asked.dask_python)
     report = write_report(kept.measured, machine=describe_machine(), command=_command(asked), at_once=asked.at_once)
     asked.output.write_text(report, encoding="utf-8")

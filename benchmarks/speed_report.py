@@ -52,7 +52,7 @@ def write_report(measured: Measured, *, machine: str, command: str, at_once: int
     introduction = INTRODUCTION.format(
         command=command,
         machine=machine,
-        at_once=f", {at_once} scripts at the same time on cores of their own" if at_once > 1 else "",
+        at_once=f", the long ones {at_once} at a time on cores of their own" if at_once > 1 else "",
         close=f"{CLOSE:.1%}".replace("%", " %"),
         load=f"; the load average before was {loads[0]}, the benchmark's own included" if loads else "",
         n_starts=N_STARTS,
