@@ -39,11 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # As pip does with what it installs: otherwise every process that is measured might compile the package anew.
     compileall.compile_dir(PACKAGE, quiet=1)
     kept = Kept(asked.keep, is_quick=asked.quick)
+    is_continued = bool(kept.measured)
     tasks = [task for task in list_tasks(asked.rows, is_quick=asked.quick) if task not in kept]
     for alone in (False, True):
         some = [task for task in tasks if SIDES[task[0]].is_alone is alone]
         run(some, kept, is_quick=asked.quick, at_once=1 if alone else asked.at_once, dask_python=asked.dask_python)
-    report = write_report(kept.measured, machine=describe_machine(), command=_command(asked), at_once=asked.at_once)
+    report = write_report(
+        kept.measured,
+        machine=describe_machine(),
+        command=_command(asked),
+        at_once=asked.at_once,
+        is_continued=is_continued,
+    )
     asked.output.write_text(report, encoding="utf-8")
     print(report)
     print(f"{asked.output} written after {perf_counter() - started:.0f} seconds")

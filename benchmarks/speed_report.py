@@ -27,8 +27,8 @@ Written by `{command}`; an edit would not last. `benchmarks/workloads.py` has th
 the plain scikit-learn scripts, `benchmarks/ours.py` what is asked of mlwf instead, through what a user calls.
 
 - Measured on {machine}.
-- Everything was measured in one run, each script in a fresh process with one thread and one core, the two sides of a
-  comparison in turns{at_once}. Several runs count with their median.
+- Everything was measured in one run{interrupted}, each script in a fresh process with one thread and one core, the two
+  sides of a comparison in turns{at_once}. Several runs count with their median.
 - **s CPU** is user and system time, of children too, without the imports of either side. Commands (`mlwf ...`) are
   whole processes, imports and all; those that fit nothing count with the median of {n_starts} starts.
 - Before anything is told, the results are compared: every score of every candidate and fold, the best candidate, the
@@ -45,13 +45,16 @@ class DifferentResultsError(Exception):
     """Two sides did not come to the same: how long they took means nothing."""
 
 
-def write_report(measured: Measured, *, machine: str, command: str, at_once: int = 1) -> str:
+def write_report(
+    measured: Measured, *, machine: str, command: str, at_once: int = 1, is_continued: bool = False
+) -> str:
     """Write the table of those lines that were measured; raises DifferentResultsError."""
     check(measured)
     loads = [f"{one['load']:.1f}" for one in measured.get("two workers", ()) if "load" in one]
     introduction = INTRODUCTION.format(
         command=command,
         machine=machine,
+        interrupted=" that was interrupted and continued" if is_continued else "",
         at_once=f", the long ones {at_once} at a time on cores of their own" if at_once > 1 else "",
         close=f"{CLOSE:.1%}".replace("%", " %"),
         load=f"; the load average before was {loads[0]}, the benchmark's own included" if loads else "",
