@@ -35,6 +35,7 @@ MOST_SECONDS = 300
 VOLATILE = [
     # Which phases take long enough to be told, and where their line breaks.
     (r"(?m)^Time  .*(\n {6,}\S.*)*", "Time         ..."),
+    (r"(?m)^<1>Time  .*(\n<1> {6,}<0>.*)*", "<1>Time       <0><1>  <0>..."),
     (r"\| \*\*Time\*\* \| .*", "| **Time** | ... |"),
     # Durations, and the space that fills a column of them.
     (r"(?<![\w.])(\d+(\.\d+)? s|\d+ min \d+ s)(?![\w.])", "0.0 s"),
