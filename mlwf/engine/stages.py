@@ -44,8 +44,8 @@ class Growth:
     """Fitted attributes with one item more, from before the first stage, or with none."""
     is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
     """Whether an unfitted one grows so on that number of rows, as far as it is not what all have in common."""
-    goes_on: Callable[[Any], bool] = lambda model: False
-    """Whether scikit-learn's warm start of a fitted one is exact, and worth the memory until then."""
+    goes_on: Callable[[Any], bool] | None = None
+    """Whether scikit-learn's warm start of a fitted one is exact; None where none is, or none worth the memory."""
 
 
 GROWTHS: dict[type, Growth] = {
@@ -129,7 +129,14 @@ def truncated(model: Any, stage: int) -> Any:
 
 def goes_on(model: Any) -> bool:
     """Tell whether a fitted classifier, whose stage parameter is known, can be continued to more stages, to the bit."""
-    return GROWTHS[type(model)].goes_on(model)
+    goes = GROWTHS[type(model)].goes_on
+    return goes is not None and goes(model)
+
+
+def may_go_on(classifier: Any) -> bool:
+    """Tell of an unfitted classifier whether its fits may be such that go on."""
+    growth = GROWTHS.get(type(classifier))
+    return growth is not None and growth.goes_on is not None
 
 
 def to_continue(model: Any) -> Any:

@@ -30,7 +30,7 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwf.engine import stages as module
 from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.stages import GROWTHS, goes_on, stage_parameter, staged_predictions, to_continue, truncated
+from mlwf.engine.stages import GROWTHS, goes_on, may_go_on, stage_parameter, staged_predictions, to_continue, truncated
 
 STAGES = (1, 3, 7, 10)
 SEED: dict[str, Any] = {"random_state": 5}
@@ -264,6 +264,7 @@ def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **key
     begun = _fit(kind, setting, 3, X, y, **keywords)
     before = joblib.hash(begun)
     assert goes_on(begun)
+    assert may_go_on(kind())
     continued = to_continue(begun).set_params(**{GROWTHS[kind].parameter: 10}).fit(X, y, **keywords)
     plain = _fit(kind, setting, 10, X, y, **keywords)
     _assert_same(_facts(continued.set_params(warm_start=False)), _facts(plain))
@@ -292,6 +293,8 @@ def test_what_is_no_booster_does_not_go_on():
     X, y = TWO
     for kind in GROWTHS.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:
         assert not goes_on(_fit(kind, {}, 3, X, y))
+        assert not may_go_on(kind())
+    assert not may_go_on(LogisticRegression())
 
 
 @pytest.mark.parametrize("kind", GROWTHS)

@@ -15,6 +15,8 @@ import numpy as np
 from sklearn.utils import resample
 
 from mlwf.engine.rows import Rows, Split
+from mlwf.engine.shelf import MOST_BEGUN
+from mlwf.engine.stages import may_go_on
 from mlwf.errors import FitError
 from mlwf.modules.tuning.candidates import list_candidates
 from mlwf.modules.tuning.trials import Search, Trials, Tried
@@ -34,9 +36,9 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
     for number, amount in enumerate(schedule):
         n_kept = ceil(len(candidates) / spec.factor)
         trials = _rung(search, candidates, resource, amount, number, random_state)
-        if resource != N_SAMPLES and number < len(schedule) - 1:
+        if resource != N_SAMPLES and number < len(schedule) - 1 and may_go_on(_classifier(search.pipeline)[1]):
             # More rounds of the same rows: those that go on to the next rung are continued there.
-            trials.contest.n_held = n_kept
+            trials.contest.n_held = min(n_kept, max(1, MOST_BEGUN // len(trials.splits)))
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
         order = range(len(candidates))[:: -1 if rungs else 1]
         trials.ask([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])
@@ -49,12 +51,18 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
 
 def rounds_parameter(pipeline: Any) -> str | None:
     """Name the parameter that says of how many rounds of boosting, or trees, the pipeline's classifier is made."""
-    step, classifier = getattr(pipeline, "steps", [("", pipeline)])[-1]
+    step, classifier = _classifier(pipeline)
     params = classifier.get_params(deep=False)
     # Other classifiers call the most steps of a solver max_iter, which make them no better once it is done.
     is_boosting = "max_iter" in params and hasattr(classifier, "staged_predict")
     name = "n_estimators" if "n_estimators" in params else "max_iter" if is_boosting else None
     return name and (f"{step}__{name}" if step else name)
+
+
+def _classifier(pipeline: Any) -> tuple[str, Any]:
+    """Give the last step and its name, which is empty for a classifier that is in no pipeline."""
+    name, classifier = getattr(pipeline, "steps", [("", pipeline)])[-1]
+    return name, classifier
 
 
 def plan_rungs(n_candidates: int, *, factor: int, smallest: int, most: int) -> list[int]:

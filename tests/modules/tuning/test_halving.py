@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from mlwf.engine.asks import predict
+from mlwf.engine.contest import Contest
 from mlwf.errors import FitError
 from mlwf.modules.tuning import HalvingSearch, create_tuning
 from mlwf.modules.tuning.halving import plan_rungs, rounds_parameter
@@ -91,6 +92,17 @@ def test_a_rung_continues_the_boosters_of_the_one_before(pipeline, data, monkeyp
     ]
     # A candidate on the second rung grows four rounds more in each fold, one on the third twelve; the best is refitted.
     assert len(grown) == 3 * (12 * 2 + 4 * 4 + 2 * 12) + 18
+
+
+@pytest.mark.parametrize(("kind", "n_held"), [("boosting", [4, 2, 1]), ("forest", [1, 1])])
+def test_a_rung_holds_the_models_of_several_candidates_only_to_continue_them(pipeline, data, monkeypatch, kind, n_held):
+    seen, let_go = [], Contest.let_go
+    monkeypatch.setattr(Contest, "let_go", lambda self: seen.append(self.n_held) or let_go(self))
+    X, y = data()
+    classifier, grid, _ = BY_ROUNDS[kind]
+    spec = HalvingSearchSpec(param_grid=grid, factor=3, max_resources=18, cv_folds=3)
+    create_tuning(spec, random_state=4).fit(pipeline(classifier), X, y)
+    assert seen == n_held
 
 
 # Of rows that lack a class, mlwf has a log loss and scikit-learn none: with three classes there are such.
