@@ -17,6 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mlwf.text import format_name, format_place, one_line, printable
+
+LONGEST_KEY = 100
+LONGEST_PROBLEM = 320
+LONGEST_COMPARED = 1000
+"""Of a name that is compared with others: to compare takes time that grows with the square."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -32,15 +39,19 @@ class Problem:
     """What is accepted, or the nearest name: one line, may be empty."""
 
     def __str__(self) -> str:
-        subject = f"{self.key}: " if self.key else ""
-        line = f"{self.where}  {subject}{self.message}" if self.where else f"{subject}{self.message}"
-        return f"{line}; {self.hint}" if self.hint else line
+        place = f"{format_place(self.where)}  " if self.where else ""
+        subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
+        line = f"{place}{subject}{one_line(self.message, LONGEST_PROBLEM)}"
+        return f"{line}; {one_line(self.hint)}" if self.hint else line
 
 
 class MlwfError(Exception):
     """Something a person can mend; the message says what."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(MlwfError, ValueError):
@@ -59,6 +70,9 @@ class _Problems(MlwfError, ValueError):
             problems = Problem(where="", key="", message=problems)
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
 
 
 class ConfigError(_Problems):
@@ -96,5 +110,5 @@ def nearest(name: str, accepted: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     names = sorted(set(accepted))
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"accepted: {', '.join(names)}"
+    close = get_close_matches(name[:LONGEST_COMPARED], names, n=1, cutoff=0.6)
+    return f"did you mean {format_name(close[0])}?" if close else f"accepted: {', '.join(map(format_name, names))}"

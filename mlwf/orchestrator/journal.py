@@ -14,6 +14,7 @@ from typing import Any
 from mlwf.engine.ear import FOR_DEVELOPERS
 from mlwf.engine.tally import Tally
 from mlwf.results import PhasePlan, PhaseResult, Status
+from mlwf.text import cut, printable
 
 logger = logging.getLogger("mlwf")
 
@@ -30,6 +31,8 @@ PHASES = {
     "log": "writing results",
 }
 
+LONGEST_KEPT = 2000
+"""Of a message in characters; whoever shows it cuts it shorter."""
 OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
 
 
@@ -173,4 +176,5 @@ def one_line(message: object) -> str:
         return "interrupted"
     first, *others = str(message).strip().splitlines() or [type(message).__name__]
     # What such a line announces stands in the next.
-    return f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    line = f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    return cut(printable(line), LONGEST_KEPT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.text import format_value
 
 KeyPath = tuple[Any, ...]
 
@@ -58,12 +58,7 @@ def shown(value: Any) -> str:
     """Write a value for a message, as YAML has it, in at most 40 characters."""
     if isinstance(value, dict | list):
         return ("an empty " if not value else "a ") + ("map" if isinstance(value, dict) else "list")
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return format_value(value)
 
 
 @dataclass(frozen=True)

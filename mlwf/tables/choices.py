@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlwf.tables.wording import counted, labels_of, number
+from mlwf.text import format_name, printable
 
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
@@ -66,7 +67,7 @@ def calibration_told(calibration: Mapping[str, Any]) -> str:
 def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
     """Tell from which score on a row is called positive, and what that is worth."""
     of = "probability" if threshold.get("response") != "decision_function" else "decision value"
-    what = f"{'positive' if positive is None else positive} from a {of} of {number(threshold['value'])} on"
+    what = f"{'positive' if positive is None else format_name(positive)} from a {of} of {number(threshold['value'])} on"
     score, usual = number(threshold["score"]), number(threshold["default_score"])
     worth = f"cross-fitted {threshold['scoring']} {score}, against {usual} with the default threshold"
     return f"{what}\n{worth}{_labelled(threshold)}"
@@ -94,7 +95,7 @@ def _range(numbers: Sequence[float]) -> str:
 
 def _features(chosen: Sequence[Sequence[Any]]) -> str:
     """Tell which columns the folds chose; they differ where a fold has too few rows to know a column's kind."""
-    sets = [{str(column) for column in columns} for columns in chosen]
+    sets = [{format_name(column) for column in columns} for columns in chosen]
     disputed = sorted({column for each in sets for column in each if not all(column in other for other in sets)})
     if not disputed:
         return f"the same {counted(len(sets[0]), 'column')}"
@@ -119,4 +120,4 @@ def _labelled(told: Mapping[str, Any]) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return printable(json.dumps(value, ensure_ascii=False, default=str))

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, threshold_told, tuning_told
 from mlwf.tables.wording import counted, duration, number
+from mlwf.text import format_name
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,14 @@ def _data(summary: Mapping[str, Any]) -> Iterator[Fact]:
 def _target(data: Mapping[str, Any]) -> str:
     classes = data.get("classes") or {}
     total = sum(classes.values()) or 1
-    shown = [f"{label} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]]
+    shown = [
+        f"{format_name(label)} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]
+    ]
     more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []
     positive = data.get("positive_class")
-    says = f"; positive class {positive}" if positive is not None else ""
-    return f"{data.get('target')}: {', '.join(shown + more)}{says}" if classes else str(data.get("target") or "")
+    says = f"; positive class {format_name(positive)}" if positive is not None else ""
+    target = format_name(data.get("target") or "")
+    return f"{target}: {', '.join(shown + more)}{says}" if classes else target
 
 
 def _features(summary: Mapping[str, Any]) -> Iterator[Fact]:
@@ -74,7 +78,7 @@ def _features(summary: Mapping[str, Any]) -> Iterator[Fact]:
     listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     yield Fact("Features", ": ".join(filter(None, [counted(count, "column"), listed])))
     left_out = features.get("left_out") or {}
-    lines = [f"{column}: {reason}" for column, reason in left_out.items()]
+    lines = [f"{format_name(column)}: {reason}" for column, reason in left_out.items()]
     more = [f"and {counted(len(lines) - MOST_LISTED, 'more column')}"] if len(lines) > MOST_LISTED else []
     yield Fact("Left out", "\n".join(lines[:MOST_LISTED] + more))
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from mlwf.tables.blocks import Block, shown, written
 from mlwf.tables.scores import interval_column, is_tuned
-from mlwf.tables.wording import LABEL, NOT_AVAILABLE, QUIET, SOURCES, labels_of, number, shortened, span
+from mlwf.tables.wording import LABEL, NOT_AVAILABLE, QUIET, SOURCES, labels_of, number, span
+from mlwf.text import format_name
 
 MOST_CONFUSED = 6
 """With how many classes at most the confusion is shown."""
@@ -70,7 +71,7 @@ def _classes(judged: Mapping[str, Any]) -> list[Block]:
     plain = Block("Classes", how, columns, [_class(each) for each in report])
     if not confusion or len(report) > MOST_CONFUSED:
         return [plain]
-    predicted = [f"as {shortened(str(each['label']), WIDEST_HEADING)}" for each in report]
+    predicted = [f"as {format_name(each['label'], WIDEST_HEADING)}" for each in report]
     rows = [
         [*cells, *(Text(f"{n:,}", "bold" if at == row else "" if n else QUIET) for at, n in enumerate(counts))]
         for row, (cells, counts) in enumerate(zip(plain.rows, confusion, strict=True))
@@ -79,7 +80,7 @@ def _classes(judged: Mapping[str, Any]) -> list[Block]:
 
 
 def _class(report: Mapping[str, Any]) -> list[Text]:
-    label = shortened(str(report["label"]), WIDEST_LABEL)
+    label = format_name(report["label"], WIDEST_LABEL)
     shares = (report.get(name) for name in ("precision", "recall", "f1"))
     return [Text(label), Text(f"{report['n_rows']:,}"), *(Text(_value(share)) for share in shares)]
 

@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlwf.text import pluralize
+
 if TYPE_CHECKING:
     from mlwf.results import RecordSize
+
+counted = pluralize
 
 NOTHING = "-"
 NOT_AVAILABLE = "n/a"
@@ -24,6 +28,8 @@ SOURCES = {"test": "Test set", "train_test": "Hold-out", "cross_validation": "Cr
 """Where a number comes from, the most trustworthy first."""
 SAME_ROWS = re.compile(r"\b[\w ]+ on the same rows")
 """The labels of a number that is judged by rows on which something was chosen."""
+MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
+"""What Markdown would take for its own; underscores inside a word it leaves alone."""
 LABEL = "tuned on the same rows"
 """The label that must not be missed: it is said of the number that flatters most."""
 ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
@@ -93,15 +99,6 @@ def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def shortened(text: str, width: int) -> str:
-    """Cut a text that is too wide.
-
-    >>> [shortened(text, 6) for text in ("short", "longer than that")]
-    ['short', 'longe…']
-    """
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 def labels_of(note: str) -> list[str]:
     """Find the labels in what is said of a number.
 
@@ -111,25 +108,21 @@ def labels_of(note: str) -> list[str]:
     return SAME_ROWS.findall(note)
 
 
-def counted(count: int | None, noun: str) -> str:
-    """Say a count with its noun; nothing when it is unknown.
-
-    >>> [counted(count, "row") for count in (1, 39073, None)]
-    ['1 row', '39,073 rows', '']
-    """
-    return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def markdown_row(cells: Iterable[str]) -> str:
     """Write a row of a Markdown table from cells that are escaped."""
     return f"| {' | '.join(cells)} |"
 
 
+def sentence(text: object) -> str:
+    """Write a sentence of ours for Markdown: what stands in it in backticks is code."""
+    return escaped(text).replace("\\`", "`") if str(text).count("`") % 2 == 0 else escaped(text)
+
+
 def escaped(text: object) -> str:
     r"""Write a text so that Markdown shows it as it is, line breaks included.
 
-    >>> escaped("<=50K | a*b")
-    '&lt;=50K \\| a\\*b'
+    >>> print(escaped("<=50K | a*b `c` [d](e) _f_g_"))
+    &lt;=50K \| a\*b \`c\` [d]\(e) \_f_g\_
     """
-    marked = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
-    return marked.replace("\n", "<br>")
+    marked = str(text).replace("&", "&amp;").replace("<", "&lt;")
+    return MARKS.sub(lambda mark: re.sub(".", r"\\\g<0>", mark[0]), marked).replace("\n", "<br>")

@@ -137,7 +137,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         (f"{DATA}model: {{class_weight: {{a: x}}}}", "x.yaml:2:27  model.class_weight.a: expected a number, got 'x'"),
         (
             f"{DATA}on_error: {'x' * 60}",
-            f"x.yaml:2:11  on_error: is '{'x' * 36}...; accepted: degrade, fail",
+            f"x.yaml:2:11  on_error: is '{'x' * 35}...'; accepted: degrade, fail",
         ),
         # Nothing
         (

@@ -17,6 +17,7 @@ from typing import Any
 from mlwf.errors import ConfigError, FeatureStoreError, Problem
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
+from mlwf.text import describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -248,8 +249,8 @@ def _project_name(repo: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    text = describe_error(error)
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 
 
 # Quoted, because a folder may be called 2024 or yes. `file` is the offline store that Feast serves without extras.

@@ -15,6 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from mlwf.errors import MlwfError, TrackingError
+from mlwf.text import describe_error
+
+one_line = describe_error
 
 REACH_SECONDS = 2.0
 """How long a server may take to say that it is there."""
@@ -85,12 +88,6 @@ def shown(tracking_uri: str) -> str:
     if not parts.password:
         return tracking_uri
     return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
-
-
-def one_line(error: object) -> str:
-    """Say an error in one line of bearable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def _reach_database(tracking_uri: str) -> None:

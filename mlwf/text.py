@@ -1,0 +1,149 @@
+"""Names, values and messages as people read them: on one line, of bounded length, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+LONGEST_VALUE = 40
+LONGEST_NAME = 60
+LONGEST_PLACE = 160
+"""Of a path with a line and a column behind it."""
+LONGEST_MESSAGE = 640
+
+_LINE_BREAKS = {"Zl", "Zp"}
+_CUT_ESCAPE = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no character to be seen: controls, line breaks, bidirectional marks, lone surrogates.
+
+    >>> printable("a\tb\x1b[31m\u202ec")
+    'a\\tb\\x1b[31m\\u202ec'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(character) if _is_hidden(character) else character for character in text)
+
+
+def one_line(text: object, longest: int = LONGEST_MESSAGE) -> str:
+    r"""Write a text on one line, cut at its end.
+
+    >>> one_line("no\nsuch\tfile", 8)
+    'no\\nsuc…'
+    """
+    return cut(printable(str(text)), longest)
+
+
+def describe_error(error: object, longest: int = 300) -> str:
+    r"""Say on one line what a library says in several.
+
+    >>> describe_error(ValueError("no such\n   column")), describe_error(KeyError())
+    ('no such column', 'KeyError')
+    """
+    return one_line(" ".join(str(error).split()) or type(error).__name__, longest)
+
+
+def cut(text: str, longest: int) -> str:
+    """Cut a text that is too long.
+
+    >>> [cut(text, 6) for text in ("short", "longer than that")]
+    ['short', 'longe…']
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def cut_inside(text: str, longest: int) -> str:
+    """Cut a text that is too long, and keep both its ends: paths begin and end tellingly.
+
+    >>> cut_inside("/a/long/way/to/data.csv:3:1", 20)
+    '/a/long/w…ta.csv:3:1'
+    """
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: longest - half - 1]}…{text[-half:]}"
+
+
+def format_name(name: object, longest: int = LONGEST_NAME) -> str:
+    """Write the name of a column or a class: as it is, or quoted where its ends could not be seen; cut when long.
+
+    >>> [format_name(name) for name in ("age", " age", "", 7)]
+    ['age', "' age'", "''", '7']
+    """
+    text = str(name)
+    if text and text == text.strip():
+        return one_line(text, longest)
+    return _quoted(text, longest)
+
+
+def format_place(where: str) -> str:
+    """Write a path, with a line and a column where it has them; cut inside when long."""
+    return cut_inside(printable(where), LONGEST_PLACE)
+
+
+def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
+    """Write a value as YAML would: a text in quotes, cut when long.
+
+    >>> format_value([None, True, 1.0, "a", float("inf")])
+    "[null, true, 1.0, 'a', .inf]"
+    >>> format_value("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
+    """
+    if isinstance(value, str):
+        return _quoted(value, longest)
+    text = printable(_written(value))
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def printable_in(content: Any) -> Any:
+    """Make every text in nested maps and lists printable and cut it; keys that become alike stay apart."""
+    if isinstance(content, str):
+        return one_line(content)
+    if isinstance(content, Mapping):
+        readable: dict[Any, Any] = {}
+        for key, value in content.items():
+            shown = printable(key) if isinstance(key, str) else key
+            readable[repr(key) if shown in readable else shown] = printable_in(value)
+        return readable
+    return [*map(printable_in, content)] if isinstance(content, list | tuple) else content
+
+
+def pluralize(count: int | None, noun: str) -> str:
+    """Say a count with its noun; nothing when it is unknown.
+
+    >>> [pluralize(count, "row") for count in (1, 39073, None)]
+    ['1 row', '39,073 rows', '']
+    """
+    return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in _LINE_BREAKS
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _quoted(text: str, longest: int) -> str:
+    quoted = repr(text[:longest])
+    if len(quoted) <= longest and len(text) <= longest:
+        return quoted
+    return f"{_CUT_ESCAPE.sub('', quoted[: longest - 4])}...{quoted[0]}"
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
+    if type(value).__name__ in {"bool", "bool_"}:  # numpy's, which is not imported here
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)
