@@ -17,6 +17,7 @@ from mlwf.specs.features import (
     Feature,
     NumericFeatureSpec,
 )
+from mlwf.text import format_value
 
 MOST_ONEHOT = 30
 """More categories than this are target encoded: one-hot would give each few rows and a column of its own."""
@@ -41,7 +42,6 @@ DAYS = DateFeatureSpec(columns=["x"])
 HOURS = DateFeatureSpec(columns=["x"], parts=[*DAYS.parts, "hour"])
 
 SCALARS = (str, bool, int, float, np.generic)
-LONGEST_SHOWN = 40
 
 Choice = tuple[Feature | None, str]
 """How a column is prepared with a note, or None with the reason."""
@@ -92,7 +92,7 @@ def _choose(name: str, column: pd.Series[Any]) -> Choice:
     counts = present.value_counts(sort=False)
     # Whether a text is there or not can tell something: missing is a category of its own.
     if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
-        return None, f"constant: every value is {_shown(present.iloc[0])}"
+        return None, f"constant: every value is {format_value(present.iloc[0])}"
     return CHOICES[kind](name, present, counts)
 
 
@@ -157,7 +157,7 @@ def _numbers_among(texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Se
     share = counts.to_numpy()[is_number].sum() / counts.sum()
     if share < MOSTLY:
         return ""
-    other = _shown(texts[~is_number].iloc[0])
+    other = format_value(texts[~is_number].iloc[0])
     return f"{share:.1%} of its texts are numbers: if {other} means missing, add it to data.read.na_values"
 
 
@@ -174,8 +174,3 @@ CHOICES: dict[str, Callable[[str, pd.Series[Any], pd.Series[Any]], Choice]] = {
     "mixed-integer": _text,
     "mixed": _text,
 }
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]}...'"
