@@ -7,6 +7,7 @@
     ├── FitError              1  an estimator could not be fitted
     ├── FeatureStoreError     1  the feature store is unreachable or does not hold what was asked
     ├── TrackingError         1  the tracking store is unreachable or refuses
+    ├── SeveralErrors         1  several of these at once
     └── RunNotFoundError      2  no run of that name, here or on the tracking server
 
 An error in the command line, the config or the data is also a ValueError, as a caller from Python expects.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlwf.text import format_name, format_place, one_line, printable
+from mlwf.text import LONGEST_MESSAGE, cut_inside, format_name, format_place, printable
 
 LONGEST_KEY = 100
 LONGEST_PROBLEM = 320
@@ -41,8 +42,8 @@ class Problem:
     def __str__(self) -> str:
         place = f"{format_place(self.where)}  " if self.where else ""
         subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
-        line = f"{place}{subject}{one_line(self.message, LONGEST_PROBLEM)}"
-        return f"{line}; {one_line(self.hint)}" if self.hint else line
+        line = f"{place}{subject}{cut_inside(printable(self.message), LONGEST_PROBLEM)}"
+        return f"{line}; {cut_inside(printable(self.hint), LONGEST_MESSAGE)}" if self.hint else line
 
 
 class MlwfError(Exception):
@@ -52,6 +53,11 @@ class MlwfError(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+def problems_of(error: MlwfError) -> tuple[Problem, ...]:
+    """Give what an error tells, problem by problem."""
+    return error.problems if isinstance(error, _Problems) else (Problem("", "", str(error)),)
 
 
 class UsageError(MlwfError, ValueError):
@@ -73,6 +79,12 @@ class _Problems(MlwfError, ValueError):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
+
+
+class SeveralErrors(_Problems):
+    """What ended several things, none of which was the experiment file's or the data's fault."""
+
+    exit_code = 1
 
 
 class ConfigError(_Problems):

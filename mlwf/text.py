@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 LONGEST_VALUE = 40
@@ -26,7 +27,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_escaped(character) if _is_hidden(character) else character for character in text)
+    return "".join(_escaped(character) if is_hidden(character) else character for character in text)
 
 
 def one_line(text: object, longest: int = LONGEST_MESSAGE) -> str:
@@ -97,6 +98,28 @@ def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+class LineFormatter(logging.Formatter):
+    """Writes a record of the log on one line, and its traceback below; `conceal` takes secrets out of both."""
+
+    def __init__(self, layout: str, conceal: Callable[[str], str] | None = None) -> None:
+        super().__init__(layout)
+        self._conceal = conceal or str
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        return printable(self._conceal(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Write the traceback."""
+        return "\n".join(map(printable, self._conceal(super().formatException(ei)).split("\n")))
+
+
+def is_hidden(character: str) -> bool:
+    """Tell whether a character is none to be seen: of Unicode's category C, or a line break."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in _LINE_BREAKS
+
+
 def printable_in(content: Any) -> Any:
     """Make every text in nested maps and lists printable and cut it; keys that become alike stay apart."""
     if isinstance(content, str):
@@ -117,11 +140,6 @@ def pluralize(count: int | None, noun: str) -> str:
     ['1 row', '39,073 rows', '']
     """
     return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _is_hidden(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category[0] == "C" or category in _LINE_BREAKS
 
 
 def _escaped(character: str) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write
+from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write_json
 from mlwf.cli.help import Command, Group
+from mlwf.cli.streams import write, write_line
 
 app = typer.Typer(
     name="mlwf",
@@ -112,7 +113,7 @@ def validate(
 
     Nothing is fitted, and the data is read only with --data.
     """
-    from mlwf.errors import ConfigError, MlwfError
+    from mlwf.errors import ConfigError, MlwfError, SeveralErrors, problems_of
     from mlwf.specs.loading import load_experiment
 
     wrong: list[MlwfError] = []
@@ -127,12 +128,12 @@ def validate(
             wrong.append(error)
         else:
             checked = "file and data are valid" if data else "valid; the data was not read (--data reads it)"
-            write(f"{config}: {checked}")
+            write_line(f"{config}: {checked}")
     if wrong:
         # Files that extend the same one share its problems: those are told once.
-        lines = dict.fromkeys(line for error in wrong for line in str(error).splitlines())
+        problems = dict.fromkeys(problem for error in wrong for problem in problems_of(error))
         is_wrong_config = any(error.exit_code == ConfigError.exit_code for error in wrong)
-        raise (ConfigError if is_wrong_config else MlwfError)("\n".join(lines))
+        raise (ConfigError if is_wrong_config else SeveralErrors)(problems)
 
 
 @app.command(cls=Command)
@@ -192,7 +193,7 @@ def predict(
     from mlwf.orchestrator.prediction import predict_table
 
     n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store)
-    write(f"{output}: {n_rows:,} rows")
+    write_line(f"{output}: {n_rows:,} rows")
 
 
 @app.command(cls=Command)
@@ -211,7 +212,7 @@ def init(
     from mlwf.orchestrator.drafting import draft_experiment
 
     path = draft_experiment(data, target, output)
-    write(f"{path}: ready; `mlwf train {path}` trains it")
+    write_line(f"{path}: ready; `mlwf train {path}` trains it")
 
 
 @app.command(cls=Command)
@@ -239,13 +240,12 @@ def cache(
     told = size_told(record.size())
     if clear:
         record.clear()
-    write(f"{record.folder}: {told}{' removed' if clear else ''}")
+    write_line(f"{record.folder}: {told}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)
 def schema() -> None:
     """Write the JSON Schema of experiment files, for editors."""
-    from mlwf.modules.runs import json_text
     from mlwf.specs.schema import experiment_schema
 
-    write(json_text(experiment_schema()))
+    write_json(experiment_schema())

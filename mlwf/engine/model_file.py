@@ -10,7 +10,6 @@ file may still crash the process or give wrong predictions. It cannot make it ru
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from zipfile import ZIP_DEFLATED
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from mlwf.atomic import writing
 from mlwf.errors import MlwfError
 
 _PREPROCESSING = (
@@ -95,15 +95,11 @@ def save_model(model: Any, path: Path) -> None:
     refused = _refused(skops.io.get_untrusted_types(data=content))
     if refused:
         raise MlwfError(f"{path}: not saved, because a model of these types would not be loaded: {refused}")
-    # Beside its goal, so that the last step is a rename within one file system.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        with writing(path) as draft:
+            draft.write_bytes(content)
     except OSError as error:
         raise MlwfError(f"{path}: the model cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> Any:

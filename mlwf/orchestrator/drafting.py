@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mlwf.atomic import write_text
 from mlwf.errors import DataError, Problem, UsageError
 from mlwf.modules.data import prepare
 from mlwf.modules.inference import Inferred, infer_features
@@ -40,7 +41,7 @@ def draft_experiment(data: str, target: str, output: Path | None) -> Path:
         features=inferred.features,
     )
     text = draft_experiment_text(experiment)
-    output.write_text(_without_target(frame[target]) + _remarks(inferred) + text, encoding="utf-8")
+    write_text(output, _without_target(frame[target]) + _remarks(inferred) + text)
     return output
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mlwf.config import Document
@@ -23,6 +25,7 @@ from mlwf.orchestrator.telling import Telling
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
+from mlwf.text import LineFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Record:
         self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
         self._tuned: TuningResult | None = None
         self._calibration: CalibrationResult | None = None
+        self._log_file: _LogFile | None = None
         self.judgements: list[Judgement] = []
 
     @contextmanager
@@ -184,7 +188,11 @@ class Record:
         self.results["phases"] = list(self.journal.phases)
         self.results["scores"] = [score for judgement in self.judgements for score in judgement.scores]
         self.results["slices"] = [score for judgement in self.judgements for score in judgement.slices]
+        # The folder first, and again with what the store answers: what has no room here is not finished there.
+        self._write_summary(self._status())
         self._telling.end("FINISHED", self._summary(self._status()), None)
+        if self._log_file and self._log_file.trouble:
+            self.journal.warn(self._log_file.trouble)
         self.results["warnings"] = list(self.journal.warnings)
         self._write_summary(self._status())
         if self._telling.enabled and not self._telling.error:
@@ -205,13 +213,24 @@ class Record:
         logger.error("run %s: %s", status, one_line(error))
         reason = one_line(error)
         self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
-        self._write_summary(status, reason)
+        # Where there is no room for that, the process that is gone tells that the run did not end well.
+        with suppress(OSError):
+            self._write_summary(status, reason)
 
     def _write_summary(self, status: str, error: str | None = None) -> None:
         self.summary = self._summary(status, error)
-        if self.folder:
+        if self.folder is None:
+            return
+        try:
             self.folder.write_json("summary.json", self.summary)
             self.folder.end(status, error)
+        except OSError:
+            # One of the two alone, such as the summary of an earlier moment, would say how the run ended, and wrongly.
+            with suppress(OSError):
+                self.folder.file("summary.json").unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.end("failed", error or "its summary could not be written")
+            raise
 
     def _summary(self, status: str, error: str | None = None) -> dict[str, Any]:
         summary: dict[str, Any] = self._concealed(self._plain_summary(status, error))
@@ -249,8 +268,9 @@ class Record:
             yield
             return
         ours = logging.getLogger("mlwf")
-        handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
-        handler.setFormatter(_Formatter(self._document))
+        handler = self._log_file = _LogFile(self.folder.log_file)
+        layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else None))
         handler.setLevel(logging.INFO)
         ours.addHandler(handler)
         level = ours.level
@@ -265,17 +285,33 @@ class Record:
             handler.close()
 
 
-class _Formatter(logging.Formatter):
-    """Writes the run's log, without what came from the environment."""
+class _LogFile(logging.FileHandler):
+    """The run's log; a disk that takes no more of it does not stop the run."""
 
-    def __init__(self, document: Document | None) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._document = document
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self.trouble: str | None = None
+        """Why the first line of those that could not be written was not."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a line."""
-        line = super().format(record)
-        return self._document.conceal(line) if self._document else line
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            super().emit(record)
+        except OSError:  # it is opened by the first record
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Keep why a record could not be written; what is no fault of the disk is Python's to tell."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif self.trouble is None:
+            self.trouble = f"{self.baseFilename}: the log cannot be written: {error.strerror or error}"
+
+    def close(self) -> None:
+        """Close the file, whatever is left to be written."""
+        with suppress(OSError):
+            super().close()
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

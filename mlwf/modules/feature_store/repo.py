@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import Any
 
+from mlwf.atomic import write_text
 from mlwf.errors import ConfigError, FeatureStoreError, Problem
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
@@ -238,9 +239,7 @@ def _write_marker(repo: Path, *, applied: str | None, copies: dict[str, Any]) ->
 
 def _write(path: Path, text: str) -> None:
     """Write a file in one step, so that a reader never sees half of it."""
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(text, "utf-8")
-    half.replace(path)
+    write_text(path, text)
 
 
 def _project_name(repo: Path) -> str:
