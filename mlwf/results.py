@@ -6,12 +6,43 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlwf.text import format_name, pluralize
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Status = Literal["done", "skipped", "degraded", "failed"]
 Source = Literal["cross_validation", "train_test", "test"]
 Severity = Literal["info", "warning", "error"]
+
+
+UNREADABLE_WORDS = {"number": "are no numbers", "date": "are no dates", "boolean": "are neither true nor false"}
+
+
+@dataclass(frozen=True)
+class UnknownValues:
+    """Values of one feature, in a table that is not the training's, that the model knows nothing of."""
+
+    column: str
+    reason: Literal["unseen", "unreadable"]
+    """Whether the values are categories that training never saw, or nothing of the column's kind."""
+    kind: str
+    """What the column is read as."""
+    n_unknown: int
+    """Rows that hold such a value."""
+    n_present: int
+    """Rows that hold any value."""
+    values: Mapping[str, int]
+    """The most frequent of these values, and how many rows hold each."""
+
+    def __str__(self) -> str:
+        unreadable = f"{UNREADABLE_WORDS.get(self.kind, 'cannot be read')}, and count as missing"
+        words = "training never saw" if self.reason == "unseen" else unreadable
+        verb = "holds" if self.n_unknown == 1 else "hold"
+        values = ", ".join(f"{format_name(value)} ({count:,})" for value, count in self.values.items())
+        more = ", ..." if sum(self.values.values()) < self.n_unknown else ""
+        rows = f"{self.n_unknown:,} of {pluralize(self.n_present, 'row')} {verb} values of `{format_name(self.column)}`"
+        return f"{rows} that {words}: {values}{more}"
 
 
 @dataclass(frozen=True)

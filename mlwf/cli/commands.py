@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write_json
+from mlwf.cli.display import (
+    Format,
+    PlainFormat,
+    append_step_summary,
+    progress,
+    show_plan,
+    show_predicted,
+    show_runs,
+    show_summary,
+    write_json,
+)
 from mlwf.cli.help import Command, Group
-from mlwf.cli.streams import write, write_line
+from mlwf.cli.streams import say, write, write_line
 
 app = typer.Typer(
     name="mlwf",
@@ -40,6 +50,14 @@ Run = Annotated[
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
 ]
+Read = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read",
+        metavar="KEY=VALUE",
+        help="How the table is read, as in data.read of an experiment, such as sep=';'; may be repeated.",
+    ),
+]
 RUNS = Path("runs")
 GATE_NOT_MET = 3
 """Exit code of a run that finished and does not meet a gate."""
@@ -68,6 +86,10 @@ def train(
     quiet: Quiet = False,
     verbose: Verbose = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Fit all anew, whatever earlier runs have fitted.")] = False,
+    fail_on_unseen: Annotated[
+        bool,
+        typer.Option("--fail-on-unseen", help="Refuse a test set with values of features that training never saw."),
+    ] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Train an experiment and show its scores.
@@ -81,7 +103,8 @@ def train(
     with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
         from mlwf.orchestrator.experiment import run_experiment
 
-        summary = run_experiment(spec, document, runs_dir=runs_dir, fresh=fresh, on_progress=on_progress)
+        options: dict[str, Any] = {"fresh": fresh, "fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
+        summary = run_experiment(spec, document, runs_dir=runs_dir, **options)
     show_summary(summary, form)
     append_step_summary(summary)
     if not all(gate["passed"] for gate in summary["gates"]):
@@ -123,7 +146,8 @@ def validate(
             if data:
                 from mlwf.orchestrator.experiment import check_data
 
-                check_data(spec, document)
+                for note in check_data(spec, document):
+                    say(f"{config}: {note}")
         except MlwfError as error:
             wrong.append(error)
         else:
@@ -182,18 +206,37 @@ def predict(
             help="Store of registered models; the default is mlflow.db, if it is here.",
         ),
     ] = None,
+    read: Read = None,
+    fail_on_unseen: Annotated[
+        bool,
+        typer.Option("--fail-on-unseen", help="Write nothing when features hold values that training never saw."),
+    ] = False,
+    form: Annotated[
+        PlainFormat, typer.Option("--format", help="How stdout tells what was written.")
+    ] = PlainFormat.text,
 ) -> None:
     """Write each row's label and probabilities.
 
-    Columns are found by name; those that are no features, such as keys, are kept.
+    Columns are found by name and read as in the training; those that are no features, such as keys, are kept as they
+    are. Values that the training never saw are told on stderr.
     """
     from mlwf.cli.lookup import find_model_store
+    from mlwf.cli.reading import read_options
 
     store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    options = read_options(read or [])
     from mlwf.orchestrator.prediction import predict_table
 
-    n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store)
-    write_line(f"{output}: {n_rows:,} rows")
+    done = predict_table(
+        run,
+        data,
+        output,
+        runs_dir=runs_dir,
+        tracking_uri=store,
+        read=options,
+        fail_on_unseen=fail_on_unseen,
+    )
+    show_predicted(done, output, form)
 
 
 @app.command(cls=Command)
@@ -204,14 +247,22 @@ def init(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="File to write; the default is named after the data."),
     ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COL", help="A column that is no feature; may be repeated."),
+    ] = None,
+    read: Read = None,
 ) -> None:
     """Write an experiment file for a table, ready to train.
 
     Its features are resolved, and every line is explained.
     """
+    from mlwf.cli.reading import read_options
     from mlwf.orchestrator.drafting import draft_experiment
+    from mlwf.specs.data import ReadSpec
 
-    path = draft_experiment(data, target, output)
+    spec = ReadSpec(**read_options(read or []))
+    path = draft_experiment(data, target, output, read=spec, drop=drop or [])
     write_line(f"{path}: ready; `mlwf train {path}` trains it")
 
 

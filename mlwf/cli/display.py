@@ -11,13 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwf.cli.streams import can_encode, encoded, say, write
+from mlwf.cli.streams import can_encode, encoded, say, write, write_line
 from mlwf.text import LineFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mlwf.orchestrator.journal import OnProgress, Progress
+    from mlwf.orchestrator.prediction import Predicted
     from mlwf.results import PhasePlan
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -30,6 +31,13 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     markdown = "markdown"
+
+
+class PlainFormat(StrEnum):
+    """How a result of one line is written."""
+
+    text = "text"
+    json = "json"
 
 
 def write_json(content: Any) -> None:
@@ -65,6 +73,23 @@ def append_step_summary(summary: Mapping[str, Any]) -> None:
             file.write(summary_markdown(all_from_here(summary)))
     except (OSError, ValueError) as error:  # a name of the system's may hold a NUL
         say(f"GITHUB_STEP_SUMMARY: {page}: {getattr(error, 'strerror', None) or error}")
+
+
+def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
+    """Say what was written, and on stderr what the table held that nobody expected."""
+    from dataclasses import asdict
+
+    from mlwf.text import format_name, pluralize
+
+    for unknown in done.unknown:
+        say(str(unknown))
+    for name, other in done.renamed.items():
+        say(f"the table's own column {format_name(name)} is written as {format_name(other)}")
+    if form is PlainFormat.json:
+        values = [asdict(unknown) for unknown in done.unknown]
+        write_json({"output": str(output), "rows": done.n_rows, "unknown": values, "renamed": done.renamed})
+    else:
+        write_line(f"{output}: {pluralize(done.n_rows, 'row')}")
 
 
 def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:

@@ -24,6 +24,7 @@ from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.table_schema import SCHEMA_FILE
 from mlwf.specs.writing import dump_experiment
 from mlwf.text import LineFormatter
 
@@ -91,6 +92,8 @@ class Record:
             test = setting.material.test
             fingerprints = {"training": _fingerprint(data), "test": _fingerprint(test) if test else None}
             self.folder.write_json("data.json", self._concealed(fingerprints))
+            if setting.material.schema is not None:
+                self.folder.write_json(SCHEMA_FILE, setting.material.schema.model_dump(mode="json"))
             self.folder.write_arrays("splits.npz", _splits(setting))
         if self._telling.enabled:
             self.results |= self._telling.start()

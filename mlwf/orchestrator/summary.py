@@ -124,6 +124,8 @@ def _data(setting: Setting) -> dict[str, Any]:
         "test_source": setting.material.test.source if setting.material.test else None,
         "test_rows": len(setting.material.test) if setting.material.test else None,
         "dropped_rows": data.n_dropped_target,
+        "read_as_missing": {name: dict(words) for name, words in setting.material.read_as_missing.items()},
+        "unknown_in_test": [asdict(unknown) for unknown in setting.material.unknown],
     }
 
 

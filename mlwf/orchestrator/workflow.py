@@ -46,6 +46,8 @@ def run_workflow(
         with journal.phase("initialise"):
             record.reach_tracking()
             setting = Setting(spec, load(spec), journal)
+            for note in setting.material.notes():
+                journal.warn(note)
             check(setting)
             champions = load_champions(setting)
             logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,11 @@ def _plain(column: pd.Series[Any]) -> Any:
         missing = pd.isna(values)
         return np.where(missing, np.array(None, dtype=object), values) if missing.any() else values
     return values
+
+
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Put other values into columns of a frame; `DataFrame.assign` takes no column that is called `self`."""
+    return pd.DataFrame({name: columns.get(str(name), frame[name]) for name in frame.columns}, index=frame.index)
 
 
 def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:

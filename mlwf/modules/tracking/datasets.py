@@ -44,7 +44,8 @@ def dataset_input(dataset: TrackedDataset) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     X = dataset.data if hasattr(dataset.data, "columns") else pd.DataFrame(dataset.data)
-    head = X.head(_SCHEMA_ROWS).rename(columns=str).assign(**{dataset.target: dataset.y[:_SCHEMA_ROWS]})
+    head = X.head(_SCHEMA_ROWS).rename(columns=str)
+    head[dataset.target] = dataset.y[:_SCHEMA_ROWS]
     known = from_pandas(
         head,
         source=None if dataset.source in {None, IN_MEMORY} else str(Path(str(dataset.source)).absolute()),
