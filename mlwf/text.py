@@ -54,7 +54,7 @@ def cut(text: str, longest: int) -> str:
     >>> [cut(text, 6) for text in ("short", "longer than that")]
     ['short', 'longe…']
     """
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if len(text) <= longest else f"{_CUT_ESCAPE.sub('', text[: longest - 1])}…"
 
 
 def cut_inside(text: str, longest: int) -> str:

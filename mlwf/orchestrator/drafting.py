@@ -14,6 +14,7 @@ from mlwf.modules.table_files import read_table
 from mlwf.specs.data import DataSpec, ReadSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import draft_experiment_text
+from mlwf.text import format_name, printable
 
 
 def draft_experiment(data: str, target: str, output: Path | None) -> Path:
@@ -54,10 +55,12 @@ def _without_target(values: Any) -> str:
 
 def _remarks(inferred: Inferred) -> str:
     """Say, as comments, which columns were left out and what may be meant otherwise."""
-    lines = [f"# {column} is left out: {reason}" for column, reason in inferred.left_out.items()]
-    lines += [f"# {column}: {note}" for column, note in inferred.notes.items()]
+    lines = [
+        f"# {format_name(column)} is left out: {printable(reason)}" for column, reason in inferred.left_out.items()
+    ]
+    lines += [f"# {format_name(column)}: {printable(note)}" for column, note in inferred.notes.items()]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _reasons(inferred: Inferred) -> str:
-    return "; ".join(f"{column}: {reason}" for column, reason in inferred.left_out.items())
+    return "; ".join(f"{format_name(column)}: {reason}" for column, reason in inferred.left_out.items())
