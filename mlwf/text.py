@@ -45,7 +45,10 @@ def describe_error(error: object, longest: int = 300) -> str:
     >>> describe_error(ValueError("no such\n   column")), describe_error(KeyError())
     ('no such column', 'KeyError')
     """
-    return one_line(" ".join(str(error).split()) or type(error).__name__, longest)
+    # SQLAlchemy puts the statement behind what the database says, and MLflow takes over both.
+    causes = (error, getattr(error, "__cause__", None), getattr(error, "__context__", None))
+    told = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
+    return one_line(" ".join(str(told).split()) or type(told).__name__, longest)
 
 
 def cut(text: str, longest: int) -> str:
