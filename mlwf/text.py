@@ -45,7 +45,10 @@ def describe_error(error: object, longest: int = 300) -> str:
     >>> describe_error(ValueError("no such\n   column")), describe_error(KeyError())
     ('no such column', 'KeyError')
     """
-    return one_line(" ".join(str(error).split()) or type(error).__name__, longest)
+    # SQLAlchemy puts the statement behind what the database says, and MLflow takes over both.
+    causes = (error, getattr(error, "__cause__", None), getattr(error, "__context__", None))
+    told = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
+    return one_line(" ".join(str(told).split()) or type(told).__name__, longest)
 
 
 def cut(text: str, longest: int) -> str:
@@ -54,7 +57,7 @@ def cut(text: str, longest: int) -> str:
     >>> [cut(text, 6) for text in ("short", "longer than that")]
     ['short', 'longe…']
     """
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if len(text) <= longest else f"{_CUT_ESCAPE.sub('', text[: longest - 1])}…"
 
 
 def cut_inside(text: str, longest: int) -> str:

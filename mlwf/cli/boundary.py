@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from mlwf.cli.paths import from_here
-from mlwf.cli.streams import prepare_streams, say
+from mlwf.cli.streams import STDOUT, prepare_streams, say
 from mlwf.errors import MlwfError, Problem, nearest
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line
 
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or _say(f"mlwf: {error.strerror}", FAILED)
+        return code or _say(f"mlwf: {STDOUT}: {error.strerror}", FAILED)
     return code
 
 

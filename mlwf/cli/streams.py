@@ -14,6 +14,7 @@ REPLACED = "mlwf.replaced"
 """Name of the error handler for characters that an encoding lacks."""
 ALIKE = {"–": "-", "—": "-", "×": "x", "±": "+-", "…": "...", "✅": "", "❌": ""}
 """Characters of our own, and what stands for them; others are escaped."""
+STDOUT = "standard output"
 LONGEST_LINE = 1300
 """Of a message; the parts of which it is made are cut shorter."""
 
@@ -52,6 +53,9 @@ def write(text: str) -> None:
     except BrokenPipeError:
         # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        error.filename = error.filename or STDOUT
+        raise
 
 
 def write_line(line: str) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from mlwf.tables.blocks import Block, shown, written
 from mlwf.tables.scores import interval_column, is_tuned
 from mlwf.tables.wording import LABEL, NOT_AVAILABLE, QUIET, SOURCES, labels_of, number, span
-from mlwf.text import format_name
+from mlwf.text import LONGEST_NAME, cut, format_name
 
 MOST_CONFUSED = 6
 """With how many classes at most the confusion is shown."""
@@ -107,7 +107,7 @@ def _by_slice(scores: Sequence[Mapping[str, Any]], metrics: Sequence[str], betwe
     rows = []
     for name, n_rows in {score["slice"]: score["n_rows"] for score in scores}.items():
         values = (_score_with_interval(found.get((name, metric)), between) for metric in metrics)
-        rows.append([Text(name), Text(f"{n_rows:,}"), *map(Text, values)])
+        rows.append([Text(cut(name, LONGEST_NAME)), Text(f"{n_rows:,}"), *map(Text, values)])
     return ["slice", "rows", *metrics], rows
 
 
@@ -117,7 +117,7 @@ def _by_metric(scores: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> C
         rows.append([Text(metric, "bold"), *(Text() for _ in range(3))])
         for score in (score for score in scores if score["metric"] == metric):
             numbers = (f"{score['n_rows']:,}", _value(score.get("value")), span(score.get("interval")))
-            rows.append([Text(f"  {score['slice']}"), *map(Text, numbers)])
+            rows.append([Text(f"  {cut(score['slice'], LONGEST_NAME)}"), *map(Text, numbers)])
     return ["slice", "rows", "score", interval_column(scores) or "interval"], rows
 
 

@@ -15,6 +15,7 @@ from mlwf.modules.findings.grid_edge import find_grid_edge
 from mlwf.modules.findings.leakage import BuildProbe, find_leakage
 from mlwf.results import Finding, Severity
 from mlwf.specs.gates import FINDINGS
+from mlwf.text import format_name
 
 MANY_TWINS = 0.01
 """Share of judged rows with a twin from which scores suffer."""
@@ -70,7 +71,10 @@ def find(
 def _identifiers(evidence: Evidence) -> Found:
     for column, reason in evidence.identifiers.items():
         why = reason.removeprefix("identifier: ")
-        yield "warning", f"{column} is a feature and looks like an identifier ({why}): new rows will have other values"
+        yield (
+            "warning",
+            f"{format_name(column)} is a feature and looks like an identifier ({why}): new rows will have other values",
+        )
 
 
 def _duplicates(evidence: Evidence) -> Found:
@@ -123,7 +127,7 @@ def _rare_classes(evidence: Evidence) -> Found:
     rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
     if not rare:
         return
-    told = ", ".join(f"{label} ({count})" for count, label in rare[:SHOWN])
+    told = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
     few = f"fewer than {FEW_ROWS} judged rows {WHERE[judgement.source]}"
     yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
