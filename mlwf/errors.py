@@ -104,7 +104,11 @@ class FeatureStoreError(MlwfError):
 
 
 class TrackingError(MlwfError):
-    """The tracking store is unreachable or refuses what was asked of it."""
+    """The tracking store is unreachable or refuses what was asked of it; `reason` says why, without its address."""
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class RunNotFoundError(UsageError):

@@ -275,6 +275,28 @@ def runs(form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
 
 
 @app.command(cls=Command)
+def push(
+    run: Run,
+    runs_dir: RunsDir = RUNS,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", metavar="URI", help="Where the store is now; the default is where it was."),
+    ] = None,
+) -> None:
+    """Send to MLflow what its store did not take.
+
+    A run whose store failed, or refused a part of it, keeps that part in its folder. What was sent is not sent again.
+    """
+    from mlwf.modules.runs import find_run
+
+    folder = find_run(runs_dir, run)
+    from mlwf.orchestrator.pushing import push_run
+
+    sent = push_run(folder, tracking_uri=tracking_uri)
+    write(f"{folder.run_id}: sent {', '.join(sent)}" if sent else f"{folder.run_id}: the store has everything already")
+
+
+@app.command(cls=Command)
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove it; the next runs fit all anew.")] = False,
     runs_dir: RunsDir = RUNS,

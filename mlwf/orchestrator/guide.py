@@ -26,7 +26,7 @@ from mlwf.specs.loading import check_experiment
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.problems import GOT, explain, shown
 from mlwf.specs.threshold import ThresholdSpec
-from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.specs.validation import ValidationSpec
 
@@ -132,7 +132,7 @@ def run_ml_workflow(
         tuning=tuning_spec,
         calibration=_kept(calibration_spec),
         threshold=threshold_spec,
-        tracking=mlflow_spec,
+        tracking=mlflow_spec and with_environment(mlflow_spec),
         feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
         gates=list(gates),
         positive_class=positive_class,

@@ -50,7 +50,7 @@ class Record:
         self._document = document
         self._started_at = datetime.now(UTC)
         self._setting: Setting | None = None
-        self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
+        self._telling = Telling(spec, journal, folder=folder, document=document)
         self._tuned: TuningResult | None = None
         self._calibration: CalibrationResult | None = None
         self._log_file: _LogFile | None = None
@@ -201,7 +201,7 @@ class Record:
         if self._telling.enabled and not self._telling.error:
             logger.info("MLflow tracking completed successfully")
         if self._telling.error and self.spec.on_error == "fail":
-            raise TrackingError(f"{self._telling.error} (on_error: fail)")
+            raise TrackingError(f"{self._telling.store}: not sent: {self._telling.error} (on_error: fail)")
 
     def _status(self) -> str:
         return "degraded" if self.journal.degraded or self._telling.error else "done"
@@ -255,7 +255,7 @@ class Record:
 
     def _config(self) -> str:
         resolved = self._setting.resolved if self._setting else self.spec
-        return dump_experiment(resolved, document=self._document)
+        return dump_experiment(self._telling.as_written(resolved), document=self._document)
 
     def _concealed(self, content: Any) -> Any:
         """Keep what came from the environment out of all that is written."""

@@ -15,7 +15,7 @@ from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
 from mlwf.specs.rules import broken_rules
-from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
@@ -79,10 +79,11 @@ def _resolved(document: Document) -> dict[str, Any]:
     data.setdefault("name", document.path.stem)
     for path in path_keys(data):
         if _has(document.data, path):
-            folder, text = document.folder(path), _at(data, path)
+            placed = absolute(_at(data, path), document.folder(path))
         else:
-            folder, text = document.path.parent, MLflowSpec.model_fields["tracking_uri"].default
-        _at(data, path[:-1])[path[-1]] = absolute(text, folder)
+            is_used = _at(data, ("tracking", "enabled")) is not False
+            placed = (environment_store() if is_used else None) or absolute(DEFAULT_STORE, document.path.parent)
+        _at(data, path[:-1])[path[-1]] = placed
     return data
 
 
@@ -109,6 +110,9 @@ def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[Spe
                 message = f"expected the name of a column, got {GOT}"
                 yield SpecProblem(("features", number, "columns", index), message, "quote it if it is a name")
 
+
+STORE: KeyPath = ("tracking", "tracking_uri")
+"""The one value that the environment gives without `${env:...}`: where MLflow's own clients look for it."""
 
 _STAND_INS: dict[KeyPath, Any] = {
     ("data",): {"path": "-", "target": "-"},
@@ -175,6 +179,9 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     """Say where a problem is, without telling what came from the environment."""
+    if problem.path == STORE and not _has(document.data, STORE):
+        message = problem.message.replace(GOT, shown(environment_store()))
+        return document.order(STORE), Problem(STORE_VARIABLE, "", message, problem.hint)
     message, hint = problem.message, problem.hint
     secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
     if secret is not None and problem.tells_value:

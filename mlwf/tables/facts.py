@@ -136,18 +136,30 @@ def _tracking(summary: Mapping[str, Any]) -> Iterator[Fact]:
     if not tracking:
         yield Fact("Tracking", _asked(summary, "mlflow_enabled", "log"))
         return
+    says = [f"{tracking.get('tracking_uri')}{_origin(tracking)}"]
+    says += [f"run {tracking['run_id']}"] if tracking.get("run_id") else []
+    says += _registered(tracking)
     if tracking.get("error"):
-        yield Fact("Tracking", f"{tracking.get('tracking_uri')}: {tracking['error']}", "degraded")
-        return
-    says = [str(tracking.get("tracking_uri")), f"run {tracking.get('run_id')}"]
+        says += [f"not sent: {tracking['error']}"]
+        is_kept = summary.get("run_id") and tracking.get("run_id")
+        says += [f"`mlwf push {summary['run_id']}` sends it"] if is_kept else []
+    yield Fact("Tracking", "\n".join(says), "degraded" if tracking.get("withheld") or tracking.get("error") else "")
+
+
+def _origin(tracking: Mapping[str, Any]) -> str:
+    """Say what named the store, where the experiment did not."""
+    origins = {"MLFLOW_TRACKING_URI": " (MLFLOW_TRACKING_URI)", "default": " (the default)"}
+    return origins.get(str(tracking.get("tracking_uri_from")), "")
+
+
+def _registered(tracking: Mapping[str, Any]) -> list[str]:
     if tracking.get("withheld"):
         name = f" as {tracking['registered_model']}" if tracking.get("registered_model") else ""
-        says.append(f"not registered{name}: {tracking['withheld']}")
-    elif tracking.get("registered_model"):
-        alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
-        version = f" version {tracking['version']}" if tracking.get("version") else ""
-        says.append(f"registered as {tracking['registered_model']}{version}{alias}")
-    yield Fact("Tracking", "\n".join(says), "degraded" if tracking.get("withheld") else "")
+        return [f"not registered{name}: {tracking['withheld']}"]
+    if not tracking.get("registered_model") or not tracking.get("version"):
+        return []
+    alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
+    return [f"registered as {tracking['registered_model']} version {tracking['version']}{alias}"]
 
 
 def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:

@@ -37,11 +37,10 @@ class TrackedDataset:
         return self.digest[:_LONGEST_DIGEST]
 
 
-def dataset_input(dataset: TrackedDataset) -> Any:
-    """Give the DatasetInput that MLflow logs: name, digest, source, columns and size, and no rows."""
+def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:
+    """Describe a dataset as MLflow logs it: name, digest, source, columns and size, its context, and no rows."""
     import pandas as pd
     from mlflow.data import from_pandas
-    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     X = dataset.data if hasattr(dataset.data, "columns") else pd.DataFrame(dataset.data)
     head = X.head(_SCHEMA_ROWS).rename(columns=str)
@@ -54,4 +53,4 @@ def dataset_input(dataset: TrackedDataset) -> Any:
         digest=dataset.short_digest,
     ).to_dict()
     known["profile"] = json.dumps({"num_rows": len(X), "num_elements": len(X) * head.shape[1]})
-    return DatasetInput(Dataset(**known), [InputTag("mlflow.data.context", dataset.context)])
+    return {"dataset": known, "context": dataset.context}
