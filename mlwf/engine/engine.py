@@ -33,6 +33,7 @@ from mlwf.engine.tally import Tally
 from mlwf.engine.tasks import Task, sort_tasks
 from mlwf.engine.under_way import UnderWay
 from mlwf.engine.work import Done, Job, do, do_apart, openmp_threads
+from mlwf.errors import raise_if_bug
 
 SECONDS_WORTH_PROCESSES = 30.0
 """Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""
@@ -244,6 +245,7 @@ class Engine:
             try:
                 preprocessor, prepared = fold.prepared(pool)
             except Exception as error:
+                raise_if_bug(error)
                 return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
             done = self._do(task, task.stages, prepared, pool)
             came: dict[int | None, Done] = dict.fromkeys(task.stages or (None,), done)

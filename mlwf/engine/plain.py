@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from mlwf.engine.asks import LATE, Answer, Ask, predict
 from mlwf.engine.rows import Table
+from mlwf.errors import raise_if_bug
 
 ROWS_WORTH_THREADS = 10_000
 """With fewer rows, the threads of one fit cost more than they save."""
@@ -93,6 +94,7 @@ def fit_one(table: Table, ask: Ask) -> Answer:
         fitted = perf_counter()
         predictions = tuple(predict(model, table.X_of(rows)) for rows in ask.predict)
     except Exception as error:
+        raise_if_bug(error)
         return Answer(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     return Answer(
         predictions=predictions,

@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.stages import staged_predictions, to_continue
+from mlwf.errors import raise_if_bug
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,7 @@ def do(job: Job, prepared: Prepared) -> Done:
             fitted = perf_counter()
             said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
         except Exception as error:
+            raise_if_bug(error)
             return Done(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
     return Done(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)

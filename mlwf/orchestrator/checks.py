@@ -9,7 +9,7 @@ import numpy as np
 
 from mlwf.engine.rows import Rows, Split
 from mlwf.engine.splitters import splits_by_count
-from mlwf.errors import DataError, Problem
+from mlwf.errors import DataError, Problem, SplitError
 from mlwf.modules.data import check_class_counts
 from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
@@ -190,7 +190,7 @@ def _unlearnt(setting: Setting, key: str, folds: int) -> Iterator[Problem]:
 def _outer(setting: Setting) -> tuple[Split, ...]:
     try:
         return setting.outer
-    except ValueError:  # told of the stage itself
+    except SplitError:  # told of the stage itself
         return ()
 
 
@@ -199,7 +199,7 @@ def _problem_of(setting: Setting, key: str, folds: int, rows: Rows, where: str) 
     key = key if splits_by_count(kind) else "validation.splitter"
     try:
         splits = setting.folds(folds)(setting.table, rows)
-    except ValueError as error:
+    except SplitError as error:
         yield Problem("", key, f"{str(error).removesuffix('.')}{where}")
         return
     for split in splits:

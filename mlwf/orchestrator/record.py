@@ -15,12 +15,13 @@ from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
-from mlwf.orchestrator.circumstances import fold_rows
+from mlwf.orchestrator.chains import choices_of
+from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
-from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
+from mlwf.results import Finding, GateResult, Judgement, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
 
@@ -48,7 +49,7 @@ class Record:
         self._setting: Setting | None = None
         self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
         self._tuned: TuningResult | None = None
-        self._calibration: CalibrationResult | None = None
+        self._trained: Trained | None = None
         self.judgements: list[Judgement] = []
 
     @contextmanager
@@ -118,20 +119,26 @@ class Record:
         self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
     def trained(self, trained: Trained) -> None:
-        """Keep the model as soon as there is one."""
+        """Keep the model as soon as there is one, and what is told of it: both always of the one that ships."""
+        self._trained = trained
         self.results["pipeline"] = trained.model
-        self._calibration = trained.calibration
         if trained.calibration:
             self.results["calibration_summary"] = trained.calibration.summary()
         if trained.threshold:
             self.results["threshold_summary"] = asdict(trained.threshold)
         self._save(trained.model)
 
-    def validated(self, judgement: Judgement | None, model: Any) -> None:
-        """Keep the validation's scores, and the model that ships."""
-        if model is not self.results["pipeline"]:
-            self.results["pipeline"] = model
-            self._save(model)
+    def refitted(self, scored: Trained, trained: Trained) -> None:
+        """Keep the model that was fitted again, and what the one before it was, whose score is told."""
+        assert self._setting is not None
+        self.trained(trained)
+        self.results["refit_summary"] = {
+            "n_rows": len(self._setting.shipped_rows),
+            "scored_model": choices_of(self._setting, scored),
+        }
+
+    def validated(self, judgement: Judgement | None) -> None:
+        """Keep the validation's scores."""
         if judgement is None:
             return
         self.judgements.append(judgement)
@@ -172,7 +179,7 @@ class Record:
             self._setting,
             judgements=self.judgements,
             tuned=self._tuned,
-            calibration=self._calibration,
+            calibration=self._trained.calibration if self._trained else None,
             config=self._config(),
             conceal=self._concealed,
         )
@@ -204,14 +211,30 @@ class Record:
         status = "failed" if isinstance(error, Exception) else "killed"
         logger.error("run %s: %s", status, one_line(error))
         reason = one_line(error)
-        self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
-        self._write_summary(status, reason)
+        try:
+            self.summary = self._summary(status, reason)
+        except Exception:
+            # A bug in what a summary is made of: that the run failed, and of what, is kept all the same.
+            logger.exception("the summary could not be made")
+            self.summary = self._least_summary(status, reason)
+        self._telling.end("FAILED" if status == "failed" else "KILLED", self.summary, reason)
+        self._keep_summary(status, reason)
 
     def _write_summary(self, status: str, error: str | None = None) -> None:
         self.summary = self._summary(status, error)
+        self._keep_summary(status, error)
+
+    def _keep_summary(self, status: str, error: str | None) -> None:
         if self.folder:
             self.folder.write_json("summary.json", self.summary)
             self.folder.end(status, error)
+
+    def _least_summary(self, status: str, error: str) -> dict[str, Any]:
+        known = {"run_id": self.folder and self.folder.run_id, "name": self.spec.name, "status": status, "error": error}
+        least: dict[str, Any] = self._concealed(
+            {**known, "started_at": self._started_at.isoformat(), "seconds": round(self.journal.seconds, 3)}
+        )
+        return least
 
     def _summary(self, status: str, error: str | None = None) -> dict[str, Any]:
         summary: dict[str, Any] = self._concealed(self._plain_summary(status, error))
@@ -290,6 +313,8 @@ def _fingerprint(data: Any) -> Mapping[str, Any]:
 def _splits(setting: Setting) -> dict[str, Any]:
     """Name the rows of each split, by position among the rows that have a target."""
     splits = {"train": setting.split.train.index, "holdout": setting.split.test.index}
+    if setting.is_refitted:
+        splits[ALL] = setting.shipped_rows.index
     for number, fold in enumerate(setting.outer):
         splits |= {fold_rows(number, "train"): fold.train.index, fold_rows(number, "test"): fold.test.index}
     return splits

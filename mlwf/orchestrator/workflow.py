@@ -75,9 +75,10 @@ def run_workflow(
             with journal.phase("validate") as outcome:
                 chosen = what_was_chosen(setting, trained, tuned=recipe.is_tuned)
                 validated = validate_phase(setting, recipe, trained, fit, outcome, chosen)
-                if validated and spec.validation.refit:
-                    trained = refit_phase(setting, recipe, fit)
-                record.validated(validated, trained.model)
+                record.validated(validated)
+                if setting.is_refitted:
+                    scored, trained = trained, refit_phase(setting, recipe, fit)
+                    record.refitted(scored, trained)
             with journal.phase("test") as outcome:
                 judged = test_phase(setting, trained, fit, outcome, chosen)
                 record.tested(judged)

@@ -72,6 +72,20 @@ def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
     return f"{what}\n{worth}{_labelled(threshold)}"
 
 
+def refit_told(refit: Mapping[str, Any]) -> str:
+    """Tell that the shipped model was fitted again, and in what the one that was scored on the hold-out differs."""
+    scored = refit.get("scored_model") or {}
+    told = []
+    if scored.get("calibrated") is not None:
+        told.append(f"calibration {'kept' if scored['calibrated'] else 'not kept'}")
+    if scored.get("threshold") is not None:
+        told.append(f"threshold {number(scored['threshold'])}")
+    what = (
+        f"on all {counted(refit.get('n_rows'), 'row')}: the model, calibration and threshold told here are of this fit"
+    )
+    return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if told else ''}{', '.join(told)}"])
+
+
 def _param(name: str) -> str:
     return name.removeprefix("classifier__")
 

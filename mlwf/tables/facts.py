@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, threshold_told, tuning_told
+from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
 from mlwf.tables.wording import counted, duration, number
 
 
@@ -118,6 +118,11 @@ def _threshold(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Threshold", _asked(summary, "threshold_enabled", "threshold", "calibrate"))
 
 
+def _refit(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    if refit := summary.get("refit"):
+        yield Fact("Refit", refit_told(refit))
+
+
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
     store = summary.get("feature_store")
     if store:
@@ -163,7 +168,7 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 TELLERS = (
-    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _feature_store,
+    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _feature_store,
     _tracking, _fits, _time, _files,
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import Any
 
-from mlwf.errors import ConfigError, FeatureStoreError, Problem
+from mlwf.errors import ConfigError, FeatureStoreError, Problem, raise_if_bug
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
 
@@ -153,6 +153,7 @@ def _create_and_apply(repo: Path, views: Sequence[FeatureViewSpec]) -> None:
         with quiet_feast():
             store.apply(build_definitions(declared))
     except Exception as error:
+        raise_if_bug(error)
         hint = "feature_store.force_recreate: true starts over"
         raise FeatureStoreError(f"{repo}: Feast refuses the declared views: {_one_line(error)}; {hint}") from error
     _write_marker(repo, applied=digest, copies=copies)

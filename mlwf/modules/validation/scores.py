@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.engine.metrics import Metric, build_metrics
+from mlwf.errors import raise_if_bug
 from mlwf.results import ClassReport, Score, Source
 
 FEWEST_ROWS = 30
@@ -153,6 +154,7 @@ def _values(
         try:
             value = metric(part, y, weight)
         except Exception as error:
+            raise_if_bug(error)
             return [], f"{metric.name} could not be computed{where}: {error}"
         if not np.isfinite(value):
             return [], f"{metric.name} could not be computed{where}: it is not defined for rows like these"
