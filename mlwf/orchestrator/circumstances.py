@@ -153,12 +153,24 @@ def _circumstances(
     setting: Setting, source: Source, note: str, rows: tuple[str, ...], chosen: dict[str, tuple[str, ...]]
 ) -> Circumstances:
     note = _labelled(note, chosen if source == "cross_validation" else {})
-    judged: Any = setting.material.test if source == "test" else setting.material.data
-    if judged.weight is not None:
+    weight = _judged_weight(setting, source)
+    if weight is not None:
         note += f"; weighted by {setting.spec.data.sample_weight}"
+        if zeros := int((weight == 0).sum()):
+            note += f", {zeros:,} rows of weight 0 left out"
     tuned = chosen.get("hyperparameters", ())
     same = source == "cross_validation" and TRAIN in tuned
     return Circumstances(source, note, same, rows, chosen)
+
+
+def _judged_weight(setting: Setting, source: Source) -> Any:
+    """Give the weights of the judged rows, each row once; None where there are none."""
+    if source == "test":
+        return setting.material.test and setting.material.test.weight
+    if setting.table.weight is None:
+        return None
+    parts = setting.outer if source == "cross_validation" else (setting.split,)
+    return setting.table.weight[np.unique(np.concatenate([part.test.index for part in parts]))]
 
 
 def _labelled(note: str, chosen: dict[str, tuple[str, ...]]) -> str:

@@ -149,7 +149,7 @@ def validate_phase(
             circumstances=cross_validated(setting, chosen),
             **common,
         )
-        logger.info("CV Accuracy: %.4f ± %.4f", validated.value("accuracy"), validated.std("accuracy"))
+        logger.info("CV Accuracy: %s ± %s", _told(validated.value("accuracy")), _told(validated.std("accuracy")))
     else:
         assert trained.predictions is not None
         rows = setting.split.test
@@ -164,7 +164,7 @@ def validate_phase(
             circumstances=held_out(setting, chosen, trained),
             **common,
         )
-        logger.info("Hold-out accuracy: %.4f", validated.value("accuracy"))
+        logger.info("Hold-out accuracy: %s", _told(validated.value("accuracy")))
     for problem in validated.problems:
         setting.journal.warn(problem)
     return validated
@@ -200,7 +200,7 @@ def test_phase(
         slices=slice_masks(setting.slices, test),
         circumstances=tested(setting, chosen),
     )
-    logger.info("Test Accuracy: %.4f", judged.value("accuracy"))
+    logger.info("Test Accuracy: %s", _told(judged.value("accuracy")))
     for problem in judged.problems:
         setting.journal.warn(problem)
     return judged
@@ -228,6 +228,10 @@ def gates_phase(
     """Hold the run against its gates."""
     compare = comparing(champions, setting, judgements)
     return check_gates(setting.spec.gates, judgements=judgements, findings=findings, compare=compare)
+
+
+def _told(score: float | None) -> str:
+    return "n/a" if score is None else f"{score:.4f}"
 
 
 def _metrics(setting: Setting, model: Any) -> list[str]:

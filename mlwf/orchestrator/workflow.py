@@ -28,6 +28,7 @@ from mlwf.orchestrator.phases import (
 from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.weights import describe_weights
 from mlwf.orchestrator.workers import workers
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -47,6 +48,8 @@ def run_workflow(
             record.reach_tracking()
             setting = Setting(spec, load(spec), journal)
             check(setting)
+            for remark in describe_weights(setting):
+                journal.warn(remark)
             champions = load_champions(setting)
             logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)
             record.begin(setting)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
-from mlwf.tables.wording import counted, duration, number
+from mlwf.tables.wording import counted, duration, number, share
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _data(summary: Mapping[str, Any]) -> Iterator[Fact]:
 def _target(data: Mapping[str, Any]) -> str:
     classes = data.get("classes") or {}
     total = sum(classes.values()) or 1
-    shown = [f"{label} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]]
+    shown = [f"{label} {count:,} ({share(count, total)})" for label, count in list(classes.items())[:MOST_LISTED]]
     more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []
     positive = data.get("positive_class")
     says = f"; positive class {positive}" if positive is not None else ""
