@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,12 @@ def write(text: str) -> None:
     except BrokenPipeError:
         # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    with suppress(OSError):  # nobody listens
+        sys.stderr.write(f"{text}\n")
 
 
 def show_summary(summary: Mapping[str, Any], form: Format) -> None:

@@ -111,7 +111,12 @@ def cores() -> int:
 
 
 def count_workers(n_jobs: int) -> int:
-    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one."""
+    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one.
+
+    Raises ValueError for 0, which has no meaning.
+    """
+    if n_jobs == 0:
+        raise ValueError("n_jobs is 0; accepted: -1 (one for each core), 1, 2, ...")
     return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)
 
 

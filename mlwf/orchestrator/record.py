@@ -52,6 +52,11 @@ class Record:
         self._trained: Trained | None = None
         self.judgements: list[Judgement] = []
 
+    @property
+    def document(self) -> Document | None:
+        """The experiment file, where the run has one."""
+        return self._document
+
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Write down how the run ends, whatever ends it."""

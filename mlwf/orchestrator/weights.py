@@ -63,7 +63,7 @@ def describe_weights(setting: Setting) -> Iterator[str]:
     scaled = weight[weight > 0] / weight.max()
     effective = float(scaled.sum() ** 2 / (scaled**2).sum())
     if effective < FEW_EFFECTIVE * len(scaled):
-        yield f"{name}: a few rows have nearly all weight: {len(scaled):,} rows count as {effective:,.1f} of equal weight"
+        yield f"{name}: a few rows have nearly all weight: {len(scaled):,} rows count as {effective:,.1f} alike"
 
 
 def _classes_without_weight(setting: Setting, counts: NDArray[np.bool_]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.weights import describe_weights
 from mlwf.orchestrator.workers import workers
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.loading import describe_unused
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def run_workflow(
             record.reach_tracking()
             setting = Setting(spec, load(spec), journal)
             check(setting)
-            for remark in describe_weights(setting):
+            for remark in (*describe_unused(spec, record.document), *describe_weights(setting)):
                 journal.warn(remark)
             champions = load_champions(setting)
             logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)

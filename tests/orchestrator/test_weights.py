@@ -125,7 +125,7 @@ def test_weights_that_leave_every_part_some_are_taken(weight):
 @pytest.mark.parametrize(
     ("weight", "told"),
     [
-        (np.where(np.arange(N) == 5, 1e12, 1), ["60 rows count as 1.0 of equal weight"]),
+        (np.where(np.arange(N) == 5, 1e12, 1), ["60 rows count as 1.0 alike"]),
         (np.full(N, 1e-300), ["the weights sum to 6e-299"]),
         (np.arange(N) % 3, []),
     ],
