@@ -12,9 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 from sklearn.base import clone
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from mlwf.engine.asks import Predictions, predict
+from mlwf.engine.plain import BLAS
 from mlwf.engine.stages import staged_predictions, to_continue
 from mlwf.errors import raise_if_bug
 
@@ -101,7 +102,7 @@ def _openmp() -> ThreadpoolController:
 
 def do_apart(job: Job, prepared: Prepared) -> Done:
     """Do a job in another process than the one that asked: what is warned of there is brought along."""
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1, user_api="blas"):
+    with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
         done = do(job, prepared)
     told = tuple((each.category, str(each.message)) for each in caught)

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
 from mlwf.results import Finding, GateResult, Judgement, TuningResult
+from mlwf.shared_state import SharedState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
 
@@ -276,21 +278,40 @@ class Record:
         if self.folder is None:
             yield
             return
-        ours = logging.getLogger("mlwf")
         handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
         handler.setFormatter(_Formatter(self._document))
         handler.setLevel(logging.INFO)
-        ours.addHandler(handler)
-        level = ours.level
-        if level == logging.NOTSET:
-            # Nobody has said how much to log, and Python's default drops what the run's own log is for.
-            ours.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            ours.setLevel(level)
-            ours.removeHandler(handler)
-            handler.close()
+        # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
+        handler.addFilter(lambda record: _current.get() in (None, self))
+        ours, token = logging.getLogger("mlwf"), _current.set(self)
+        with _LOG_LEVEL.held():
+            ours.addHandler(handler)
+            try:
+                yield
+            finally:
+                ours.removeHandler(handler)
+                handler.close()
+                _current.reset(token)
+
+
+_current: ContextVar[Record | None] = ContextVar("record", default=None)
+"""The run that a line of the log is of."""
+
+
+@contextmanager
+def _logging_enough() -> Iterator[None]:
+    ours = logging.getLogger("mlwf")
+    level = ours.level
+    if level == logging.NOTSET:
+        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
+        ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
+_LOG_LEVEL = SharedState(_logging_enough)
 
 
 class _Formatter(logging.Formatter):
