@@ -4,13 +4,16 @@
     ├── UsageError            2  the command line is wrong
     ├── ConfigError           2  the experiment file is wrong: every problem, in file order
     ├── DataError             2  the data cannot be used as the experiment file says
-    ├── FitError              1  an estimator could not be fitted
+    ├── FitError              1  an estimator could not be fitted; the one error that a step may be left out for
+    │   └── SplitError        1  rows cannot be split as asked
+    ├── MetricError           1  a metric is not defined for predictions like these
     ├── FeatureStoreError     1  the feature store is unreachable or does not hold what was asked
     ├── TrackingError         1  the tracking store is unreachable or refuses
     ├── SeveralErrors         1  several of these at once
     └── RunNotFoundError      2  no run of that name, here or on the tracking server
 
 An error in the command line, the config or the data is also a ValueError, as a caller from Python expects.
+Any other exception is a bug of mlwf, or what a library raised: `raise_if_bug` tells the two apart.
 """
 
 from __future__ import annotations
@@ -96,7 +99,15 @@ class DataError(_Problems):
 
 
 class FitError(MlwfError):
-    """An estimator could not be fitted."""
+    """An estimator could not be fitted: with `on_error: degrade` a run goes on without the step that asked for it."""
+
+
+class SplitError(FitError, ValueError):
+    """Rows cannot be split as asked."""
+
+
+class MetricError(MlwfError, ValueError):
+    """A metric is not defined for predictions like these."""
 
 
 class FeatureStoreError(MlwfError):
@@ -113,6 +124,22 @@ class TrackingError(MlwfError):
 
 class RunNotFoundError(UsageError):
     """No run of that name, neither here nor on the tracking server."""
+
+
+def raise_if_bug(error: Exception) -> None:
+    """Raise `error` again when it is a bug of mlwf: a line of mlwf itself raised it, and no error of ours.
+
+    It stands first wherever the errors of a library become an answer, since what scikit-learn raises for a user's
+    parameters or rows has no type in common. A machine without memory or disk space, and a warning that the user made
+    an error, are no bugs.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+    is_ours = module == "mlwf" or module.startswith("mlwf.")
+    if is_ours and not isinstance(error, MlwfError | MemoryError | OSError | Warning):
+        raise error
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:

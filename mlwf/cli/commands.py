@@ -21,6 +21,7 @@ from mlwf.cli.display import (
 )
 from mlwf.cli.help import Command, Group
 from mlwf.cli.streams import say, write, write_line
+from mlwf.errors import UsageError
 
 app = typer.Typer(
     name="mlwf",
@@ -97,6 +98,8 @@ def train(
     Progress is told on stderr, the result on stdout; the run is kept in the folder of runs. The exit code is 3 when a
     gate is not met. A run that was stopped goes on when it is started again: what it has fitted is not fitted again.
     """
+    if quiet and verbose:
+        raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
@@ -137,7 +140,7 @@ def validate(
     Nothing is fitted, and the data is read only with --data.
     """
     from mlwf.errors import ConfigError, MlwfError, SeveralErrors, problems_of
-    from mlwf.specs.loading import load_experiment
+    from mlwf.specs.loading import describe_unused, load_experiment
 
     wrong: list[MlwfError] = []
     for config in configs:
@@ -153,6 +156,8 @@ def validate(
         else:
             checked = "file and data are valid" if data else "valid; the data was not read (--data reads it)"
             write_line(f"{config}: {checked}")
+            for remark in describe_unused(spec, document):
+                say(remark)
     if wrong:
         # Files that extend the same one share its problems: those are told once.
         problems = dict.fromkeys(problem for error in wrong for problem in problems_of(error))
@@ -186,6 +191,7 @@ def summary(
 
 @app.command(cls=Command)
 def predict(
+    ctx: typer.Context,
     run: Annotated[
         str,
         typer.Argument(
@@ -223,6 +229,12 @@ def predict(
     from mlwf.cli.lookup import find_model_store
     from mlwf.cli.reading import read_options
 
+    is_registered = run.startswith("models:/")
+    unused, meant = ("runs_dir", "a registered model") if is_registered else ("tracking_uri", "the id of a run")
+    # What the environment says is said for other commands too.
+    source = ctx.get_parameter_source(unused)
+    if source is not None and source.name == "COMMANDLINE":
+        raise UsageError(f"mlwf predict: --{unused.replace('_', '-')} has no effect with {meant}; leave it out")
     store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     options = read_options(read or [])
     from mlwf.orchestrator.prediction import predict_table

@@ -12,6 +12,7 @@ from scipy.special import erf, ndtri
 
 from mlwf.engine.asks import Predictions
 from mlwf.engine.kernels import Kernel, Values, Weight, sums_by
+from mlwf.errors import MetricError
 from mlwf.results import ReliabilityBin
 
 
@@ -27,7 +28,7 @@ def ece_kernel(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kern
     learn how far and take that off; its mean is that of the folded normal distribution, in closed form. The bins are
     those of all rows. What is taken off is nearly all that noise adds where probabilities are wrong, but about two
     fifths of it where they are perfect: there the error shrinks with the number of rows, and is not zero.
-    Raises ValueError when there are no probabilities.
+    Raises MetricError when there are no probabilities.
     """
     predicted, came_true = _outcomes(predictions, y, positive)
     bin_sums = _bin_sums(predicted, came_true, _equal_mass_bins(predicted))
@@ -54,7 +55,7 @@ def reliability_bins(
 
     Raises
     ------
-    ValueError
+    MetricError
         When there are no probabilities.
     """
     positive = predictions.classes[-1] if positive_class is None else positive_class
@@ -76,7 +77,7 @@ def _outcomes(
     """Give the probability that is judged in each row, and whether it came true: 1 or 0."""
     classes, proba = predictions.classes, predictions.proba
     if proba is None:
-        raise ValueError("the classifier gives no probabilities")
+        raise MetricError("the classifier gives no probabilities")
     if len(classes) == 2:
         column = classes.tolist().index(positive)
         return proba[:, column].astype(np.float64), np.asarray(y == positive, dtype=np.float64)

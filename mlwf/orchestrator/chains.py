@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from mlwf.engine.asks import Ask, Fitter, on_table
 from mlwf.engine.chain import Chain, OutOfFold, Trained, recut, stack
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
-from mlwf.errors import FitError
+from mlwf.errors import FitError, SplitError
 from mlwf.modules.calibration import ask_for_models, calibrate, cross_fit, describe
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
@@ -143,7 +143,7 @@ def calibrated(
     assert judged is not None
     if spec.holdout is not None:
         # There may be too few rows for folds among those held out; then nothing is measured.
-        with suppress(ValueError):
+        with suppress(SplitError):
             judged = recut(judged, setting.folds(setting.spec.calibration_folds)(table, judged.rows))
     crossed = cross_fit(spec, judged, table, ordered=setting.is_ordered)
     positive = setting.spec.data.positive_class

@@ -14,7 +14,7 @@ from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.intervals import bootstrap
 from mlwf.engine.metrics import build_metric
 from mlwf.engine.model_file import load_model
-from mlwf.errors import ConfigError, MlwfError, Problem, TrackingError
+from mlwf.errors import ConfigError, MlwfError, Problem, TrackingError, raise_if_bug
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.journal import one_line
@@ -119,6 +119,7 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
     try:
         predictions = predict(model, X)
     except Exception as error:  # whatever its steps raise over values that they were not trained on
+        raise_if_bug(error)
         raise _Unfit(f"it cannot predict these rows: {one_line(error)}") from error
     return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
 
@@ -175,7 +176,9 @@ def _lacking(metric: str, predictions: Predictions) -> str:
 
 def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: Judgement) -> Comparison:
     """Say how much better the run's model is than a champion, on the same resamples of the same rows."""
-    y, rows, note = judgement.y, _comparable(champion, len(judgement.y)), _note(champion, len(judgement.y))
+    y, rows = judgement.y, _comparable(champion, len(judgement.y))
+    is_before_refit = setting.is_refitted and judgement.source == "train_test"
+    note = _note(champion, len(y), is_before_refit=is_before_refit)
     refused = _refusal(y, rows, champion)
     if refused:
         return Comparison(None, note, refused)
@@ -187,6 +190,7 @@ def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: 
     try:
         values = [metric(part, y[rows], weight) for part in parts]
     except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
+        raise_if_bug(error)
         return Comparison(None, note, f"{metric_name} could not be computed: {one_line(error)}")
     if not np.isfinite(values).all():
         return Comparison(None, note, f"{metric_name} is not defined for rows like these")
@@ -200,7 +204,7 @@ def _comparable(champion: Champion, n_rows: int) -> NDArray[np.intp]:
     return np.arange(n_rows) if champion.is_new is None else np.flatnonzero(champion.is_new)
 
 
-def _note(champion: Champion, n_rows: int) -> str:
+def _note(champion: Champion, n_rows: int, *, is_before_refit: bool) -> str:
     rows = len(_comparable(champion, n_rows))
     if champion.is_new is None:
         how = f"compared on {rows:,} rows: its run does not say which rows it was trained on"
@@ -210,7 +214,8 @@ def _note(champion: Champion, n_rows: int) -> str:
         how = f"compared on {rows:,} of {n_rows:,} rows: {others}"
     else:
         how = f"compared on {rows:,} rows that the champion was not trained on"
-    return f"{champion.version} {how}"
+    which = "; the run's is the model before the refit" if is_before_refit else ""
+    return f"{champion.version} {how}{which}"
 
 
 def _refusal(y: NDArray[Any], rows: NDArray[np.intp], champion: Champion) -> str:

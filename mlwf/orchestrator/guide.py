@@ -208,11 +208,12 @@ def _kept(calibration: CalibrationSpec | None) -> CalibrationSpec | None:
 
 
 def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
+    is_ours = "shuffle" not in given
     chosen = given.get("splitter") or ("stratified_kfold" if data.fold is data.time is None else "")
     if chosen in SHUFFLING:
         given = {"shuffle": False, **given}
     try:
-        return ValidationSpec(**given)
+        spec = ValidationSpec(**given)
     except ValidationError as error:
         # pydantic has seen the section alone; what explains its words starts from the whole experiment.
         errors = [{**each, "loc": ("validation", *each["loc"])} for each in error.errors(include_url=False)]
@@ -221,3 +222,7 @@ def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
             Problem("", dotted(each.path), each.message.replace(GOT, shown(given.get(each.path[1]))), each.hint)
             for each in found
         ) from error
+    if is_ours:
+        # The guide's default, and not a wish of the caller that could be told to have no effect.
+        spec.model_fields_set.discard("shuffle")
+    return spec

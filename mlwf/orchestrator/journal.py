@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
-from mlwf.engine.ear import FOR_DEVELOPERS
+from mlwf.engine.ear import listening
 from mlwf.engine.tally import Tally
 from mlwf.results import PhasePlan, PhaseResult, Status
 from mlwf.text import cut, printable
@@ -33,7 +31,6 @@ PHASES = {
 
 LONGEST_KEPT = 2000
 """Of a message in characters; whoever shows it cuts it shorter."""
-OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
 
 
 @dataclass(frozen=True)
@@ -129,18 +126,8 @@ class Journal:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
-
-        def keep(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-            # Fits that run at the same time lose Python's own filters, so what those hide comes here as well.
-            if not issubclass(category, FOR_DEVELOPERS) and not str(message).startswith(OF_THREADS):
-                self.warn_of(category.__name__, str(message))
-
-        shown = warnings.showwarning
-        warnings.showwarning = keep
-        try:
+        with listening(self.warn_of, is_kept=True):
             yield
-        finally:
-            warnings.showwarning = shown
 
     def _tell(self) -> None:
         if self._on_progress is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from mlwf.engine.asks import Ask, Fitter
 from mlwf.engine.counting import CountingFitter
 from mlwf.engine.fit_record import FitRecord
+from mlwf.errors import MlwfError
 from mlwf.modules.validation import BASELINE, baselines
 from mlwf.orchestrator.chains import (
     Recipe,
@@ -46,7 +47,7 @@ def plan_fits(setting: Setting, recipe: Recipe, record: FitRecord | None = None)
             before = replace(count.tally), count.seconds
             try:
                 step(walk, count)
-            except Exception as error:
+            except MlwfError as error:
                 # The run itself will meet it, and says so better.
                 logger.debug("the plan of %s is not complete", name, exc_info=error)
             tally, seconds = before

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,14 @@ from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
-from mlwf.orchestrator.circumstances import fold_rows
+from mlwf.orchestrator.chains import choices_of
+from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
-from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
+from mlwf.results import Finding, GateResult, Judgement, TuningResult
+from mlwf.shared_state import SharedState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.table_schema import SCHEMA_FILE
 from mlwf.specs.writing import dump_experiment
@@ -52,9 +55,14 @@ class Record:
         self._setting: Setting | None = None
         self._telling = Telling(spec, journal, folder=folder, document=document)
         self._tuned: TuningResult | None = None
-        self._calibration: CalibrationResult | None = None
         self._log_file: _LogFile | None = None
+        self._trained: Trained | None = None
         self.judgements: list[Judgement] = []
+
+    @property
+    def document(self) -> Document | None:
+        """The experiment file, where the run has one."""
+        return self._document
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -125,20 +133,26 @@ class Record:
         self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
     def trained(self, trained: Trained) -> None:
-        """Keep the model as soon as there is one."""
+        """Keep the model as soon as there is one, and what is told of it: both always of the one that ships."""
+        self._trained = trained
         self.results["pipeline"] = trained.model
-        self._calibration = trained.calibration
         if trained.calibration:
             self.results["calibration_summary"] = trained.calibration.summary()
         if trained.threshold:
             self.results["threshold_summary"] = asdict(trained.threshold)
         self._save(trained.model)
 
-    def validated(self, judgement: Judgement | None, model: Any) -> None:
-        """Keep the validation's scores, and the model that ships."""
-        if model is not self.results["pipeline"]:
-            self.results["pipeline"] = model
-            self._save(model)
+    def refitted(self, scored: Trained, trained: Trained) -> None:
+        """Keep the model that was fitted again, and what the one before it was, whose score is told."""
+        assert self._setting is not None
+        self.trained(trained)
+        self.results["refit_summary"] = {
+            "n_rows": len(self._setting.shipped_rows),
+            "scored_model": choices_of(self._setting, scored),
+        }
+
+    def validated(self, judgement: Judgement | None) -> None:
+        """Keep the validation's scores."""
         if judgement is None:
             return
         self.judgements.append(judgement)
@@ -179,7 +193,7 @@ class Record:
             self._setting,
             judgements=self.judgements,
             tuned=self._tuned,
-            calibration=self._calibration,
+            calibration=self._trained.calibration if self._trained else None,
             config=self._config(),
             conceal=self._concealed,
         )
@@ -215,13 +229,22 @@ class Record:
         status = "failed" if isinstance(error, Exception) else "killed"
         logger.error("run %s: %s", status, one_line(error))
         reason = one_line(error)
-        self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
+        try:
+            self.summary = self._summary(status, reason)
+        except Exception:
+            # A bug in what a summary is made of: that the run failed, and of what, is kept all the same.
+            logger.exception("the summary could not be made")
+            self.summary = self._least_summary(status, reason)
+        self._telling.end("FAILED" if status == "failed" else "KILLED", self.summary, reason)
         # Where there is no room for that, the process that is gone tells that the run did not end well.
         with suppress(OSError):
-            self._write_summary(status, reason)
+            self._keep_summary(status, reason)
 
     def _write_summary(self, status: str, error: str | None = None) -> None:
         self.summary = self._summary(status, error)
+        self._keep_summary(status, error)
+
+    def _keep_summary(self, status: str, error: str | None) -> None:
         if self.folder is None:
             return
         try:
@@ -234,6 +257,13 @@ class Record:
             with suppress(OSError):
                 self.folder.end("failed", error or "its summary could not be written")
             raise
+
+    def _least_summary(self, status: str, error: str) -> dict[str, Any]:
+        known = {"run_id": self.folder and self.folder.run_id, "name": self.spec.name, "status": status, "error": error}
+        least: dict[str, Any] = self._concealed(
+            {**known, "started_at": self._started_at.isoformat(), "seconds": round(self.journal.seconds, 3)}
+        )
+        return least
 
     def _summary(self, status: str, error: str | None = None) -> dict[str, Any]:
         summary: dict[str, Any] = self._concealed(self._plain_summary(status, error))
@@ -270,22 +300,41 @@ class Record:
         if self.folder is None:
             yield
             return
-        ours = logging.getLogger("mlwf")
         handler = self._log_file = _LogFile(self.folder.log_file)
         layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
         handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else None))
         handler.setLevel(logging.INFO)
-        ours.addHandler(handler)
-        level = ours.level
-        if level == logging.NOTSET:
-            # Nobody has said how much to log, and Python's default drops what the run's own log is for.
-            ours.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            ours.setLevel(level)
-            ours.removeHandler(handler)
-            handler.close()
+        # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
+        handler.addFilter(lambda record: _current.get() in (None, self))
+        ours, token = logging.getLogger("mlwf"), _current.set(self)
+        with _LOG_LEVEL.held():
+            ours.addHandler(handler)
+            try:
+                yield
+            finally:
+                ours.removeHandler(handler)
+                handler.close()
+                _current.reset(token)
+
+
+_current: ContextVar[Record | None] = ContextVar("record", default=None)
+"""The run that a line of the log is of."""
+
+
+@contextmanager
+def _logging_enough() -> Iterator[None]:
+    ours = logging.getLogger("mlwf")
+    level = ours.level
+    if level == logging.NOTSET:
+        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
+        ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
+_LOG_LEVEL = SharedState(_logging_enough)
 
 
 class _LogFile(logging.FileHandler):
@@ -329,6 +378,8 @@ def _fingerprint(data: Any) -> Mapping[str, Any]:
 def _splits(setting: Setting) -> dict[str, Any]:
     """Name the rows of each split, by position among the rows that have a target."""
     splits = {"train": setting.split.train.index, "holdout": setting.split.test.index}
+    if setting.is_refitted:
+        splits[ALL] = setting.shipped_rows.index
     for number, fold in enumerate(setting.outer):
         splits |= {fold_rows(number, "train"): fold.train.index, fold_rows(number, "test"): fold.test.index}
     return splits

@@ -14,7 +14,7 @@ from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
-from mlwf.specs.rules import broken_rules
+from mlwf.specs.rules import broken_rules, unused_options
 from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store
 
 
@@ -49,6 +49,14 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     if located:
         raise ConfigError(problem for _, problem in sorted(located, key=lambda each: each[0]))
     return spec, document
+
+
+def describe_unused(spec: ExperimentSpec, document: Document | None = None) -> list[str]:
+    """Say which options are written and have no effect, and where in a document; what is harmful is refused instead."""
+    found = unused_options(spec)
+    if document is None:
+        return [str(_unlocated(problem, {})) for problem in found]
+    return [str(problem) for _, problem in sorted(_located(problem, document) for problem in found)]
 
 
 def load_resolved(path: Path) -> ExperimentSpec:

@@ -203,9 +203,27 @@ def _explain_tag(located: _Located) -> SpecProblem:
     name = str(context["discriminator"]).strip("'")
     tags = [tag for member in _members(located.declared) for tag in _tags(member)]
     if located.error["type"] == "union_tag_not_found":
+        if (misspelt := _misspelt_tag(located, name, tags)) is not None:
+            return SpecProblem((*located.path, misspelt), "unknown key", f"did you mean {name}?", at_key=True)
         path = (*located.path, name)
         return SpecProblem(path, f"{name} is missing", f"accepted: {', '.join(sorted(tags))}", about=located.path)
     return SpecProblem((*located.path, name), f"is {GOT}", nearest(str(context["tag"]), tags), tells_value=True)
+
+
+def _misspelt_tag(located: _Located, name: str, tags: Sequence[str]) -> Any:
+    """Find the key that was meant to say of which kind a section is: one that looks like it, or says one of its kinds.
+
+    What some kind of the section knows is a key of its own. None where there is none.
+    """
+    from difflib import get_close_matches
+
+    written = located.error["input"]
+    if not isinstance(written, Mapping):
+        return None
+    known = {field for member in _members(located.declared) if _is_spec(member) for field in member.model_fields}
+    others = {str(key).lower(): key for key in written if key not in known}
+    alike = get_close_matches(name, others, n=1, cutoff=0.6) or [key for key in others if written[others[key]] in tags]
+    return others[alike[0]] if alike else None
 
 
 def _explain_own(located: _Located) -> SpecProblem:

@@ -15,7 +15,7 @@ from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import beside
 from mlwf.specs.problems import KeyPath
-from mlwf.specs.rules import broken_rules
+from mlwf.specs.rules import broken_rules, unused_options
 
 WIDTH = 96
 
@@ -36,7 +36,7 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     What came from the environment is written as the `${env:NAME}` of the document, and not as its value.
     """
     data = _without_noise(spec.model_dump())
-    # A key that has no effect beside the others is refused where it is written, so it is not.
+    # A key that has no effect beside the others is refused or told where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
     if document:
@@ -110,7 +110,8 @@ MEANT_NULLS = {"imputer", "scaler"}
 
 
 def _refused(data: dict[str, Any]) -> Iterator[KeyPath]:
-    for problem in broken_rules(ExperimentSpec.model_validate(data)):
+    spec = ExperimentSpec.model_validate(data)
+    for problem in (*broken_rules(spec), *unused_options(spec)):
         yield problem.path
 
 

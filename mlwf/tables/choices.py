@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.tables.wording import counted, labels_of, number
+from mlwf.tables.wording import counted, labels_of, number, share
 from mlwf.text import format_name, printable
 
 MOST_LISTED = 6
@@ -51,7 +51,7 @@ def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
 def calibration_told(calibration: Mapping[str, Any]) -> str:
     """Tell how probabilities were calibrated, what that changed, and whether it was kept."""
     if calibration.get("holdout"):
-        how = f"fitted on a hold-out of {calibration['holdout']:.0%}"
+        how = f"fitted on a hold-out of {share(calibration['holdout'], 1)}"
     else:
         how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
     lines = [f"{calibration['method']}, {how}"]
@@ -71,6 +71,20 @@ def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
     score, usual = number(threshold["score"]), number(threshold["default_score"])
     worth = f"cross-fitted {threshold['scoring']} {score}, against {usual} with the default threshold"
     return f"{what}\n{worth}{_labelled(threshold)}"
+
+
+def refit_told(refit: Mapping[str, Any]) -> str:
+    """Tell that the shipped model was fitted again, and in what the one that was scored on the hold-out differs."""
+    scored = refit.get("scored_model") or {}
+    told = []
+    if scored.get("calibrated") is not None:
+        told.append(f"calibration {'kept' if scored['calibrated'] else 'not kept'}")
+    if scored.get("threshold") is not None:
+        told.append(f"threshold {number(scored['threshold'])}")
+    what = (
+        f"on all {counted(refit.get('n_rows'), 'row')}: the model, calibration and threshold told here are of this fit"
+    )
+    return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if told else ''}{', '.join(told)}"])
 
 
 def _param(name: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, threshold_told, tuning_told
-from mlwf.tables.wording import counted, duration, number
+from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
+from mlwf.tables.wording import counted, duration, number, share
 from mlwf.text import format_name
 
 
@@ -60,7 +60,8 @@ def _target(data: Mapping[str, Any]) -> str:
     classes = data.get("classes") or {}
     total = sum(classes.values()) or 1
     shown = [
-        f"{format_name(label)} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]
+        f"{format_name(label)} {count:,} ({share(count, total)})"
+        for label, count in list(classes.items())[:MOST_LISTED]
     ]
     more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []
     positive = data.get("positive_class")
@@ -122,6 +123,11 @@ def _threshold(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Threshold", _asked(summary, "threshold_enabled", "threshold", "calibrate"))
 
 
+def _refit(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    if refit := summary.get("refit"):
+        yield Fact("Refit", refit_told(refit))
+
+
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
     store = summary.get("feature_store")
     if store:
@@ -179,7 +185,7 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 TELLERS = (
-    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _feature_store,
+    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _feature_store,
     _tracking, _fits, _time, _files,
 )  # fmt: skip
 

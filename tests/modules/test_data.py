@@ -290,14 +290,18 @@ TARGETS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "fractions": (
         _ten(1, 2.5),
         {},
-        "row 6 holds 2.5: looks like a regression target; "
-        "if they are classes, data.types: {survived: text} takes them so",
+        (
+            "row 6 holds 2.5: looks like a regression target; "
+            "if they are classes, data.types: {survived: text} takes them so"
+        ),
     ),
     "infinity": (
         _ten(1, np.inf),
         {},
-        "row 6 holds inf: looks like a regression target; "
-        "if they are classes, data.types: {survived: text} takes them so",
+        (
+            "row 6 holds inf: looks like a regression target; "
+            "if they are classes, data.types: {survived: text} takes them so"
+        ),
     ),
     "dates": (
         pd.date_range("2024-03-31", periods=10),

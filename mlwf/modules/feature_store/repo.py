@@ -10,13 +10,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from mlwf.atomic import write_text
-from mlwf.errors import ConfigError, FeatureStoreError, Problem
+from mlwf.errors import ConfigError, FeatureStoreError, Problem, raise_if_bug
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
+from mlwf.shared_state import SharedState
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
 from mlwf.text import describe_error
 
@@ -91,9 +92,13 @@ def opened(repo_path: str | Path) -> Iterator[Any]:
         yield _open(repo)
 
 
-@contextmanager
-def quiet_feast() -> Iterator[None]:
+def quiet_feast() -> AbstractContextManager[None]:
     """Keep Feast's prints, progress bars and deprecation warnings from the user."""
+    return _QUIET.held()
+
+
+@contextmanager
+def _without_a_word() -> Iterator[None]:
     with (
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),
@@ -102,6 +107,10 @@ def quiet_feast() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
+
+
+_QUIET = SharedState(_without_a_word)
+"""What is printed goes to one place for the whole process."""
 
 
 def _is_settled_by_another(spec: FeatureStoreSpec, repo: Path) -> bool:
@@ -155,6 +164,7 @@ def _create_and_apply(repo: Path, views: Sequence[FeatureViewSpec]) -> None:
         with quiet_feast():
             store.apply(build_definitions(declared))
     except Exception as error:
+        raise_if_bug(error)
         hint = "feature_store.force_recreate: true starts over"
         raise FeatureStoreError(f"{repo}: Feast refuses the declared views: {_one_line(error)}; {hint}") from error
     _write_marker(repo, applied=digest, copies=copies)

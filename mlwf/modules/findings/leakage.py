@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from mlwf.engine.asks import Answer, Ask, Fitter
 from mlwf.engine.rows import Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter
+from mlwf.errors import SplitError
 from mlwf.modules.findings.evidence import Evidence
 from mlwf.results import Severity
 from mlwf.specs.features import FeatureSpec
@@ -118,7 +119,7 @@ def _folds(table: Table, rows: Rows) -> Sequence[Split]:
     named = [kind for column, kind in kinds.items() if getattr(table, column) is not None]
     try:
         return fold_splitter([*named, "stratified_kfold"][0])(table, rows)
-    except ValueError:  # too few rows, groups or times
+    except SplitError:  # too few rows, groups or times
         return ()
 
 

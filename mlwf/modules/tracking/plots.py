@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.asks import Predictions
+from mlwf.errors import raise_if_bug
 from mlwf.modules.tracking.canvas import (
     COLORS,
     DPI,
@@ -107,6 +108,7 @@ def _draw(folder: Path, draw: Callable[[], Mapping[str, Any]]) -> None:
                 folder.mkdir(parents=True, exist_ok=True)
                 figure.savefig(folder / name, dpi=DPI)
     except Exception as error:
+        raise_if_bug(error)
         logger.warning("Drawing plots failed (%s). Proceeding without.", error)
         logger.debug("details", exc_info=error)
 
