@@ -14,7 +14,7 @@ from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.intervals import bootstrap
 from mlwf.engine.metrics import build_metric
 from mlwf.engine.model_file import load_model
-from mlwf.errors import ConfigError, MlwfError, Problem, TrackingError, raise_if_bug
+from mlwf.errors import ConfigError, DataError, MlwfError, Problem, TrackingError, raise_if_bug
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.journal import one_line
@@ -22,6 +22,8 @@ from mlwf.orchestrator.setting import Setting
 from mlwf.results import Judgement, Source
 from mlwf.specs.catalogue import needs_labels, needs_probabilities
 from mlwf.specs.gates import GateSpec
+from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
+from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 
 FEWEST_ROWS = 30
 """A comparison on fewer rows says nothing."""
@@ -105,7 +107,8 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
     store = setting.spec.tracking.tracking_uri
     try:
         version = pin_model_uri(uri, store)
-        model = load_model(load_registered_model(version, store))
+        file = load_registered_model(version, store)
+        model, schema = load_model(file), load_schema(file.with_name(SCHEMA_FILE))
         trained = training_rows(version, store)
     except RegisteredModelError as error:
         raise _Unfit(f"it cannot be fetched: {one_line(error)}") from error
@@ -115,6 +118,8 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
         raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
     data, index = _judged(setting, source)
     X, y = _rows_for(model, data, index), data.y[index]
+    if schema is not None and isinstance(X, pd.DataFrame):
+        X = _read_as_trained(schema, setting, data, index, X)
     _check_classes(model, setting)
     try:
         predictions = predict(model, X)
@@ -150,6 +155,23 @@ def _rows_for(model: Any, data: Dataset, index: NDArray[np.intp]) -> Any:
     if lacking:
         raise _Unfit(f"it needs {', '.join(lacking[:5])}{', …' if lacking[5:] else ''}, which these rows lack")
     return pd.DataFrame({name: columns[name] for name in names}).iloc[index].reset_index(drop=True)
+
+
+def _read_as_trained(
+    schema: TableSchema, setting: Setting, data: Dataset, index: NDArray[np.intp], X: pd.DataFrame
+) -> pd.DataFrame:
+    """Read the rows as the champion's own training read its table, whatever this run takes their texts for."""
+    table = setting.material.tables.get(data.source)
+    if table is None:
+        table = raw_of_frame(X)
+    else:
+        positions = index if data.positions is None else data.positions[index]
+        table = RawTable(table.columns.select([*X.columns]).take(positions), table.untyped)
+    try:
+        rows = read_rows(table, schema, where=data.source).rows
+    except DataError as error:
+        raise _Unfit(f"it reads these rows otherwise: {one_line(error)}") from error
+    return rows[[*X.columns]]
 
 
 def _check_classes(model: Any, setting: Setting) -> None:

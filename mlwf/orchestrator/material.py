@@ -13,6 +13,7 @@ from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.engine.splitters import holdout_splitter
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
+from mlwf.modules.gates import is_champion
 from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_raw
 from mlwf.results import UnknownValues
@@ -63,6 +64,9 @@ class Material:
     unmatched_na_values: Sequence[str] = ()
     """Texts of `data.read.na_values` that the table does not hold."""
 
+    tables: Mapping[str, RawTable] = field(default_factory=dict)
+    """The tables of `data` and `test` as their files hold them, by path, where a champion is to read them anew."""
+
     def notes(self) -> Iterator[str]:
         """Say what a person should know of how the tables were read."""
         if self.read_as_missing:
@@ -70,6 +74,8 @@ class Material:
             more = f" and {pluralize(len(columns) - MOST_NAMED, 'more column')}" if len(columns) > MOST_NAMED else ""
             words = f"read as missing: {', '.join(columns[:MOST_NAMED])}{more}"
             yield f"{words}; data.read.keep_default_na: false keeps such words as texts"
+        for column, note in self.inferred.notes.items() if self.inferred else ():
+            yield f"{format_name(column)}: {note}"
         for text in self.unmatched_na_values:
             yield f"data.read.na_values: {format_value(text)} is nowhere in the table"
         for unknown in self.unknown:
@@ -121,6 +127,7 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> Materi
         schema=schema,
         read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
         unmatched_na_values=unmatched_na_values(table, schema),
+        tables={data.path: table} if any(map(is_champion, spec.gates)) and not uses_store else {},
     )
     material = material if data.test_path is None else _with_test_table(spec, data, material)
     if fail_on_unseen:
@@ -133,10 +140,11 @@ def _with_test_table(spec: ExperimentSpec, data: DataSpec, material: Material) -
     assert data.test_path is not None
     assert material.schema is not None
     table = read_raw(data.test_path, data.read)
+    tables = {**material.tables, data.test_path: table} if material.tables else {}
     rows, unknown = read_by_schema(spec, table, material.schema, data.test_path)
     names = [*table.names, *rows.columns]
     test = prepare(rows, data, features=material.features, where=data.test_path, reference=material.data, names=names)
-    return replace(material, test=test, unknown=unknown)
+    return replace(material, test=test, unknown=unknown, tables=tables)
 
 
 def read_by_schema(

@@ -152,6 +152,7 @@ class Telling:
                 findings=results.get("findings", ()),
                 calibration=calibration,
                 training_rows=trained_rows(setting),
+                table_schema=material.schema,
             )
         )
 

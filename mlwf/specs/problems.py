@@ -130,7 +130,8 @@ def _member(members: list[Any], label: Any, content: Any) -> Any:
         if _is_spec(member) and label in _tags(member):
             return member
     kinds = [kind for kind in (dict, list) if isinstance(content, kind)]
-    return next((member for member in members if get_origin(member) in kinds), members[0])
+    specs = [member for member in members if _is_spec(member)] if kinds == [dict] else []
+    return next((member for member in members if get_origin(member) in kinds), [*specs, *members][0])
 
 
 def _tags(spec: type[Spec]) -> tuple[Any, ...]:

@@ -174,8 +174,18 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(_Env, _env)
 
 
+def _escaped(value: Any) -> Any:
+    """Escape the texts that would be read as environment variables, such as the name of a column; keys never are."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [*map(_escaped, value)]
+    return value.replace("${env:", "$${env:") if isinstance(value, str) else value
+
+
 def _yaml(data: Mapping[str, Any]) -> str:
     """Write a map in block style; inside of it, what fits on a line stands on a line."""
+    data = _escaped(data)
     options: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "allow_unicode": True, "width": WIDTH}
     parts = [
         yaml.dump({key: value}, default_flow_style=None if isinstance(value, dict | list) else False, **options)

@@ -17,7 +17,7 @@ from mlwf.specs.data import ReadSpec
 from mlwf.specs.features import category_text
 from mlwf.specs.table_schema import ColumnSchema, Kind
 from mlwf.table_schema.dates import read_date, read_dates
-from mlwf.table_schema.missing import is_missing, is_text
+from mlwf.table_schema.missing import is_missing, is_text, missing_numbers
 from mlwf.table_schema.numbers import to_floats, to_integers
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -48,6 +48,8 @@ def read_column(column: Any, schema: ColumnSchema, read: ReadSpec) -> ReadColumn
     """
     column = decoded(column)
     missing = is_missing(column, read)
+    if schema.kind == "number" and is_text(column) and (numbers := missing_numbers(read)):
+        missing = pc.or_(missing, pc.is_in(to_floats(column, read), value_set=pa.array(numbers)))
     column = pc.if_else(missing, pa.scalar(None, column.type), column)
     values = READERS[schema.kind](column, schema, read)
     is_absent = values.isna().to_numpy()

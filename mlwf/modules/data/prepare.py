@@ -77,7 +77,8 @@ def prepare(
     if problems or y is None:
         raise DataError(problems)
     other = frame[[name for name in frame.columns if name not in X.columns and name != data.target]]
-    return Dataset(X, y, where, **carried, other=other, n_dropped_target=n_dropped)
+    positions = rows - 1 if n_dropped else None
+    return Dataset(X, y, where, **carried, other=other, positions=positions, n_dropped_target=n_dropped)
 
 
 def select_features(

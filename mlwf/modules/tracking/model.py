@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from mlwf.engine.model_file import TRUSTED_TYPES
 from mlwf.modules.tracking.store import Store
+from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
 
 MODEL = "model"
 """Name of the one model artifact of a run."""
@@ -21,10 +22,11 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
 """What loading and predicting imports; each is pinned to the version that trained the model."""
 
 
-def save_model(model: Any, folder: Path, X_sample: Any = None) -> None:
+def save_model(model: Any, folder: Path, X_sample: Any = None, table_schema: TableSchema | None = None) -> None:
     """Save a fitted model as MLflow takes it, for `log_saved_model`.
 
-    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels.
+    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels. The
+    table schema, by which tables are read for it, stands beside it, and is named in its metadata.
     """
     from mlflow import sklearn
     from mlflow.models import Model
@@ -36,8 +38,10 @@ def save_model(model: Any, folder: Path, X_sample: Any = None) -> None:
         serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=list(TRUSTED_TYPES),
         pip_requirements=requirements(),
-        **_described(model, X_sample),
+        **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
     )
+    if table_schema is not None:
+        (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
     _deflate(folder)
 
 
@@ -124,24 +128,28 @@ def _deflate(folder: Path) -> None:
     description.save(folder / "MLmodel")
 
 
-def _described(model: Any, X_sample: Any) -> dict[str, Any]:
+def _described(model: Any, X_sample: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Give the signature and the example of the input."""
     if X_sample is None or not len(X_sample):
-        return {}
+        return {"metadata": dict(metadata)}
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
     outputs = infer_signature(model_output=model.predict(X_sample)).outputs
     if not hasattr(X_sample, "columns"):
         inputs = Schema([ColSpec(AnyType()) for _ in range(X_sample.shape[1])])
-        return {"signature": ModelSignature(inputs, outputs), "input_example": X_sample[:EXAMPLE_ROWS]}
+        signature = ModelSignature(inputs, outputs)
+        return {"signature": signature, "input_example": X_sample[:EXAMPLE_ROWS], "metadata": dict(metadata)}
     # A typed column refuses what pandas makes of a missing value in it: an integer or text column whose only value is
     # missing comes as floats, a float column without fractions as integers. The model itself takes all of them.
     inputs = Schema([ColSpec(AnyType(), name=str(column)) for column in X_sample.columns])
     return {
         "signature": ModelSignature(inputs, outputs),
         "input_example": _example(X_sample),
-        "metadata": {"input_columns": {str(column): str(dtype) for column, dtype in X_sample.dtypes.items()}},
+        "metadata": {
+            **metadata,
+            "input_columns": {str(column): str(dtype) for column, dtype in X_sample.dtypes.items()},
+        },
     }
 
 

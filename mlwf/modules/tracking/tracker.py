@@ -40,6 +40,7 @@ from mlwf.modules.tracking.values import (
 )
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
 from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.table_schema import TableSchema
 from mlwf.specs.tracking import MLflowSpec, with_environment
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ class MLflowTracker:
         findings: Sequence[Finding] = (),
         calibration: CalibrationResult | None = None,
         training_rows: NDArray[np.uint64] | None = None,
+        table_schema: TableSchema | None = None,
     ) -> None:
         """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
 
@@ -283,6 +285,8 @@ class MLflowTracker:
         training_rows
             Hash of each row that the model was trained on; becomes `training_rows.npz`, by which a later run knows
             which rows it may compare this model on.
+        table_schema
+            How tables are read for the model; becomes a file beside it.
         """
         sender = self._started("logging the results")
         self._queue_values(results, metrics or {}, judgements)
@@ -304,7 +308,7 @@ class MLflowTracker:
             calibration=calibration,
         )
         sender.unsent.add("plots")
-        self._queue_model(results["pipeline"], X_sample, datasets, register=register_model)
+        self._queue_model(results["pipeline"], X_sample, table_schema, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
             "mlflow.note.content": describe_scores(judgements),
@@ -381,14 +385,22 @@ class MLflowTracker:
                 (folder / file).write_text(text, encoding="utf-8")
         unsent.add("files")
 
-    def _queue_model(self, model: Any, X_sample: Any, datasets: Sequence[TrackedDataset], *, register: bool) -> None:
+    def _queue_model(
+        self,
+        model: Any,
+        X_sample: Any,
+        table_schema: TableSchema | None,
+        datasets: Sequence[TrackedDataset],
+        *,
+        register: bool,
+    ) -> None:
         """Save the model, so that it can be sent at any time without what it was trained on."""
         unsent = self._started("logging the model").unsent
         tags = {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}
         with talking(self.tracking_uri, "saving the model"):
             folder = unsent.place("model")
             shutil.rmtree(folder)
-            save_model(model, folder, X_sample if self.spec.log_model_signature else None)
+            save_model(model, folder, X_sample if self.spec.log_model_signature else None, table_schema)
         unsent.add("model", {"params": self._params, "tags": {**origin_tags(), **tags}})
         names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
         contexts: list[Context] = ["test" if key.startswith("test_") else "training" for key, *_ in self._metrics]
