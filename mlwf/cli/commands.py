@@ -274,8 +274,10 @@ def init(
     from mlwf.specs.data import ReadSpec
 
     spec = ReadSpec(**read_options(read or []))
-    path = draft_experiment(data, target, output, read=spec, drop=drop or [])
-    write_line(f"{path}: ready; `mlwf train {path}` trains it")
+    draft = draft_experiment(data, target, output, read=spec, drop=drop or [])
+    for remark in draft.lost:
+        say(f"{draft.path}: {remark}")
+    write_line(f"{draft.path}: ready; `mlwf train {draft.path}` trains it")
 
 
 @app.command(cls=Command)

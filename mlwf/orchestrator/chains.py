@@ -62,12 +62,16 @@ def build_ml_pipeline(
     *,
     random_state: int = 42,
     by_position: bool = False,
+    date_formats: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Build the unfitted scikit-learn pipeline: a `preprocessor` and a `classifier`.
 
-    With `by_position` X is an array whose columns are those of the specs, in the order of the specs.
+    With `by_position` X is an array whose columns are those of the specs, in the order of the specs. `date_formats`
+    gives, by column, the formats of dates that are not ISO 8601.
     """
-    preprocessor = build_preprocessor(feature_specs, random_state=random_state, by_position=by_position)
+    preprocessor = build_preprocessor(
+        feature_specs, random_state=random_state, by_position=by_position, date_formats=date_formats
+    )
     classifier = build_classifier(model_spec, random_state=random_state)
     return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
 
@@ -232,7 +236,12 @@ def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, S
         return recipe, features
     if not features:
         raise FitError("the rows of a fold of the nested validation suggest no feature; list the features")
-    pipeline = build_ml_pipeline(features, setting.spec.model, random_state=setting.spec.random_state)
+    pipeline = build_ml_pipeline(
+        features,
+        setting.spec.model,
+        random_state=setting.spec.random_state,
+        date_formats=setting.spec.data.date_formats,
+    )
     return replace(recipe, pipeline=pipeline, table=setting.table_with(features)), features
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,19 @@ from mlwf.table_schema import RawTable, codes, missing_words, read_training, res
 from mlwf.text import format_name, format_value, pluralize
 
 
+@dataclass(frozen=True)
+class Draft:
+    """An experiment file that was written."""
+
+    path: Path
+    lost: tuple[str, ...]
+    """What is said of rows that are left out."""
+
+
 def draft_experiment(
     data: str, target: str, output: Path | None, *, read: ReadSpec | None = None, drop: Sequence[str] = ()
-) -> Path:
-    """Write a commented experiment file with the features resolved, and give its path.
+) -> Draft:
+    """Write a commented experiment file with the features resolved.
 
     Columns that no feature can be, such as lists, are left out, as are those in `drop`. Raises DataError when the
     table cannot be trained on, UsageError when the file is there already.
@@ -60,13 +70,14 @@ def draft_experiment(
         data=spec.model_copy(update={"drop": [*spec.drop, *inferred.left_out]}),
         features=inferred.features,
     )
+    lost = [*_without_target(frame[target], missing_words(table, schema, target=target).get(target, {}))]
     remarks = [
-        *_without_target(frame[target], missing_words(table, schema, target=target).get(target, {})),
+        *lost,
         *_remarks({**unusable, **inferred.left_out}, inferred.notes),
         *_words(table, schema, target),
     ]
     write_text(output, "".join(f"# {remark}\n" for remark in remarks) + draft_experiment_text(experiment))
-    return output
+    return Draft(output, tuple(lost))
 
 
 def _without_target(values: Any, words: Mapping[str, int]) -> Iterator[str]:

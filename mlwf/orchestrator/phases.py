@@ -50,7 +50,11 @@ def build_phase(setting: Setting) -> Recipe:
     spec = setting.spec
     by_position = not hasattr(setting.table.X, "columns")
     pipeline = build_ml_pipeline(
-        setting.material.features, spec.model, random_state=spec.random_state, by_position=by_position
+        setting.material.features,
+        spec.model,
+        random_state=spec.random_state,
+        by_position=by_position,
+        date_formats=spec.data.date_formats,
     )
     if setting.tuning:
         check_installed(setting.tuning)

@@ -91,3 +91,8 @@ class DataSpec(Spec):
     the format of dates, such as {date: "%d/%m/%Y"}."""
     read: ReadSpec = Field(default_factory=ReadSpec)
     """How texts are read: the form of a CSV file, and what means a missing value in any file."""
+
+    @property
+    def date_formats(self) -> dict[str, str]:
+        """The formats of columns of dates, by column."""
+        return {column: kind.date for column, kind in self.types.items() if isinstance(kind, DateTypeSpec)}

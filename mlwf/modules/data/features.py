@@ -11,7 +11,8 @@ import pandas as pd
 from mlwf.errors import Problem
 from mlwf.modules.data.columns import FEATURE_KINDS, Column, counted, infinite, numbers_of, shown
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
-from mlwf.table_schema import booleans_of, dates_of
+from mlwf.table_schema import booleans_of, date_formats, dates_of
+from mlwf.text import format_name
 
 FEW = 0.05
 
@@ -96,7 +97,10 @@ def _check_date(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
     if wrong.any():
         present = int(column.values.count())
         message = f"{column.first(wrong)}, which is no date ({np.sum(wrong):,} of {present:,} values are none)"
-        yield column.problem(message, "accepted: 2024-03-31 or 2024-03-31T12:30:00, with or without a time zone")
+        hint = "accepted: 2024-03-31 or 2024-03-31T12:30:00, with or without a time zone"
+        if formats := date_formats(map(str, column.values.dropna().unique())):
+            hint = f'data.types: {{{format_name(column.name)}: {{date: "{formats[0]}"}}}} reads such dates'
+        yield column.problem(message, hint)
 
 
 # Any value can be a category: the pipeline compares them as texts.
