@@ -163,6 +163,7 @@ def _boolean(spec: BooleanFeatureSpec, options: _Options) -> Steps:
 
 def _categorical(spec: CategoricalFeatureSpec, options: _Options) -> Steps:
     fill_value = None if spec.fill_value is None else category_text(spec.fill_value)
+    folds = StratifiedKFold(options.cv_folds, shuffle=True, random_state=options.random_state)
     encoders: dict[str, Callable[[], Any]] = {
         "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
