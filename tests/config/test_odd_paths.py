@@ -18,7 +18,7 @@ AT = "e.yaml:1:10  extends:"
 EXTENDS = {
     "a link to itself": ("loop.yaml", f"{AT} loop.yaml cannot be read: Too many levels of symbolic links"),
     "a NUL": ('"a\\0b.yaml"', rf"{AT} a\x00b.yaml cannot be read: embedded null byte"),
-    "a long name": (f"{LONG}.yaml", f"{AT} {'x' * 159}…{'x' * 121}.yaml cannot be read: File name too long"),
+    "a long name": (f"{LONG}.yaml", f"{AT} {'x' * 159}…{'x' * 120}.yaml cannot be read: File name too long"),
     "a folder": ("folder", f"{AT} folder is a folder, not a file"),
     "no end": ("/dev/zero", f"{AT} /dev/zero holds more than 10 MB, which is no experiment file"),
     "nothing": ("/dev/null", "/dev/null  the file is empty"),
