@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
-from mlwf.errors import MlwfError, TrackingError
+from mlwf.errors import MlwfError, TrackingError, raise_if_bug
 
 REACH_SECONDS = 2.0
 """How long a server may take to say that it is there."""
@@ -47,6 +47,7 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
     except MlwfError:
         raise
     except Exception as error:  # MLflow, SQLAlchemy, requests and the file system have no error in common
+        raise_if_bug(error)
         raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {one_line(error)}") from error
 
 
