@@ -168,9 +168,7 @@ def _categorical(spec: CategoricalFeatureSpec, options: _Options) -> Steps:
         "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
         # Its own random_state is on the way out; a splitter as `cv` is what scikit-learn asks for instead.
-        "target": lambda: TargetEncoder(
-            cv=StratifiedKFold(options.cv_folds, shuffle=True, random_state=options.random_state)
-        ),
+        "target": lambda: TargetEncoder(cv=folds),
     }
     imputer = _imputer(spec.imputer, fill_value, missing_values=MISSING)
     return _present(clean=_texts(), imputer=imputer, encoder=encoders[spec.encoder]())

@@ -141,6 +141,7 @@ class Record:
         if trained.threshold:
             self.results["threshold_summary"] = asdict(trained.threshold)
         self._save(trained.model)
+        self._tell_importances(trained.model)
 
     def refitted(self, scored: Trained, trained: Trained) -> None:
         """Keep the model that was fitted again, and what the one before it was, whose score is told."""
@@ -216,6 +217,15 @@ class Record:
             logger.info("MLflow tracking completed successfully")
         if self._telling.error and self.spec.on_error == "fail":
             raise TrackingError(f"{self._telling.store}: not sent: {self._telling.error} (on_error: fail)")
+
+    def _tell_importances(self, model: Any) -> None:
+        """Say whether there are importances; a plot that is not there says nothing."""
+        from mlwf.modules.tracking.importances import describe_importances
+
+        told = self.results["importances"] = describe_importances(model)
+        if not told["available"]:
+            logger.info("Importances: %s", told["note"])
+            self._telling.say(lambda tracker: tracker.set_tags({"mlwf.importances": f"none: {told['note']}"}))
 
     def _status(self) -> str:
         return "degraded" if self.journal.degraded or self._telling.error else "done"

@@ -87,6 +87,7 @@ def summarise(
         "calibration": results.get("calibration_summary"),
         "threshold": results.get("threshold_summary"),
         "refit": results.get("refit_summary"),
+        "importances": results.get("importances"),
         "findings": [asdict(finding) for finding in results.get("findings", ())],
         "gates": [asdict(gate) for gate in results.get("gates", ())],
         "feature_store": setting and _feature_store(setting),

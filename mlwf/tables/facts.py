@@ -128,6 +128,13 @@ def _refit(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Refit", refit_told(refit))
 
 
+def _importances(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    # Where there are some, they are a plot in the tracking store.
+    importances = summary.get("importances")
+    if importances and not importances["available"]:
+        yield Fact("Importances", f"none: {importances['note']}")
+
+
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
     store = summary.get("feature_store")
     if store:
@@ -185,8 +192,8 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 TELLERS = (
-    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _feature_store,
-    _tracking, _fits, _time, _files,
+    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _importances,
+    _feature_store, _tracking, _fits, _time, _files,
 )  # fmt: skip
 
 

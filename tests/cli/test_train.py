@@ -145,3 +145,11 @@ def test_an_option_of_the_file_without_effect_is_told_by_train_and_validate(trai
     assert told == f"{remark}; leave it out"
     assert run(["validate", "e.yaml"]) == 0
     assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_model_without_importances_says_so(train, capsys):
+    assert train(model={"algorithm": "hist_gradient_boosting", "hyperparameters": {"max_iter": 2}}) == 0
+    summary = json.loads(capsys.readouterr().out)
+    note = "HistGradientBoostingClassifier has none of its own, so there is no plot of them"
+    assert summary["importances"] == {"available": False, "note": note}
+    assert f"| **Importances** | none: {note} |" in summary_markdown(summary)

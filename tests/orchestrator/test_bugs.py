@@ -86,10 +86,15 @@ def test_a_misspelt_attribute_of_ours_ends_the_run_with_its_traceback(experiment
     assert summary["error"] == "'object' object has no attribute 'misspelt'"
 
 
-def test_a_bug_ends_the_mlflow_run_as_failed(experiment, monkeypatch, capfd, empty_store):
+@pytest.mark.parametrize(
+    "place",
+    [BUGS["search"][0], "mlwf.modules.tracking.tracker.draw_plots", "mlwf.modules.tracking.plots._confusion"],
+    ids=["search", "tracking", "plots"],
+)
+def test_a_bug_ends_the_mlflow_run_as_failed(experiment, monkeypatch, capfd, empty_store, place):
     shutil.copy(empty_store, "mlflow.db")
     experiment({**SECTIONS["search"], "tracking": {}})
-    misspell(monkeypatch, BUGS["search"][0])
+    misspell(monkeypatch, place)
     assert run(["train", "-q", "e.yaml"]) == 4
     from mlflow import MlflowClient
 
