@@ -87,6 +87,7 @@ def summarise(
         "calibration": results.get("calibration_summary"),
         "threshold": results.get("threshold_summary"),
         "findings": [asdict(finding) for finding in results.get("findings", ())],
+        "leak_search": journal.leak_search and asdict(journal.leak_search),
         "gates": [asdict(gate) for gate in results.get("gates", ())],
         "feature_store": setting and _feature_store(setting),
         "tracking": tracking,
