@@ -101,6 +101,7 @@ CLASSES = [
     pytest.param(600, [0.9, 0.1], id="one in ten", marks=SLOW),
     pytest.param(600, [0.2, 0.5, 0.3], id="three classes", marks=SLOW),
     pytest.param(30_000, [0.99, 0.01], id="many rows, one in a hundred", marks=SLOW),
+    pytest.param(8_000, [0.01, 0.99], id="most of the last class", marks=SLOW),
 ]
 
 
@@ -137,6 +138,12 @@ def test_a_column_that_a_probe_finds_passes_the_screen(monkeypatch, leak, featur
     else:
         monkeypatch.setattr("mlwf.modules.findings.leakage.WORTH_A_PROBE", 0.0)
         assert strength > WORTH_A_PROBE + 0.05 or not probed(table, feature)
+
+
+@pytest.mark.parametrize("leak", [spikes, SHAPES["parity"][0]], ids=["spikes", "parity"])
+def test_a_few_rows_beside_a_frequent_value_have_a_bin_of_their_own(leak):
+    table = make_table(leak, 4_000, [0.01, 0.99], noise=0.0)
+    assert screened(table, [NUMERIC])[0] > 0.99
 
 
 def test_noise_does_not_pass():

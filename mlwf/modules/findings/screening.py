@@ -22,7 +22,9 @@ from mlwf.specs.features import DateFeatureSpec, FeatureSpec
 MOST_NUMBERS = 5_000
 """Rows that a column of numbers is scored on, on each side of a split; those of rare classes come first."""
 BINS = 128
-"""Of numbers. A tree of 8 leaves has 7 thresholds, and no bin that one of them cuts holds more than 1 % of the rows."""
+"""Of numbers, frequent values aside, which have bins of their own. A tree of 8 leaves has 7 thresholds, and a bin that
+one of them cuts holds 2 % of the rows at most."""
+FEWEST_BINS = 8
 ROWS_OF_A_BIN = 5
 """As few rows as a leaf of a probe has."""
 COARSER = (1, 4, 16)
@@ -153,29 +155,39 @@ def _numbers(column: Column, table: Table, index: NDArray[np.intp]) -> Floats:
 def _strengths_of_numbers(numbers: Floats, sample: _Sample, n_classes: int) -> Floats:
     """Score columns of numbers, of shape (n_columns, n_rows)."""
     n_bins = BINS
-    while n_bins > max(COARSER) // 2 and n_bins * ROWS_OF_A_BIN > sample.fewest_learnt_from:
+    while n_bins > FEWEST_BINS and n_bins * ROWS_OF_A_BIN > sample.fewest_learnt_from:
         n_bins //= 2
-    counts = _counts(_bins(numbers, n_bins), sample, n_bins + 1, n_classes)
+    bins = _bins(numbers, n_bins)
+    # As many as can be taken together, and the last for missing ones.
+    n_bins = max(COARSER) * (1 + int(bins.max()) // max(COARSER))
+    counts = _counts(np.where(bins < 0, n_bins, bins), sample, n_bins + 1, n_classes)
     variants = []
     for together in COARSER:
-        if together < n_bins:
-            parts = [(_together(train, together), _together(test, together)) for train, test in counts]
-            variants.append(roc_aucs([(_shares(train), test) for train, test in parts]))
+        parts = [(_together(train, together), _together(test, together)) for train, test in counts]
+        variants.append(roc_aucs([(_shares(train), test) for train, test in parts]))
     return _highest(variants)
 
 
 def _bins(numbers: Floats, n_bins: int) -> NDArray[np.intp]:
-    """Cut each row of numbers into bins of as many values each; equal ones share a bin, and missing ones the last."""
+    """Cut each row of numbers into bins, -1 for missing ones: no value that is as frequent as a bin shares its own.
+
+    Other bins hold as many values each, and equal ones are together: at most twice as many as `n_bins` come of it, and
+    one more for each frequent value.
+    """
     order = np.argsort(numbers, axis=1)
     ordered = np.take_along_axis(numbers, order, axis=1)
     places = np.arange(numbers.shape[1])
-    is_new = np.ones(numbers.shape, dtype=bool)
-    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first_of_equals = np.maximum.accumulate(np.where(is_new, places, 0), axis=1)
-    n_known = np.count_nonzero(~np.isnan(numbers), axis=1)[:, None]
+    edge = np.ones_like(ordered[:, :1], dtype=bool)
+    differs = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(np.concatenate([edge, differs], axis=1), places, 0), axis=1)
+    ends = np.where(np.concatenate([differs, edge], axis=1), places, places[-1])
+    last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    n_known = np.maximum(np.count_nonzero(~np.isnan(numbers), axis=1)[:, None], 1)
+    quantile, is_frequent = first * n_bins // n_known, (last - first + 1) * n_bins >= n_known
+    begins = (quantile[:, 1:] != quantile[:, :-1]) | ((is_frequent[:, 1:] | is_frequent[:, :-1]) & differs)
+    of_ordered = np.concatenate([np.zeros_like(first[:, :1]), np.cumsum(begins, axis=1)], axis=1)
     bins: NDArray[np.intp] = np.empty(numbers.shape, dtype=np.intp)
-    of_ordered = np.where(places < n_known, first_of_equals * n_bins // np.maximum(n_known, 1), n_bins)
-    np.put_along_axis(bins, order, of_ordered, axis=1)
+    np.put_along_axis(bins, order, np.where(np.isnan(ordered), -1, of_ordered), axis=1)
     return bins
 
 
