@@ -69,7 +69,9 @@ class PhasePlan:
     recorded: int
     """Questions that an earlier run has answered."""
     seconds: float
-    """What the fits take on one core, roughly."""
+    """What the fits and the screen take on one core, roughly."""
+    columns: int = 0
+    """Columns that are screened for leaks, without a fit."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +327,46 @@ class Finding:
     """One sentence."""
     see: str
     """Its paragraph in the README."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A column that predicts the target almost alone."""
+
+    column: str
+    roc_auc: float
+    """On rows that were not learnt from."""
+    share: float | None
+    """Share of the judged rows that it was computed on, those that have a value; None for all rows."""
+    is_probed: bool = True
+    """Whether a tree that knows only the column was fitted; otherwise the screen alone says so."""
+
+
+@dataclass(frozen=True)
+class LeakSearch:
+    """What was looked at for leaks, and what was found."""
+
+    columns: int
+    """Feature columns."""
+    screened: int
+    """Columns that were scored without a fit; none where too few rows of a class are judged to say anything."""
+    suspects: int
+    """Columns that may be leaks by that score."""
+    probed: int
+    """Suspects that a tree was fitted on, the most suspicious first."""
+    rows: int
+    """Rows that the model learns from."""
+    rows_learnt_from: int = 0
+    """Rows of those that a tree learnt from, at most."""
+    rows_judged: int = 0
+    """Rows of those that judged it."""
+    leaks: tuple[Leak, ...] = ()
+    """Columns whose ROC AUC is 0.97 or more."""
+
+    @property
+    def not_probed(self) -> int:
+        """Suspects that were left to the screen."""
+        return self.suspects - self.probed
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,10 @@ def _words(step: Progress) -> str:
     words = f"[{duration(step.seconds)}] {step.description}"
     if step.planned:
         words += f", {step.done:,} of {step.planned:,} fits done"
-    if step.remaining_seconds is not None and step.done < step.planned:
+    if step.columns_planned:
+        words += f", {step.columns_done:,} of {step.columns_planned:,} columns screened"
+    is_left = step.done < step.planned or step.columns_done < step.columns_planned
+    if step.remaining_seconds is not None and is_left:
         words += f", about {duration(step.remaining_seconds)} left"
     return words
 

@@ -31,7 +31,18 @@ def ece_kernel(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kern
     Raises MetricError when there are no probabilities.
     """
     predicted, came_true = _outcomes(predictions, y, positive)
-    bin_sums = _bin_sums(predicted, came_true, _equal_mass_bins(predicted))
+    return _kernel(predicted, came_true, _equal_mass_bins(predicted))
+
+
+def ece_of_draws(predictions: Predictions, positive: Any) -> Callable[[NDArray[np.intp]], float]:
+    """Prepare the expected calibration error of labels that are drawn again and again, as positions of their class."""
+    predicted, judged = _judged(predictions, positive)
+    bins, once = _equal_mass_bins(predicted), _as_counts(None, len(predicted))
+    return lambda codes: float(_kernel(predicted, np.asarray(codes == judged, dtype=np.float64), bins)(once)[0])
+
+
+def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]) -> Kernel:
+    bin_sums = _bin_sums(predicted, came_true, bins)
 
     def kernel(counts: NDArray[np.float64]) -> Values:
         sums = bin_sums(counts)
@@ -75,14 +86,19 @@ def _outcomes(
     predictions: Predictions, y: NDArray[Any], positive: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the probability that is judged in each row, and whether it came true: 1 or 0."""
+    predicted, judged = _judged(predictions, positive)
+    return predicted, np.asarray(y == predictions.classes[judged], dtype=np.float64)
+
+
+def _judged(predictions: Predictions, positive: Any) -> tuple[NDArray[np.float64], Any]:
+    """Give the probability that is judged in each row, and the position of its class, the same for all or for each."""
     classes, proba = predictions.classes, predictions.proba
     if proba is None:
         raise MetricError("the classifier gives no probabilities")
     if len(classes) == 2:
         column = classes.tolist().index(positive)
-        return proba[:, column].astype(np.float64), np.asarray(y == positive, dtype=np.float64)
-    top = proba.argmax(axis=1)
-    return proba.max(axis=1).astype(np.float64), np.asarray(y == classes[top], dtype=np.float64)
+        return proba[:, column].astype(np.float64), column
+    return proba.max(axis=1).astype(np.float64), proba.argmax(axis=1)
 
 
 def _equal_mass_bins(predicted: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -89,6 +89,7 @@ def summarise(
         "refit": results.get("refit_summary"),
         "importances": results.get("importances"),
         "findings": [asdict(finding) for finding in results.get("findings", ())],
+        "leak_search": journal.leak_search and asdict(journal.leak_search),
         "gates": [asdict(gate) for gate in results.get("gates", ())],
         "feature_store": setting and _feature_store(setting),
         "tracking": tracking,

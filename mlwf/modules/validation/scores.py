@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.engine.metrics import Metric, build_metrics
+from mlwf.engine.scoring import codes_of
 from mlwf.errors import raise_if_bug
 from mlwf.results import ClassReport, Score, Source
 
@@ -179,17 +180,19 @@ def _score(metric: Metric, circumstances: Circumstances, n_rows: int, **found: A
 
 def class_report(sample: Sample) -> dict[str, Any]:
     """Say of each class how often it is found and how often it is meant, and which is taken for which."""
-    classes, predicted = sample.predictions.classes, sample.predictions.labels
-    undefined = np.nan
+    classes, undefined = sample.predictions.classes, np.nan
+    # Numbers, since texts are sorted anew for each count.
+    y, predicted = codes_of(sample.y, classes), codes_of(sample.predictions.labels, classes)
+    labels = np.arange(len(classes))
     parts = precision_recall_fscore_support(
-        sample.y, predicted, labels=classes, zero_division=undefined, sample_weight=sample.weight
+        y, predicted, labels=labels, zero_division=undefined, sample_weight=sample.weight
     )
-    counts = confusion_matrix(sample.y, predicted, labels=classes)
+    counts = confusion_matrix(y, predicted, labels=labels)
     report = [
         ClassReport(
             str(label),
             # A row that was judged twice is one row.
-            len(np.unique(sample.index[sample.y == label])),
+            len(np.unique(sample.index[y == at])),
             *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3]),
         )
         for at, label in enumerate(classes.tolist())
