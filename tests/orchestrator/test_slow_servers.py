@@ -84,8 +84,6 @@ def proxy(server, rules):
             except HTTPError as error:
                 self.reply(error.code, error.read(), error.headers.get("Content-Type"))
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
-
         def reply(self, status, body, kind="application/json"):
             self.send_response(status)
             self.send_header("Content-Type", kind or "application/json")
@@ -96,6 +94,8 @@ def proxy(server, rules):
         def log_message(self, *_):
             pass
 
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.answer)
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
     Thread(target=listening.serve_forever, daemon=True).start()
