@@ -8,8 +8,7 @@ from typing import Any
 from mlwf.errors import UsageError
 from mlwf.modules.runs import STATE, RunFolder
 from mlwf.orchestrator.telling import TRACKING
-from mlwf.specs.loading import load_resolved
-from mlwf.specs.tracking import environment_store, without_login
+from mlwf.specs.loading import load_resolved, store_of_run
 
 
 def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]:
@@ -42,16 +41,13 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
 
 
 def _store_of(folder: RunFolder) -> str:
-    """Give the store of a run, with a login where one is known."""
-    tracking = load_resolved(folder.file("config.yaml")).tracking
-    if tracking is None or "tracking_uri" not in tracking.model_fields_set:
+    store = store_of_run(folder.file("config.yaml"))
+    if store is None:
         raise UsageError(
             f"{folder.file('config.yaml')}: tracking.tracking_uri came from a variable that is not set now; set it, or "
             "name the store with --tracking-uri"
         )
-    uri, current = tracking.tracking_uri, environment_store()
-    # The login of an address is not written down with the run.
-    return current if current and without_login(current) == without_login(uri) else without_login(uri)
+    return store
 
 
 def _why_untracked(folder: RunFolder) -> str:
