@@ -209,7 +209,7 @@ def predict(
             "--tracking-uri",
             metavar="URI",
             envvar="MLFLOW_TRACKING_URI",
-            help="Store of registered models; the default is mlflow.db, if it is here.",
+            help="Store of registered models; the default is that of the run that registered it, else mlflow.db here.",
         ),
     ] = None,
     read: Read = None,

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlwf.errors import UsageError
-from mlwf.modules.runs import RunFolder
+from mlwf.modules.runs import STATE, RunFolder
 from mlwf.orchestrator.telling import TRACKING
-from mlwf.specs.loading import load_resolved
-from mlwf.specs.tracking import environment_store, without_login
+from mlwf.specs.loading import load_resolved, store_of_run
 
 
 def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]:
@@ -25,7 +24,7 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
         raise UsageError(f"{folder.path}: the run has no MLflow run: {_why_untracked(folder)}")
     if folder.status == "running":
         raise UsageError(f"{folder.path}: the run is still running, and sends what it has at its end")
-    if not unsent.known.get("ended") and "end of run" not in unsent.waiting:
+    if folder.status == "killed" and not {"ended", "end of run"} & {*unsent.known, *unsent.waiting}:
         # The process was killed outright, and nobody has told the store.
         unsent.add("end of run", {"status": "KILLED", "time": None})
     waiting: list[str] = list(unsent.waiting)
@@ -34,24 +33,21 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     try:
         push_unsent(unsent, tracking_uri or _store_of(folder), lambda sent: _told(folder, sent))
     finally:
-        summary = _completed(folder.read_json("summary.json"), unsent)
+        summary = _completed(folder, unsent, unsent.missing)
         if summary:
             folder.write_json("summary.json", summary)
-            folder.end(str(summary["status"]), summary.get("error"))
+            folder.write_json(STATE, {**folder.read_json(STATE), "status": summary["status"]})
     return waiting
 
 
 def _store_of(folder: RunFolder) -> str:
-    """Give the store of a run, with a login where one is known."""
-    tracking = load_resolved(folder.file("config.yaml")).tracking
-    if tracking is None or "tracking_uri" not in tracking.model_fields_set:
+    store = store_of_run(folder.file("config.yaml"))
+    if store is None:
         raise UsageError(
             f"{folder.file('config.yaml')}: tracking.tracking_uri came from a variable that is not set now; set it, or "
             "name the store with --tracking-uri"
         )
-    uri, current = tracking.tracking_uri, environment_store()
-    # The login of an address is not written down with the run.
-    return current if current and without_login(current) == without_login(uri) else without_login(uri)
+    return store
 
 
 def _why_untracked(folder: RunFolder) -> str:
@@ -63,7 +59,7 @@ def _why_untracked(folder: RunFolder) -> str:
 
 def _told(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Give the summary that the store gets, and the tags that say how the run ended."""
-    summary = _completed(folder.read_json("summary.json"), unsent)
+    summary = _completed(folder, unsent, unsent.refused())
     if not summary:
         return {}, {"mlwf.status": folder.status}
     degraded = summary["summary"].get("degraded") or {}
@@ -71,15 +67,15 @@ def _told(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dict[str, str
     return summary, {"mlwf.status": str(summary["status"]), "mlwf.degraded": reasons or None}
 
 
-def _completed(summary: Mapping[str, Any], unsent: Any) -> dict[str, Any]:
-    """Take out of a summary what was missing on the store and is there now."""
+def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> dict[str, Any]:
+    """Give the run's summary without what was missing on the store and is there now."""
     from mlwf.modules.tracking import describe_missing
 
+    summary = folder.read_json("summary.json")
     if not summary.get("tracking"):
-        return dict(summary)
-    missing = dict(unsent.missing)
+        return summary
     error = describe_missing(missing) or None
-    tracking = {**summary["tracking"], "version": unsent.known.get("version"), "missing": missing, "error": error}
+    tracking = {**summary["tracking"], "version": unsent.known.get("version"), "missing": dict(missing), "error": error}
     phases = [_phase(phase, error) for phase in summary["phases"]]
     degraded = {phase["name"]: phase["reason"] for phase in phases if phase["status"] == "degraded"}
     told = {key: value for key, value in summary["summary"].items() if key != "degraded"}

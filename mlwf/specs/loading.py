@@ -6,6 +6,7 @@ import copy
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
 from mlwf.specs.rules import broken_rules, unused_options
-from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store
+from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store, without_login
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
@@ -71,6 +72,20 @@ def load_resolved(path: Path) -> ExperimentSpec:
     if located or not document.holes <= document.secrets.keys():
         raise ConfigError(problem for _, problem in [*document.problems, *located])
     return spec
+
+
+def store_of_run(path: Path) -> str | None:
+    """Give the tracking store that the `config.yaml` of a run names; None where the variable that named it is gone.
+
+    A login is not written down with the run: it is that of MLFLOW_TRACKING_URI, where this names the same store.
+    """
+    tracking = load_resolved(path).tracking
+    if tracking is None or "tracking_uri" not in tracking.model_fields_set:
+        return None
+    uri, current = tracking.tracking_uri, environment_store()
+    if current and without_login(current) == without_login(uri):
+        return current
+    return without_login(uri) if urlsplit(uri).password == "***" else uri
 
 
 def check_experiment(spec: ExperimentSpec) -> None:

@@ -36,6 +36,8 @@ _QUIET = ("mlflow", "alembic", "urllib3.connectionpool")
 
 _LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
+_PACKAGE = Path(__file__).parents[2]
+
 _BUGS = (AssertionError, AttributeError, IndexError, KeyError, NameError, TypeError)
 """What our own code raises when it is wrong."""
 
@@ -226,12 +228,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Tell whether an error was raised by a line of this package."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None:
+    """Tell whether an error was raised by a line of this package, or by what Python's own library made of one."""
+    frames = error.__traceback__ and error.__traceback__.tb_next  # the first is that of `talking`
+    files = []
+    while frames is not None:
+        files.append(Path(frames.tb_frame.f_code.co_filename))
         frames = frames.tb_next
-    package = Path(__file__).parents[2]
-    return frames is not None and Path(frames.tb_frame.f_code.co_filename).is_relative_to(package)
+    for file in reversed(files):
+        if file.is_relative_to(_PACKAGE):
+            return True
+        if "site-packages" in file.parts:
+            return False
+    return False
 
 
 def _prepare() -> None:
