@@ -93,8 +93,10 @@ def booleans_of(values: pd.Series[Any]) -> pd.Series[Any]:
 
 def _number(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]:
     if is_text(column):
-        whole = to_integers(column, read) if not column.null_count else None
-        return _numpy(to_floats(column, read) if whole is None else whole)
+        floats = to_floats(column, read)
+        is_whole = not floats.null_count and pc.all(pc.equal(floats, pc.floor(floats))).as_py()
+        whole = to_integers(column, read) if is_whole else None
+        return _numpy(floats if whole is None else whole)
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
         return _numpy(column.cast(pa.float64()) if column.null_count or pa.types.is_null(kind) else column)

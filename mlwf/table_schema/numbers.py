@@ -15,7 +15,7 @@ NUMBER = rf"^[+-]?(?:{DIGITS}|(?i:inf|infinity))$"
 WHOLE = r"^[+-]?[0-9]+$"
 PLAIN_WHOLE = r"^(?:0|-?[1-9][0-9]{0,17})$"
 """A whole number as it is written back: no sign of plus, no leading zero, and it fits 64 bits."""
-LEADING_ZERO = r"^[+-]?0[0-9]"
+LEADING_ZERO = r"^\s*[+-]?0[0-9]"
 LARGEST_EXACT = 2**53
 """Beyond it not every whole number has a float of its own."""
 
@@ -63,7 +63,7 @@ def number_of(text: str, read: ReadSpec) -> float | None:
 
 def has_leading_zeros(texts: Any) -> bool:
     """Say whether one of the texts is a number with a leading zero, which only codes have."""
-    return bool(pc.any(pc.match_substring_regex(pc.utf8_trim_whitespace(texts), LEADING_ZERO)).as_py())
+    return bool(pc.any(pc.match_substring_regex(texts, LEADING_ZERO)).as_py())
 
 
 def _grouped(read: ReadSpec) -> str:

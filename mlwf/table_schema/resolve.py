@@ -17,7 +17,7 @@ from mlwf.specs.table_schema import ColumnSchema, Kind, TableSchema
 from mlwf.table_schema.dates import ISO_DATE
 from mlwf.table_schema.kinds import can_be_date, decoded, read_column
 from mlwf.table_schema.missing import is_missing, is_text
-from mlwf.table_schema.numbers import LARGEST_EXACT, PLAIN_WHOLE, has_leading_zeros, to_floats, to_integers
+from mlwf.table_schema.numbers import LARGEST_EXACT, PLAIN_WHOLE, has_leading_zeros, to_floats
 from mlwf.text import format_value
 
 Use = Literal["number", "boolean", "date", "category", "name", "moment", "any"]
@@ -37,6 +37,7 @@ ROLE_USES: dict[str, Use] = {
     "sample_weight": "number",
     "time": "moment",
 }
+FEW = 100
 WORDS = pa.array(["true", "false"], type=pa.large_string())
 
 
@@ -219,9 +220,9 @@ def _of_texts(texts: Any, read: ReadSpec) -> Kind:
         return "number"
     if _are_booleans(texts):
         return "boolean"
-    if _are_numbers(texts, read):
-        whole = to_integers(texts, read)
-        is_code = has_leading_zeros(texts) or (whole is not None and not _fit_floats(whole)) or _is_long(texts)
+    floats = to_floats(texts, read)
+    if floats.null_count == texts.null_count:
+        is_code = has_leading_zeros(texts) or (not _fit_floats(floats) and _has_long_number(texts))
         return "text" if is_code else "number"
     return "date" if _are_iso_dates(texts) else "text"
 
@@ -288,6 +289,10 @@ KINDS: dict[Use, Callable[[Any, ReadSpec, bool], Kind]] = {
 
 
 def _are_booleans(texts: Any) -> bool:
+    # Most columns are told by their first text.
+    first = pc.drop_null(texts.slice(0, FEW))
+    if len(first) and not pc.all(pc.is_in(pc.utf8_lower(first), value_set=WORDS)).as_py():
+        return False
     distinct = pc.drop_null(pc.unique(texts))
     return bool(0 < len(distinct) <= 6 and pc.all(pc.is_in(pc.utf8_lower(distinct), value_set=WORDS)).as_py())
 
@@ -310,6 +315,6 @@ def _fit_floats(numbers: Any) -> bool:
     )
 
 
-def _is_long(texts: Any) -> bool:
-    """Say whether a whole number has more digits than 64 bits hold."""
-    return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]{19,}\s*$")).as_py())
+def _has_long_number(texts: Any) -> bool:
+    """Say whether a whole number is written out that has more digits than a float holds."""
+    return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]{16,}\s*$")).as_py())
