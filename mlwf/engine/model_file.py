@@ -10,9 +10,9 @@ file may still crash the process or give wrong predictions. It cannot make it ru
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from zipfile import ZIP_DEFLATED
 
@@ -96,7 +96,7 @@ def save_model(model: Any, path: Path) -> None:
     if refused:
         raise MlwfError(f"{path}: not saved, because a model of these types would not be loaded: {refused}")
     # Beside its goal, so that the last step is a rename within one file system.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         unfinished.write_bytes(content)
         unfinished.replace(path)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from mlwf.errors import ConfigError, FeatureStoreError, Problem
@@ -237,7 +238,7 @@ def _write_marker(repo: Path, *, applied: str | None, copies: dict[str, Any]) ->
 
 def _write(path: Path, text: str) -> None:
     """Write a file in one step, so that a reader never sees half of it."""
-    half = path.with_name(f"{path.name}.{os.getpid()}")
+    half = path.with_name(f"{path.name}.{token_hex(4)}")
     half.write_text(text, "utf-8")
     half.replace(path)
 

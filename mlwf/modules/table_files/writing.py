@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from mlwf.errors import MlwfError, UsageError
@@ -47,7 +48,7 @@ def write_table(frame: pd.DataFrame, path: str) -> None:
     check_table_path(path)
     file = Path(path)
     # In the same folder, since a file cannot be moved to another disk in one step.
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    unfinished = file.with_name(f".{file.name}.{token_hex(4)}.tmp")
     try:
         _write(frame, unfinished, file)
         unfinished.replace(file)

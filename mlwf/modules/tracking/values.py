@@ -15,7 +15,7 @@ SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "te
 
 SOURCE_WORDS: dict[Source, str] = {"cross_validation": "cross-validation", "train_test": "hold-out", "test": "test set"}
 
-PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
+PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start", "namespace": "pid_namespace"}
 """Tags, after `mlwf.`, that say which process writes the run."""
 
 _GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
