@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from mlwf.modules.tracking.talking import is_server, one_line, shown, talking
 
 LOCK_SECONDS = 60.0
 """How long to wait for another process that is creating the same store."""
+
+_LONGEST_FOLDER = 50
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's pages show an experiment as one with language models."""
@@ -56,7 +59,7 @@ class Store:
     def _artifact_location(self, name: str) -> str | None:
         if self.artifacts is None:
             return None
-        return (self.artifacts / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "experiment")).as_uri()
+        return (self.artifacts / _folder_name(name)).as_uri()
 
 
 def check_uri(tracking_uri: str) -> str:
@@ -128,6 +131,12 @@ def as_default(store: Store) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = variable
         else:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _folder_name(name: str) -> str:
+    """Name a folder after an experiment; one that cannot be called so gets a digest, and is no other's."""
+    folder = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_FOLDER]
+    return folder if folder == name else f"{folder or 'experiment'}-{blake2s(name.encode(), digest_size=4).hexdigest()}"
 
 
 def _prepare_sqlite(uri: str) -> Path:

@@ -19,6 +19,7 @@ from mlwf.modules.tracking.files import (
     write_candidates,
     write_training_rows,
 )
+from mlwf.modules.tracking.keys import Keys
 from mlwf.modules.tracking.model import log_model
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.registry import register_model
@@ -33,7 +34,6 @@ from mlwf.modules.tracking.values import (
     origin_tags,
     params_of,
     start_tags,
-    valid_name,
     verdict_tags,
 )
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
@@ -101,6 +101,7 @@ class MLflowTracker:
         self._run: Any = None
         self._params: dict[str, str] = {}
         self._metrics: list[Any] = []
+        self._param_keys, self._metric_keys = Keys(), Keys()
 
     @property
     def run_id(self) -> str | None:
@@ -140,7 +141,9 @@ class MLflowTracker:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; nested ones are flattened, long ones cut, those already logged left out."""
-        new = {name: text for name, text in flat_texts(params).items() if self._params.get(name) != text}
+        texts = flat_texts(params)
+        keys = self._param_keys.of(texts)
+        new = {keys[name]: text for name, text in texts.items() if self._params.get(keys[name]) != text}
         changed = sorted(new.keys() & self._params.keys())
         if changed:
             raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
@@ -157,11 +160,8 @@ class MLflowTracker:
             from mlflow.entities import Metric
 
             now = int(time.time() * 1000)
-            new = [
-                Metric(valid_name(name), float(value), now, step)
-                for name, value in metrics.items()
-                if value is not None
-            ]
+            keys = self._metric_keys.of(metrics)
+            new = [Metric(keys[name], float(value), now, step) for name, value in metrics.items() if value is not None]
             for some in batches(new, _METRICS_AT_ONCE):
                 store.client.log_batch(self.run_id, metrics=some)
         self._metrics += new
@@ -229,7 +229,8 @@ class MLflowTracker:
         self.log_params(params_of(results))
         known = {metric.key: metric.value for metric in self._metrics}
         found = {**metrics_of(results), **metrics_of_scores(judgements), **(metrics or {})}
-        self.log_metrics({name: value for name, value in found.items() if known.get(valid_name(name)) != value})
+        keys = self._metric_keys.of(found)
+        self.log_metrics({name: value for name, value in found.items() if known.get(keys[name]) != value})
         self._log_datasets(datasets)
         model = results["pipeline"]
         texts = {
@@ -249,7 +250,7 @@ class MLflowTracker:
         self._log_model(model, X_sample, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
-            "mlflow.note.content": describe_scores(judgements),
+            "mlflow.note.content": describe_scores(judgements, self._metric_keys.digests),
             **verdict_tags(judgements, gates, findings),
         }
         if degraded:

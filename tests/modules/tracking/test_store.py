@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from fnmatch import fnmatch
 
 import pytest
 
@@ -116,10 +117,21 @@ def test_experiment_id_of_a_deleted_experiment_says_how_to_restore_it(tracking_u
     )
 
 
-def test_experiments_keep_their_artifacts_beside_the_database(tracking_uri, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("adult-income", "adult-income"),
+        ("what / if: 100 %?", "what-if-100-????????"),
+        ("€" * 256, "experiment-????????"),
+    ],
+    ids=["plain", "signs", "nothing left"],
+)
+def test_experiments_keep_their_artifacts_beside_the_database(tracking_uri, tmp_path, name, folder):
     store = open_store(tracking_uri)
-    experiment = store.client.get_experiment(store.experiment_id("what / if: 100 %?"))
-    assert experiment.artifact_location == (tmp_path / "mlartifacts/what-if-100").as_uri()
+    location = store.client.get_experiment(store.experiment_id(name)).artifact_location
+    assert fnmatch(location, (tmp_path / "mlartifacts").as_uri() + f"/{folder}")
+    another = store.client.get_experiment(store.experiment_id(name[:-1] + "!")).artifact_location
+    assert another != location
 
 
 def test_find_store_creates_nothing(tmp_path):
