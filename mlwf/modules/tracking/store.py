@@ -15,10 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking.database import LOCK_SECONDS, locked_database
 from mlwf.modules.tracking.talking import is_server, one_line, shown, talking
-
-LOCK_SECONDS = 60.0
-"""How long to wait for another process that is creating the same store."""
 
 _LONGEST_FOLDER = 50
 
@@ -91,8 +89,9 @@ def open_store(tracking_uri: str) -> Store:
         from mlflow import MlflowClient
 
         try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
+            with locked_database(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.search_experiments(max_results=1)
         except Exception as error:
             if "out-of-date database schema" in str(error):
                 raise TrackingError(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from fnmatch import fnmatch
@@ -144,24 +142,3 @@ def test_open_store_fills_an_empty_file(store_at, tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert store.client.get_experiment("0").artifact_location == (tmp_path / "mlartifacts/0").as_uri()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db"]
-
-
-@pytest.mark.slow
-def test_processes_that_open_a_new_store_at_once_all_get_it(tmp_path):
-    code = (
-        "from mlwf.modules.tracking import create_mlflow_tracker\n"
-        "from mlwf.specs.model import ClassifierModelSpec\n"
-        "from mlwf.specs.tracking import MLflowSpec\n"
-        f"spec = MLflowSpec(tracking_uri='sqlite:///{tmp_path}/new/mlflow.db')\n"
-        "tracker = create_mlflow_tracker(spec, ClassifierModelSpec(), name='race')\n"
-        "tracker.start_run()\n"
-        "tracker.log_metrics({'score': 1.0})\n"
-        "tracker.end_run()\n"
-        "print(tracker.experiment_id)\n"
-    )
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in processes]
-    assert said == [("1\n", "")] * 3
-    assert len(open_store(f"sqlite:///{tmp_path}/new/mlflow.db").client.search_runs(["1"])) == 3
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["mlartifacts", "mlflow.db"]
