@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mlwf.addresses import redact
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -34,13 +36,16 @@ class Problem:
     def __str__(self) -> str:
         subject = f"{self.key}: " if self.key else ""
         line = f"{self.where}  {subject}{self.message}" if self.where else f"{subject}{self.message}"
-        return f"{line}; {self.hint}" if self.hint else line
+        return redact(f"{line}; {self.hint}" if self.hint else line)
 
 
 class MlwfError(Exception):
-    """Something a person can mend; the message says what."""
+    """Something a person can mend; the message says what, and never the login of an address."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class UsageError(MlwfError, ValueError):

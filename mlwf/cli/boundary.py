@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from mlwf.addresses import redact
 from mlwf.cli.paths import from_here
 from mlwf.errors import MlwfError, nearest
 
@@ -96,7 +97,7 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 
 def _say(message: str, code: int) -> int:
     try:
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{redact(message)}\n")
         sys.stderr.flush()
     except OSError:
         pass  # nobody listens; the exit code still tells
@@ -126,5 +127,5 @@ def _saved_traceback(error: Exception) -> str:
     summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
     handle, path = tempfile.mkstemp(prefix="mlwf-traceback-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}")
+        file.write(redact(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}"))
     return f"mlwf: {summary}\nThis is a bug in mlwf; please report it with the traceback in {path}"

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from mlwf.addresses import redact, redact_in
 from mlwf.config import Document
 from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
@@ -202,8 +203,8 @@ class Record:
             shutil.rmtree(self.folder.path, ignore_errors=True)
             return
         status = "failed" if isinstance(error, Exception) else "killed"
-        logger.error("run %s: %s", status, one_line(error))
-        reason = one_line(error)
+        reason = self._concealed(one_line(error))
+        logger.error("run %s: %s", status, reason)
         self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
         self._write_summary(status, reason)
 
@@ -236,8 +237,8 @@ class Record:
         return dump_experiment(resolved, document=self._document)
 
     def _concealed(self, content: Any) -> Any:
-        """Keep what came from the environment out of all that is written."""
-        return self._document.conceal_in(content) if self._document else content
+        """Keep what came from the environment, and the logins of addresses, out of all that is written."""
+        return self._document.conceal_in(content) if self._document else redact_in(content)
 
     def _save(self, model: Any) -> None:
         if self.folder:
@@ -275,7 +276,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a line."""
         line = super().format(record)
-        return self._document.conceal(line) if self._document else line
+        return self._document.conceal(line) if self._document else redact(line)
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mlwf.addresses import redact
 from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
@@ -62,7 +63,8 @@ def shown(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    text = repr(value)
+    # Before it is cut: what is left of an address must not hold its password.
+    text = redact(repr(value))
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from mlwf.addresses import redact
 from mlwf.errors import ConfigError, FeatureStoreError, Problem
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
@@ -249,7 +250,7 @@ def _project_name(repo: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(redact(str(error)).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 

@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from mlwf.addresses import redact
 from mlwf.errors import MlwfError, TrackingError
 
 REACH_SECONDS = 2.0
@@ -47,7 +48,10 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
     except MlwfError:
         raise
     except Exception as error:  # MLflow, SQLAlchemy, requests and the file system have no error in common
-        raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {one_line(error)}") from error
+        reason = redact(str(error) or type(error).__name__, tracking_uri)
+        # The traceback of an error that quotes a password would show it.
+        cause = None if reason != str(error) else error
+        raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {one_line(reason)}") from cause
 
 
 def reach(tracking_uri: str) -> None:
@@ -76,20 +80,17 @@ def is_server(tracking_uri: str) -> bool:
 
 
 def shown(tracking_uri: str) -> str:
-    """Write a tracking URI without the password that it may hold.
+    """Write a tracking URI without the login that it may hold.
 
     >>> shown("http://me:secret@tracking.example:5000/mlflow")
-    'http://me:***@tracking.example:5000/mlflow'
+    'http://***@tracking.example:5000/mlflow'
     """
-    parts = urlsplit(tracking_uri)
-    if not parts.password:
-        return tracking_uri
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+    return redact(tracking_uri)
 
 
 def one_line(error: object) -> str:
-    """Say an error in one line of bearable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Say an error in one line of bearable length, without the logins of addresses."""
+    text = " ".join(redact(str(error)).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -129,6 +130,6 @@ def _prepare() -> None:
     """Set what MLflow reads at its import, unless the user has set it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
+    for name in ("mlflow", "alembic", "psycopg"):
         if logging.getLogger(name).level < logging.ERROR:
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlwf.addresses import redact
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.datasets import Context, TrackedDataset, dataset_input
 from mlwf.modules.tracking.files import (
@@ -115,7 +116,7 @@ class MLflowTracker:
 
     @property
     def shown_uri(self) -> str:
-        """The tracking URI, without the password that it may hold."""
+        """The tracking URI, without the login that it may hold."""
         return shown(self.tracking_uri)
 
     def connect(self) -> Store:
@@ -171,7 +172,7 @@ class MLflowTracker:
         with self._talking("setting tags") as store:
             from mlflow.entities import RunTag
 
-            texts = [RunTag(key, str(value)[:_LONGEST_TAG]) for key, value in tags.items() if value is not None]
+            texts = [RunTag(key, redact(str(value))[:_LONGEST_TAG]) for key, value in tags.items() if value is not None]
             store.client.log_batch(self.run_id, tags=texts)
 
     def log_workflow_results(

@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mlwf.addresses import redact
 from mlwf.results import Finding, GateResult, Judgement, Score, Source
 
 SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
@@ -110,7 +111,7 @@ def flat_texts(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             while name in flat:  # 1 and "1" are two keys of a map
                 name += "'"
-            text = str(value)
+            text = redact(str(value))
             flat[name] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
     return flat
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mlwf.addresses import is_redacted
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.mlflow_names import refused_alias, refused_experiment, refused_model, refused_run
+from mlwf.specs.paths import address_keys
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
 
@@ -45,6 +47,18 @@ def _names_are_mlflows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
             yield SpecProblem(path, f"is {GOT}, which {refusal[0]}", refusal[1])
 
 
+def _addresses_have_their_logins(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse the addresses that a run has written without their logins."""
+    data = spec.model_dump()
+    for path in address_keys(data):
+        address = data
+        for part in path:
+            address = address[part]
+        if is_redacted(str(address)):
+            hint = "write the login anew, or the address as ${env:NAME}, which a run writes as it is"
+            yield SpecProblem(path, f"is {GOT}, whose login was left out when a run wrote this", hint)
+
+
 def _one_way_to_name_features(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     store = spec.feature_store
     if store and store.features is not None and store.feature_service is not None:
@@ -76,6 +90,17 @@ def _rows_have_one_time(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 STORE_RULES = (
+    Rule(
+        _addresses_have_their_logins,
+        (
+            "data.path",
+            "data.test_path",
+            "tracking.tracking_uri",
+            "feature_store.repo_path",
+            "feature_store.views.*.source",
+            "compute.address",
+        ),
+    ),
     Rule(_tracking_uri_is_a_store, ("tracking.tracking_uri",)),
     Rule(_alias_has_a_model, ("tracking.alias", "tracking.registered_model_name")),
     Rule(

@@ -56,7 +56,7 @@ def test_open_store_gives_up_at_once_when_nobody_listens(scheme, login, closed_p
     with pytest.raises(TrackingError) as caught:
         open_store(f"{scheme}://{login}127.0.0.1:{closed_port}")
     assert time.monotonic() - started < 2
-    login = login.replace("secret", "***")
+    login = login and "***@"
     assert str(caught.value).startswith(
         f"{scheme}://{login}127.0.0.1:{closed_port}: the tracking server cannot be reached: "
     )
