@@ -22,6 +22,7 @@ from mlwf.modules.tracking import (
     pin_model_uri,
     training_rows,
 )
+from mlwf.modules.tracking.registry import register_model
 from mlwf.processes import this_process
 
 
@@ -130,6 +131,15 @@ def test_load_registered_model_gives_the_file_of_the_run_s_model(tracked, uri):
     uri = f"models:/{tracked.tracker.model_id}" if uri == "id" else uri
     model = load_model(load_registered_model(uri, tracked.tracker.tracking_uri))
     assert np.array_equal(model.predict_proba(tracked.X), tracked.model.predict_proba(tracked.X))
+
+
+@pytest.mark.parametrize("name", ["a@b", "it's", "what? 100 %", "a.b", "é $"])
+def test_a_model_is_found_by_every_name_that_mlflow_takes(tracked, name):
+    uri = tracked.tracker.tracking_uri
+    register_model(tracked.tracker.connect(), tracked.run, tracked.tracker.model_id, name, alias="best")
+    for text in (f"models:/{name}@best", f"models:/{name}/1", f"models:/{name}/latest"):
+        assert pin_model_uri(text, uri) == f"models:/{name}/1"
+    assert load_registered_model(f"models:/{name}@best", uri).suffix == ".skops"
 
 
 @pytest.mark.parametrize(
