@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mlwf.addresses import redact
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_name, format_place, printable
 
 LONGEST_KEY = 100
@@ -43,16 +44,20 @@ class Problem:
     """What is accepted, or the nearest name: one line, may be empty."""
 
     def __str__(self) -> str:
-        place = f"{format_place(self.where)}  " if self.where else ""
-        subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
-        line = f"{place}{subject}{cut_inside(printable(self.message), LONGEST_PROBLEM)}"
-        return f"{line}; {cut_inside(printable(self.hint), LONGEST_MESSAGE)}" if self.hint else line
+        place = f"{format_place(redact(self.where))}  " if self.where else ""
+        subject = f"{format_name(redact(self.key), LONGEST_KEY)}: " if self.key else ""
+        # Before it is cut: what is left of an address must not hold its password.
+        line = f"{place}{subject}{cut_inside(printable(redact(self.message)), LONGEST_PROBLEM)}"
+        return f"{line}; {cut_inside(printable(redact(self.hint)), LONGEST_MESSAGE)}" if self.hint else line
 
 
 class MlwfError(Exception):
-    """Something a person can mend; the message says what."""
+    """Something a person can mend; the message says what, and never the login of an address."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
     def __str__(self) -> str:
         return printable(super().__str__())

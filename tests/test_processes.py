@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,21 @@ def test_this_process_runs():
     assert is_running(this_process()) is True
 
 
+DESCRIBE = "import json; from mlwf.processes import this_process; print(json.dumps(this_process()), flush=True)"
+WAIT = f"{DESCRIBE}; input()"
+"""Describe the process, then live on until a line comes."""
+
+
+def has_namespaces() -> bool:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+namespaces = pytest.mark.skipif(not has_namespaces(), reason="a PID namespace cannot be made here")
+
+
 def test_a_process_that_is_gone_does_not_run():
-    code = "import json; from mlwf.processes import this_process; print(json.dumps(this_process()))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    other = subprocess.run([sys.executable, "-c", DESCRIBE], capture_output=True, text=True, check=True)
     assert is_running(json.loads(other.stdout)) is False
 
 
@@ -36,9 +49,57 @@ def test_a_process_id_used_again_is_another_process():
     assert is_running({**this_process(), "start": "an earlier time"}) is False
 
 
-def test_another_host_cannot_be_asked():
-    assert is_running({**this_process(), "host": "elsewhere"}) is None
+def test_the_name_of_the_host_may_change_while_a_process_runs():
+    assert is_running({**this_process(), "host": "elsewhere"}) is True
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"namespace": "another machine, or this one before it was started again"},
+        {"namespace": None},
+        {"start": None},
+        {"pid": None},
+        {"pid": "-1"},
+        {"pid": "many"},
+    ],
+    ids=lambda changed: str(changed),
+)
+def test_what_is_not_known_here_is_not_judged(changed):
+    assert is_running({**this_process(), **changed}) is None
     assert is_running({}) is None
+
+
+def test_a_process_that_is_hidden_is_not_judged(monkeypatch):
+    monkeypatch.setattr(processes, "_start", lambda pid: None)  # as /proc does with hidepid=2
+    assert is_running({**this_process(), "start": "1"}) is None
+    assert is_running({**this_process(), "pid": 2**22 + 1, "start": "1"}) is False
+
+
+@pytest.fixture
+def first_of_a_container():
+    """Run a process with the id 1, in a PID namespace of its own and under the same name of the host."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", WAIT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+@namespaces
+def test_a_process_of_another_container_is_not_judged(first_of_a_container):
+    there = json.loads(first_of_a_container.stdout.readline())
+    assert (there["pid"], there["host"]) == (1, this_process()["host"])
+    assert is_running(there) is None
+    code = f"from mlwf.processes import is_running; print(is_running({there!r}), is_running({this_process()!r}))"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "None None\n"
+
+
+@namespaces
+def test_nothing_is_judged_through_the_proc_of_another_namespace():
+    code = "from mlwf.processes import is_running, this_process; print(is_running(this_process()))"
+    command = ["unshare", "--pid", "--fork", sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "None\n"
 
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="this system has no ps")

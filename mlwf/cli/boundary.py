@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from mlwf.addresses import redact
 from mlwf.cli.paths import from_here
 from mlwf.cli.streams import STDOUT, prepare_streams, say
 from mlwf.errors import MlwfError, Problem, nearest
@@ -98,7 +99,7 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    say(message)
+    say(redact(message))
     return code
 
 
@@ -140,8 +141,8 @@ def _saved_traceback(error: Exception) -> str:
     import traceback
 
     summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
-    text = f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}"
-    bug = f"mlwf: {one_line(summary)}\nThis is a bug in mlwf; please report it with the traceback"
+    text = redact(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}")
+    bug = f"mlwf: {one_line(redact(summary))}\nThis is a bug in mlwf; please report it with the traceback"
     try:
         handle, path = tempfile.mkstemp(prefix="mlwf-traceback-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

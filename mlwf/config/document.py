@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlwf.addresses import redact
 from mlwf.config.files import read_file
 from mlwf.config.overrides import apply_overrides
 from mlwf.config.strict_yaml import Entry, KeyPath, Order, Origin, Reading, Value, dotted
@@ -98,12 +99,15 @@ class Document:
         return data
 
     def conceal(self, text: str) -> str:
-        """Replace in a text every value that was read from the environment, except ones too short to tell."""
+        """Replace in a text every value that was read from the environment, and the logins of addresses.
+
+        Values too short to tell are left.
+        """
         by_length = sorted(self._environment.items(), key=lambda item: -len(item[1]))
         for name, value in by_length:
             if len(value) >= SHORTEST_SECRET:
-                text = text.replace(value, f"${{env:{name}}}")
-        return text
+                text = text.replace(value, f"${{env:{name}}}").replace(redact(value), f"${{env:{name}}}")
+        return redact(text)
 
     def conceal_in(self, content: Any) -> Any:
         """Conceal in every text of nested maps and lists."""

@@ -259,7 +259,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 def _author(pid: int) -> str:
     """Describe this process in a file's name; a fork of it has another pid, and asks anew."""
     process = this_process()
-    return quote(f"{process['host']} {pid} {process['start']}", safe="")
+    return quote(f"{pid} {process['namespace']} {process['start']}", safe="")
 
 
 def _is_draft(path: Path) -> bool:
@@ -269,10 +269,7 @@ def _is_draft(path: Path) -> bool:
 def _is_given_up(draft: Path, status: os.stat_result) -> bool:
     """Tell whether the process that wrote a draft has ended."""
     words = unquote(draft.name.lstrip(".").partition(",")[0]).split(" ", 2)
-    runs = None
-    if len(words) == 3 and words[1].isdecimal():
-        with suppress(OSError):
-            runs = is_running({"host": words[0], "pid": int(words[1]), "start": words[2]})
+    runs = is_running(dict(zip(("pid", "namespace", "start"), words, strict=False)))
     return time.time() - status.st_mtime > SECONDS_OF_A_DRAFT if runs is None else not runs
 
 

@@ -82,15 +82,22 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """How the run ended, `running`, or `unfinished` when another host has to be asked.
+        """How the run ended, `running`, or `unfinished` when another machine or container has to be asked.
 
         A run whose process is gone without a word was killed.
         """
-        state = self.read_json(STATE)
-        status = str(self.read_json(SUMMARY).get("status") or state.get("status", "unfinished"))
+        status = self._written_status()
         if status != "running":
             return status
-        return {True: "running", False: "killed", None: "unfinished"}[is_running(state.get("process", {}))]
+        running = is_running(self.read_json(STATE).get("process", {}))
+        if running is False:
+            # It may have ended, and its process after it, since its state was read.
+            status = self._written_status()
+            return "killed" if status == "running" else status
+        return "running" if running else "unfinished"
+
+    def _written_status(self) -> str:
+        return str(self.read_json(SUMMARY).get("status") or self.read_json(STATE).get("status", "unfinished"))
 
 
 def fits_of(runs_dir: Path) -> Path:

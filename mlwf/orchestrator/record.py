@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlwf.addresses import redact, redact_in
 from mlwf.config import Document
 from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
@@ -237,8 +238,8 @@ class Record:
             shutil.rmtree(self.folder.path, ignore_errors=True)
             return
         status = "failed" if isinstance(error, Exception) else "killed"
-        logger.error("run %s: %s", status, one_line(error))
-        reason = one_line(error)
+        reason = self._concealed(one_line(error))
+        logger.error("run %s: %s", status, reason)
         try:
             self.summary = self._summary(status, reason)
         except Exception:
@@ -298,8 +299,8 @@ class Record:
         return dump_experiment(self._telling.as_written(resolved), document=self._document)
 
     def _concealed(self, content: Any) -> Any:
-        """Keep what came from the environment out of all that is written."""
-        return self._document.conceal_in(content) if self._document else content
+        """Keep what came from the environment, and the logins of addresses, out of all that is written."""
+        return self._document.conceal_in(content) if self._document else redact_in(content)
 
     def _save(self, model: Any) -> None:
         if self.folder:
@@ -312,7 +313,7 @@ class Record:
             return
         handler = self._log_file = _LogFile(self.folder.log_file)
         layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-        handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else None))
+        handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else redact))
         handler.setLevel(logging.INFO)
         # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
         handler.addFilter(lambda record: _current.get() in (None, self))

@@ -26,6 +26,13 @@ def path_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
             yield "feature_store", "views", index, "source"
 
 
+def address_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
+    """Find the values that are addresses, or may be."""
+    yield from path_keys(data)
+    if isinstance(data.get("compute"), dict) and isinstance(data["compute"].get("address"), str):
+        yield "compute", "address"
+
+
 def absolute(text: str, folder: Path) -> str:
     """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
     # Not resolved, as Path.resolve would: a link keeps the name that it was given.

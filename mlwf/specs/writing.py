@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
+from mlwf.addresses import redact
 from mlwf.config import Document
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.paths import beside
+from mlwf.specs.paths import address_keys, beside
 from mlwf.specs.problems import KeyPath
 from mlwf.specs.rules import broken_rules, unused_options
 
@@ -33,14 +34,18 @@ LEFT_OUT = {
 def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -> str:
     """Write an experiment with everything that it resolved to.
 
-    What came from the environment is written as the `${env:NAME}` of the document, and not as its value.
+    What came from the environment is written as the `${env:NAME}` of the document, and not as its value; the login of
+    an address is left out, and must be written anew before such a file is trained again.
     """
     data = _without_noise(spec.model_dump())
     # A key that has no effect beside the others is refused or told where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
+    for path in address_keys(data):
+        if (address := _at(data, path)) is not None:
+            _at(data, path[:-1])[path[-1]] = redact(address)
     if document:
-        _redact(data, document)
+        _restore_env(data, document)
     return _yaml(data)
 
 
@@ -121,7 +126,7 @@ def _remove(data: Any, path: KeyPath) -> None:
         holder.pop(path[-1], None)
 
 
-def _redact(data: dict[str, Any], document: Document) -> None:
+def _restore_env(data: dict[str, Any], document: Document) -> None:
     """Write `${env:...}` again for what came from the environment, such that it is read as the same kind of value."""
     for path, text in document.secrets.items():
         holder, value, read = _at(data, path[:-1]), _at(data, path), _at(document.data, path)
@@ -129,7 +134,7 @@ def _redact(data: dict[str, Any], document: Document) -> None:
         if value is None or isinstance(value, dict | list):
             continue
         # A path that was made absolute is relative to another folder than the run's.
-        is_placed = isinstance(read, str) and value != read and not text.startswith("~")
+        is_placed = isinstance(read, str) and value != redact(read) and not text.startswith("~")
         holder[path[-1]] = _Env(beside(text, document.folder(path)) if is_placed else text, type(value))
 
 

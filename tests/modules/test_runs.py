@@ -217,11 +217,22 @@ def test_a_run_whose_process_is_gone_was_killed(tmp_path):
     assert [row["status"] for row in list_runs(tmp_path)] == ["killed"]
 
 
-def test_a_run_of_another_host_is_unfinished(tmp_path):
+def test_a_run_of_another_machine_or_container_is_unfinished(tmp_path):
     run = create_run(tmp_path, "x")
     state = run.read_json("state.json")
-    run.write_json("state.json", {**state, "process": {**state["process"], "host": "elsewhere"}})
+    run.write_json("state.json", {**state, "process": {**state["process"], "namespace": "elsewhere"}})
     assert run.status == "unfinished"
+
+
+def test_a_run_that_ended_while_it_was_looked_at_was_not_killed(tmp_path, monkeypatch):
+    run = create_run(tmp_path, "x")
+
+    def ends_meanwhile(process):
+        run.end("done")
+        return False
+
+    monkeypatch.setattr("mlwf.modules.runs.is_running", ends_meanwhile)
+    assert run.status == "done"
 
 
 def test_a_broken_summary_does_not_hide_the_run(tmp_path):

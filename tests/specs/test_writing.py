@@ -192,3 +192,25 @@ def test_draft_leaves_sections_out_that_load_when_uncommented(tmp_path):
 def test_draft_is_yaml_of_any_reader():
     spec = ExperimentSpec(name="x", data={"path": "d.csv", "target": "y"})
     assert yaml.safe_load(draft_experiment_text(spec))["data"] == {"path": "d.csv", "target": "y"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tracking: {tracking_uri: 'postgresql://me:s3cret@host/db'}",
+        "compute: {backend: dask, address: 'tcp://s3cret:s3cret@host:8786'}",
+        "feature_store: {repo_path: 's3://me:s3cret@bucket/repo', features: ['a:b']}",
+    ],
+    ids=["store", "scheduler", "feature repo"],
+)
+def test_the_login_of_an_address_is_not_written(tmp_path, text):
+    if "compute" in text:
+        spec = ExperimentSpec.model_validate(
+            {"data": {"path": "d.csv", "target": "y"}, "compute": {"address": "tcp://s3cret:s3cret@host:8786"}}
+        )
+        written = dump_experiment(spec)
+    else:
+        (tmp_path / "x.yaml").write_text(f"data: {{path: d.csv, target: y}}\n{text}\n")
+        spec, document = load_experiment(tmp_path / "x.yaml")
+        written = dump_experiment(spec, document=document)
+    assert "s3cret" not in written

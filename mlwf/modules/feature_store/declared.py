@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
@@ -123,7 +124,7 @@ def prepare_copy(view: Declared, repo: Path) -> None:
         table = table.set_column(table.schema.get_field_index(view.timestamp), view.timestamp, days)
     target = repo / view.copy
     target.parent.mkdir(exist_ok=True)
-    half = target.with_name(f"{target.name}.{os.getpid()}")
+    half = target.with_name(f"{target.name}.{token_hex(4)}")
     pq.write_table(table, half)
     half.replace(target)
 

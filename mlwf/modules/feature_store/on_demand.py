@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from mlwf.addresses import redact
 from mlwf.errors import DataError, FeatureStoreError, Problem
 from mlwf.modules.feature_store.point_in_time import take_rows
 from mlwf.modules.feature_store.repo import quiet_feast
@@ -56,7 +57,7 @@ def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selectio
             with quiet_feast():
                 answer = view.transform_arrow(table, False)
         except Exception as error:
-            said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            said = f"{type(error).__name__}: {' '.join(redact(str(error)).split())[:300]}"
             raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {said}") from error
         if len(answer) != len(rows):
             message = f"its transformation returns {len(answer)} rows for {len(rows)}"

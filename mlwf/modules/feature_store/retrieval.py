@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from mlwf.addresses import redact
 from mlwf.errors import FeatureStoreError, nearest
 from mlwf.modules.feature_store.declared import read_schema, read_table
 from mlwf.modules.feature_store.point_in_time import NO_MATCH, check_key, find_matches, take_rows, utc_times
@@ -89,7 +90,7 @@ def _ask_feast(store: Any, view: Any, features: Sequence[Feature], rows: pd.Data
         with quiet_feast():
             return store.get_historical_features(rows, references, full_feature_names=True).to_arrow()
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(redact(str(error)).split())[:300]
         raise FeatureStoreError(
             f"view {view.name}: Feast cannot retrieve it: {type(error).__name__}: {said}"
         ) from error

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlwf.errors import RunNotFoundError
+from mlwf.errors import RunNotFoundError, TrackingError
 from mlwf.modules.tracking.store import Store, find_store
 from mlwf.modules.tracking.talking import shown, talking
 from mlwf.modules.tracking.values import PROCESS_TAGS
 from mlwf.processes import is_running
+
+logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 
@@ -41,20 +44,39 @@ def find_run(tracking_uri: str, text: str) -> dict[str, Any] | None:
 
 
 def mark_stale_runs(store: Store) -> list[str]:
-    """Set runs KILLED that say they are running while their process does not, and give their MLflow ids.
+    """Set runs KILLED that say they are running while their process surely does not, and give their MLflow ids.
 
-    Nobody is left to do it when a process was killed outright. Runs of other hosts are left alone.
+    Nobody is left to do it when a process was killed outright. Runs of other machines and containers are left alone.
+    What fails, as a run of another user that may not be written does, is said in the log.
     """
-    stale = []
-    with talking(store.tracking_uri, "looking for runs that were killed"):
-        # Only runs of ours say which process writes them.
-        for run in _search(store, "attributes.status = 'RUNNING' and tags.`mlwf.pid` LIKE '%'"):
-            process = {key: run.data.tags.get(f"mlwf.{tag}") for key, tag in PROCESS_TAGS.items()}
-            if is_running(process) is False:
-                store.client.set_tag(run.info.run_id, "mlwf.status", "killed")
-                store.client.set_terminated(run.info.run_id, "KILLED")
-                stale.append(str(run.info.run_id))
-    return stale
+    try:
+        with talking(store.tracking_uri, "looking for runs that were killed"):
+            # Only runs of ours say which process writes them.
+            found = _search(store, "attributes.status = 'RUNNING' and tags.`mlwf.pid_namespace` LIKE '%'")
+    except TrackingError as error:
+        logger.warning("%s", error)
+        return []
+    gone = [run.info.run_id for run in found if is_running(_process_of(run)) is False]
+    return [run_id for run_id in gone if _mark_killed(store, run_id)]
+
+
+def _process_of(run: Any) -> dict[str, Any]:
+    return {key: run.data.tags.get(f"mlwf.{tag}") for key, tag in PROCESS_TAGS.items()}
+
+
+def _mark_killed(store: Store, run_id: str) -> bool:
+    """Set a run KILLED whose process is gone, unless it has ended after all, and tell whether it was done."""
+    try:
+        with talking(store.tracking_uri, f"marking run {run_id} as killed"):
+            # It may have ended, and its process after it, since it was looked for.
+            if store.client.get_run(run_id).info.status != "RUNNING":
+                return False
+            store.client.set_tag(run_id, "mlwf.status", "killed")
+            store.client.set_terminated(run_id, "KILLED")
+    except TrackingError as error:
+        logger.warning("%s", error)
+        return False
+    return True
 
 
 def _named(store: Store, text: str) -> Any:

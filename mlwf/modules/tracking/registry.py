@@ -179,13 +179,15 @@ def _version(store: Store, model_uri: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     kind, _, reference = model_uri.partition(":/")
-    name, _, chosen = reference.partition("@") if "@" in reference else reference.partition("/")
+    # A name holds no /, and may hold an @.
+    is_alias = "@" in reference and "/" not in reference
+    name, _, chosen = reference.rpartition("@") if is_alias else reference.partition("/")
     if kind != "models" or not name:
         raise RegisteredModelError(f"{model_uri} is no model; accepted: models:/name@alias, models:/name/version")
     try:
         if not chosen:
             return str(store.client.get_logged_model(name).model_id)
-        if "@" in reference:
+        if is_alias:
             return store.client.get_model_version_by_alias(name, chosen)
         return _latest(store, name) if chosen == "latest" else store.client.get_model_version(name, chosen)
     except MlflowException as error:
@@ -196,7 +198,9 @@ def _version(store: Store, model_uri: str) -> Any:
 
 
 def _latest(store: Store, name: str) -> Any:
-    versions = store.client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=1)
+    quote = '"' if "'" in name else "'"
+    filter_string = f"name = {quote}{name}{quote}"
+    versions = store.client.search_model_versions(filter_string, order_by=["version_number DESC"], max_results=1)
     if not versions:
         raise RegisteredModelError(f"{shown(store.tracking_uri)}: no model {name!r} is registered there")
     return versions[0]

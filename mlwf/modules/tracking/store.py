@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking.database import LOCK_SECONDS, locked_database
 from mlwf.modules.tracking.talking import is_server, one_line, reach, shown, talking
 
-LOCK_SECONDS = 60.0
-"""How long to wait for another process that is creating the same store."""
+_LONGEST_FOLDER = 50
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Without it MLflow's pages show an experiment as one with language models."""
@@ -70,7 +71,7 @@ class Store:
     def _artifact_location(self, name: str) -> str | None:
         if self.artifacts is None:
             return None
-        return (self.artifacts / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "experiment")).as_uri()
+        return (self.artifacts / _folder_name(name)).as_uri()
 
 
 def check_uri(tracking_uri: str) -> str:
@@ -103,8 +104,9 @@ def open_store(tracking_uri: str) -> Store:
         from mlflow import MlflowClient
 
         try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
+            with locked_database(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.search_experiments(max_results=1)
         except Exception as error:
             if "out-of-date database schema" in str(error):
                 raise TrackingError(
@@ -143,6 +145,12 @@ def as_default(store: Store) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = variable
         else:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _folder_name(name: str) -> str:
+    """Name a folder after an experiment; one that cannot be called so gets a digest, and is no other's."""
+    folder = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_FOLDER]
+    return folder if folder == name else f"{folder or 'experiment'}-{blake2s(name.encode(), digest_size=4).hexdigest()}"
 
 
 def _prepare_sqlite(uri: str) -> Path:

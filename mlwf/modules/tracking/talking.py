@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from mlwf.addresses import redact
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.text import describe_error
 
@@ -58,8 +59,11 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
     except Exception as error:  # MLflow, SQLAlchemy, requests, clouds and the file system have no error in common
         if isinstance(error, _BUGS) and _raised_here(error):
             raise
-        reason = reason_of(error)
-        raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {reason}", reason=reason) from error
+        told = reason_of(error)
+        reason = redact(told, tracking_uri)
+        # The traceback of an error that quotes a password would show it.
+        cause = error if reason == told and redact(str(error), tracking_uri) == str(error) else None
+        raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {reason}", reason=reason) from cause
 
 
 def reach(tracking_uri: str) -> None:
@@ -82,15 +86,12 @@ def is_server(tracking_uri: str) -> bool:
 
 
 def shown(tracking_uri: str) -> str:
-    """Write a tracking URI without the password that it may hold.
+    """Write a tracking URI without the login that it may hold.
 
     >>> shown("http://me:secret@tracking.example:5000/mlflow")
-    'http://me:***@tracking.example:5000/mlflow'
+    'http://***@tracking.example:5000/mlflow'
     """
-    parts = urlsplit(tracking_uri)
-    if not parts.password:
-        return tracking_uri
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+    return redact(tracking_uri)
 
 
 def reason_of(error: BaseException) -> str:
@@ -246,6 +247,6 @@ def _prepare() -> None:
     """Set what MLflow reads at its import, unless the user has set it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in _QUIET:
+    for name in (*_QUIET, "psycopg"):
         if logging.getLogger(name).level < logging.ERROR:
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlwf.addresses import redact
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.datasets import Context, TrackedDataset, describe_dataset
 from mlwf.modules.tracking.files import (
@@ -21,6 +22,7 @@ from mlwf.modules.tracking.files import (
     write_candidates,
     write_training_rows,
 )
+from mlwf.modules.tracking.keys import Keys
 from mlwf.modules.tracking.model import save_model
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.sending import Sender
@@ -35,7 +37,6 @@ from mlwf.modules.tracking.values import (
     origin_tags,
     params_of,
     start_tags,
-    valid_name,
     verdict_tags,
 )
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
@@ -111,6 +112,7 @@ class MLflowTracker:
         self._params: dict[str, str] = {}
         self._given: frozenset[str] = frozenset()
         self._metrics: list[list[Any]] = []
+        self._param_keys, self._metric_keys = Keys(), Keys()
 
     @property
     def run_id(self) -> str | None:
@@ -139,7 +141,7 @@ class MLflowTracker:
 
     @property
     def shown_uri(self) -> str:
-        """The tracking URI, without the password that it may hold."""
+        """The tracking URI, without the login that it may hold."""
         return shown(self.tracking_uri)
 
     def connect(self) -> Store:
@@ -208,8 +210,13 @@ class MLflowTracker:
 
         A run that `mlflow run` began keeps the parameters that it has.
         """
-        texts = {name: text for name, text in flat_texts(params).items() if name not in self._given}
-        new = {name: text for name, text in texts.items() if self._params.get(name) != text}
+        texts = flat_texts(params)
+        keys = self._param_keys.of(texts)
+        new = {
+            keys[name]: text
+            for name, text in texts.items()
+            if keys[name] not in self._given and self._params.get(keys[name]) != text
+        }
         changed = sorted(new.keys() & self._params.keys())
         if changed:
             raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
@@ -222,7 +229,8 @@ class MLflowTracker:
         """Log metrics; those that could not be computed (None) are left out."""
         sender = self._started("logging metrics")
         now = int(time.time() * 1000)
-        new = [[valid_name(name), float(value), now, step] for name, value in metrics.items() if value is not None]
+        keys = self._metric_keys.of(metrics)
+        new = [[keys[name], float(value), now, step] for name, value in metrics.items() if value is not None]
         sender.unsent.add("metrics", new)
         self._metrics += new
         sender.send("metrics")
@@ -311,7 +319,7 @@ class MLflowTracker:
         self._queue_model(results["pipeline"], X_sample, table_schema, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
-            "mlflow.note.content": describe_scores(judgements),
+            "mlflow.note.content": describe_scores(judgements, self._metric_keys.digests),
             **verdict_tags(judgements, gates, findings),
         }
         if degraded:
@@ -352,17 +360,20 @@ class MLflowTracker:
     ) -> None:
         """Let parameters and metrics wait that were not logged before."""
         sender = self._started("logging the results")
-        params = {name: text for name, text in flat_texts(params_of(results)).items() if name not in self._params}
+        texts = flat_texts(params_of(results))
+        keys = self._param_keys.of(texts)
+        params = {keys[name]: text for name, text in texts.items() if keys[name] not in self._params}
         if params:
             sender.unsent.add("parameters", params)
             self._params.update(params)
         known = {key: value for key, value, *_ in self._metrics}
         found = {**metrics_of(results), **metrics_of_scores(judgements), **metrics}
         now = int(time.time() * 1000)
+        keys = self._metric_keys.of(found)
         new = [
-            [valid_name(name), float(value), now, 0]
+            [keys[name], float(value), now, 0]
             for name, value in found.items()
-            if value is not None and known.get(valid_name(name)) != value
+            if value is not None and known.get(keys[name]) != value
         ]
         if new:
             sender.unsent.add("metrics", new)
@@ -440,4 +451,4 @@ _LAST: tuple[Part, ...] = ("tags", "end of run")
 
 
 def _tag_texts(tags: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value)[:_LONGEST_TAG] for key, value in tags.items() if value is not None}
+    return {key: redact(str(value))[:_LONGEST_TAG] for key, value in tags.items() if value is not None}

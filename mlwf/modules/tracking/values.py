@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mlwf.addresses import redact
 from mlwf.results import Finding, GateResult, Judgement, Score, Source
 
 SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
@@ -15,13 +14,12 @@ SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "te
 
 SOURCE_WORDS: dict[Source, str] = {"cross_validation": "cross-validation", "train_test": "hold-out", "test": "test set"}
 
-PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start"}
+PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start", "namespace": "pid_namespace"}
 """Tags, after `mlwf.`, that say which process writes the run."""
 
 _GUIDE_METRICS = ("cv_score", "cv_std", "val_score", "test_accuracy")
 _GUIDE_PARAMS = ("validation_strategy", "cv_folds")
-_SIGNS = {"=": "is", "!=": "is not", ">": "above", ">=": "from", "<": "below", "<=": "up to"}
-_LONGEST_NAME, _LONGEST_PARAM = 250, 6000
+_LONGEST_PARAM = 6000
 
 
 def start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[str, str]:
@@ -66,16 +64,11 @@ def metrics_of_scores(judgements: Sequence[Judgement]) -> dict[str, float | None
 
 
 def _metrics_of(score: Score) -> dict[str, float | None]:
-    name, part = f"{SOURCES[score.source]}_{score.metric}", "" if score.slice is None else f"/{_spelled(score.slice)}"
+    name, part = f"{SOURCES[score.source]}_{score.metric}", "" if score.slice is None else f"/{score.slice}"
     found = {"": score.value, "_std": score.std, "_baseline": score.baseline}
     if score.interval:
         found |= {"_low": score.interval.low, "_high": score.interval.high}
     return {f"{name}{end}{part}": value for end, value in found.items()}
-
-
-def _spelled(condition: str) -> str:
-    """Write a slice in letters: MLflow takes no signs, and `age > 60` is not `age < 60`."""
-    return re.sub(r" (=|!=|>=?|<=?) ", lambda sign: f" {_SIGNS[sign[1]]} ", condition, count=1)
 
 
 def verdict_tags(
@@ -101,9 +94,10 @@ def _verdict(passed: bool) -> str:
     return "met" if passed else "not met"
 
 
-def describe_scores(judgements: Sequence[Judgement]) -> str | None:
-    """Say, as the run's description in Markdown, what the scores were computed on."""
+def describe_scores(judgements: Sequence[Judgement], digests: Mapping[str, str]) -> str | None:
+    """Say, as the run's description in Markdown, what the scores were computed on, and which slices have digests."""
     notes = [f"- `{SOURCES[judgement.source]}_*`: {judgement.note}" for judgement in judgements if judgement.note]
+    notes += [f"- `*-{digest}`: {text}" for digest, text in digests.items()]
     return "\n".join(notes) or None
 
 
@@ -115,15 +109,11 @@ def flat_texts(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping) and value:
             flat |= flat_texts(value, f"{name}.")
         else:
-            text = str(value)
-            flat[valid_name(name)] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
+            while name in flat:  # 1 and "1" are two keys of a map
+                name += "'"
+            text = redact(str(value))
+            flat[name] = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
     return flat
-
-
-def valid_name(name: str) -> str:
-    """Make a name that MLflow takes: letters, digits and `_-. :/`, and no path that could be written shorter."""
-    name = re.sub(r"[^\w.\- :/]", "_", name)[:_LONGEST_NAME]
-    return name if posixpath.normpath(name) == name and name[0] not in "./" else re.sub(r"[./]", "_", name)
 
 
 def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -10,6 +10,7 @@ from mlwf.specs import catalogue
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import BASELINE, FINDINGS, REGISTERED_MODEL, GateSpec
+from mlwf.specs.mlflow_names import refused_alias, refused_model
 from mlwf.specs.problems import GOT, KeyPath, SpecProblem
 from mlwf.specs.rules.rule import Rule
 from mlwf.specs.slices import SliceSpec, parse_slice
@@ -127,9 +128,15 @@ def _may_have_test_rows(spec: ExperimentSpec) -> bool:
 
 def _opponents_are_models(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for path, gate, _ in _on_metrics(spec):
-        if gate.beats not in (None, BASELINE) and not REGISTERED_MODEL.fullmatch(gate.beats or ""):
+        if gate.beats is None or gate.beats == BASELINE:
+            continue
+        named = REGISTERED_MODEL.fullmatch(gate.beats)
+        if named is None:
             hint = f"accepted: {BASELINE}, models:/NAME@ALIAS, models:/NAME/VERSION"
             yield SpecProblem((*path, "beats"), f"is {GOT}", hint)
+        elif refusal := refused_model(named["name"]) or (named["alias"] and refused_alias(named["alias"])):
+            what = "name" if refused_model(named["name"]) else "alias"
+            yield SpecProblem((*path, "beats"), f"is {GOT}, whose {what} {refusal[0]}", refusal[1])
 
 
 def _champions(spec: ExperimentSpec) -> Iterator[tuple[KeyPath, GateSpec]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mlwf.addresses import is_redacted
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.mlflow_names import refused_alias, refused_experiment, refused_model, refused_run
+from mlwf.specs.paths import address_keys
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
 
@@ -22,12 +25,38 @@ def _alias_has_a_model(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     alias = spec.tracking.alias if spec.tracking else None
     if spec.tracking is None or alias is None:
         return
-    path = ("tracking", "alias")
-    if re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
-        yield SpecProblem(path, f"is {GOT}, which MLflow keeps for itself", "accepted: all but latest, v1, v2, ...")
     if spec.tracking.registered_model_name is None:
         message = "has no model to name: registered_model_name is missing"
-        yield SpecProblem(path, message, "an alias is given to a registered version", at_key=True)
+        yield SpecProblem(("tracking", "alias"), message, "an alias is given to a registered version", at_key=True)
+
+
+def _names_are_mlflows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse names that a store would refuse, some of them only after the training."""
+    tracking = spec.tracking
+    if tracking is None:
+        return
+    experiment = ("name",) if tracking.experiment_name is None else ("tracking", "experiment_name")
+    names = (
+        (experiment, tracking.experiment_name or spec.name, refused_experiment),
+        (("tracking", "registered_model_name"), tracking.registered_model_name, refused_model),
+        (("tracking", "alias"), tracking.alias, refused_alias),
+        (("model", "model_name"), spec.model.model_name, refused_run),
+    )
+    for path, name, refused in names:
+        if name is not None and (refusal := refused(name)):
+            yield SpecProblem(path, f"is {GOT}, which {refusal[0]}", refusal[1])
+
+
+def _addresses_have_their_logins(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse the addresses that a run has written without their logins."""
+    data = spec.model_dump()
+    for path in address_keys(data):
+        address = data
+        for part in path:
+            address = address[part]
+        if is_redacted(str(address)):
+            hint = "write the login anew, or the address as ${env:NAME}, which a run writes as it is"
+            yield SpecProblem(path, f"is {GOT}, whose login was left out when a run wrote this", hint)
 
 
 def _one_way_to_name_features(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -61,8 +90,23 @@ def _rows_have_one_time(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 STORE_RULES = (
+    Rule(
+        _addresses_have_their_logins,
+        (
+            "data.path",
+            "data.test_path",
+            "tracking.tracking_uri",
+            "feature_store.repo_path",
+            "feature_store.views.*.source",
+            "compute.address",
+        ),
+    ),
     Rule(_tracking_uri_is_a_store, ("tracking.tracking_uri",)),
     Rule(_alias_has_a_model, ("tracking.alias", "tracking.registered_model_name")),
+    Rule(
+        _names_are_mlflows,
+        ("name", "tracking.experiment_name", "tracking.registered_model_name", "tracking.alias", "model.model_name"),
+    ),
     Rule(_one_way_to_name_features, ("feature_store.features", "feature_store.feature_service")),
     Rule(
         _views_are_declared, ("feature_store.views.*.name", "feature_store.initialize", "feature_store.force_recreate")

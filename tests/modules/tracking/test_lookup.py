@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError, TrackingError
@@ -20,6 +22,7 @@ from mlwf.modules.tracking import (
     pin_model_uri,
     training_rows,
 )
+from mlwf.modules.tracking.registry import register_model
 from mlwf.processes import this_process
 
 
@@ -61,7 +64,9 @@ def test_mark_stale_runs_ends_those_whose_process_is_gone(tracking_uri, make_tra
     processes = {
         "alive": here,
         "gone": here | {"start": "before this process"},
-        "elsewhere": here | {"host": "another-host", "start": "?"},
+        "renamed": here | {"host": "another-host"},
+        "elsewhere": here | {"namespace": "another machine, or a container of this one", "start": "?"},
+        "strange": here | {"pid": "?"},
         "unknown": None,
     }
     trackers = {name: make_tracker(tracking_uri, run_id=name, process=process) for name, process in processes.items()}
@@ -70,14 +75,55 @@ def test_mark_stale_runs_ends_those_whose_process_is_gone(tracking_uri, make_tra
     store = trackers["alive"].connect()
     assert mark_stale_runs(store) == [trackers["gone"].run_id]
     runs = {name: store.client.get_run(tracker.run_id) for name, tracker in trackers.items()}
-    assert {name: run.info.status for name, run in runs.items()} == {
-        "alive": "RUNNING",
-        "gone": "KILLED",
-        "elsewhere": "RUNNING",
-        "unknown": "RUNNING",
-    }
+    assert {name for name, run in runs.items() if run.info.status == "KILLED"} == {"gone"}
+    assert {run.info.status for name, run in runs.items() if name != "gone"} == {"RUNNING"}
     assert runs["gone"].data.tags["mlwf.status"] == "killed"
     assert runs["gone"].info.end_time
+
+
+def test_mark_stale_runs_leaves_a_run_that_ended_meanwhile(tracking_uri, make_tracker, monkeypatch):
+    tracker = make_tracker(tracking_uri, run_id="2026-a")
+    tracker.start_run()
+
+    def ends_meanwhile(process):
+        tracker.end_run()
+        return False
+
+    monkeypatch.setattr("mlwf.modules.tracking.lookup.is_running", ends_meanwhile)
+    assert mark_stale_runs(tracker.connect()) == []
+    assert tracker.connect().client.get_run(tracker.run_id).info.status == "FINISHED"
+
+
+def test_mark_stale_runs_logs_what_it_may_not_mark(tracking_uri, make_tracker, monkeypatch, caplog):
+    gone = this_process() | {"start": "before this process"}
+    trackers = [make_tracker(tracking_uri, run_id=name, process=gone) for name in ("theirs", "ours")]
+    for tracker in trackers:
+        tracker.start_run()
+    theirs, ours = trackers
+    client = ours.connect().client
+    set_tag = client.set_tag
+
+    def refuses_theirs(run_id, *args):
+        if run_id == theirs.run_id:
+            raise MlflowException("Permission denied", PERMISSION_DENIED)
+        set_tag(run_id, *args)
+
+    monkeypatch.setattr(client, "set_tag", refuses_theirs)
+    assert mark_stale_runs(ours.connect()) == [ours.run_id]
+    said = f"{tracking_uri}: marking run {theirs.run_id} as killed failed: Permission denied"
+    assert caplog.messages == [said]
+    assert client.get_run(theirs.run_id).info.status == "RUNNING"
+
+
+def test_mark_stale_runs_logs_that_it_may_not_look(tracking_uri, make_tracker, monkeypatch, caplog):
+    store = make_tracker(tracking_uri).connect()
+
+    def refuses(*args, **kwargs):
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    monkeypatch.setattr(store.client, "search_runs", refuses)
+    assert mark_stale_runs(store) == []
+    assert caplog.messages == [f"{tracking_uri}: looking for runs that were killed failed: Permission denied"]
 
 
 @pytest.mark.parametrize("uri", ["models:/penguins@challenger", "models:/penguins/1", "models:/penguins/latest", "id"])
@@ -85,6 +131,15 @@ def test_load_registered_model_gives_the_file_of_the_run_s_model(tracked, uri):
     uri = f"models:/{tracked.tracker.model_id}" if uri == "id" else uri
     model = load_model(load_registered_model(uri, tracked.tracker.tracking_uri))
     assert np.array_equal(model.predict_proba(tracked.X), tracked.model.predict_proba(tracked.X))
+
+
+@pytest.mark.parametrize("name", ["a@b", "it's", "what? 100 %", "a.b", "é $"])
+def test_a_model_is_found_by_every_name_that_mlflow_takes(tracked, name):
+    uri = tracked.tracker.tracking_uri
+    register_model(tracked.tracker.connect(), tracked.run, tracked.tracker.model_id, name, alias="best")
+    for text in (f"models:/{name}@best", f"models:/{name}/1", f"models:/{name}/latest"):
+        assert pin_model_uri(text, uri) == f"models:/{name}/1"
+    assert load_registered_model(f"models:/{name}@best", uri).suffix == ".skops"
 
 
 @pytest.mark.parametrize(

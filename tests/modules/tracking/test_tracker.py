@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlwf.engine.asks import Predictions
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking import training_rows
 from mlwf.modules.tracking.values import verdict_tags
-from mlwf.results import GateResult
+from mlwf.results import GateResult, Judgement, Score
 
 DIGEST = "0123456789abcdef" * 4
 RUN_ID = "20260101-120000-abcd"
@@ -274,3 +275,25 @@ class Unshippable:
 
     def predict(self, X):
         return [0] * len(X)
+
+
+def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(tracked, tracking_uri, make_tracker):
+    def scored(value: float, where: str) -> Score:
+        return Score("f1", "test", 9, "", ("test",), {}, tuned_on_same_rows=False, value=value, slice=where)
+
+    labels = tracked.model.predict(tracked.X)
+    slices = (scored(0.25, "currency = $"), scored(0.5, "currency = €"), scored(0.75, "currency = CHF"))
+    judgement = Judgement("test", (), Predictions(np.unique(labels), labels), labels, "test set", slices=slices)
+    tracker = make_tracker(tracking_uri, registered_model_name="penguins")
+    tracker.start_run()
+    tracker.log_workflow_results({"pipeline": tracked.model}, register_model=True, judgements=[judgement])
+    data = tracker.connect().client.get_run(tracker.run_id).data
+    assert data.metrics == {
+        "test_f1/currency is _-9f37734a": 0.25,
+        "test_f1/currency is _-8187b8f9": 0.5,
+        "test_f1/currency is CHF": 0.75,
+    }
+    assert data.tags["mlflow.note.content"] == (
+        "- `test_*`: test set\n- `*-9f37734a`: currency = $\n- `*-8187b8f9`: currency = €"
+    )
+    assert tracker.registered_version == "1"

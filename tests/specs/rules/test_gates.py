@@ -128,6 +128,16 @@ DATA = "data: {path: d.csv, target: y}\n"
             ),
         ),
         (
+            (
+                f"{DATA}gates: [{{metric: accuracy, beats: 'models:/..@best'}}]\n"
+                "tracking: {}\nvalidation: {strategy: train_test}"
+            ),
+            (
+                "x.yaml:2:35  gates.0.beats: is 'models:/..@best', whose name MLflow takes for a path; "
+                "accepted: a name other than . that does not begin with .."
+            ),
+        ),
+        (
             f"{DATA}gates: [{{metric: accuracy, beats: 'models:/m/latest'}}]",
             (
                 "x.yaml:2:35  gates.0.beats: is 'models:/m/latest'; accepted: baseline, models:/NAME@ALIAS, "

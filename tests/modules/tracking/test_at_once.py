@@ -1,0 +1,171 @@
+"""Trainings that begin at once on a store that is not there yet all get it: SQLite, a server, PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking import database
+from mlwf.modules.tracking.store import open_store
+
+pytestmark = pytest.mark.slow
+
+EXPERIMENT = """\
+name: race
+data: {path: DATA, target: species}
+features: [{type: numeric, columns: [bill_length_mm, body_mass_g]}]
+model: {algorithm: decision_tree}
+validation: {cv_folds: 2, metrics: [accuracy]}
+tracking: {tracking_uri: "${env:STORE}", registered_model_name: race, alias: best}
+"""
+
+
+def binaries_of_postgresql() -> Path | None:
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
+
+
+def has_user(name: str) -> bool:
+    with suppress(KeyError):
+        return bool(pwd.getpwnam(name))
+    return False
+
+
+@contextmanager
+def postgresql(tmp_path: Path) -> Iterator[str]:
+    """Run a PostgreSQL server of its own, behind a socket in a folder of its own, with an empty database."""
+    binaries = binaries_of_postgresql()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed")
+    if os.geteuid() == 0 and not (has_user("postgres") and shutil.which("runuser")):
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    # The path of a socket has at most some hundred characters.
+    folder = tempfile.mkdtemp(prefix="mlwf-", dir="/tmp")
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_postgres:
+        shutil.chown(folder, "postgres")
+
+    def run(name: str, *arguments: str) -> None:
+        subprocess.run([*as_postgres, str(binaries / name), *arguments], check=True, capture_output=True, cwd="/")
+
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    try:
+        run("initdb", "-D", f"{folder}/data", "-U", "mlwf", "-A", "trust", "-N")
+        # Its server would keep our pipes open.
+        run("pg_ctl", "-D", f"{folder}/data", "-o", options, "-w", "-l", f"{folder}/log", "start")
+        yield f"postgresql+psycopg://mlwf@/postgres?host={folder}"
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server(tmp_path: Path) -> Iterator[str]:
+    """Run `mlflow server` on a free port of this machine, in a group of processes of its own."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    arguments = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination",
+        f"{tmp_path}/kept",
+    ]
+    arguments += ["--host", "127.0.0.1", "--port", uri.rpartition(":")[2], "--workers", "1"]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *arguments],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=tmp_path,
+        )
+        try:
+            until = time.monotonic() + 120
+            while not answers(uri):
+                assert process.poll() is None, (tmp_path / "server.log").read_text()
+                assert time.monotonic() < until, "the server did not start"
+                time.sleep(0.2)
+            yield uri
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+
+
+def answers(uri: str) -> bool:
+    try:
+        with urlopen(f"{uri}/health", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def sqlite(tmp_path: Path) -> Iterator[str]:
+    yield f"sqlite:///{tmp_path}/new/mlflow.db"
+
+
+@pytest.mark.parametrize("kind", [sqlite, server, postgresql], ids=["sqlite", "server", "postgresql"])
+def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
+    data = Path(__file__).parents[3] / "configs/data/penguins.csv"
+    (tmp_path / "race.yaml").write_text(EXPERIMENT.replace("DATA", str(data)))
+    command = [sys.executable, "-m", "mlwf", "train", "race.yaml", "--quiet"]
+    pipe = subprocess.PIPE
+    with kind(tmp_path) as uri:
+        trainings = [
+            subprocess.Popen(
+                command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path, env={**os.environ, "STORE": uri}
+            )
+            for _ in range(4)
+        ]
+        said = [training.communicate(timeout=400)[1] for training in trainings]
+        assert ([training.returncode for training in trainings], said) == ([0] * 4, [""] * 4)
+        client = open_store(uri).client
+        runs = client.search_runs([client.get_experiment_by_name("race").experiment_id])
+        assert [run.info.status for run in runs] == ["FINISHED"] * 4
+        assert [run.data.tags["mlwf.status"] for run in runs] == ["done"] * 4
+        versions = client.search_model_versions("name = 'race'")
+        assert sorted(int(version.version) for version in versions) == [1, 2, 3, 4]
+        assert {version.run_id for version in versions} == {run.info.run_id for run in runs}
+        assert int(client.get_model_version_by_alias("race", "best").version) in {1, 2, 3, 4}
+
+
+def test_who_waits_for_a_database_too_long_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    with postgresql(tmp_path) as uri, create_engine(uri).begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": database._NUMBER})
+        with pytest.raises(TrackingError) as caught:
+            open_store(uri)
+    assert str(caught.value) == (
+        f"{uri}: another process has been creating the tracking store for 1 seconds; try again when it has ended"
+    )
+
+
+def test_a_database_is_free_again_when_who_opens_it_is_killed(tmp_path):
+    code = "import sys, time; from mlwf.modules.tracking.database import locked_database\n"
+    code += "with locked_database(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    with (
+        postgresql(tmp_path) as uri,
+        subprocess.Popen([sys.executable, "-c", code, uri], stdout=subprocess.PIPE, text=True) as holder,
+    ):
+        assert holder.stdout.readline() == "held\n"
+        threading.Timer(0.5, holder.kill).start()
+        assert open_store(uri).experiment_id("race")
+        assert holder.wait(timeout=10) == -signal.SIGKILL
