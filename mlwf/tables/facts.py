@@ -169,10 +169,11 @@ def _registered(tracking: Mapping[str, Any]) -> list[str]:
     if tracking.get("withheld"):
         name = f" as {tracking['registered_model']}" if tracking.get("registered_model") else ""
         return [f"not registered{name}: {tracking['withheld']}"]
-    if not tracking.get("registered_model") or not tracking.get("version"):
+    version = tracking.get("version")
+    if not tracking.get("registered_model") or (tracking.get("error") and not version):
         return []
     alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
-    return [f"registered as {tracking['registered_model']} version {tracking['version']}{alias}"]
+    return [f"registered as {tracking['registered_model']}{f' version {version}' if version else ''}{alias}"]
 
 
 def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:

@@ -253,9 +253,32 @@ def test_feature_store_tells_rows_without_a_match():
     )
 
 
-def test_tracking_that_failed_says_why():
-    tracking = {"tracking_uri": "http://localhost:5000", "run_id": None, "error": "connection refused"}
-    assert fact(changed(tracking=tracking), "Tracking") == "http://localhost:5000: connection refused"
+def test_tracking_that_failed_says_what_is_missing_why_and_how_to_send_it():
+    tracking = {
+        "tracking_uri": "http://localhost:5000",
+        "run_id": "1f",
+        "registered_model": "adult",
+        "version": None,
+        "error": "model, registration: connection refused",
+    }
+    summary = changed(tracking=tracking)
+    assert fact(summary, "Tracking") == (
+        "http://localhost:5000\nrun 1f\nnot sent: model, registration: connection refused\n"
+        f"`mlwf push {summary['run_id']}` sends it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        ("tracking.tracking_uri", ""),
+        ("MLFLOW_TRACKING_URI", " (MLFLOW_TRACKING_URI)"),
+        ("default", " (the default)"),
+    ],
+)
+def test_tracking_says_what_named_the_store(origin, told):
+    tracking = {"tracking_uri": "http://localhost:5000", "tracking_uri_from": origin, "run_id": "1f"}
+    assert fact(changed(tracking=tracking), "Tracking") == f"http://localhost:5000{told}\nrun 1f"
 
 
 @pytest.mark.parametrize(

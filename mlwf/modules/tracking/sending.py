@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mlwf.errors import TrackingError
@@ -30,6 +31,7 @@ class Sender:
         self.store = store
         self.unsent = unsent
         self._is_doubtful = False
+        self._gone: str | None = None
 
     def send(self, part: Part) -> None:
         """Send one part, if it waits; raises TrackingError, and the part goes on waiting."""
@@ -49,32 +51,35 @@ class Sender:
     def send_all(self, parts: Iterable[Part] = PARTS) -> None:
         """Try each part that waits; why one was not sent stands in `unsent.missing`."""
         gone: str | None = None
-        for part in parts:
-            if part not in self.unsent.waiting:
-                continue
-            if gone is not None and part != _ALWAYS_TRIED:
+        for part in [part for part in parts if part in self.unsent.waiting]:
+            if gone is None or part == _ALWAYS_TRIED:
+                gone = self._tried(part)
+            if gone is not None and part in self.unsent.waiting:
                 self.unsent.failed(part, gone)
-                continue
-            try:
-                self.send(part)
-            except TrackingError:
-                gone = self._gone()
-                if gone is not None:
-                    self.unsent.failed(part, gone)
 
-    def _gone(self) -> str | None:
-        """Say why the store does not answer any more; None when it does, and refused that part alone."""
+    def _tried(self, part: Part) -> str | None:
+        """Try to send a part, and say why the store does not answer any more; None when it does."""
+        self._gone = None
         try:
-            self._check_still_there()
-        except TrackingError as error:
-            return error.reason
-        return None
+            self.send(part)
+        except TrackingError:
+            if self._gone is None:
+                with suppress(TrackingError):
+                    self._check_still_there()
+        return self._gone
 
     def _check_still_there(self) -> None:
         """Ask a store that has failed whether it is there: MLflow's client would try for half a minute."""
-        uri = self.store.tracking_uri
         if not self._is_doubtful:
             return
+        try:
+            self._reach()
+        except TrackingError as error:
+            self._gone = error.reason
+            raise
+
+    def _reach(self) -> None:
+        uri = self.store.tracking_uri
         if uri.startswith("sqlite:"):
             path = sqlite_path(uri)
             if not path.exists() or not path.stat().st_size:
