@@ -74,7 +74,7 @@ def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
 
 
 def _param(name: str) -> str:
-    return name.removeprefix("classifier__")
+    return format_name(name.removeprefix("classifier__"))
 
 
 def _votes(values: Sequence[Any]) -> str:
