@@ -31,6 +31,12 @@ def find_store(tracking_uri: str | None) -> str | None:
     """Give the store that was named, else the one in the current folder; asking for one that is not there makes it."""
     if tracking_uri is None and DEFAULT_STORE.exists():
         return f"sqlite:///{DEFAULT_STORE}"
+    if tracking_uri is None:
+        return None
+    from mlwf.specs.paths import is_address
+
+    if not is_address(tracking_uri):
+        raise UsageError(f"--tracking-uri {tracking_uri}: is no address; accepted: sqlite:///FILE, http://HOST:PORT")
     return tracking_uri
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.paths import is_address
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
 
@@ -13,7 +14,7 @@ from mlwf.specs.rules.rule import Rule
 def _tracking_uri_is_a_store(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     uri = spec.tracking.tracking_uri if spec.tracking else ""
     is_store = re.match(r"(sqlite|https?|postgresql|mysql|mssql)(\+\w+)?://|databricks($|:)", uri)
-    if spec.tracking and not is_store:
+    if spec.tracking and not (is_store and is_address(uri)):
         hint = "accepted: sqlite:///FILE, http://HOST:PORT"
         yield SpecProblem(("tracking", "tracking_uri"), f"is {GOT}, which is no store of MLflow", hint)
 
