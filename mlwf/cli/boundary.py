@@ -74,7 +74,8 @@ def _run(arguments: Sequence[str]) -> int:
         return _say("terminated; the same command continues it", TERMINATED)
     except Exception as error:
         if isinstance(error, _CommandLineError):
-            return _say(_usage(error), WRONG_USAGE)
+            usage = _usage(error)
+            return _say(usage if usage.startswith("Usage:") else cut_inside(usage, LONGEST_MESSAGE), WRONG_USAGE)
         if isinstance(error, MemoryError):
             return _say("mlwf: the memory of this machine does not suffice", FAILED)
         if isinstance(error, OSError) and error.errno in MACHINE_SAYS_NO:

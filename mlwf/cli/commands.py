@@ -70,6 +70,16 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _check_text(text: str) -> str:
+    if not text:
+        raise typer.BadParameter("it is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("it is not UTF-8 text") from None
+    return text
+
+
 @app.callback()
 def root(
     version: Annotated[
@@ -254,7 +264,10 @@ def predict(
 @app.command(cls=Command)
 def init(
     data: Data,
-    target: Annotated[str, typer.Option("--target", metavar="COL", help="Column to predict.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Option("--target", metavar="COL", help="Column to predict.", show_default=False, callback=_check_text),
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="File to write; the default is named after the data."),

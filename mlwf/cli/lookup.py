@@ -37,6 +37,11 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     not there makes it.
     """
     if tracking_uri is not None:
+        from mlwf.specs.paths import is_address
+
+        if not is_address(tracking_uri):
+            accepted = "accepted: sqlite:///FILE, http://HOST:PORT"
+            raise UsageError(f"--tracking-uri {tracking_uri}: is no address; {accepted}")
         return tracking_uri
     registered = next((store for store, name in _tracked(runs_dir) if name == model), None) if model else None
     if registered is None and DEFAULT_STORE.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ def check_experiment(spec: ExperimentSpec) -> None:
 def _resolved(document: Document) -> dict[str, Any]:
     """Return the data with its paths absolute and its name filled in."""
     data = copy.deepcopy(document.data)
-    data.setdefault("name", document.path.stem)
+    # A file may have a name that is no text, such as one that another encoding wrote.
+    data.setdefault("name", os.fsencode(document.path.stem).decode("utf-8", "backslashreplace"))
     for path in path_keys(data):
         if _has(document.data, path):
             placed = absolute(_at(data, path), document.folder(path))

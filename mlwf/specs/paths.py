@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlwf.config import KeyPath, expanded
 
@@ -37,6 +38,15 @@ def absolute(text: str, folder: Path) -> str:
     """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
     # Not resolved, as Path.resolve would: a link keeps the name that it was given.
     return _placed(text, lambda file: os.path.abspath(folder / expanded(file)))  # noqa: PTH100
+
+
+def is_address(uri: str) -> bool:
+    """Tell whether a URI can be taken apart; `http://[::1` cannot, nor can a port that is no number."""
+    try:
+        urlsplit(uri).port  # noqa: B018 - it is read to see whether it raises
+    except ValueError:
+        return False
+    return True
 
 
 def beside(text: str, folder: Path) -> str:

@@ -88,7 +88,7 @@ def refit_told(refit: Mapping[str, Any]) -> str:
 
 
 def _param(name: str) -> str:
-    return name.removeprefix("classifier__")
+    return format_name(name.removeprefix("classifier__"))
 
 
 def _votes(values: Sequence[Any]) -> str:

@@ -453,3 +453,18 @@ def test_whatever_is_set_is_a_spec_or_told(seed):
         except ConfigError as error:
             told += bool(error.problems)
     assert told > 100
+
+
+def test_a_file_name_that_is_no_text_names_the_experiment_all_the_same(tmp_path):
+    path = tmp_path / "conf\udcff.yaml"
+    path.write_text("data: {path: a.csv, target: y}")
+    spec, _ = load_experiment(path)
+    assert spec.name == r"conf\xff"
+
+
+@pytest.mark.parametrize("uri", ["http://[::1", "http://host:port", "postgresql://host:99999999/db"])
+def test_an_address_that_is_none_is_told(tmp_path, uri):
+    path = tmp_path / "e.yaml"
+    path.write_text(f"data: {{path: a.csv, target: y}}\ntracking: {{tracking_uri: '{uri}'}}\n")
+    with pytest.raises(ConfigError, match=r"e\.yaml:2:26  tracking\.tracking_uri: is .*, which is no store of MLflow"):
+        load_experiment(path)

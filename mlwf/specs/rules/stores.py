@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mlwf.addresses import is_redacted
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.mlflow_names import refused_alias, refused_experiment, refused_model, refused_run
-from mlwf.specs.paths import address_keys
+from mlwf.specs.paths import address_keys, is_address
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
 
@@ -16,7 +16,7 @@ from mlwf.specs.rules.rule import Rule
 def _tracking_uri_is_a_store(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     uri = spec.tracking.tracking_uri if spec.tracking else ""
     is_store = re.match(r"(sqlite|https?|postgresql|mysql|mssql)(\+\w+)?://|databricks($|:)", uri)
-    if spec.tracking and not is_store:
+    if spec.tracking and not (is_store and is_address(uri)):
         hint = "accepted: sqlite:///FILE, http://HOST:PORT"
         yield SpecProblem(("tracking", "tracking_uri"), f"is {GOT}, which is no store of MLflow", hint)
 
