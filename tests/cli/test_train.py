@@ -40,6 +40,15 @@ def train(tmp_path, monkeypatch):
     return train
 
 
+def test_train_tells_what_was_searched_for_leaks(train, capsys):
+    assert train() == 0
+    searched = json.loads(capsys.readouterr().out)["leak_search"]
+    assert searched["leaks"] == []
+    # What the noise leaves of x reaches more than 0.85, and less than 0.97.
+    told = [searched[key] for key in ("columns", "screened", "suspects", "probed", "rows", "rows_judged")]
+    assert told == [1, 1, 1, 1, 90, 90]
+
+
 @pytest.mark.parametrize(
     ("gates", "code"),
     [

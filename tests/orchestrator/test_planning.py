@@ -81,6 +81,9 @@ def check(journal, steps, *, off=0):
     looked_at = planned["judge"]
     assert looked_at == 0
     assert [phase.columns for phase in journal.plan if phase.columns] == [2]
+    screening = [step for step in steps if step.phase == "judge"]
+    assert all(step.has_work and step.columns_planned == 2 for step in screening)
+    assert [screening[0].columns_done, screening[-1].columns_done] == [0, 2]
     assert abs(planned["validate"] - done["validate"]) <= off
     assert planned == {name: done[name] for name in planned} | {"judge": looked_at, "validate": planned["validate"]}
     if off:
