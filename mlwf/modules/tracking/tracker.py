@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-_PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 500
+_PARAMS_AT_ONCE, _TAGS_AT_ONCE, _METRICS_AT_ONCE = 100, 100, 500
 _LONGEST_TAG = 5000
 
 
@@ -173,7 +173,8 @@ class MLflowTracker:
             from mlflow.entities import RunTag
 
             texts = [RunTag(key, redact(str(value))[:_LONGEST_TAG]) for key, value in tags.items() if value is not None]
-            store.client.log_batch(self.run_id, tags=texts)
+            for some in batches(texts, _TAGS_AT_ONCE):
+                store.client.log_batch(self.run_id, tags=some)
 
     def log_workflow_results(
         self,
