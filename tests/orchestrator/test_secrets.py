@@ -57,3 +57,5 @@ def test_errors_do_not_tell_a_value_from_the_environment(tmp_path, monkeypatch, 
         run_experiment(spec, document, runs_dir=tmp_path / "runs")
     assert SECRET not in str(raised.value)
     assert "${env:" in str(raised.value)
+    files = [file for file in (tmp_path / "runs").rglob("*") if file.is_file()]
+    assert [file.name for file in files if SECRET.encode() in file.read_bytes()] == []

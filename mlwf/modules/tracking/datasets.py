@@ -10,7 +10,8 @@ from typing import Any, Literal
 from mlwf.specs.data import IN_MEMORY
 
 _SCHEMA_ROWS = 1000
-_LONGEST_DIGEST = 36
+_LONGEST_DIGEST, _LONGEST_SCHEMA = 36, 1_048_575
+"""What MLflow refuses beyond."""
 
 Context = Literal["training", "test"]
 
@@ -52,5 +53,7 @@ def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:
         name=dataset.name,
         digest=dataset.short_digest,
     ).to_dict()
+    if len(known["schema"] or "") > _LONGEST_SCHEMA:
+        del known["schema"]
     known["profile"] = json.dumps({"num_rows": len(X), "num_elements": len(X) * head.shape[1]})
     return {"dataset": known, "context": dataset.context}

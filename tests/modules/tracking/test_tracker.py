@@ -14,7 +14,7 @@ import pytest
 
 from mlwf.engine.asks import Predictions
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking import training_rows
+from mlwf.modules.tracking import TrackedDataset, training_rows
 from mlwf.modules.tracking.values import verdict_tags
 from mlwf.results import GateResult, Judgement, Score
 
@@ -297,3 +297,25 @@ def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(track
         "- `test_*`: test set\n- `*-9f37734a`: currency = $\n- `*-8187b8f9`: currency = €"
     )
     assert tracker.registered_version == "1"
+
+
+def test_a_run_may_have_more_of_all_than_mlflow_takes_at_once(tracking_uri, make_tracker):
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    many = {f"name {number}": number for number in range(1200)}
+    tracker.log_params(many)
+    tracker.log_metrics(many)
+    tracker.set_tags(many)
+    data = tracker.connect().client.get_run(tracker.run_id).data
+    assert (len(data.params), len(data.metrics)) == (1200, 1200)
+    assert data.tags.keys() >= many.keys()
+
+
+def test_columns_beyond_the_longest_schema_are_left_out(tracking_uri, make_tracker):
+    tracker = make_tracker(tracking_uri)
+    tracker.start_run()
+    X = pd.DataFrame({"a" * 1_100_000: [1.0, 2.0]})
+    tracker._log_datasets([TrackedDataset(X, np.array([0, 1]), "wide", DIGEST)])
+    (used,) = tracker.connect().client.get_run(tracker.run_id).inputs.dataset_inputs
+    assert not used.dataset.schema
+    assert json.loads(used.dataset.profile) == {"num_rows": 2, "num_elements": 4}
