@@ -141,8 +141,9 @@ def shown(value: Any) -> str:
 def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -> list[Problem]:
     """Say which columns, each with the key of the experiment file that names it, a table lacks."""
     problems = []
+    known = set(names)
     for role, name in roles:
-        if name not in names:
+        if name not in known:
             few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
             hint = nearest(name, names) if few else f"the table has {counted(len(names), 'column')}"
             problems.append(Problem(where=where, key=name, message=f"no such column, which {role} names", hint=hint))

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking.keys import valid_key
 from mlwf.modules.tracking.talking import reach, reason_of, talking
-from mlwf.modules.tracking.values import valid_name
 
 LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 IF_LOGIN = f"if it is a login: {LOGIN}"
@@ -207,7 +207,7 @@ def test_the_reason_of_a_failed_call_is_no_web_page():
 
 def test_a_mistake_of_our_own_is_no_failure_of_the_store():
     with pytest.raises(TypeError), talking("http://127.0.0.1:9", "logging metrics"):
-        valid_name(None)
+        valid_key(None)
 
 
 def test_a_mistake_of_a_library_is_told_as_one_of_the_store():
