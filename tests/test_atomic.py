@@ -17,11 +17,15 @@ def test_a_file_is_there_when_the_block_ends(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv.gz"]
 
 
+def write_half(draft):
+    draft.write_text("half")
+    raise KeyError
+
+
 def test_a_block_that_raises_leaves_the_old_file_alone(tmp_path):
     (tmp_path / "a").write_text("old")
     with pytest.raises(KeyError), writing(tmp_path / "a") as draft:
-        draft.write_text("half")
-        raise KeyError
+        write_half(draft)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
 
 
