@@ -20,8 +20,10 @@ def located(document: Document) -> Iterator[None]:
         raise type(error)(problem for _, problem in found) from error
     except MlwfError as error:
         # A store's address, say, that came from the environment.
-        concealed = document.conceal(str(error))
-        if concealed == str(error):
+        # As it was raised: escaped, as it is shown, a value might not be found in it.
+        told = str(error.args[0]) if error.args else ""
+        concealed = document.conceal(told)
+        if concealed == told:
             raise
         raise type(error)(concealed) from None
 
