@@ -79,6 +79,8 @@ def _outcomes(
     if proba is None:
         raise MetricError("the classifier gives no probabilities")
     if len(classes) == 2:
+        if positive not in classes.tolist():
+            raise MetricError(f"the classifier does not know the class {positive!r}")
         column = classes.tolist().index(positive)
         return proba[:, column].astype(np.float64), np.asarray(y == positive, dtype=np.float64)
     top = proba.argmax(axis=1)

@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,11 +18,11 @@ from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.chains import choices_of
 from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
+from mlwf.orchestrator.run_log import logging_to_folder
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
 from mlwf.results import Finding, GateResult, Judgement, TuningResult
-from mlwf.shared_state import SharedState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
 
@@ -62,7 +61,7 @@ class Record:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Write down how the run ends, whatever ends it."""
-        with self._logging_to_folder():
+        with logging_to_folder(self.folder, self._document):
             try:
                 yield
             except BaseException as error:
@@ -282,59 +281,6 @@ class Record:
     def _save(self, model: Any) -> None:
         if self.folder:
             save_model(model, self.folder.file("model.skops"))
-
-    @contextmanager
-    def _logging_to_folder(self) -> Iterator[None]:
-        if self.folder is None:
-            yield
-            return
-        handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
-        handler.setFormatter(_Formatter(self._document))
-        handler.setLevel(logging.INFO)
-        # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
-        handler.addFilter(lambda record: _current.get() in (None, self))
-        ours, token = logging.getLogger("mlwf"), _current.set(self)
-        with _LOG_LEVEL.held():
-            ours.addHandler(handler)
-            try:
-                yield
-            finally:
-                ours.removeHandler(handler)
-                handler.close()
-                _current.reset(token)
-
-
-_current: ContextVar[Record | None] = ContextVar("record", default=None)
-"""The run that a line of the log is of."""
-
-
-@contextmanager
-def _logging_enough() -> Iterator[None]:
-    ours = logging.getLogger("mlwf")
-    level = ours.level
-    if level == logging.NOTSET:
-        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
-        ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.setLevel(level)
-
-
-_LOG_LEVEL = SharedState(_logging_enough)
-
-
-class _Formatter(logging.Formatter):
-    """Writes the run's log, without what came from the environment."""
-
-    def __init__(self, document: Document | None) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._document = document
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a line."""
-        line = super().format(record)
-        return self._document.conceal(line) if self._document else line
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

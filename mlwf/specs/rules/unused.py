@@ -89,7 +89,7 @@ def _takes_default_folds(spec: ExperimentSpec) -> bool:
     if spec.validation.strategy == "cross_validation":
         return True
     searches = spec.tuning is not None and spec.tuning.enabled
-    of_tuning = (searches or _thresholds(spec)) and (spec.tuning is None or spec.tuning.cv_folds is None)
+    of_tuning = (searches or _thresholds(spec)) and not (searches and spec.tuning and spec.tuning.cv_folds)
     return of_tuning or (_calibrates(spec) and spec.calibration is not None and spec.calibration.cv_folds is None)
 
 
