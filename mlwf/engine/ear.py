@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -86,3 +86,26 @@ def recorded() -> Iterator[list[Warned]]:
     heard: list[Warned] = []
     with listening(lambda category, message: heard.append((category, message)), is_kept=False):
         yield heard
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Keep the warnings of this context from everybody, and leave those of others alone, as a filter would not."""
+    token = _here.set((_NOBODY,))
+    # Only where the user makes errors of warnings must a filter keep them from being raised.
+    with DISPLAY.held(), warnings.catch_warnings(action="ignore") if _are_raised() else nullcontext():
+        try:
+            yield
+        finally:
+            _here.reset(token)
+
+
+def _are_raised() -> bool:
+    """Tell whether some warnings are errors, by the filters before the first that is for all of them."""
+    for action, message, category, module, line in warnings.filters:
+        if action == "error" or (category is Warning and not (message or module or line)):
+            return action == "error"
+    return False
+
+
+_NOBODY: tuple[Listener, bool] = (lambda category, message: None, True)

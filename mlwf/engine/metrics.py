@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.asks import Predictions
+from mlwf.engine.ear import muted
 from mlwf.engine.kernels import Kernel, Values, Weight, kernel_of
 from mlwf.engine.reliability import ece, ece_kernel
 from mlwf.engine.reliability import reliability_bins as reliability_bins
@@ -54,7 +54,7 @@ class Metric:
     def resampler(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> Kernel:
         """Prepare `resampled` for counts that come in chunks; they must hold the weights already."""
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with muted():
                 self(predictions, y, weight)
             kernel = self.kernel(predictions, y) if self.kernel else self._one_by_one(predictions, y, weight)
         except Exception as error:  # what cannot be said of the rows cannot be said of a part of them
@@ -80,7 +80,7 @@ class Metric:
                 return np.nan
 
         def kernel(counts: NDArray[np.float64]) -> Values:
-            with warnings.catch_warnings(action="ignore"):
+            with muted():
                 return np.array([value(row) for row in counts])
 
         return kernel

@@ -96,6 +96,8 @@ def _judged(predictions: Predictions, positive: Any) -> tuple[NDArray[np.float64
     if proba is None:
         raise MetricError("the classifier gives no probabilities")
     if len(classes) == 2:
+        if positive not in classes.tolist():
+            raise MetricError(f"the classifier does not know the class {positive!r}")
         column = classes.tolist().index(positive)
         return proba[:, column].astype(np.float64), column
     return proba.max(axis=1).astype(np.float64), proba.argmax(axis=1)

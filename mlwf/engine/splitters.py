@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +21,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
+from mlwf.engine.ear import muted
 from mlwf.engine.rows import Rows, Split, Splitter, Table
 from mlwf.errors import SplitError
 
@@ -30,8 +29,6 @@ Pairs = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 MOST_PARTS = 20
 """Into how many parts at most the groups are cut, of which a hold-out takes some."""
-
-_filters = threading.Lock()
 
 
 def fold_splitter(
@@ -204,9 +201,7 @@ def _names(table: Table, rows: Rows, kind: str) -> NDArray[Any]:
 
 def _pairs(folds: Any, y: NDArray[Any], labels: NDArray[Any] | None) -> Pairs:
     """Cut positions, without scikit-learn's warning of rare classes: the checks of the data tell it better."""
-    # Filters are global, and chains split at the same time.
-    with _filters, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+    with muted():
         try:
             return list(folds.split(np.zeros(len(y)), y, labels))
         except ValueError as error:

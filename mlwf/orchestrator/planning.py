@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mlwf.engine.asks import Ask, Fitter
 from mlwf.engine.counting import CountingFitter
+from mlwf.engine.ear import muted
 from mlwf.engine.fit_record import FitRecord
 from mlwf.errors import MlwfError
 from mlwf.modules.validation import BASELINE, baselines
@@ -44,9 +44,8 @@ def plan_fits(setting: Setting, recipe: Recipe, record: FitRecord | None = None)
     walk = _Walk(replace(setting, journal=Journal()), recipe)
     count = CountingFitter(setting.table, record=record)
     plans = []
-    with warnings.catch_warnings():
-        # Placeholders are no predictions: what a scorer thinks of them is of no interest.
-        warnings.simplefilter("ignore")
+    # Placeholders are no predictions: what a scorer thinks of them is of no interest.
+    with muted():
         for name, step in STEPS.items():
             before = replace(count.tally), count.seconds
             try:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from mlwf.addresses import redact, redact_in
+from mlwf.addresses import redact_in
 from mlwf.config import Document
 from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
@@ -22,15 +19,14 @@ from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.chains import choices_of
 from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
+from mlwf.orchestrator.run_log import LogFile, logging_to_folder
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
 from mlwf.results import Finding, GateResult, Judgement, TuningResult
-from mlwf.shared_state import SharedState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.table_schema import SCHEMA_FILE
 from mlwf.specs.writing import dump_experiment
-from mlwf.text import LineFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ class Record:
         self._setting: Setting | None = None
         self._telling = Telling(spec, journal, folder=folder, document=document)
         self._tuned: TuningResult | None = None
-        self._log_file: _LogFile | None = None
+        self._log_file: LogFile | None = None
         self._trained: Trained | None = None
         self.judgements: list[Judgement] = []
 
@@ -68,7 +64,7 @@ class Record:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Write down how the run ends, whatever ends it."""
-        with self._logging_to_folder():
+        with logging_to_folder(self.folder, self._document) as self._log_file:
             try:
                 yield
             except BaseException as error:
@@ -305,76 +301,6 @@ class Record:
     def _save(self, model: Any) -> None:
         if self.folder:
             save_model(model, self.folder.file("model.skops"))
-
-    @contextmanager
-    def _logging_to_folder(self) -> Iterator[None]:
-        if self.folder is None:
-            yield
-            return
-        handler = self._log_file = _LogFile(self.folder.log_file)
-        layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-        handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else redact))
-        handler.setLevel(logging.INFO)
-        # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
-        handler.addFilter(lambda record: _current.get() in (None, self))
-        ours, token = logging.getLogger("mlwf"), _current.set(self)
-        with _LOG_LEVEL.held():
-            ours.addHandler(handler)
-            try:
-                yield
-            finally:
-                ours.removeHandler(handler)
-                handler.close()
-                _current.reset(token)
-
-
-_current: ContextVar[Record | None] = ContextVar("record", default=None)
-"""The run that a line of the log is of."""
-
-
-@contextmanager
-def _logging_enough() -> Iterator[None]:
-    ours = logging.getLogger("mlwf")
-    level = ours.level
-    if level == logging.NOTSET:
-        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
-        ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.setLevel(level)
-
-
-_LOG_LEVEL = SharedState(_logging_enough)
-
-
-class _LogFile(logging.FileHandler):
-    """The run's log; a disk that takes no more of it does not stop the run."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
-        self.trouble: str | None = None
-        """Why the first line of those that could not be written was not."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record."""
-        try:
-            super().emit(record)
-        except OSError:  # it is opened by the first record
-            self.handleError(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Keep why a record could not be written; what is no fault of the disk is Python's to tell."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-        elif self.trouble is None:
-            self.trouble = f"{self.baseFilename}: the log cannot be written: {error.strerror or error}"
-
-    def close(self) -> None:
-        """Close the file, whatever is left to be written."""
-        with suppress(OSError):
-            super().close()
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:

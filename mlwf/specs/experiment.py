@@ -56,8 +56,9 @@ class ExperimentSpec(Spec):
 
     @property
     def tuning_folds(self) -> int:
-        """Folds of the search."""
-        return (self.tuning and self.tuning.cv_folds) or self.validation.cv_folds
+        """Folds of the search, and of a threshold that no calibration chooses."""
+        own = self.tuning.cv_folds if self.tuning and self.tuning.enabled else None
+        return own or self.validation.cv_folds
 
     @property
     def calibration_folds(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+from mlwf.engine.ear import muted
 from mlwf.specs.tuning import (
     GridSearchSpec,
     HalvingSearchSpec,
@@ -61,9 +61,8 @@ def _random_candidates(spec: RandomizedSearchSpec, random_state: int) -> list[di
     written = spec.param_distributions
     maps = written if isinstance(written, list) else [written]
     distributions = [{name: _distribution(value) for name, value in one.items()} for one in maps]
-    with warnings.catch_warnings():
-        # A space smaller than n_iter is searched whole; that is what was asked for.
-        warnings.filterwarnings("ignore", message="The total space of parameters", category=UserWarning)
+    # A space smaller than n_iter is searched whole; that is what was asked for.
+    with muted():
         drawn: list[dict[str, Any]] = list(ParameterSampler(distributions, spec.n_iter, random_state=random_state))
     return drawn
 

@@ -56,7 +56,7 @@ def _reports(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _reading(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     paths = [path for path in (spec.data.path, spec.data.test_path) if path is not None]
-    for name in ("sep", "decimal", "encoding") if all(path.endswith(".parquet") for path in paths) else ():
+    for name in ("sep", "encoding") if all(path.endswith(".parquet") for path in paths) else ():
         if name in spec.data.read.model_fields_set:
             message = "has no effect: it is for CSV files, and these are Parquet"
             yield SpecProblem(("data", "read", name), message, LEAVE_OUT, at_key=True)
@@ -89,7 +89,7 @@ def _takes_default_folds(spec: ExperimentSpec) -> bool:
     if spec.validation.strategy == "cross_validation":
         return True
     searches = spec.tuning is not None and spec.tuning.enabled
-    of_tuning = (searches or _thresholds(spec)) and (spec.tuning is None or spec.tuning.cv_folds is None)
+    of_tuning = (searches or _thresholds(spec)) and not (searches and spec.tuning and spec.tuning.cv_folds)
     return of_tuning or (_calibrates(spec) and spec.calibration is not None and spec.calibration.cv_folds is None)
 
 
