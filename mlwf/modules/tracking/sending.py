@@ -19,7 +19,7 @@ from mlwf.modules.tracking.values import batches
 RETRY_SECONDS = 1.0
 """How long to wait before a database is asked once more; for a server MLflow's client retries by itself."""
 
-_PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 500
+_PARAMS_AT_ONCE, _TAGS_AT_ONCE, _METRICS_AT_ONCE = 100, 100, 500
 
 _ALWAYS_TRIED: Part = "end of run"
 
@@ -144,7 +144,8 @@ def _send_tags(store: Store, unsent: Unsent, tags: dict[str, str | None]) -> Non
     from mlflow.entities import RunTag
 
     run_id = unsent.known["run_id"]
-    store.client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items() if text is not None])
+    for some in batches([RunTag(key, text) for key, text in tags.items() if text is not None], _TAGS_AT_ONCE):
+        store.client.log_batch(run_id, tags=some)
     gone = [key for key, text in tags.items() if text is None]
     there = store.client.get_run(run_id).data.tags if gone else {}
     for key in gone:
