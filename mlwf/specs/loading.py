@@ -86,7 +86,8 @@ def store_of_run(path: Path) -> str | None:
     uri, current = tracking.tracking_uri, environment_store()
     if current and without_login(current) == without_login(uri):
         return current
-    return without_login(uri) if urlsplit(uri).password == "***" else uri
+    is_redacted = "***" in urlsplit(uri).netloc.rpartition("@")[0]
+    return without_login(uri) if is_redacted else uri
 
 
 def check_experiment(spec: ExperimentSpec) -> None:

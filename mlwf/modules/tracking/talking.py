@@ -117,7 +117,9 @@ def _reach_server(tracking_uri: str) -> None:
         _load_plugins()
         response = _within(_seconds(), lambda: _ask(tracking_uri))
     except Exception as error:  # certificates that are not there, say: requests raises OSError
-        raise _unreachable(tracking_uri, reason_of(error)) from error
+        # The errors of requests quote the address, and a login in it.
+        cause = None if "@" in urlsplit(tracking_uri).netloc else error
+        raise _unreachable(tracking_uri, reason_of(error)) from cause
     refusal = _refusal(response)
     if refusal:
         raise _unreachable(tracking_uri, refusal)

