@@ -30,7 +30,6 @@ SOMETIMES: dict[str, tuple[str, str]] = {
         "no effect with splitter kfold",
     ),
     "data.groups": ("data: {path: d.csv, target: y, groups: g, time: t}", "competes with data.time"),
-    "data.read.decimal": ("data: {path: d.parquet, target: y, read: {decimal: ','}}", "no effect: it is for CSV"),
     "data.read.encoding": ("data: {path: d.parquet, target: y, read: {encoding: ascii}}", "no effect: it is for CSV"),
     "data.read.sep": ("data: {path: d.parquet, target: y, read: {sep: ';'}}", "no effect: it is for CSV"),
     "data.sample_weight": (
@@ -124,7 +123,8 @@ ALWAYS = {
     "data": {
         "path", "target", "test_path", "positive_class", "time", "drop", "drop_missing_target",
     },
-    "data.read": {"na_values"},
+    "data.read": {"decimal", "thousands", "na_values", "keep_default_na"},
+    "data.types": {"date"},
     "features": {"type", "columns", "imputer", "scaler", "encoder", "categories", "parts"},
     "model": {"model_name", "algorithm", "hyperparameters"},
     "tuning": {
