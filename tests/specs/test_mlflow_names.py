@@ -127,7 +127,10 @@ def test_the_longest_name_is_the_longest_that_each_store_keeps(kind, ours, their
         ),
         (
             f"tracking: {{registered_model_name: {'a' * 257}}}",
-            f"4:35  tracking.registered_model_name: is '{'a' * 35}...', which has 257 characters; accepted: at most 256",
+            (
+                f"4:35  tracking.registered_model_name: is '{'a' * 35}...', which has 257 characters; "
+                "accepted: at most 256"
+            ),
         ),
         (
             f"tracking: {{registered_model_name: a, alias: {'a' * 256}}}",

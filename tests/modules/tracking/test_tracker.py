@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from mlwf.engine.asks import Predictions
 from mlwf.errors import TrackingError
@@ -315,7 +316,8 @@ def test_columns_beyond_the_longest_schema_are_left_out(tracking_uri, make_track
     tracker = make_tracker(tracking_uri)
     tracker.start_run()
     X = pd.DataFrame({"a" * 1_100_000: [1.0, 2.0]})
-    tracker._log_datasets([TrackedDataset(X, np.array([0, 1]), "wide", DIGEST)])
+    dataset = TrackedDataset(X, np.array([0, 1]), "wide", DIGEST)
+    tracker.log_workflow_results({"pipeline": DummyClassifier().fit(X, [0, 1])}, datasets=[dataset])
     (used,) = tracker.connect().client.get_run(tracker.run_id).inputs.dataset_inputs
     assert not used.dataset.schema
     assert json.loads(used.dataset.profile) == {"num_rows": 2, "num_elements": 4}
