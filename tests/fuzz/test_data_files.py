@@ -311,10 +311,6 @@ def assert_no_bug(seeds: range, folder: Path, *, train: bool = False) -> None:
     assert not bugs, "\n".join(bugs[:200])
 
 
-KNOWN = pytest.mark.xfail(reason="the reading of tables lets some of these through", strict=False)
-
-
-@KNOWN
 def test_odd_tables_are_used_or_told(tmp_path):
     if "FUZZ_SEED" in os.environ:
         print(make_case(int(os.environ["FUZZ_SEED"]), tmp_path), f"in {tmp_path}")  # noqa: T201
@@ -327,13 +323,11 @@ def test_odd_tables_are_trained_on_or_told(tmp_path):
     assert_no_bug(FAST_RUNS, tmp_path, train=True)
 
 
-@KNOWN
 @pytest.mark.slow
 def test_many_odd_tables_are_used_or_told(tmp_path):
     assert_no_bug(SLOW, tmp_path)
 
 
-@KNOWN
 @pytest.mark.slow
 def test_many_odd_tables_are_trained_on_or_told(tmp_path):
     assert_no_bug(SLOW_RUNS, tmp_path, train=True)

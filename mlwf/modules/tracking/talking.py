@@ -18,7 +18,12 @@ from mlwf.addresses import redact
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.text import describe_error
 
-one_line = describe_error
+
+def one_line(error: object) -> str:
+    """Say an error in one line of bearable length, without the logins of addresses."""
+    # Before it is cut: what is left of an address must not hold its password.
+    return describe_error(redact(str(error)) or type(error).__name__)
+
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -33,7 +38,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
-_QUIET = ("mlflow", "alembic", "urllib3.connectionpool")
+_QUIET = ("mlflow", "alembic", "psycopg", "urllib3.connectionpool")
 
 _LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
@@ -220,7 +225,7 @@ def _reach_database(tracking_uri: str) -> None:
 
 
 def _unreachable(tracking_uri: str, reason: str) -> TrackingError:
-    reason = f"the tracking server cannot be reached: {reason}"
+    reason = f"the tracking server cannot be reached: {redact(reason, tracking_uri)}"
     return TrackingError(f"{shown(tracking_uri)}: {reason}", reason=reason)
 
 
@@ -249,6 +254,6 @@ def _prepare() -> None:
     """Set what MLflow reads at its import, unless the user has set it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in (*_QUIET, "psycopg"):
+    for name in _QUIET:
         if logging.getLogger(name).level < logging.ERROR:
             logging.getLogger(name).setLevel(logging.ERROR)
