@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,20 @@ from mlwf.table_schema.numbers import to_floats, to_integers
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 """How a boolean may be written, whatever the case."""
+
+
+PLAIN: tuple[Callable[[Any], bool], ...] = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_boolean,
+    pa.types.is_decimal,
+    pa.types.is_date,
+    pa.types.is_timestamp,
+    pa.types.is_null,
+)
+"""Arrow types whose values can be read; others are lists, maps, bytes, durations and times of day."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +70,23 @@ def read_column(column: Any, schema: ColumnSchema, read: ReadSpec) -> ReadColumn
 
 
 def decoded(column: Any) -> Any:
-    """Make one array of a column, dictionaries and views resolved."""
+    """Make one array of a column: dictionaries, views and half floats resolved, times with a zone in UTC."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(column, pa.ChunkedArray):  # more texts than one array holds
         column = pa.chunked_array(column.chunks)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        # A file may name a zone that nobody knows; the moments are the same.
+        return column.cast(pa.timestamp(column.type.unit, "UTC"))
     return column.cast(pa.large_string()) if is_text(column) else column
+
+
+def is_plain(kind: Any) -> bool:
+    """Say whether values of an Arrow type can be read as numbers, booleans, dates or texts."""
+    return any(test(kind) for test in PLAIN)
 
 
 def texts_of(column: Any) -> Any:
@@ -72,17 +95,16 @@ def texts_of(column: Any) -> Any:
         return column.cast(pa.large_string())
     if pa.types.is_integer(column.type):
         return pc.cast(column, pa.large_string())
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        # Of any year: Python's own end at 9999.
+        naive = column.cast(pa.timestamp(column.type.unit)) if pa.types.is_timestamp(column.type) else column
+        texts = pc.replace_substring_regex(naive.cast(pa.large_string()), r"\.0+$", "")
+        return pc.replace_substring_regex(texts, " 00:00:00$", "")
     encoded = column.dictionary_encode() if not pa.types.is_dictionary(column.type) else column
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()
-    written = pa.array([_written(value) for value in encoded.dictionary.to_pylist()], type=pa.large_string())
+    written = pa.array([category_text(value) for value in encoded.dictionary.to_pylist()], type=pa.large_string())
     return pc.take(written, encoded.indices)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, datetime):
-        return category_text(value.isoformat(sep=" "))
-    return value.isoformat() if isinstance(value, date) else category_text(value)
 
 
 def booleans_of(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -99,7 +121,8 @@ def _number(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]
         return _numpy(floats if whole is None else whole)
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
-        return _numpy(column.cast(pa.float64()) if column.null_count or pa.types.is_null(kind) else column)
+        as_floats = column.null_count or pa.types.is_null(kind)
+        return _numpy(column.cast(pa.float64(), safe=False) if as_floats else column)
     if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
         return _numpy(column.cast(pa.float64(), safe=False))
     return _nothing(column)
@@ -120,7 +143,7 @@ def _integer(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any
 def _whole(column: Any) -> Any:
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         floats = column.cast(pa.float64(), safe=False)
-        is_whole = pc.and_(pc.equal(floats, pc.floor(floats)), pc.less(pc.abs(floats), 2**63))
+        is_whole = pc.and_(pc.equal(floats, pc.floor(floats)), pc.less(pc.abs(floats), float(2**63)))
         return pc.cast(pc.if_else(is_whole, floats, pa.scalar(None, pa.float64())), pa.int64())
     return pa.nulls(len(column), pa.int64())
 
@@ -128,6 +151,8 @@ def _whole(column: Any) -> Any:
 def _boolean(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]:
     if pa.types.is_boolean(column.type):
         return _objects(column)
+    if not is_plain(column.type):
+        return pd.Series([None] * len(column), dtype=object)
     texts = pc.utf8_lower(pc.utf8_trim_whitespace(texts_of(column)))
     at = pc.index_in(texts, value_set=pa.array(list(BOOLEANS), type=texts.type))
     return _objects(pc.take(pa.array(list(BOOLEANS.values())), at))
@@ -136,7 +161,7 @@ def _boolean(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any
 def _date(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return _moments(column)
-    if pa.types.is_integer(column.type) and not schema.date_format:
+    if (pa.types.is_integer(column.type) and not schema.date_format) or not is_plain(column.type):
         return _nothing(column).astype("datetime64[us]")
     encoded = texts_of(column).dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -156,7 +181,7 @@ def _moments(column: Any) -> pd.Series[Any]:
 
 
 def _text(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]:
-    return _objects(texts_of(column))
+    return _objects(texts_of(column) if is_plain(column.type) else pa.nulls(len(column), pa.large_string()))
 
 
 def _other(column: Any, schema: ColumnSchema, read: ReadSpec) -> pd.Series[Any]:

@@ -121,7 +121,7 @@ def unmatched_na_values(table: RawTable, schema: TableSchema) -> list[str]:
     left = list(schema.read.na_values)
     for name in table.names:
         values = decoded(table.columns.column(name))
-        texts = values if is_text(values) else texts_of(values) if left and _is_plain(values) else None
+        texts = values if is_text(values) else texts_of(values) if left and _is_number(values) else None
         if not left or texts is None:
             continue
         found = pc.is_in(
@@ -191,6 +191,6 @@ def _with_feature(
     return column.model_copy(update={"kind": kind, "is_feature": True, "categories": categories})
 
 
-def _is_plain(values: Any) -> bool:
+def _is_number(values: Any) -> bool:
     kind = values.type
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

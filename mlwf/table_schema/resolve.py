@@ -15,7 +15,7 @@ from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.table_schema import ColumnSchema, Kind, TableSchema
 from mlwf.table_schema.dates import ISO_DATE
-from mlwf.table_schema.kinds import can_be_date, decoded, read_column
+from mlwf.table_schema.kinds import can_be_date, decoded, is_plain, read_column
 from mlwf.table_schema.missing import is_missing, is_text
 from mlwf.table_schema.numbers import LARGEST_EXACT, PLAIN_WHOLE, has_leading_zeros, to_floats
 from mlwf.text import format_value
@@ -110,7 +110,8 @@ def resolve_schema(
             problems += _misdeclared(column, values, read, where)
         else:
             values = pc.if_else(is_missing(values, read), pa.scalar(None, values.type), values)
-            kind = KINDS[uses.get(name, "any")](values, read, name in table.untyped)
+            judge = KINDS[uses.get(name, "any")] if is_plain(values.type) else _any
+            kind = judge(values, read, name in table.untyped)
             column = ColumnSchema(name=name, kind=kind)
         columns.append(column)
     if problems:

@@ -154,6 +154,8 @@ def _frame(
     for name, spec in specs.items():
         column = Column(str(name), X[name], rows, source)
         problems += check_feature(column, spec, training=reference is None)
+    if problems:
+        return X, problems
     return with_columns(X, {str(name): as_feature(X[name], spec) for name, spec in specs.items()}), problems
 
 

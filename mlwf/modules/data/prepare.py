@@ -201,6 +201,8 @@ def _features(
     specs = {str(name): spec for spec in features for name in spec.columns if name in frame.columns}
     X = frame[[name for name in frame.columns if name in specs]]
     problems = _check_listed(X, specs, rows, where, training=reference is None)
+    if problems:
+        return X, problems
     return with_columns(X, {name: as_feature(X[name], spec) for name, spec in specs.items()}), problems
 
 

@@ -8,6 +8,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -211,7 +212,8 @@ def _undecodable(file: Path, encoding: str) -> DataError | None:
             try:
                 line += decoder.decode(chunk, final=not chunk).count("\n")
             except UnicodeDecodeError as error:
-                line += error.object[: error.start].decode(encoding, errors="ignore").count("\n")
+                with suppress(UnicodeError):  # some encodings decode nothing but the whole
+                    line += error.object[: error.start].decode(encoding, errors="ignore").count("\n")
                 at = offset - pending + error.start
                 message = f"line {line} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {at}"
                 return _error(file, message, "set data.read.encoding to the file's, such as cp1252 or latin-1")
