@@ -17,9 +17,11 @@ from benchmarks.workloads import (
     adult_census,
     cheap_candidates,
     guides_grid,
+    many_columns,
     one_model,
 )
 from mlwf import CalibrationSpec, GridSearchSpec, MLflowSpec, create_tuning, run_ml_workflow
+from mlwf.orchestrator import evidence
 from mlwf.specs.tuning import HalvingSearchSpec, OptunaSearchSpec
 
 FACTORS = {"gradient_boosting": 2, "hist_gradient_boosting": 4}
@@ -97,6 +99,23 @@ def baseline(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
                 results = _workflow(load)
                 done = {"scores": _scores(results), "model": results["pipeline"]}
         watch.say(name, scores=done["scores"], predictions=done["model"].predict_proba(load.X_new))
+
+
+def leaks(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Cross-validate one model of many columns, and measure the search for leaks apart from all else."""
+    load = many_columns(is_quick=is_quick)
+    search = evidence.search_leaks
+
+    def measured(*arguments: Any, **options: Any) -> Any:
+        with watch.part("search"):
+            return search(*arguments, **options)
+
+    evidence.search_leaks = measured
+    with watch.part("run"):
+        _workflow(load)
+    evidence.search_leaks = search
+    parts = watch.parts
+    parts["rest"] = {unit: parts["run"][unit] - parts["search"][unit] for unit in parts["run"]}
 
 
 def tracked(watch: Stopwatch, *, tracking: bool, is_quick: bool, repeat: int) -> None:

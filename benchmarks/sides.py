@@ -55,6 +55,7 @@ SIDES: dict[str, Side] = {
     **_both("mlwf halving", "ours:inexact", strategy="halving"),
     **_both("mlwf optuna", "ours:inexact", strategy="optuna"),
     "baseline": Side("ours:baseline", repeats=3, is_alone=True),
+    "many columns": Side("ours:leaks", repeats=3, is_alone=True),
     "same command twice": Side("commands:twice"),
     "plain adult": Side("plain:adult"),
     "dask-ml adult": Side("plain:adult_with_dask"),

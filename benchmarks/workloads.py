@@ -73,6 +73,17 @@ def cheap_candidates(*, is_quick: bool) -> Workload:
     return Workload(X, y, X_new, features, model, {"classifier__C": np.logspace(-3, 2, 4 if is_quick else 64).tolist()})
 
 
+def many_columns(*, is_quick: bool) -> Workload:
+    """Make one model of 1,000 columns, of which two tell something: 300 rows, as of a laboratory."""
+    n_rows, n_columns = (80, 20) if is_quick else (300, 1_000)
+    draw = np.random.default_rng(42)
+    frame = pd.DataFrame(draw.normal(size=(2 * n_rows, n_columns)), columns=[f"x{k}" for k in range(n_columns)])
+    y = (frame["x0"] + frame["x1"] + draw.normal(size=2 * n_rows) > 0).astype(int).to_numpy()
+    features = [NumericFeatureSpec(columns=list(frame.columns))]
+    model = ClassifierModelSpec(algorithm="logistic_regression")
+    return Workload(frame[:n_rows], y[:n_rows], frame[n_rows:], features, model, {})
+
+
 def adult_census(*, is_quick: bool) -> Workload:
     """Read all 48,842 rows of the adult census, prepared as `configs/production.yaml` says, with 16 candidates."""
     spec, _ = load_experiment(CONFIGS / "production.yaml")

@@ -4,12 +4,16 @@
     ├── UsageError            2  the command line is wrong
     ├── ConfigError           2  the experiment file is wrong: every problem, in file order
     ├── DataError             2  the data cannot be used as the experiment file says
-    ├── FitError              1  an estimator could not be fitted
+    ├── FitError              1  an estimator could not be fitted; the one error that a step may be left out for
+    │   └── SplitError        1  rows cannot be split as asked
+    ├── MetricError           1  a metric is not defined for predictions like these
     ├── FeatureStoreError     1  the feature store is unreachable or does not hold what was asked
     ├── TrackingError         1  the tracking store is unreachable or refuses
+    ├── SeveralErrors         1  several of these at once
     └── RunNotFoundError      2  no run of that name, here or on the tracking server
 
 An error in the command line, the config or the data is also a ValueError, as a caller from Python expects.
+Any other exception is a bug of mlwf, or what a library raised: `raise_if_bug` tells the two apart.
 """
 
 from __future__ import annotations
@@ -18,6 +22,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlwf.addresses import redact
+from mlwf.text import LONGEST_MESSAGE, cut_inside, format_name, format_place, printable
+
+LONGEST_KEY = 100
+LONGEST_PROBLEM = 320
+LONGEST_COMPARED = 1000
+"""Of a name that is compared with others: to compare takes time that grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,12 @@ class Problem:
     """What is accepted, or the nearest name: one line, may be empty."""
 
     def __str__(self) -> str:
-        subject = f"{self.key}: " if self.key else ""
-        line = f"{self.where}  {subject}{self.message}" if self.where else f"{subject}{self.message}"
-        return redact(f"{line}; {self.hint}" if self.hint else line)
+        place = f"{format_place(self.where)}  " if self.where else ""
+        subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
+        # Before they are cut: what is left of an address must not hold its password.
+        message, hint = printable(redact(self.message)), printable(redact(self.hint))
+        line = f"{place}{subject}{cut_inside(message, LONGEST_PROBLEM)}"
+        return f"{line}; {cut_inside(hint, LONGEST_MESSAGE)}" if self.hint else line
 
 
 class MlwfError(Exception):
@@ -46,6 +59,14 @@ class MlwfError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(redact(message))
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def problems_of(error: MlwfError) -> tuple[Problem, ...]:
+    """Give what an error tells, problem by problem."""
+    return error.problems if isinstance(error, _Problems) else (Problem("", "", str(error)),)
 
 
 class UsageError(MlwfError, ValueError):
@@ -65,6 +86,15 @@ class _Problems(MlwfError, ValueError):
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class SeveralErrors(_Problems):
+    """What ended several things, none of which was the experiment file's or the data's fault."""
+
+    exit_code = 1
+
 
 class ConfigError(_Problems):
     """The experiment file is wrong; `problems` holds all that was found, in file order."""
@@ -75,7 +105,15 @@ class DataError(_Problems):
 
 
 class FitError(MlwfError):
-    """An estimator could not be fitted."""
+    """An estimator could not be fitted: with `on_error: degrade` a run goes on without the step that asked for it."""
+
+
+class SplitError(FitError, ValueError):
+    """Rows cannot be split as asked."""
+
+
+class MetricError(MlwfError, ValueError):
+    """A metric is not defined for predictions like these."""
 
 
 class FeatureStoreError(MlwfError):
@@ -83,11 +121,31 @@ class FeatureStoreError(MlwfError):
 
 
 class TrackingError(MlwfError):
-    """The tracking store is unreachable or refuses what was asked of it."""
+    """The tracking store is unreachable or refuses what was asked of it; `reason` says why, without its address."""
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class RunNotFoundError(UsageError):
     """No run of that name, neither here nor on the tracking server."""
+
+
+def raise_if_bug(error: Exception) -> None:
+    """Raise `error` again when it is a bug of mlwf: a line of mlwf itself raised it, and no error of ours.
+
+    It stands first wherever the errors of a library become an answer, since what scikit-learn raises for a user's
+    parameters or rows has no type in common. A machine without memory or disk space, and a warning that the user made
+    an error, are no bugs.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+    is_ours = module == "mlwf" or module.startswith("mlwf.")
+    if is_ours and not isinstance(error, MlwfError | MemoryError | OSError | Warning):
+        raise error
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:
@@ -101,5 +159,5 @@ def nearest(name: str, accepted: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     names = sorted(set(accepted))
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"accepted: {', '.join(names)}"
+    close = get_close_matches(name[:LONGEST_COMPARED], names, n=1, cutoff=0.6)
+    return f"did you mean {format_name(close[0])}?" if close else f"accepted: {', '.join(map(format_name, names))}"

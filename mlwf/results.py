@@ -6,12 +6,43 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlwf.text import format_name, pluralize
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Status = Literal["done", "skipped", "degraded", "failed"]
 Source = Literal["cross_validation", "train_test", "test"]
 Severity = Literal["info", "warning", "error"]
+
+
+UNREADABLE_WORDS = {"number": "are no numbers", "date": "are no dates", "boolean": "are neither true nor false"}
+
+
+@dataclass(frozen=True)
+class UnknownValues:
+    """Values of one feature, in a table that is not the training's, that the model knows nothing of."""
+
+    column: str
+    reason: Literal["unseen", "unreadable"]
+    """Whether the values are categories that training never saw, or nothing of the column's kind."""
+    kind: str
+    """What the column is read as."""
+    n_unknown: int
+    """Rows that hold such a value."""
+    n_present: int
+    """Rows that hold any value."""
+    values: Mapping[str, int]
+    """The most frequent of these values, and how many rows hold each."""
+
+    def __str__(self) -> str:
+        unreadable = f"{UNREADABLE_WORDS.get(self.kind, 'cannot be read')}, and count as missing"
+        words = "training never saw" if self.reason == "unseen" else unreadable
+        verb = "holds" if self.n_unknown == 1 else "hold"
+        values = ", ".join(f"{format_name(value)} ({count:,})" for value, count in self.values.items())
+        more = ", ..." if sum(self.values.values()) < self.n_unknown else ""
+        rows = f"{self.n_unknown:,} of {pluralize(self.n_present, 'row')} {verb} values of `{format_name(self.column)}`"
+        return f"{rows} that {words}: {values}{more}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +69,9 @@ class PhasePlan:
     recorded: int
     """Questions that an earlier run has answered."""
     seconds: float
-    """What the fits take on one core, roughly."""
+    """What the fits and the screen take on one core, roughly."""
+    columns: int = 0
+    """Columns that are screened for leaks, without a fit."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +327,46 @@ class Finding:
     """One sentence."""
     see: str
     """Its paragraph in the README."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A column that predicts the target almost alone."""
+
+    column: str
+    roc_auc: float
+    """On rows that were not learnt from."""
+    share: float | None
+    """Share of the judged rows that it was computed on, those that have a value; None for all rows."""
+    is_probed: bool = True
+    """Whether a tree that knows only the column was fitted; otherwise the screen alone says so."""
+
+
+@dataclass(frozen=True)
+class LeakSearch:
+    """What was looked at for leaks, and what was found."""
+
+    columns: int
+    """Feature columns."""
+    screened: int
+    """Columns that were scored without a fit; none where too few rows of a class are judged to say anything."""
+    suspects: int
+    """Columns that may be leaks by that score."""
+    probed: int
+    """Suspects that a tree was fitted on, the most suspicious first."""
+    rows: int
+    """Rows that the model learns from."""
+    rows_learnt_from: int = 0
+    """Rows of those that a tree learnt from, at most."""
+    rows_judged: int = 0
+    """Rows of those that judged it."""
+    leaks: tuple[Leak, ...] = ()
+    """Columns whose ROC AUC is 0.97 or more."""
+
+    @property
+    def not_probed(self) -> int:
+        """Suspects that were left to the screen."""
+        return self.suspects - self.probed
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
 from mlwf.addresses import redact
 from mlwf.cli.paths import from_here
-from mlwf.errors import MlwfError, nearest
+from mlwf.cli.streams import STDOUT, prepare_streams, say
+from mlwf.errors import MlwfError, Problem, nearest
+from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line
 
 FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
 
 MACHINE_SAYS_NO = {
-    errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS,
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
+    errno.ENODEV, errno.ENOLCK, errno.ENOMEM, errno.ENOSPC, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE,
 }  # fmt: skip
 """Errors of the system that no change in mlwf would mend."""
 
@@ -36,9 +38,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     # A shell starts background jobs with SIGINT ignored; `kill -INT` must end those as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller, as in `mlwf runs 2>&-`
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+    prepare_streams()
     # pydantic would look through everything that is installed for plugins; a command's start cannot wait for that.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     code = run(sys.argv[1:])
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or _say(f"mlwf: {error.strerror}", FAILED)
+        return code or _say(f"mlwf: {STDOUT}: {error.strerror}", FAILED)
     return code
 
 
@@ -67,7 +67,7 @@ def _run(arguments: Sequence[str]) -> int:
         # Typer gives what a command returns, and the code of typer.Exit.
         code = app(args=list(arguments), prog_name="mlwf", standalone_mode=False)
     except MlwfError as error:
-        return _say(from_here(str(error)), error.exit_code)
+        return _say(_told(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
@@ -78,8 +78,11 @@ def _run(arguments: Sequence[str]) -> int:
         if isinstance(error, MemoryError):
             return _say("mlwf: the memory of this machine does not suffice", FAILED)
         if isinstance(error, OSError) and error.errno in MACHINE_SAYS_NO:
-            where = from_here(f"{error.filename}: ") if error.filename else ""
+            where = f"{format_place(from_here(str(error.filename)))}: " if error.filename else ""
             return _say(f"mlwf: {where}{error.strerror}", FAILED)
+        if isinstance(error, UnicodeEncodeError) and _is_of_file_names(error):
+            name = format_place(str(error.object))
+            return _say(f"mlwf: {name}: file names are {error.encoding} here; PYTHONUTF8=1 makes them UTF-8", FAILED)
         return _say(_saved_traceback(error), OUR_BUG)
     if code == INTERRUPTED:  # typer catches the interrupt first
         return _say("interrupted; the same command continues it", INTERRUPTED)
@@ -96,12 +99,25 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    try:
-        sys.stderr.write(f"{redact(message)}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody listens; the exit code still tells
+    say(redact(message))
     return code
+
+
+def _told(error: MlwfError) -> str:
+    """Write what went wrong, a line for each problem, with paths as seen from here."""
+    problems = getattr(error, "problems", None)
+    if problems is None:
+        return cut_inside(from_here(str(error)), LONGEST_MESSAGE)
+    return "\n".join(
+        str(Problem(from_here(each.where), from_here(each.key), from_here(each.message), from_here(each.hint)))
+        for each in problems
+    )
+
+
+def _is_of_file_names(error: UnicodeEncodeError) -> bool:
+    """Tell whether a name could not be a file's, because the locale's encoding lacks a character."""
+    ours = sys.getfilesystemencoding()
+    return ours != "utf-8" and error.encoding == ours
 
 
 def _usage(error: Any) -> str:
@@ -125,7 +141,12 @@ def _saved_traceback(error: Exception) -> str:
     import traceback
 
     summary = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
-    handle, path = tempfile.mkstemp(prefix="mlwf-traceback-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(redact(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}"))
-    return f"mlwf: {summary}\nThis is a bug in mlwf; please report it with the traceback in {path}"
+    text = redact(f"{sys.version}\n{sys.argv}\n\n{''.join(traceback.format_exception(error))}")
+    bug = f"mlwf: {one_line(summary)}\nThis is a bug in mlwf; please report it with the traceback"
+    try:
+        handle, path = tempfile.mkstemp(prefix="mlwf-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:  # no room for a file: it must be seen here
+        return f"{bug}:\n{text}"
+    return f"{bug} in {path}"

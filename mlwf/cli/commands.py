@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import mlwf
-from mlwf.cli.display import Format, append_step_summary, progress, show_plan, show_runs, show_summary, write
+from mlwf.cli.display import (
+    Format,
+    PlainFormat,
+    append_step_summary,
+    progress,
+    show_plan,
+    show_predicted,
+    show_runs,
+    show_summary,
+    write_json,
+)
 from mlwf.cli.help import Command, Group
+from mlwf.cli.streams import say, write, write_line
+from mlwf.errors import UsageError
 
 app = typer.Typer(
     name="mlwf",
@@ -39,6 +51,14 @@ Run = Annotated[
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="CSV or Parquet: a file, a folder or a glob.", show_default=False)
 ]
+Read = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read",
+        metavar="KEY=VALUE",
+        help="How the table is read, as in data.read of an experiment, such as sep=';'; may be repeated.",
+    ),
+]
 RUNS = Path("runs")
 GATE_NOT_MET = 3
 """Exit code of a run that finished and does not meet a gate."""
@@ -67,6 +87,10 @@ def train(
     quiet: Quiet = False,
     verbose: Verbose = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Fit all anew, whatever earlier runs have fitted.")] = False,
+    fail_on_unseen: Annotated[
+        bool,
+        typer.Option("--fail-on-unseen", help="Refuse a test set with values of features that training never saw."),
+    ] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Train an experiment and show its scores.
@@ -74,13 +98,16 @@ def train(
     Progress is told on stderr, the result on stdout; the run is kept in the folder of runs. The exit code is 3 when a
     gate is not met. A run that was stopped goes on when it is started again: what it has fitted is not fitted again.
     """
+    if quiet and verbose:
+        raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
     with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
         from mlwf.orchestrator.experiment import run_experiment
 
-        summary = run_experiment(spec, document, runs_dir=runs_dir, fresh=fresh, on_progress=on_progress)
+        options: dict[str, Any] = {"fresh": fresh, "fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
+        summary = run_experiment(spec, document, runs_dir=runs_dir, **options)
     show_summary(summary, form)
     append_step_summary(summary)
     if not all(gate["passed"] for gate in summary["gates"]):
@@ -112,8 +139,8 @@ def validate(
 
     Nothing is fitted, and the data is read only with --data.
     """
-    from mlwf.errors import ConfigError, MlwfError
-    from mlwf.specs.loading import load_experiment
+    from mlwf.errors import ConfigError, MlwfError, SeveralErrors, problems_of
+    from mlwf.specs.loading import describe_unused, load_experiment
 
     wrong: list[MlwfError] = []
     for config in configs:
@@ -122,17 +149,20 @@ def validate(
             if data:
                 from mlwf.orchestrator.experiment import check_data
 
-                check_data(spec, document)
+                for note in check_data(spec, document):
+                    say(f"{config}: {note}")
         except MlwfError as error:
             wrong.append(error)
         else:
             checked = "file and data are valid" if data else "valid; the data was not read (--data reads it)"
-            write(f"{config}: {checked}")
+            write_line(f"{config}: {checked}")
+            for remark in describe_unused(spec, document):
+                say(remark)
     if wrong:
         # Files that extend the same one share its problems: those are told once.
-        lines = dict.fromkeys(line for error in wrong for line in str(error).splitlines())
+        problems = dict.fromkeys(problem for error in wrong for problem in problems_of(error))
         is_wrong_config = any(error.exit_code == ConfigError.exit_code for error in wrong)
-        raise (ConfigError if is_wrong_config else MlwfError)("\n".join(lines))
+        raise (ConfigError if is_wrong_config else SeveralErrors)(problems)
 
 
 @app.command(cls=Command)
@@ -161,6 +191,7 @@ def summary(
 
 @app.command(cls=Command)
 def predict(
+    ctx: typer.Context,
     run: Annotated[
         str,
         typer.Argument(
@@ -178,21 +209,46 @@ def predict(
             "--tracking-uri",
             metavar="URI",
             envvar="MLFLOW_TRACKING_URI",
-            help="Store of registered models; the default is mlflow.db, if it is here.",
+            help="Store of registered models; the default is that of the run that registered it, else mlflow.db here.",
         ),
     ] = None,
+    read: Read = None,
+    fail_on_unseen: Annotated[
+        bool,
+        typer.Option("--fail-on-unseen", help="Write nothing when features hold values that training never saw."),
+    ] = False,
+    form: Annotated[
+        PlainFormat, typer.Option("--format", help="How stdout tells what was written.")
+    ] = PlainFormat.text,
 ) -> None:
     """Write each row's label and probabilities.
 
-    Columns are found by name; those that are no features, such as keys, are kept.
+    Columns are found by name and read as in the training; those that are no features, such as keys, are kept as they
+    are. Values that the training never saw are told on stderr.
     """
     from mlwf.cli.lookup import find_model_store
+    from mlwf.cli.reading import read_options
 
+    is_registered = run.startswith("models:/")
+    unused, meant = ("runs_dir", "a registered model") if is_registered else ("tracking_uri", "the id of a run")
+    # What the environment says is said for other commands too.
+    source = ctx.get_parameter_source(unused)
+    if source is not None and source.name == "COMMANDLINE":
+        raise UsageError(f"mlwf predict: --{unused.replace('_', '-')} has no effect with {meant}; leave it out")
     store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    options = read_options(read or [])
     from mlwf.orchestrator.prediction import predict_table
 
-    n_rows = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store)
-    write(f"{output}: {n_rows:,} rows")
+    done = predict_table(
+        run,
+        data,
+        output,
+        runs_dir=runs_dir,
+        tracking_uri=store,
+        read=options,
+        fail_on_unseen=fail_on_unseen,
+    )
+    show_predicted(done, output, form)
 
 
 @app.command(cls=Command)
@@ -203,15 +259,25 @@ def init(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="File to write; the default is named after the data."),
     ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COL", help="A column that is no feature; may be repeated."),
+    ] = None,
+    read: Read = None,
 ) -> None:
     """Write an experiment file for a table, ready to train.
 
     Its features are resolved, and every line is explained.
     """
+    from mlwf.cli.reading import read_options
     from mlwf.orchestrator.drafting import draft_experiment
+    from mlwf.specs.data import ReadSpec
 
-    path = draft_experiment(data, target, output)
-    write(f"{path}: ready; `mlwf train {path}` trains it")
+    spec = ReadSpec(**read_options(read or []))
+    draft = draft_experiment(data, target, output, read=spec, drop=drop or [])
+    for remark in draft.lost:
+        say(f"{draft.path}: {remark}")
+    write_line(f"{draft.path}: ready; `mlwf train {draft.path}` trains it")
 
 
 @app.command(cls=Command)
@@ -220,6 +286,28 @@ def runs(form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
     from mlwf.modules.runs import list_runs
 
     show_runs(list_runs(runs_dir), form, runs_dir)
+
+
+@app.command(cls=Command)
+def push(
+    run: Run,
+    runs_dir: RunsDir = RUNS,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", metavar="URI", help="Where the store is now; the default is where it was."),
+    ] = None,
+) -> None:
+    """Send to MLflow what its store did not take.
+
+    A run whose store failed, or refused a part of it, keeps that part in its folder. What was sent is not sent again.
+    """
+    from mlwf.modules.runs import find_run
+
+    folder = find_run(runs_dir, run)
+    from mlwf.orchestrator.pushing import push_run
+
+    sent = push_run(folder, tracking_uri=tracking_uri)
+    write(f"{folder.run_id}: sent {', '.join(sent)}" if sent else f"{folder.run_id}: the store has everything already")
 
 
 @app.command(cls=Command)
@@ -239,13 +327,12 @@ def cache(
     told = size_told(record.size())
     if clear:
         record.clear()
-    write(f"{record.folder}: {told}{' removed' if clear else ''}")
+    write_line(f"{record.folder}: {told}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)
 def schema() -> None:
     """Write the JSON Schema of experiment files, for editors."""
-    from mlwf.modules.runs import json_text
     from mlwf.specs.schema import experiment_schema
 
-    write(json_text(experiment_schema()))
+    write_json(experiment_schema())

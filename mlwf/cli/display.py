@@ -11,10 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlwf.cli.streams import can_encode, encoded, say, write, write_line
+from mlwf.text import LineFormatter
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from mlwf.orchestrator.journal import OnProgress, Progress
+    from mlwf.orchestrator.prediction import Predicted
     from mlwf.results import PhasePlan
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -29,28 +33,31 @@ class Format(StrEnum):
     markdown = "markdown"
 
 
-def write(text: str) -> None:
-    """Write text to stdout as it is."""
-    try:
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, as in `mlwf runs | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class PlainFormat(StrEnum):
+    """How a result of one line is written."""
+
+    text = "text"
+    json = "json"
+
+
+def write_json(content: Any) -> None:
+    """Write a result to stdout as JSON, whatever the encoding of stdout."""
+    from mlwf.modules.runs import json_text
+
+    text = json_text(content)
+    write(text if can_encode(text) else json_text(content, ascii_only=True))
 
 
 def show_summary(summary: Mapping[str, Any], form: Format) -> None:
     """Write a run's summary to stdout."""
-    from mlwf.cli.paths import all_from_here
-    from mlwf.modules.runs import json_text
     from mlwf.tables import summary_markdown, summary_table
 
     if form is Format.json:
-        write(json_text(summary))
+        write_json(summary)
     elif form is Format.markdown:
-        write(summary_markdown(all_from_here(summary)))
+        write(summary_markdown(_as_read_here(summary)))
     else:
-        _show(summary_table(all_from_here(summary)))
+        _show(summary_table(_as_read_here(summary)))
 
 
 def append_step_summary(summary: Mapping[str, Any]) -> None:
@@ -64,35 +71,50 @@ def append_step_summary(summary: Mapping[str, Any]) -> None:
     try:
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(summary_markdown(all_from_here(summary)))
-    except OSError as error:
-        sys.stderr.write(f"GITHUB_STEP_SUMMARY: {page}: {error.strerror}\n")
+    except (OSError, ValueError) as error:  # a name of the system's may hold a NUL
+        say(f"GITHUB_STEP_SUMMARY: {page}: {getattr(error, 'strerror', None) or error}")
+
+
+def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
+    """Say what was written, and on stderr what the table held that nobody expected."""
+    from dataclasses import asdict
+
+    from mlwf.text import format_name, pluralize
+
+    for unknown in done.unknown:
+        say(str(unknown))
+    for name, other in done.renamed.items():
+        say(f"the table's own column {format_name(name)} is written as {format_name(other)}")
+    if form is PlainFormat.json:
+        values = [asdict(unknown) for unknown in done.unknown]
+        write_json({"output": str(output), "rows": done.n_rows, "unknown": values, "renamed": done.renamed})
+    else:
+        write_line(f"{output}: {pluralize(done.n_rows, 'row')}")
 
 
 def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
     """Write a list of runs to stdout."""
-    from mlwf.modules.runs import json_text
     from mlwf.tables import runs_markdown, runs_table
 
     if form is Format.json:
-        write(json_text(runs))
+        write_json(runs)
     elif form is Format.markdown:
-        write(runs_markdown(runs))
+        write(runs_markdown(_as_read_here(runs)))
     elif runs:
-        _show(runs_table(runs))
+        _show(runs_table(_as_read_here(runs)))
     else:
-        sys.stderr.write(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one\n")
+        say(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
 
 
 def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:
     """Write the fits of a run to stdout."""
     from dataclasses import asdict
 
-    from mlwf.modules.runs import json_text
     from mlwf.tables import plan_markdown, plan_table
 
     rows = [asdict(phase) for phase in phases]
     if form is Format.json:
-        write(json_text(rows))
+        write_json(rows)
     elif form is Format.markdown:
         write(plan_markdown(rows))
     else:
@@ -143,7 +165,10 @@ def _words(step: Progress) -> str:
     words = f"[{duration(step.seconds)}] {step.description}"
     if step.planned:
         words += f", {step.done:,} of {step.planned:,} fits done"
-    if step.remaining_seconds is not None and step.done < step.planned:
+    if step.columns_planned:
+        words += f", {step.columns_done:,} of {step.columns_planned:,} columns screened"
+    is_left = step.done < step.planned or step.columns_done < step.columns_planned
+    if step.remaining_seconds is not None and is_left:
         words += f", about {duration(step.remaining_seconds)} left"
     return words
 
@@ -161,10 +186,10 @@ def _moving(step: Progress) -> RenderableType:
 def _logging(console: Console, conceal: Callable[[str], str]) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(conceal(self.format(record)), highlight=False, markup=False, soft_wrap=True)
+            console.print(self.format(record), highlight=False, markup=False, soft_wrap=True)
 
     handler = Handler(logging.INFO)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s", conceal))
     logging.getLogger("mlwf").addHandler(handler)
     try:
         yield
@@ -181,6 +206,16 @@ def _silent() -> Iterator[None]:
         yield
     finally:
         logging.getLogger("mlwf").removeHandler(handler)
+
+
+def _as_read_here(content: Any) -> Any:
+    """Write the paths of a result relative to the current folder, and escape what stdout has no character for.
+
+    Before the table is laid out, so that its columns keep their widths.
+    """
+    from mlwf.cli.paths import all_from_here
+
+    return all_from_here(content, keep=str if can_encode("\u2013\U0001f600") else encoded)
 
 
 def _show(renderable: RenderableType) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlwf.errors import RunNotFoundError, UsageError
-from mlwf.modules.runs import RunFolder, find_run
+from mlwf.errors import MlwfError, RunNotFoundError, UsageError
+from mlwf.modules.runs import RunFolder, find_run, list_runs
 
 DEFAULT_STORE = Path("mlflow.db")
+REGISTRY = "models:/"
 
 
 def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[str, Any]:
@@ -16,7 +19,7 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
     try:
         return _local(find_run(runs_dir, run))
     except RunNotFoundError as missing:
-        store = find_store(tracking_uri)
+        store = find_store(tracking_uri, runs_dir=runs_dir)
         if store is None or run == "latest":
             raise  # the store is everybody's: its latest run may be anyone's
         from mlwf.modules.tracking import find_run as find_tracked
@@ -27,21 +30,46 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
         return tracked
 
 
-def find_store(tracking_uri: str | None) -> str | None:
-    """Give the store that was named, else the one in the current folder; asking for one that is not there makes it."""
-    if tracking_uri is None and DEFAULT_STORE.exists():
+def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = None) -> str | None:
+    """Give the store that was named; else that of the newest run here that registered `model`; else `mlflow.db` here.
+
+    Without any of them, that of the newest run that was tracked; None where there is none. Asking for a store that is
+    not there makes it.
+    """
+    if tracking_uri is not None:
+        return tracking_uri
+    registered = next((store for store, name in _tracked(runs_dir) if name == model), None) if model else None
+    if registered is None and DEFAULT_STORE.exists():
         return f"sqlite:///{DEFAULT_STORE}"
-    return tracking_uri
+    return registered or next((store for store, _ in _tracked(runs_dir)), None)
 
 
 def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
     """Give the store for `models:/NAME@ALIAS`; raises UsageError at once when it, or the run, is not there."""
-    store = find_store(tracking_uri)
-    if not run.startswith("models:/"):
+    if not run.startswith(REGISTRY):
         find_run(runs_dir, run)
-    elif store is None:
+        return f"sqlite:///{DEFAULT_STORE}"
+    model = re.split("[@/]", run.removeprefix(REGISTRY))[0]
+    store = find_store(tracking_uri, runs_dir=runs_dir, model=model)
+    if store is None:
         raise UsageError(f"{DEFAULT_STORE}: there is no tracking store here; --tracking-uri names another")
-    return store or f"sqlite:///{DEFAULT_STORE}"
+    return store
+
+
+def _tracked(runs_dir: Path) -> Iterator[tuple[str, str | None]]:
+    """Give the stores of the runs here, newest first, each with the model that is registered there."""
+    from mlwf.specs.loading import store_of_run
+
+    for run in list_runs(runs_dir):
+        folder = find_run(runs_dir, run["run_id"])
+        tracking = folder.read_json("summary.json").get("tracking") or {}
+        config = folder.file("config.yaml")
+        try:
+            store = store_of_run(config) if tracking.get("run_id") and config.exists() else None
+        except MlwfError:  # a file that somebody has edited
+            continue
+        if store is not None:
+            yield store, tracking.get("registered_model") if tracking.get("version") else None
 
 
 def _local(folder: RunFolder) -> dict[str, Any]:

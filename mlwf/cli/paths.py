@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ def from_here(text: str) -> str:
     return re.sub(rf"(?<![\w.-]){re.escape(folder + os.sep)}", "", text) if folder else text
 
 
-def all_from_here(content: Any) -> Any:
-    """Do the same for every text in a summary."""
+def all_from_here(content: Any, keep: Callable[[str], str] = str) -> Any:
+    """Do the same for every text in a summary; `keep` writes all of them, and the keys, as they can be shown."""
     if isinstance(content, str):
-        return from_here(content)
+        return keep(from_here(content))
     if isinstance(content, Mapping):
-        return {key: all_from_here(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [all_from_here(value) for value in content]
+        return {
+            keep(key) if isinstance(key, str) else key: all_from_here(value, keep) for key, value in content.items()
+        }
+    if isinstance(content, list | tuple):
+        return [all_from_here(value, keep) for value in content]
     return content

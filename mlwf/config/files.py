@@ -9,6 +9,11 @@ from pathlib import Path
 
 from mlwf.config.strict_yaml import Entry, NotYaml, Origin, Reading, Value, kind, read_yaml
 
+MAX_BYTES = 10_000_000
+"""Of a file; a device such as /dev/zero has no end."""
+MAX_FILES = 50
+"""Each of which extends the next."""
+
 KIND_KEYS = ("type", "strategy")
 """A map is another one when one of these changes: it replaces the map it extends, instead of merging with it."""
 
@@ -75,15 +80,30 @@ class _Chain:
             got = kind(named.content)
             self._reading.report(named.origin, ("extends",), f"expected the name of one file, got {got}")
             return root
-        base_path = Path(os.path.normpath(path.parent / Path(named.content).expanduser()))
-        known = [other.resolve() for other in self._paths]
-        if base_path.resolve() in known:
-            loop = [*self._paths[known.index(base_path.resolve()) :], base_path]
+        base_path = Path(os.path.normpath(path.parent / expanded(named.content)))
+        known = [_resolved(other) for other in self._paths]
+        if _resolved(base_path) in known:
+            loop = [*self._paths[known.index(_resolved(base_path)) :], base_path]
             chain = " > ".join(map(str, loop))
             self._reading.report(named.origin, ("extends",), f"the file extends itself: {chain}")
             return root
+        if len(known) == MAX_FILES:
+            self._reading.report(named.origin, ("extends",), f"more than {MAX_FILES} files extend each other")
+            return root
         base = self.read(base_path, named.origin, ("extends",))
         return base and merge(base, root)
+
+
+def expanded(text: str) -> str:
+    """Put the home folder in for a `~` at the beginning; one of a user who is not known here stays."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises where a user is not known
+
+
+def _resolved(path: Path) -> str:
+    try:
+        return os.path.realpath(path)  # Path.resolve raises on links that go round in a circle
+    except ValueError:  # no path: what it lacks is told where it is read
+        return str(path)
 
 
 def merge(base: Value, over: Value) -> Value:
@@ -114,7 +134,8 @@ def _is_another(base: Value, over: Value) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _Unreadable("does not exist", _neighbour(path)) from None
     except IsADirectoryError:
@@ -122,6 +143,8 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _Unreadable(f"cannot be read: {reason}") from error
+    if len(raw) > MAX_BYTES:
+        raise _Unreadable(f"holds more than {MAX_BYTES // 1_000_000} MB, which is no experiment file")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

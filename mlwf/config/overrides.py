@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlwf.config.parsing import MAX_DEPTH
 from mlwf.config.scalars import scalar
 from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, Reading, Value, dotted, kind, read_yaml
 
@@ -22,6 +23,8 @@ def apply_overrides(root: Value, overrides: Sequence[str], folder: Path, reading
             reading.report(origin, (), "has no value", "write --set KEY=VALUE")
         elif not all(keys):
             reading.report(origin, (), "has an empty key", "write --set KEY=VALUE, such as model.algorithm=svc")
+        elif len(keys) > MAX_DEPTH:
+            reading.report(origin, (), f"is nested deeper than {MAX_DEPTH} levels")
         elif keys[0] == "extends":
             reading.report(origin, (), "what a file extends cannot be set")
         elif (value := _value(text, origin, reading, tuple(keys))) is not None:

@@ -120,6 +120,8 @@ def kind(content: Any) -> str:
     return "a list" if isinstance(content, list) else "text"
 
 
+_ESCAPED = re.compile(r"\$\$\{env:")
+"""Where a text is to hold `${env:` itself, such as the name of a column."""
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
 
@@ -203,7 +205,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, origin: Origin, path: KeyPath) -> Value:
         tag, text, env = node.tag.removeprefix(TAG), node.value, None
-        if "${env:" in text:
+        if "${env:" in _ESCAPED.sub("", text):
             env = text
             missing, text = self._expand(text)
             if missing:
@@ -211,7 +213,7 @@ class _Builder:
             if not node.style and tag == "str" and _ENV.fullmatch(env):
                 tag = tag_of(text)
         try:
-            content = construct(tag, text)
+            content = construct(tag, text.replace("$${env:", "${env:") if env is None else text)
         except ValueError as error:
             return self._hole(origin, path, str(error), env=env)
         return Value(content, origin, env=env, blank=content is None and not node.value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 
 from mlwf.engine.asks import Predictions
 from mlwf.engine.replay import Replay, positions
+from mlwf.errors import FitError, raise_if_bug
 
 
 def fit_calibrators(
@@ -29,13 +31,16 @@ def fit_calibrators(
     each fold gets a calibrator of its own, without it one calibrator is fitted on all rows. The models are missing
     from the result: `with_models` puts fitted ones in, `with_predictions` stored predictions.
 
+    Raises FitError for what scikit-learn cannot calibrate.
+
     Sources: Platt 1999 (sigmoid), Zadrozny & Elkan 2002 (isotonic), Guo et al. 2017 (temperature).
     """
     # One Replay stands for every fold's model: each row was judged once, so a fold's rows find their own model's word.
     calibrated = CalibratedClassifierCV(
         Replay(judged), method=method, cv=[(fold, fold) for fold in folds], ensemble=ensemble
     )
-    return calibrated.fit(positions(len(y)), y, sample_weight=weight)
+    with _calibrating():
+        return calibrated.fit(positions(len(y)), y, sample_weight=weight)
 
 
 def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, estimator: Any, cv: Any) -> Any:
@@ -52,11 +57,22 @@ def with_predictions(calibrated: CalibratedClassifierCV, predictions: Sequence[P
     """Calibrate stored predictions, one set of the same rows for each calibrator, and average them."""
     replaying = _with_estimators(calibrated, [Replay(part) for part in predictions])
     X = positions(len(predictions[0]))
-    return Predictions(
-        classes=np.asarray(calibrated.classes_),
-        labels=np.asarray(replaying.predict(X)),
-        proba=np.asarray(replaying.predict_proba(X)),
-    )
+    with _calibrating():
+        return Predictions(
+            classes=np.asarray(calibrated.classes_),
+            labels=np.asarray(replaying.predict(X)),
+            proba=np.asarray(replaying.predict_proba(X)),
+        )
+
+
+@contextmanager
+def _calibrating() -> Iterator[None]:
+    """Turn what scikit-learn raises for the scores or the rows into a FitError."""
+    try:
+        yield
+    except Exception as error:
+        raise_if_bug(error)
+        raise FitError(str(error)) from error
 
 
 def _with_estimators(calibrated: CalibratedClassifierCV, estimators: Sequence[Any]) -> Any:

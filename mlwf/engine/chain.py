@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -92,7 +93,8 @@ def at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Resul
         return [call(item) for item in items]
     pool = ThreadPoolExecutor(len(items), thread_name_prefix="mlwf-chain")
     try:
-        return list(pool.map(call, items))
+        contexts = [copy_context() for _ in items]
+        return list(pool.map(lambda context, item: context.run(call, item), contexts, items))
     finally:
         # Nothing is waited for: after an interrupt the fitter drops what these calls asked, and they end.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mlwf.errors import raise_if_bug
+
 if TYPE_CHECKING:
     from mlwf.engine.asks import Answer, Predictions
 
@@ -126,6 +128,7 @@ class Contest:
             try:
                 cell[name] = self.score(name, fold, predictions)
             except Exception as error:
+                raise_if_bug(error)
                 cell[name] = np.nan
                 failures.append(f"{name}: {type(error).__name__}: {error}")
         return cell, failures

@@ -12,6 +12,7 @@ from typing import Any
 from mlwf.engine.plain import count_workers
 from mlwf.engine.pools import interrupts_blocked
 from mlwf.errors import MlwfError
+from mlwf.shared_state import SharedState
 
 CONNECT_SECONDS = 6
 WORKER_SECONDS = 3
@@ -28,7 +29,7 @@ def joined(address: str | None, n_jobs: int) -> Iterator[tuple[Any, Any]]:
     Parameters and errors are those of `DaskPool`.
     """
     _import_distributed()
-    with _quiet(), _settings(), ExitStack() as stack:
+    with _QUIET.held(), _SETTINGS.held(), ExitStack() as stack:
         cluster = stack.enter_context(_start_cluster(n_jobs)) if address is None else None
         client = stack.enter_context(_connect(address, cluster))
         _check_versions(client)
@@ -74,6 +75,10 @@ def _settings() -> Any:
             "distributed.deploy.lost-worker-timeout": "1 day",
         }
     )
+
+
+_QUIET, _SETTINGS = SharedState(_quiet), SharedState(_settings)
+"""Dask's loggers and settings are those of the whole process."""
 
 
 def _start_cluster(n_jobs: int) -> Any:

@@ -8,22 +8,20 @@ import itertools
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from mlwf.engine.asks import LATE, Answer, Ask, predict
-from mlwf.engine.ear import Ear, Warned
+from mlwf.engine.ear import DISPLAY, Warned, recorded
 from mlwf.engine.fit_record import FitRecord
 from mlwf.engine.folds import Fold, Folds
 from mlwf.engine.identity import Fit, Identifier
 from mlwf.engine.line import Line
-from mlwf.engine.plain import ROWS_WORTH_THREADS, cores, count_workers, fit_one
+from mlwf.engine.plain import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
 from mlwf.engine.pools import Pool, ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.rows import Table
 from mlwf.engine.shelf import Kept, Shelf
@@ -33,11 +31,26 @@ from mlwf.engine.tally import Tally
 from mlwf.engine.tasks import Task, sort_tasks
 from mlwf.engine.under_way import UnderWay
 from mlwf.engine.work import Done, Job, do, do_apart, openmp_threads
+from mlwf.errors import raise_if_bug
+from mlwf.shared_state import SharedState
 
 SECONDS_WORTH_PROCESSES = 30.0
 """Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""
 SECONDS_WORTH_SENDING = 0.02
 """Fits that take less are not sent to another process."""
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+COLLECTOR = SharedState(_frozen)
+"""Boosters make and drop objects by the million. What is there already need not be looked through each time."""
 
 OnFit = Callable[[float], None]
 """Told of each fit that is done, and how many seconds such a fit takes, roughly."""
@@ -92,7 +105,6 @@ class Engine:
         self._own: set[str] = set()
         self._on_fit = on_fit
         self._on_warning = on_warning
-        self._ear = Ear()
         self._lock = threading.Lock()
         self._calls = itertools.count()
         self._under_way = UnderWay()
@@ -145,17 +157,8 @@ class Engine:
             self._processes.close()
 
     def __enter__(self) -> Engine:
-        # scikit-learn sets the warning filters for a moment in each fit. Those are global: fits that run at the same
-        # time leave each other's behind, or none, which scikit-learn then warns of.
-        self._held.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed` should be used with")
-        self._held.enter_context(self._ear.listening())
-        # The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a
-        # calibrator fits two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split.
-        self._held.enter_context(threadpool_limits(1, user_api="blas"))
-        # Boosters make and drop objects by the million. What is there already need not be looked through each time.
-        gc.freeze()
-        self._held.callback(gc.unfreeze)
+        for state in (DISPLAY, BLAS, COLLECTOR):
+            self._held.enter_context(state.held())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -240,10 +243,11 @@ class Engine:
         return answers
 
     def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, Answer]:
-        with self._ear.of_this_thread() as warned:
+        with recorded() as warned:
             try:
                 preprocessor, prepared = fold.prepared(pool)
             except Exception as error:
+                raise_if_bug(error)
                 return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
             done = self._do(task, task.stages, prepared, pool)
             came: dict[int | None, Done] = dict.fromkeys(task.stages or (None,), done)

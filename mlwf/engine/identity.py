@@ -23,6 +23,7 @@ from sklearn.preprocessing import TargetEncoder
 from mlwf.engine.asks import Ask
 from mlwf.engine.rows import Table
 from mlwf.engine.stages import stage_parameter
+from mlwf.errors import FitError, raise_if_bug
 
 ENGINE = 1
 """Counted up when the engine would answer the same ask with other bits, so that older records are not believed."""
@@ -133,7 +134,8 @@ class Identifier:
                 return None
             stage = parts.stage(len(ask.train))
             learner = parts.learner(stage)
-        except Exception:
+        except Exception as error:
+            raise_if_bug(error)
             return None
         table = table if ask.table is None else ask.table
         preparation = _digest(VERSIONS, self._digest_of(table), ask.train.digest, parts.preparation.digest)
@@ -154,7 +156,7 @@ class Identifier:
         if not isinstance(pipeline, Pipeline):
             return Parts(Preparation(None), None, clone(pipeline).set_params(**params))
         if pipeline.memory is not None or pipeline.transform_input is not None:
-            raise ValueError("such a pipeline is fitted as a whole")
+            raise FitError("such a pipeline is fitted as a whole")
         name, classifier = pipeline.steps[-1]
         if params and all(each.startswith(f"{name}__") for each in params):
             # A search changes the classifier alone most often; then the preparation stays the very same.
@@ -173,6 +175,8 @@ class Identifier:
 
 def is_reproducible(estimator: Any) -> bool:
     """Tell whether a second fit on the same rows gives the same bits: scikit-learn's own classes with fixed seeds."""
+    if not hasattr(estimator, "get_params"):
+        return False
     for each in (estimator, *estimator.get_params(deep=True).values()):
         if not hasattr(each, "get_params") or isinstance(each, type):
             continue

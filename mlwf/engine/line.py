@@ -7,6 +7,8 @@ import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 
@@ -24,8 +26,10 @@ class Line:
     def put(self, rank: Any, work: Callable[[], Any]) -> Future[Any]:
         """Put in a piece of work, and give what will come of it."""
         future: Future[Any] = Future()
+        # Whoever listens to the warnings of this context hears those of its work.
+        here: Callable[[], Any] = partial(copy_context().run, work)
         with self._lock:
-            heapq.heappush(self._heap, (rank, next(self._turn), work, future))
+            heapq.heappush(self._heap, (rank, next(self._turn), here, future))
         # Whichever thread is free next takes what then stands first.
         self._executor.submit(self._take)
         return future

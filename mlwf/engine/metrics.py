@@ -15,6 +15,7 @@ from mlwf.engine.kernels import Kernel, Values, Weight, kernel_of
 from mlwf.engine.reliability import ece, ece_kernel
 from mlwf.engine.reliability import reliability_bins as reliability_bins
 from mlwf.engine.scoring import build_scorer, score
+from mlwf.errors import raise_if_bug
 from mlwf.specs.catalogue import greater_is_better, metric_scorer
 
 
@@ -56,7 +57,8 @@ class Metric:
             with warnings.catch_warnings(action="ignore"):
                 self(predictions, y, weight)
             kernel = self.kernel(predictions, y) if self.kernel else self._one_by_one(predictions, y, weight)
-        except Exception:  # what cannot be said of the rows cannot be said of a part of them
+        except Exception as error:  # what cannot be said of the rows cannot be said of a part of them
+            raise_if_bug(error)
             return lambda counts: np.full(len(counts), np.nan)
 
         def quiet(counts: NDArray[np.float64]) -> Values:
@@ -73,7 +75,8 @@ class Metric:
             rows = np.repeat(np.arange(len(y)), times) if repeats else np.flatnonzero(counts)
             try:
                 return self(predictions.take(rows), y[rows], None if repeats else counts[rows])
-            except Exception:
+            except Exception as error:
+                raise_if_bug(error)
                 return np.nan
 
         def kernel(counts: NDArray[np.float64]) -> Values:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from mlwf.atomic import writing
 from mlwf.errors import MlwfError
 
 _PREPROCESSING = (
@@ -95,15 +95,11 @@ def save_model(model: Any, path: Path) -> None:
     refused = _refused(skops.io.get_untrusted_types(data=content))
     if refused:
         raise MlwfError(f"{path}: not saved, because a model of these types would not be loaded: {refused}")
-    # Beside its goal, so that the last step is a rename within one file system.
-    unfinished = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        with writing(path) as draft:
+            draft.write_bytes(content)
     except OSError as error:
         raise MlwfError(f"{path}: the model cannot be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.asks import Predictions
+from mlwf.errors import raise_if_bug
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,10 @@ def unpack(content: bytes) -> Recorded | None:
         with ZipFile(BytesIO(content)) as archive:
             members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
         parts = {name: np.load(BytesIO(member), allow_pickle=False) for name, member in members.items()}
+    except Exception as error:  # what is raised depends on the bytes, and these can be anything
+        raise_if_bug(error)
+        return None
+    try:
         fit_seconds, predict_seconds, n_parts = parts.pop("about").tolist()
         if len(parts) != n_parts:
             return None
@@ -85,6 +90,6 @@ def unpack(content: bytes) -> Recorded | None:
             return Recorded((), fit_seconds, predict_seconds, warned)
         classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
         said = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
-    except Exception:  # what is raised depends on the bytes, and these can be anything
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # whole members, and not those of an entry
         return None
     return Recorded((said,), fit_seconds, predict_seconds, warned)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -16,10 +16,17 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from mlwf.engine.asks import LATE, Answer, Ask, predict
+from mlwf.engine.ear import DISPLAY
 from mlwf.engine.rows import Table
+from mlwf.errors import raise_if_bug
+from mlwf.shared_state import SharedState
 
 ROWS_WORTH_THREADS = 10_000
 """With fewer rows, the threads of one fit cost more than they save."""
+
+BLAS = SharedState(lambda: threadpool_limits(1, user_api="blas"))
+"""The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a calibrator fits
+two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split."""
 
 
 class PlainFitter:
@@ -42,7 +49,7 @@ class PlainFitter:
         """Answer the asks, in their order; may be called from several threads."""
         with self._lock:
             self._waiting += len(asks)
-        futures = [self._executor.submit(self._answer, ask) for ask in asks]
+        futures = [self._executor.submit(copy_context().run, self._answer, ask) for ask in asks]
         return [future.result() for future in futures]
 
     def with_jobs(self, n_jobs: int) -> PlainFitter:
@@ -54,13 +61,8 @@ class PlainFitter:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
     def __enter__(self) -> PlainFitter:
-        # scikit-learn sets the warning filters for a moment in each fit. Those are global: fits that run at the same
-        # time leave each other's behind, or none, which scikit-learn then warns of.
-        self._held.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message="`sklearn.utils.parallel.delayed` should be used with")
-        # The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a
-        # calibrator fits two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split.
-        self._held.enter_context(threadpool_limits(1, user_api="blas"))
+        for state in (DISPLAY, BLAS):
+            self._held.enter_context(state.held())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -93,6 +95,7 @@ def fit_one(table: Table, ask: Ask) -> Answer:
         fitted = perf_counter()
         predictions = tuple(predict(model, table.X_of(rows)) for rows in ask.predict)
     except Exception as error:
+        raise_if_bug(error)
         return Answer(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     return Answer(
         predictions=predictions,
@@ -109,7 +112,12 @@ def cores() -> int:
 
 
 def count_workers(n_jobs: int) -> int:
-    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one."""
+    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one.
+
+    Raises ValueError for 0, which has no meaning.
+    """
+    if n_jobs == 0:
+        raise ValueError("n_jobs is 0; accepted: -1 (one for each core), 1, 2, ...")
     return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)
 
 

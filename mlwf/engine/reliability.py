@@ -12,6 +12,7 @@ from scipy.special import erf, ndtri
 
 from mlwf.engine.asks import Predictions
 from mlwf.engine.kernels import Kernel, Values, Weight, sums_by
+from mlwf.errors import MetricError
 from mlwf.results import ReliabilityBin
 
 
@@ -27,10 +28,21 @@ def ece_kernel(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kern
     learn how far and take that off; its mean is that of the folded normal distribution, in closed form. The bins are
     those of all rows. What is taken off is nearly all that noise adds where probabilities are wrong, but about two
     fifths of it where they are perfect: there the error shrinks with the number of rows, and is not zero.
-    Raises ValueError when there are no probabilities.
+    Raises MetricError when there are no probabilities.
     """
     predicted, came_true = _outcomes(predictions, y, positive)
-    bin_sums = _bin_sums(predicted, came_true, _equal_mass_bins(predicted))
+    return _kernel(predicted, came_true, _equal_mass_bins(predicted))
+
+
+def ece_of_draws(predictions: Predictions, positive: Any) -> Callable[[NDArray[np.intp]], float]:
+    """Prepare the expected calibration error of labels that are drawn again and again, as positions of their class."""
+    predicted, judged = _judged(predictions, positive)
+    bins, once = _equal_mass_bins(predicted), _as_counts(None, len(predicted))
+    return lambda codes: float(_kernel(predicted, np.asarray(codes == judged, dtype=np.float64), bins)(once)[0])
+
+
+def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]) -> Kernel:
+    bin_sums = _bin_sums(predicted, came_true, bins)
 
     def kernel(counts: NDArray[np.float64]) -> Values:
         sums = bin_sums(counts)
@@ -54,7 +66,7 @@ def reliability_bins(
 
     Raises
     ------
-    ValueError
+    MetricError
         When there are no probabilities.
     """
     positive = predictions.classes[-1] if positive_class is None else positive_class
@@ -74,14 +86,19 @@ def _outcomes(
     predictions: Predictions, y: NDArray[Any], positive: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the probability that is judged in each row, and whether it came true: 1 or 0."""
+    predicted, judged = _judged(predictions, positive)
+    return predicted, np.asarray(y == predictions.classes[judged], dtype=np.float64)
+
+
+def _judged(predictions: Predictions, positive: Any) -> tuple[NDArray[np.float64], Any]:
+    """Give the probability that is judged in each row, and the position of its class, the same for all or for each."""
     classes, proba = predictions.classes, predictions.proba
     if proba is None:
-        raise ValueError("the classifier gives no probabilities")
+        raise MetricError("the classifier gives no probabilities")
     if len(classes) == 2:
         column = classes.tolist().index(positive)
-        return proba[:, column].astype(np.float64), np.asarray(y == positive, dtype=np.float64)
-    top = proba.argmax(axis=1)
-    return proba.max(axis=1).astype(np.float64), np.asarray(y == classes[top], dtype=np.float64)
+        return proba[:, column].astype(np.float64), column
+    return proba.max(axis=1).astype(np.float64), proba.argmax(axis=1)
 
 
 def _equal_mass_bins(predicted: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -58,7 +58,11 @@ class SharedFiles:
                 path.unlink(missing_ok=True)
                 if error.errno != errno.ENOSPC:
                     raise
-        joblib.dump(value, last)
+        try:
+            joblib.dump(value, last)
+        except OSError as error:
+            error.filename = error.filename or str(last)
+            raise
         return Shared(last)
 
     def clear(self) -> None:

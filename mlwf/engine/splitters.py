@@ -24,6 +24,7 @@ from sklearn.model_selection import (
 )
 
 from mlwf.engine.rows import Rows, Split, Splitter, Table
+from mlwf.errors import SplitError
 
 Pairs = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -65,7 +66,7 @@ def fold_splitter(
     Returns
     -------
     Splitter
-        It raises ValueError for rows that cannot be split so, or that lack the groups, times or folds.
+        It raises SplitError for rows that cannot be split so, or that lack the groups, times or folds.
     """
     chosen = KINDS[kind]
     folds = chosen.build(_Options(n_splits, shuffle, random_state, n_repeats, gap, max_train_size))
@@ -78,7 +79,7 @@ def fold_splitter(
             labels = _names(table, rows, kind)
         pairs = _pairs(folds, table.y_of(rows), labels)
         if any(not len(test) for _, test in pairs):
-            raise ValueError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
+            raise SplitError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
         splits = tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
         if is_ordered(kind):
             return tuple(_earlier(table, cut, f"fold {at} of {kind}") for at, cut in enumerate(splits, start=1))
@@ -105,11 +106,11 @@ def holdout_splitter(*, test_size: float, random_state: int, kind: str = "strati
     Returns
     -------
     Splitter
-        It raises ValueError for rows that cannot be split so, or that lack the groups or times.
+        It raises SplitError for rows that cannot be split so, or that lack the groups or times.
     """
     column = KINDS[kind].column
     if column == "fold":
-        raise ValueError(f"{kind} has folds and no hold-out")
+        raise SplitError(f"{kind} has folds and no hold-out")
     if column == "groups":
         hold_out = partial(_hold_out_groups, kind=kind, test_size=test_size, random_state=random_state)
     elif column == "time":
@@ -188,7 +189,7 @@ def _column(table: Table, rows: Rows, kind: str) -> NDArray[Any]:
     column = KINDS[kind].column
     values: NDArray[Any] | None = getattr(table, str(column))
     if values is None:
-        raise ValueError(f"{kind} needs data.{column}")
+        raise SplitError(f"{kind} needs data.{column}")
     return values[rows.index]
 
 
@@ -197,7 +198,7 @@ def _names(table: Table, rows: Rows, kind: str) -> NDArray[Any]:
     names = _column(table, rows, kind)
     if len(np.unique(names)) < 2:
         noun = "folds" if KINDS[kind].column == "fold" else "groups"
-        raise ValueError(f"{kind} needs two {noun} or more, and these {len(rows):,} rows have one")
+        raise SplitError(f"{kind} needs two {noun} or more, and these {len(rows):,} rows have one")
     return names
 
 
@@ -206,7 +207,10 @@ def _pairs(folds: Any, y: NDArray[Any], labels: NDArray[Any] | None) -> Pairs:
     # Filters are global, and chains split at the same time.
     with _filters, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
-        return list(folds.split(np.zeros(len(y)), y, labels))
+        try:
+            return list(folds.split(np.zeros(len(y)), y, labels))
+        except ValueError as error:
+            raise SplitError(str(error)) from error
 
 
 def _earlier(table: Table, split: Split, name: str) -> Split:
@@ -218,14 +222,16 @@ def _earlier(table: Table, split: Split, name: str) -> Split:
         kept &= ~np.isin(table.groups[train], table.groups[test])
     if not kept.any():
         other = "" if table.groups is None else " of another group"
-        raise ValueError(f"{name} has no earlier row{other} to learn from")
+        raise SplitError(f"{name} has no earlier row{other} to learn from")
     return Split(Rows(train[kept]), split.test)
 
 
 def _hold_out_any(table: Table, rows: Rows, *, test_size: float, random_state: int) -> Split:
-    train, test = train_test_split(
-        np.arange(len(rows)), test_size=test_size, random_state=random_state, stratify=table.y_of(rows)
-    )
+    y = table.y_of(rows)
+    try:
+        train, test = train_test_split(np.arange(len(rows)), test_size=test_size, random_state=random_state, stratify=y)
+    except ValueError as error:
+        raise SplitError(str(error)) from error
     return Split(rows.take(train), rows.take(test))
 
 

@@ -86,7 +86,7 @@ def _task(asks: dict[int, Ask], fits: Mapping[int, Fit | None], table: Table) ->
 def _seconds(classifier: Any, table: Table, ask: Ask) -> float:
     try:
         return estimate_seconds(classifier, len(ask.train), _n_columns(table), len(table.classes))
-    except Exception:  # values that only the fit will refuse
+    except (TypeError, ValueError, ArithmeticError):  # values that only the fit will refuse
         return estimate_seconds(None, 0, 0, 0)
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 from sklearn.base import clone
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from mlwf.engine.asks import Predictions, predict
+from mlwf.engine.plain import BLAS
 from mlwf.engine.stages import staged_predictions, to_continue
+from mlwf.errors import raise_if_bug
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ def do(job: Job, prepared: Prepared) -> Done:
             fitted = perf_counter()
             said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
         except Exception as error:
+            raise_if_bug(error)
             return Done(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
     return Done(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
@@ -99,7 +102,7 @@ def _openmp() -> ThreadpoolController:
 
 def do_apart(job: Job, prepared: Prepared) -> Done:
     """Do a job in another process than the one that asked: what is warned of there is brought along."""
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1, user_api="blas"):
+    with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
         done = do(job, prepared)
     told = tuple((each.category, str(each.message)) for each in caught)

@@ -17,6 +17,8 @@ from mlwf.specs.features import (
     Feature,
     NumericFeatureSpec,
 )
+from mlwf.table_schema import ISO_DATE, date_formats, dates_of, read_dates
+from mlwf.text import format_name, format_value
 
 MOST_ONEHOT = 30
 """More categories than this are target encoded: one-hot would give each few rows and a column of its own."""
@@ -24,6 +26,9 @@ MOSTLY = 0.95
 """Share of distinct texts above which they identify the row, and share of numbers above which texts may be meant so."""
 FEWEST_FOR_IDENTIFIER = 20
 """In fewer rows, values that all differ are no sign of an identifier."""
+HALF = 0.5
+FEW_WORDS = 3
+"""So few words among numbers, as - or unknown, may mean a missing value from half of the numbers on."""
 LONG_TEXT = 50
 """Mean length in characters from which texts that mostly differ are prose."""
 
@@ -31,7 +36,15 @@ LONG_TEXT = 50
 KEY_NAME = re.compile(r"^id\b|^id_|id$|(?:^|[^a-z])(?:key|index|idx|pk)$|^unnamed: 0$", re.IGNORECASE)
 # Exponents are short: pandas before 3 crashes on those that hexadecimal hashes seem to have.
 NUMBER = r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*"
-ISO_DATE = r"\d{4}-\d\d-\d\d(?:$|[T ]\d\d:\d\d)"
+NUMBERS_IN_DISGUISE = {
+    r"[+-]?\d{1,3}(?:,\d{3})*(?:\.\d+)?": 'data.read.thousands: "," reads them as numbers',
+    r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?": 'data.read: {decimal: ",", thousands: "."} reads them as numbers',
+    r"[+-]?\d[\d.,]*\s*%": "write them without the % to have them as numbers",
+    r"[+-]?(?:[$\u20ac\u00a3\u00a5]\s*[+-]?\d[\d.,]*|\d[\d.,]*\s*[$\u20ac\u00a3\u00a5])": (
+        "write them without the sign of the currency to have them as numbers"
+    ),
+}
+"""Patterns of texts that are numbers to a person, and what makes them numbers here."""
 
 NUMERIC = NumericFeatureSpec(columns=["x"])
 BOOLEAN = BooleanFeatureSpec(columns=["x"])
@@ -41,7 +54,6 @@ DAYS = DateFeatureSpec(columns=["x"])
 HOURS = DateFeatureSpec(columns=["x"], parts=[*DAYS.parts, "hour"])
 
 SCALARS = (str, bool, int, float, np.generic)
-LONGEST_SHOWN = 40
 
 Choice = tuple[Feature | None, str]
 """How a column is prepared with a note, or None with the reason."""
@@ -92,7 +104,7 @@ def _choose(name: str, column: pd.Series[Any]) -> Choice:
     counts = present.value_counts(sort=False)
     # Whether a text is there or not can tell something: missing is a category of its own.
     if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
-        return None, f"constant: every value is {_shown(present.iloc[0])}"
+        return None, f"constant: every value is {format_value(present.iloc[0])}"
     return CHOICES[kind](name, present, counts)
 
 
@@ -119,45 +131,49 @@ def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choic
 
 
 def _date(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
-    times = pd.Series(pd.to_datetime(counts.index, utc=True))
+    return _of_dates(dates_of(pd.Series(counts.index)))
+
+
+def _of_dates(times: pd.Series[Any]) -> Choice:
     return (HOURS if times.dt.hour.nunique() > 1 else DAYS), ""
 
 
 def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
     texts = pd.Series(counts.index.astype(str))
-    if _are_dates(texts):
-        times = pd.to_datetime(texts, format="ISO8601", utc=True)
-        return _date(name, times, times.value_counts())
+    if texts.str.match(ISO_DATE).all() and (times := read_dates(texts)).notna().all():
+        return _of_dates(times)
     share = len(counts) / len(present)
     numbers = pd.to_numeric(texts.where(texts.str.fullmatch(NUMBER)), errors="coerce")
     # Whole numbers in a column of texts are codes more often than quantities: postcodes, products, grades.
     if numbers.notna().all() and texts.str.contains(".", regex=False).any():
         return NUMERIC, "texts that all are numbers, taken for numbers"
+    meant = _meant(name, texts, numbers, counts)
     if len(present) >= FEWEST_FOR_IDENTIFIER:
         differ = f"{'all' if share == 1 else f'{len(counts):,} of'} {len(present):,} values are different"
         length = texts.str.len().mean()
         if share > MOSTLY / 2 and length > LONG_TEXT:
             return None, f"free text: {differ}, of {length:.0f} characters on average"
         if share > MOSTLY:
-            return None, "; ".join(filter(None, [f"identifier: {differ}", _numbers_among(texts, numbers, counts)]))
-    return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), _numbers_among(texts, numbers, counts)
+            return None, "; ".join(filter(None, [f"identifier: {differ}", meant]))
+    return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), meant
 
 
-def _are_dates(texts: pd.Series[Any]) -> bool:
-    if not re.match(ISO_DATE, texts.iloc[0]) or not texts.str.match(ISO_DATE).all():
-        return False
-    return bool(pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna().all())
-
-
-def _numbers_among(texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Series[Any]) -> str:
-    """Say when texts may be meant as numbers."""
-    is_number = numbers.notna().to_numpy()
-    if is_number.all():
+def _meant(name: str, texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Series[Any]) -> str:
+    """Say what texts may be meant as, other than categories, and how the file says so; empty when nothing."""
+    if numbers.notna().all():
         return "all its texts are whole numbers: list it as numeric if they count something"
+    if formats := date_formats(texts):
+        written = " or ".join(f'{{{format_name(name)}: {{date: "{form}"}}}}' for form in formats[:2])
+        return f"its texts look like dates: data.types: {written} reads them as dates"
+    for pattern, advice in NUMBERS_IN_DISGUISE.items():
+        if texts.str.fullmatch(pattern).all():
+            return f"its texts look like numbers: {advice}"
+    is_number = numbers.notna().to_numpy()
     share = counts.to_numpy()[is_number].sum() / counts.sum()
-    if share < MOSTLY:
+    others = texts[~is_number]
+    if share < (HALF if len(others) <= FEW_WORDS else MOSTLY):
         return ""
-    other = _shown(texts[~is_number].iloc[0])
+    other = ", ".join(map(format_value, others[:FEW_WORDS]))
     return f"{share:.1%} of its texts are numbers: if {other} means missing, add it to data.read.na_values"
 
 
@@ -174,8 +190,3 @@ CHOICES: dict[str, Callable[[str, pd.Series[Any], pd.Series[Any]], Choice]] = {
     "mixed-integer": _text,
     "mixed": _text,
 }
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]}...'"

@@ -19,7 +19,8 @@ whatever `pandas.isna` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -62,8 +63,22 @@ _END = "\x03"  # END OF TEXT: anchors a replacement to the end of a text, which 
 Steps = list[tuple[str, Any]]
 
 
+@dataclass(frozen=True)
+class _Options:
+    """What the steps of a feature depend on besides its spec."""
+
+    random_state: int
+    cv_folds: int
+    date_formats: Mapping[str, str]
+
+
 def build_preprocessor(
-    features: Sequence[FeatureSpec], *, random_state: int = 42, cv_folds: int = 5, by_position: bool = False
+    features: Sequence[FeatureSpec],
+    *,
+    random_state: int = 42,
+    cv_folds: int = 5,
+    by_position: bool = False,
+    date_formats: Mapping[str, str] | None = None,
 ) -> ColumnTransformer:
     """Build the unfitted transformer of the columns in `features`; all other columns are dropped.
 
@@ -82,6 +97,8 @@ def build_preprocessor(
         Folds of target encoding.
     by_position
         X will be an array whose columns are those of `features`, in that order; positions already given are kept.
+    date_formats
+        Formats of the texts of date columns that are not ISO 8601, in the codes of strptime, by column.
 
     Raises
     ------
@@ -101,7 +118,7 @@ def build_preprocessor(
         position += len(columns)
         repeats = names.count(spec.type)
         names.append(spec.type)
-        steps = _BUILDERS[type(spec)](spec, random_state, cv_folds)
+        steps = _BUILDERS[type(spec)](spec, _Options(random_state, cv_folds, date_formats or {}))
         transformers.append((f"{spec.type}_{repeats + 1}" if repeats else spec.type, Pipeline(steps), columns))
     return ColumnTransformer(transformers, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
 
@@ -134,29 +151,30 @@ def _check(features: Any) -> None:
         raise ConfigError(Problem(where="", key="features", message=message))
 
 
-def _numeric(spec: NumericFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+def _numeric(spec: NumericFeatureSpec, options: _Options) -> Steps:
     imputer = KNNImputer(keep_empty_features=True) if spec.imputer == "knn" else _imputer(spec.imputer, spec.fill_value)
-    return _present(clean=_numbers(), imputer=imputer, scaler=_scaler(spec.scaler, random_state))
+    return _present(clean=_numbers(), imputer=imputer, scaler=_scaler(spec.scaler, options.random_state))
 
 
-def _boolean(spec: BooleanFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+def _boolean(spec: BooleanFeatureSpec, options: _Options) -> Steps:
     fill_value = None if spec.fill_value is None else float(spec.fill_value)
     return _present(clean=_numbers(), imputer=_imputer(spec.imputer, fill_value))
 
 
-def _categorical(spec: CategoricalFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+def _categorical(spec: CategoricalFeatureSpec, options: _Options) -> Steps:
     fill_value = None if spec.fill_value is None else category_text(spec.fill_value)
+    folds = StratifiedKFold(options.cv_folds, shuffle=True, random_state=options.random_state)
     encoders: dict[str, Callable[[], Any]] = {
         "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
         # Its own random_state is on the way out; a splitter as `cv` is what scikit-learn asks for instead.
-        "target": lambda: TargetEncoder(cv=StratifiedKFold(n_splits=cv_folds, shuffle=True, random_state=random_state)),
+        "target": lambda: TargetEncoder(cv=folds),
     }
     imputer = _imputer(spec.imputer, fill_value, missing_values=MISSING)
     return _present(clean=_texts(), imputer=imputer, encoder=encoders[spec.encoder]())
 
 
-def _ordinal(spec: OrdinalFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+def _ordinal(spec: OrdinalFeatureSpec, options: _Options) -> Steps:
     texts = [category_text(category) for category in spec.categories]
     encoder = OrdinalEncoder(
         categories=[np.array(texts, dtype=object) for _ in spec.columns],
@@ -168,16 +186,16 @@ def _ordinal(spec: OrdinalFeatureSpec, random_state: int, cv_folds: int) -> Step
     return _present(clean=_texts(), encoder=encoder, imputer=_imputer(spec.imputer, fill_value))
 
 
-def _date(spec: DateFeatureSpec, random_state: int, cv_folds: int) -> Steps:
+def _date(spec: DateFeatureSpec, options: _Options) -> Steps:
     return _present(
-        clean=_times(len(spec.columns)),
+        clean=_times([options.date_formats.get(str(column), "ISO8601") for column in spec.columns]),
         parts=_calendar_parts(len(spec.columns), spec.parts),
         imputer=_imputer(spec.imputer, None),
-        scaler=_scaler(spec.scaler, random_state),
+        scaler=_scaler(spec.scaler, options.random_state),
     )
 
 
-_BUILDERS: dict[type[FeatureSpec], Callable[[Any, int, int], Steps]] = {
+_BUILDERS: dict[type[FeatureSpec], Callable[[Any, _Options], Steps]] = {
     NumericFeatureSpec: _numeric,
     BooleanFeatureSpec: _boolean,
     CategoricalFeatureSpec: _categorical,
@@ -228,22 +246,22 @@ def _texts() -> Pipeline:
     )
 
 
-def _times(n_columns: int) -> ColumnTransformer:
-    """Make times in UTC of dates, times with and without a zone and ISO 8601 texts; missing is NaT."""
+def _times(formats: Sequence[str]) -> ColumnTransformer:
+    """Make times in UTC of dates, times with and without a zone and texts in these formats; missing is NaT."""
     return ColumnTransformer(
         [
             (
                 f"column_{index}",
                 Pipeline(
                     [
-                        ("times", _function(pd.to_datetime, utc=True, format="ISO8601")),
+                        ("times", _function(pd.to_datetime, utc=True, format=date_format)),
                         ("array", _function(np.asarray, dtype="datetime64[us]")),
                         ("column", _function(np.expand_dims, axis=1)),
                     ]
                 ),
                 index,
             )
-            for index in range(n_columns)
+            for index, date_format in enumerate(formats)
         ],
         verbose_feature_names_out=False,
     )

@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlwf.errors import RunNotFoundError, UsageError, nearest
+from mlwf.atomic import writing
+from mlwf.errors import MlwfError, RunNotFoundError, UsageError, nearest
 from mlwf.processes import is_running, this_process
+from mlwf.text import is_hidden
 
 STATE = "state.json"
 SUMMARY = "summary.json"
+NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC}
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,13 @@ class RunFolder:
         """Give a path to write to; it becomes the file when the block ends, and nothing when it raises."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: some libraries append their own to a name without it.
-        draft = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
-        try:
+        with writing(target) as draft:
             yield draft
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
         with self.writing(name) as draft:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
         return self.path / name
 
     def write_json(self, name: str, obj: Any) -> Path:
@@ -110,7 +108,7 @@ def fits_of(runs_dir: Path) -> Path:
 def create_run(runs_dir: Path, name: str) -> RunFolder:
     """Make the folder of a new run; its id is its own even among processes that begin at the same time.
 
-    Raises UsageError where no folder can be made.
+    Raises UsageError where no folder can be made, MlwfError where the disk has no room for it.
     """
     while True:
         now = datetime.now(UTC)
@@ -126,7 +124,8 @@ def create_run(runs_dir: Path, name: str) -> RunFolder:
             shutil.rmtree(draft, ignore_errors=True)
             # Renaming onto a folder that holds files fails: the id is taken, so another is drawn.
             if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-                raise UsageError(f"{runs_dir}: cannot make a run folder here: {error.strerror}") from error
+                kind = MlwfError if error.errno in NO_ROOM else UsageError
+                raise kind(f"{runs_dir}: cannot make a run folder here: {error.strerror}") from error
         else:
             return RunFolder(runs_dir / run_id, run_id)
 
@@ -162,9 +161,13 @@ def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
     return [_row(run) for run in _newest_first(runs_dir)]
 
 
-def json_text(obj: Any) -> str:
-    """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null."""
-    return json.dumps(_plain(obj), allow_nan=False, ensure_ascii=False, indent=2) + "\n"
+def json_text(obj: Any, *, ascii_only: bool = False) -> str:
+    """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null.
+
+    Characters that are none to be seen are escaped, and with `ascii_only` all others that are not ASCII.
+    """
+    text = json.dumps(_plain(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n")) + "\n"
 
 
 def environment() -> str:
@@ -212,6 +215,11 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "test": next((score for score in scores if score.get("source") == "test"), None),
         "gates": ("met" if all(gate.get("passed") for gate in gates) else "not met") if gates else None,
     }
+
+
+def _escaped(line: str) -> str:
+    # json itself leaves C1 controls, bidirectional marks and lone surrogates as they are.
+    return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)
 
 
 def _plain(obj: Any) -> Any:

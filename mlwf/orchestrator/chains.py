@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from mlwf.engine.asks import Ask, Fitter, on_table
 from mlwf.engine.chain import Chain, OutOfFold, Trained, recut, stack
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
-from mlwf.errors import FitError
+from mlwf.errors import FitError, SplitError
 from mlwf.modules.calibration import ask_for_models, calibrate, cross_fit, describe
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
@@ -62,12 +62,16 @@ def build_ml_pipeline(
     *,
     random_state: int = 42,
     by_position: bool = False,
+    date_formats: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Build the unfitted scikit-learn pipeline: a `preprocessor` and a `classifier`.
 
-    With `by_position` X is an array whose columns are those of the specs, in the order of the specs.
+    With `by_position` X is an array whose columns are those of the specs, in the order of the specs. `date_formats`
+    gives, by column, the formats of dates that are not ISO 8601.
     """
-    preprocessor = build_preprocessor(feature_specs, random_state=random_state, by_position=by_position)
+    preprocessor = build_preprocessor(
+        feature_specs, random_state=random_state, by_position=by_position, date_formats=date_formats
+    )
     classifier = build_classifier(model_spec, random_state=random_state)
     return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
 
@@ -143,7 +147,7 @@ def calibrated(
     assert judged is not None
     if spec.holdout is not None:
         # There may be too few rows for folds among those held out; then nothing is measured.
-        with suppress(ValueError):
+        with suppress(SplitError):
             judged = recut(judged, setting.folds(setting.spec.calibration_folds)(table, judged.rows))
     crossed = cross_fit(spec, judged, table, ordered=setting.is_ordered)
     positive = setting.spec.data.positive_class
@@ -232,7 +236,12 @@ def _inferred(setting: Setting, recipe: Recipe, split: Split) -> tuple[Recipe, S
         return recipe, features
     if not features:
         raise FitError("the rows of a fold of the nested validation suggest no feature; list the features")
-    pipeline = build_ml_pipeline(features, setting.spec.model, random_state=setting.spec.random_state)
+    pipeline = build_ml_pipeline(
+        features,
+        setting.spec.model,
+        random_state=setting.spec.random_state,
+        date_formats=setting.spec.data.date_formats,
+    )
     return replace(recipe, pipeline=pipeline, table=setting.table_with(features)), features
 
 

@@ -14,7 +14,7 @@ from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.intervals import bootstrap
 from mlwf.engine.metrics import build_metric
 from mlwf.engine.model_file import load_model
-from mlwf.errors import ConfigError, MlwfError, Problem, TrackingError
+from mlwf.errors import ConfigError, DataError, MlwfError, Problem, TrackingError, raise_if_bug
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.journal import one_line
@@ -22,6 +22,8 @@ from mlwf.orchestrator.setting import Setting
 from mlwf.results import Judgement, Source
 from mlwf.specs.catalogue import needs_labels, needs_probabilities
 from mlwf.specs.gates import GateSpec
+from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
+from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 
 FEWEST_ROWS = 30
 """A comparison on fewer rows says nothing."""
@@ -105,7 +107,8 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
     store = setting.spec.tracking.tracking_uri
     try:
         version = pin_model_uri(uri, store)
-        model = load_model(load_registered_model(version, store))
+        file = load_registered_model(version, store)
+        model, schema = load_model(file), load_schema(file.with_name(SCHEMA_FILE))
         trained = training_rows(version, store)
     except RegisteredModelError as error:
         raise _Unfit(f"it cannot be fetched: {one_line(error)}") from error
@@ -115,10 +118,13 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
         raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
     data, index = _judged(setting, source)
     X, y = _rows_for(model, data, index), data.y[index]
+    if schema is not None and isinstance(X, pd.DataFrame):
+        X = _read_as_trained(schema, setting, data, index, X)
     _check_classes(model, setting)
     try:
         predictions = predict(model, X)
     except Exception as error:  # whatever its steps raise over values that they were not trained on
+        raise_if_bug(error)
         raise _Unfit(f"it cannot predict these rows: {one_line(error)}") from error
     return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
 
@@ -151,6 +157,23 @@ def _rows_for(model: Any, data: Dataset, index: NDArray[np.intp]) -> Any:
     return pd.DataFrame({name: columns[name] for name in names}).iloc[index].reset_index(drop=True)
 
 
+def _read_as_trained(
+    schema: TableSchema, setting: Setting, data: Dataset, index: NDArray[np.intp], X: pd.DataFrame
+) -> pd.DataFrame:
+    """Read the rows as the champion's own training read its table, whatever this run takes their texts for."""
+    table = setting.material.tables.get(data.source)
+    if table is None:
+        table = raw_of_frame(X)
+    else:
+        positions = index if data.positions is None else data.positions[index]
+        table = RawTable(table.columns.select([*X.columns]).take(positions), table.untyped)
+    try:
+        rows = read_rows(table, schema, where=data.source).rows
+    except DataError as error:
+        raise _Unfit(f"it reads these rows otherwise: {one_line(error)}") from error
+    return rows[[*X.columns]]
+
+
 def _check_classes(model: Any, setting: Setting) -> None:
     classes = getattr(model, "classes_", None)
     if classes is None:
@@ -175,7 +198,9 @@ def _lacking(metric: str, predictions: Predictions) -> str:
 
 def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: Judgement) -> Comparison:
     """Say how much better the run's model is than a champion, on the same resamples of the same rows."""
-    y, rows, note = judgement.y, _comparable(champion, len(judgement.y)), _note(champion, len(judgement.y))
+    y, rows = judgement.y, _comparable(champion, len(judgement.y))
+    is_before_refit = setting.is_refitted and judgement.source == "train_test"
+    note = _note(champion, len(y), is_before_refit=is_before_refit)
     refused = _refusal(y, rows, champion)
     if refused:
         return Comparison(None, note, refused)
@@ -187,6 +212,7 @@ def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: 
     try:
         values = [metric(part, y[rows], weight) for part in parts]
     except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
+        raise_if_bug(error)
         return Comparison(None, note, f"{metric_name} could not be computed: {one_line(error)}")
     if not np.isfinite(values).all():
         return Comparison(None, note, f"{metric_name} is not defined for rows like these")
@@ -200,7 +226,7 @@ def _comparable(champion: Champion, n_rows: int) -> NDArray[np.intp]:
     return np.arange(n_rows) if champion.is_new is None else np.flatnonzero(champion.is_new)
 
 
-def _note(champion: Champion, n_rows: int) -> str:
+def _note(champion: Champion, n_rows: int, *, is_before_refit: bool) -> str:
     rows = len(_comparable(champion, n_rows))
     if champion.is_new is None:
         how = f"compared on {rows:,} rows: its run does not say which rows it was trained on"
@@ -210,7 +236,8 @@ def _note(champion: Champion, n_rows: int) -> str:
         how = f"compared on {rows:,} of {n_rows:,} rows: {others}"
     else:
         how = f"compared on {rows:,} rows that the champion was not trained on"
-    return f"{champion.version} {how}"
+    which = "; the run's is the model before the refit" if is_before_refit else ""
+    return f"{champion.version} {how}{which}"
 
 
 def _refusal(y: NDArray[Any], rows: NDArray[np.intp], champion: Champion) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from mlwf.engine.rows import Rows, Split
-from mlwf.engine.splitters import splits_by_count
-from mlwf.errors import DataError, Problem
+from mlwf.engine.splitters import holdout_splitter, splits_by_count
+from mlwf.errors import DataError, Problem, SplitError
 from mlwf.modules.data import check_class_counts
 from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.weights import Cut, check_weights
 from mlwf.results import Source
 from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
 from mlwf.specs.problems import shown
@@ -21,12 +23,11 @@ from mlwf.specs.problems import shown
 STRATIFIED = {"stratified_kfold", "repeated_stratified_kfold"}
 """Splitters for which the number of rows of each class tells whether every fold learns it."""
 
-MORE_ROWS = {
+STRATIFY = {
     "kfold": "stratified_kfold keeps each class in all",
     "repeated_kfold": "repeated_stratified_kfold keeps each class in all",
-    "time_series_split": "fewer folds learn from more rows",
 }
-"""What helps where folds leave a class unlearnt; with groups and given folds nothing does."""
+"""What helps where folds leave a class unlearnt, whatever the number of folds."""
 
 LEFT_OUT = "leave the rows of this class out of the data"
 
@@ -40,7 +41,7 @@ def check(setting: Setting) -> None:
         With every problem that was found.
     """
     problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting), *_groups_in_folds(setting)]
-    problems += list(_hold_out(setting)) or _folds(setting)
+    problems += list(_hold_out(setting)) or _folds(setting) or check_weights(setting, _cuts(setting))
     if problems:
         raise DataError(problems)
 
@@ -180,32 +181,107 @@ def _classes_inside_folds(setting: Setting, stages: dict[str, int]) -> Iterator[
 
 def _unlearnt(setting: Setting, key: str, folds: int) -> Iterator[Problem]:
     """Say why a stage cannot cut the training rows, or those of a fold of the validation."""
-    stages = _stages(setting)
-    yield from _problem_of(setting, key, folds, setting.split.train, "")
-    if key in _inside_folds(setting, stages):
+    for rows, where in _cut_by(setting, key):
+        yield from _problem_of(setting, key, folds, rows, where)
+
+
+def _cut_by(setting: Setting, key: str) -> Iterator[tuple[Rows, str]]:
+    """Give the rows that a stage cuts, and where they are: all that are trained on, and those of each outer fold."""
+    yield setting.split.train, ""
+    is_repeated = key == "calibration.holdout" or key in _inside_folds(setting, _stages(setting))
+    if is_repeated:
         for number, split in enumerate(_outer(setting), start=1):
-            yield from _problem_of(setting, key, folds, split.train, f" inside fold {number} of the validation")
+            yield split.train, f" inside fold {number} of the validation"
+
+
+def _cuts(setting: Setting) -> Iterator[Cut]:
+    """Give every cut of rows that the run makes, once it is known that all can be made."""
+    if len(setting.split.test):
+        yield Cut("validation.test_size", "", (setting.split,))
+    for key, folds in _stages(setting).items():
+        for rows, where in _cut_by(setting, key):
+            parts = setting.folds(folds)(setting.table, rows)
+            yield Cut(_key_of(setting, key), where, parts, calibrates=key == "calibration.cv_folds")
+    if setting.calibration and setting.calibration.holdout is not None:
+        for rows, where in _cut_by(setting, "calibration.holdout"):
+            # Too few rows of a fold cost the calibration, and the run says so.
+            with suppress(SplitError):
+                parts = setting.calibration_splits(setting.table, rows)
+                yield Cut("calibration.holdout", where, parts, calibrates=True)
 
 
 def _outer(setting: Setting) -> tuple[Split, ...]:
     try:
         return setting.outer
-    except ValueError:  # told of the stage itself
+    except SplitError:  # told of the stage itself
         return ()
 
 
 def _problem_of(setting: Setting, key: str, folds: int, rows: Rows, where: str) -> Iterator[Problem]:
     kind = setting.spec.splitter
-    key = key if splits_by_count(kind) else "validation.splitter"
     try:
         splits = setting.folds(folds)(setting.table, rows)
-    except ValueError as error:
-        yield Problem("", key, f"{str(error).removesuffix('.')}{where}")
+    except SplitError as error:
+        yield Problem("", _key_of(setting, key), f"{str(error).removesuffix('.')}{where}")
         return
-    for split in splits:
-        unseen = np.setdiff1d(setting.table.classes, setting.table.y_of(split.train))
-        if len(unseen):
-            label = shown(unseen.tolist()[0])
-            message = f"{kind} leaves class {label} no row to learn from in one of {len(splits)} folds"
-            yield Problem("", "validation.splitter", f"{message}{where}", MORE_ROWS.get(kind, LEFT_OUT))
-            return
+    unseen = [label for split in splits for label in _unseen(setting, split)[:1]]
+    if unseen:
+        in_folds = f"in {len(unseen)} of {len(splits)} folds"
+        message = f"{kind} leaves class {shown(unseen[0])} no row to learn from {in_folds}"
+        hint = STRATIFY.get(kind) or _folds_that_serve(setting, key, folds) or LEFT_OUT
+        yield Problem("", "validation.splitter", f"{message}{where}", hint)
+
+
+def _key_of(setting: Setting, key: str) -> str:
+    return key if splits_by_count(setting.spec.splitter) else "validation.splitter"
+
+
+def _unseen(setting: Setting, split: Split) -> list[Any]:
+    """List the classes of which a split has no row to learn from."""
+    unseen: list[Any] = np.setdiff1d(setting.table.classes, setting.table.y_of(split.train)).tolist()
+    return unseen
+
+
+def _folds_that_serve(setting: Setting, key: str, folds: int) -> str:
+    """Say with how many folds, or with which strategy, every class is learnt; empty where none helps."""
+    if splits_by_count(setting.spec.splitter):
+        for fewer in range(folds - 1, 1, -1):
+            if _serves(_with_folds(setting, key, fewer), key, fewer):
+                return f"set {key}: {fewer}"
+    if _stages(setting).keys() == {"validation.cv_folds"} and _hold_out_serves(setting):
+        return "write validation.strategy: train_test"
+    return ""
+
+
+def _with_folds(setting: Setting, key: str, folds: int) -> Setting:
+    section, name = key.split(".")
+    changed = getattr(setting.spec, section).model_copy(update={name: folds})
+    return Setting(setting.spec.model_copy(update={section: changed}), setting.material, setting.journal)
+
+
+def _serves(setting: Setting, key: str, folds: int) -> bool:
+    """Whether every part that a stage cuts learns every class."""
+    try:
+        return not any(
+            _unseen(setting, split)
+            for rows, _ in _cut_by(setting, key)
+            for split in setting.folds(folds)(setting.table, rows)
+        )
+    except SplitError:
+        return False
+
+
+def _hold_out_serves(setting: Setting) -> bool:
+    spec = setting.spec
+    if spec.splitter == "predefined_split":
+        return False
+    hold_out = holdout_splitter(
+        test_size=spec.validation.test_size,
+        random_state=spec.random_state,
+        kind=spec.splitter,
+        gap=spec.validation.gap,
+    )
+    try:
+        return not any(_unseen(setting, split) for split in hold_out(setting.table, setting.split.train))
+    except SplitError:
+        return False

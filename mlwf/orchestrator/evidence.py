@@ -13,11 +13,11 @@ from mlwf.engine.asks import Fitter
 from mlwf.engine.chain import Trained
 from mlwf.engine.rows import Split
 from mlwf.modules.data import row_digests
-from mlwf.modules.findings import Evidence, find, first_probes
+from mlwf.modules.findings import Evidence, find, list_columns, search_leaks
 from mlwf.modules.inference import infer_features
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.orchestrator.setting import Setting
-from mlwf.results import Finding, Judgement, TuningResult
+from mlwf.results import Finding, Judgement, LeakSearch, TuningResult
 from mlwf.specs.features import FeatureSpec
 
 BARE: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ def find_findings(
         table=setting.table,
         rows=setting.shipped_rows,
         splits=_splits(setting),
-        features=material.features,
+        leaks=_search_leaks(setting, fit),
         identifiers=_identifiers(setting),
         judgements=judgements,
         tuned=tuned,
@@ -54,12 +54,34 @@ def find_findings(
         test_digests=None if material.test is None else row_digests(material.test),
         degraded=setting.journal.degraded,
     )
-    return find(evidence, fit, build_probe=_build_probe, ignore=spec.findings.ignore)
+    return find(evidence, ignore=spec.findings.ignore)
 
 
-def probe_columns(setting: Setting, fit: Fitter) -> None:
-    """Ask for what the search for leaks asks for in any case, and look at none of it."""
-    fit(first_probes(setting.table, setting.shipped_rows, _splits(setting), setting.material.features, _build_probe))
+def count_columns(setting: Setting) -> int:
+    """Count the columns that the search for leaks screens."""
+    is_ignored = "leakage" in setting.spec.findings.ignore
+    return 0 if is_ignored else len(list_columns(setting.table, setting.material.features))
+
+
+def _search_leaks(setting: Setting, fit: Fitter) -> LeakSearch | None:
+    if "leakage" in setting.spec.findings.ignore:
+        return None
+    search = search_leaks(
+        setting.table,
+        setting.shipped_rows,
+        _splits(setting),
+        setting.material.features,
+        fit,
+        build_probe=_build_probe,
+        on_columns=setting.journal.on_columns,
+    )
+    setting.journal.leak_search = search
+    if search.not_probed:
+        setting.journal.warn(
+            f"the search for leaks looked closely at {search.probed} of {search.suspects:,} columns that may be leaks, "
+            "the most suspicious ones"
+        )
+    return search
 
 
 def _splits(setting: Setting) -> Sequence[Split]:

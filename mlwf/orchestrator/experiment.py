@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,20 @@ def run_experiment(
     *,
     runs_dir: Path,
     fresh: bool = False,
+    fail_on_unseen: bool = False,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Run all phases of an experiment file and give the content of its `summary.json`.
 
-    Fits that earlier runs in `runs_dir` made are not made again, unless `fresh`.
+    Fits that earlier runs in `runs_dir` made are not made again, unless `fresh`. With `fail_on_unseen` a test set that
+    holds values that the training never saw is a DataError before the first fit.
     """
     journal = Journal(on_progress)
     folder = create_run(runs_dir, spec.name)
     record = Record(spec, journal, folder=folder, document=document)
     with located(document):
-        run_workflow(spec, load_tables, record, journal, fits=FitRecord(fits_of(runs_dir), fresh=fresh))
+        load = partial(load_tables, fail_on_unseen=fail_on_unseen)
+        run_workflow(spec, load, record, journal, fits=FitRecord(fits_of(runs_dir), fresh=fresh))
     return record.summary
 
 
@@ -50,10 +54,14 @@ def plan_experiment(spec: ExperimentSpec, document: Document, *, runs_dir: Path)
         return plan_fits(setting, build_phase(setting), FitRecord(fits_of(runs_dir)))
 
 
-def check_data(spec: ExperimentSpec, document: Document) -> None:
-    """Read the data of an experiment and raise everything that would stop its run before the first fit."""
+def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
+    """Read the data of an experiment and raise everything that would stop its run before the first fit.
+
+    Gives what a person should know of how the tables were read.
+    """
     with located(document):
         setting = Setting(spec, load_tables(spec), Journal())
         check(setting)
         load_champions(setting)
         build_phase(setting)
+        return list(setting.material.notes())

@@ -26,7 +26,7 @@ from mlwf.specs.loading import check_experiment
 from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.problems import GOT, explain, shown
 from mlwf.specs.threshold import ThresholdSpec
-from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.specs.validation import ValidationSpec
 
@@ -132,7 +132,7 @@ def run_ml_workflow(
         tuning=tuning_spec,
         calibration=_kept(calibration_spec),
         threshold=threshold_spec,
-        tracking=mlflow_spec,
+        tracking=mlflow_spec and with_environment(mlflow_spec),
         feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
         gates=list(gates),
         positive_class=positive_class,
@@ -208,11 +208,12 @@ def _kept(calibration: CalibrationSpec | None) -> CalibrationSpec | None:
 
 
 def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
+    is_ours = "shuffle" not in given
     chosen = given.get("splitter") or ("stratified_kfold" if data.fold is data.time is None else "")
     if chosen in SHUFFLING:
         given = {"shuffle": False, **given}
     try:
-        return ValidationSpec(**given)
+        spec = ValidationSpec(**given)
     except ValidationError as error:
         # pydantic has seen the section alone; what explains its words starts from the whole experiment.
         errors = [{**each, "loc": ("validation", *each["loc"])} for each in error.errors(include_url=False)]
@@ -221,3 +222,7 @@ def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
             Problem("", dotted(each.path), each.message.replace(GOT, shown(given.get(each.path[1]))), each.hint)
             for each in found
         ) from error
+    if is_ours:
+        # The guide's default, and not a wish of the caller that could be told to have no effect.
+        spec.model_fields_set.discard("shuffle")
+    return spec

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
-from mlwf.engine.ear import FOR_DEVELOPERS
+from mlwf.engine.ear import listening
 from mlwf.engine.tally import Tally
-from mlwf.results import PhasePlan, PhaseResult, Status
+from mlwf.results import LeakSearch, PhasePlan, PhaseResult, Status
+from mlwf.text import cut, printable
 
 logger = logging.getLogger("mlwf")
 
@@ -30,7 +29,8 @@ PHASES = {
     "log": "writing results",
 }
 
-OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
+LONGEST_KEPT = 2000
+"""Of a message in characters; whoever shows it cuts it shorter."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Progress:
     """Since the run began."""
     remaining_seconds: float | None
     """What the fits that are left will take, each by its size, at the pace so far; None before the first."""
+    columns_done: int = 0
+    """Columns that the search for leaks has screened."""
+    columns_planned: int = 0
+    """Columns that it will screen; 0 in other phases."""
 
     @property
     def description(self) -> str:
@@ -67,6 +71,8 @@ class Journal:
         self.warnings: list[str] = []
         self.plan: Sequence[PhasePlan] = ()
         self.tally = Tally()
+        self.leak_search: LeakSearch | None = None
+        """What the search for leaks looked at; None before it, and where it was not asked for."""
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._started = monotonic()
@@ -74,6 +80,7 @@ class Journal:
         self._phase = "initialise"
         self._done = 0
         self._size_done = 0.0
+        self._columns_done = 0
 
     @property
     def seconds(self) -> float:
@@ -108,6 +115,14 @@ class Journal:
             self._size_done += size
             self._tell()
 
+    def on_columns(self, done: int, planned: int) -> None:
+        """Tell how many columns are screened for leaks, of how many."""
+        with self._lock:
+            size = sum(phase.seconds for phase in self.plan if phase.columns)
+            self._size_done += size * (done - self._columns_done) / planned
+            self._columns_done = done
+            self._tell()
+
     def start_counting(self, tally: Tally) -> None:
         """Begin the clock by which the remaining time is told; `tally` says what comes of all that is asked."""
         self._fits_started = monotonic()
@@ -126,18 +141,8 @@ class Journal:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
-
-        def keep(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-            # Fits that run at the same time lose Python's own filters, so what those hide comes here as well.
-            if not issubclass(category, FOR_DEVELOPERS) and not str(message).startswith(OF_THREADS):
-                self.warn_of(category.__name__, str(message))
-
-        shown = warnings.showwarning
-        warnings.showwarning = keep
-        try:
+        with listening(self.warn_of, is_kept=True):
             yield
-        finally:
-            warnings.showwarning = shown
 
     def _tell(self) -> None:
         if self._on_progress is None:
@@ -148,8 +153,9 @@ class Journal:
             left = sum(phase.seconds for phase in self.plan) - self._size_done
             remaining = (monotonic() - self._fits_started) / self._size_done * max(0.0, left)
         plan = next((phase for phase in self.plan if phase.name == self._phase), None)
-        has_work = plan is None or plan.asked > 0
-        self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining))
+        has_work = plan is None or plan.asked > 0 or plan.columns > 0
+        columns = (self._columns_done, plan.columns if plan else 0)
+        self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining, *columns))
 
 
 class Outcome:
@@ -173,4 +179,5 @@ def one_line(message: object) -> str:
         return "interrupted"
     first, *others = str(message).strip().splitlines() or [type(message).__name__]
     # What such a line announces stands in the next.
-    return f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    line = f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    return cut(printable(line), LONGEST_KEPT)

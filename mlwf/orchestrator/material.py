@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.engine.splitters import holdout_splitter
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
+from mlwf.modules.gates import is_champion
 from mlwf.modules.inference import Inferred, infer_features
-from mlwf.modules.table_files import read_table
+from mlwf.modules.table_files import read_raw
+from mlwf.results import UnknownValues
 from mlwf.specs.data import DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
+from mlwf.specs.table_schema import TableSchema
+from mlwf.table_schema import (
+    RawTable,
+    missing_words,
+    raw_of_frame,
+    read_rows,
+    read_training,
+    resolve_schema,
+    schema_of_frame,
+    unmatched_na_values,
+    uses_of,
+    with_features,
+)
+from mlwf.text import format_name, format_value, pluralize
+
+MOST_NAMED = 5
+"""Columns that one note names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,37 +55,125 @@ class Material:
     """What the feature store joined to the label rows, or None."""
     raw: Dataset | None = None
     """The same rows with every column that could be a feature, where features are inferred; None otherwise."""
+    schema: TableSchema | None = None
+    """How the table was read, and every later one is; None when X is an array."""
+    unknown: tuple[UnknownValues, ...] = ()
+    """What the test set holds that the training never saw."""
+    read_as_missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Words such as NA that stand in columns of texts and were read as missing, and how often, by column."""
+    unmatched_na_values: Sequence[str] = ()
+    """Texts of `data.read.na_values` that the table does not hold."""
+
+    tables: Mapping[str, RawTable] = field(default_factory=dict)
+    """The tables of `data` and `test` as their files hold them, by path, where a champion is to read them anew."""
+
+    def notes(self) -> Iterator[str]:
+        """Say what a person should know of how the tables were read."""
+        if self.read_as_missing:
+            columns = [f"{format_name(name)} ({_counts(found)})" for name, found in self.read_as_missing.items()]
+            more = f" and {pluralize(len(columns) - MOST_NAMED, 'more column')}" if len(columns) > MOST_NAMED else ""
+            words = f"read as missing: {', '.join(columns[:MOST_NAMED])}{more}"
+            yield f"{words}; data.read.keep_default_na: false keeps such words as texts"
+        for column, note in self.inferred.notes.items() if self.inferred else ():
+            yield f"{format_name(column)}: {note}"
+        for text in self.unmatched_na_values:
+            yield f"data.read.na_values: {format_value(text)} is nowhere in the table"
+        for unknown in self.unknown:
+            yield f"test set: {unknown}"
+
+
+def _counts(words: Mapping[str, int]) -> str:
+    return ", ".join(f"{format_value(word)} {count:,}" for word, count in words.items())
 
 
 Load = Callable[[ExperimentSpec], Material]
 
 
-def load_tables(spec: ExperimentSpec) -> Material:
+def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> Material:
     """Read the tables that `spec.data` names, and join the feature store's columns where one is asked for.
 
     Raises DataError with every problem of the data, FeatureStoreError and ConfigError for those of the store.
     """
     data = spec.data
-    frame = read_table(data.path, data.read)
-    test = None if data.test_path is None else read_table(data.test_path, data.read)
+    table = read_raw(data.path, data.read)
+    uses_store = spec.feature_store is not None and spec.feature_store.enabled
+    # A type of a column that the store joins is that of no column of the file.
+    types = {name: kind for name, kind in data.types.items() if not uses_store or name in table.names}
+    uses = uses_of(data, spec.features)
+    schema = resolve_schema(table, read=data.read, uses=uses, types=types, where=data.path)
+    frame = read_training(table, schema)
     joined = None
-    if spec.feature_store and spec.feature_store.enabled:
+    if uses_store:
         from mlwf.modules.feature_store import join_features, prepare_repo
 
+        assert spec.feature_store is not None
         prepare_repo(spec.feature_store)
         joined = join_features(spec.feature_store, frame, time=data.time)
-        frame = joined.rows
-        if test is not None:
-            test = join_features(spec.feature_store, test, time=data.time, sample=False).rows
+        others = {name: kind for name, kind in data.types.items() if name not in types}
+        stored = raw_of_frame(joined.rows[list(joined.features)])
+        of_store = resolve_schema(stored, read=data.read, uses=uses, types=others, where="the feature store")
+        frame = _with_columns(joined.rows, read_training(stored, of_store))
+        schema = schema.model_copy(update={"columns": [*schema.columns, *of_store.columns]})
         if spec.features == "auto":
             # Keys say which row it is; a feature spec may still name one.
             keys = [key for key in joined.keys if key not in data.drop]
             data = data.model_copy(update={"drop": [*data.drop, *keys]})
-    material = _from_frame(spec, data, frame)
-    if test is not None:
-        test_data = prepare(test, data, features=material.features, where=data.test_path, reference=material.data)
-        material = replace(material, test=test_data)
-    return replace(material, joined=joined)
+    words = missing_words(table, schema, target=data.target)
+    material = _from_frame(spec, data, frame, words.get(data.target, {}))
+    schema = with_features(schema, material.features, material.data.X, material.split.train.index)
+    material = replace(
+        material,
+        joined=joined,
+        schema=schema,
+        read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
+        unmatched_na_values=unmatched_na_values(table, schema),
+        tables={data.path: table} if any(map(is_champion, spec.gates)) and not uses_store else {},
+    )
+    material = material if data.test_path is None else _with_test_table(spec, data, material)
+    if fail_on_unseen:
+        refuse_unknown(material.unknown, data.test_path or "")
+    return material
+
+
+def _with_test_table(spec: ExperimentSpec, data: DataSpec, material: Material) -> Material:
+    """Read the test set by the schema of the training."""
+    assert data.test_path is not None
+    assert material.schema is not None
+    table = read_raw(data.test_path, data.read)
+    tables = {**material.tables, data.test_path: table} if material.tables else {}
+    rows, unknown = read_by_schema(spec, table, material.schema, data.test_path)
+    names = [*table.names, *rows.columns]
+    test = prepare(rows, data, features=material.features, where=data.test_path, reference=material.data, names=names)
+    return replace(material, test=test, unknown=unknown, tables=tables)
+
+
+def read_by_schema(
+    spec: ExperimentSpec, table: RawTable, schema: TableSchema, where: str
+) -> tuple[pd.DataFrame, tuple[UnknownValues, ...]]:
+    """Read a later table by the schema of the training, the feature store's columns joined as in the training.
+
+    Raises DataError as `read_rows` does, and as `join_features` does.
+    """
+    done = read_rows(table, schema, where=where)
+    if spec.feature_store is None or not spec.feature_store.enabled:
+        return done.rows, done.unknown
+    from mlwf.modules.feature_store import join_features
+
+    joined = join_features(spec.feature_store, done.rows, time=spec.data.time, sample=False)
+    stored = read_rows(raw_of_frame(joined.rows[list(joined.features)]), schema, where="the feature store")
+    return _with_columns(joined.rows, stored.rows), (*done.unknown, *stored.unknown)
+
+
+def refuse_unknown(unknown: Sequence[UnknownValues], where: str) -> None:
+    """Raise a DataError when there are values that the training never saw."""
+    if unknown:
+        raise DataError(Problem(where, each.column, str(each), "--fail-on-unseen forbids it") for each in unknown)
+
+
+def _with_columns(frame: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
+    """Put columns into a frame of the same rows, in place of those of the same names."""
+    columns = columns.set_index(frame.index)
+    return pd.DataFrame({name: columns[name] if name in columns else frame[name] for name in frame.columns})
 
 
 def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
@@ -77,10 +185,9 @@ def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
         split = _hold_out(spec, data)
         features, inferred = _features(spec, data, split)
         if inferred:
-            return Material(
-                dataset_from_arrays(X, y, features=features, **options), features, inferred, split, raw=data
-            )
-        return Material(data, features, inferred, split)
+            raw, data = data, dataset_from_arrays(X, y, features=features, **options)
+            return Material(data, features, inferred, split, raw=raw, schema=_schema_in_memory(data, features, split))
+        return Material(data, features, inferred, split, schema=_schema_in_memory(data, features, split))
 
     return load
 
@@ -99,8 +206,14 @@ def with_test(load: Load, X_test: Any, y_test: Any) -> Load:
     return load_both
 
 
-def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any) -> Material:
-    dataset = prepare(frame, data, features=spec.features)
+def _schema_in_memory(data: Dataset, features: Sequence[FeatureSpec], split: Split) -> TableSchema | None:
+    if not isinstance(data.X, pd.DataFrame):
+        return None
+    return with_features(schema_of_frame(data.X, features), features, data.X, split.train.index)
+
+
+def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any, missing_labels: Mapping[str, int]) -> Material:
+    dataset = prepare(frame, data, features=spec.features, missing_labels=missing_labels)
     split = _hold_out(spec, dataset)
     features, inferred = _features(spec, dataset, split)
     if inferred:

@@ -33,6 +33,7 @@ from mlwf.orchestrator.circumstances import (
     held_out,
     tested,
     told_of_calibration,
+    told_of_refit,
     told_of_threshold,
     told_of_tuning,
 )
@@ -49,7 +50,11 @@ def build_phase(setting: Setting) -> Recipe:
     spec = setting.spec
     by_position = not hasattr(setting.table.X, "columns")
     pipeline = build_ml_pipeline(
-        setting.material.features, spec.model, random_state=spec.random_state, by_position=by_position
+        setting.material.features,
+        spec.model,
+        random_state=spec.random_state,
+        by_position=by_position,
+        date_formats=spec.data.date_formats,
     )
     if setting.tuning:
         check_installed(setting.tuning)
@@ -76,7 +81,7 @@ def tune_phase(setting: Setting, recipe: Recipe, fit: Engine, outcome: Outcome) 
     try:
         with own as searching:
             tuned = search(setting, recipe, setting.split.train, searching)
-    except Exception as error:
+    except FitError as error:
         _degrade(setting, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
         return None
     tuned = told_of_tuning(setting, tuned)
@@ -97,7 +102,7 @@ def calibrate_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fit
     logger.info("Running calibration: %s", calibration.calibration_name)
     try:
         settled = calibrated(setting, recipe, setting.split, fit, uncalibrated=trained)
-    except Exception as error:
+    except FitError as error:
         _degrade(setting, "Calibration failed (%s). Proceeding without.", error, outcome)
         return trained
     assert settled.calibration is not None
@@ -113,7 +118,7 @@ def threshold_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fit
         return trained
     try:
         settled = thresholded(setting, recipe, trained, setting.split, fit)
-    except Exception as error:
+    except FitError as error:
         _degrade(setting, "The choice of a threshold failed (%s). Proceeding without.", error, outcome)
         return trained
     result = told_of_threshold(setting, settled, tuned=recipe.is_tuned)
@@ -148,7 +153,7 @@ def validate_phase(
             circumstances=cross_validated(setting, chosen),
             **common,
         )
-        logger.info("CV Accuracy: %.4f ± %.4f", validated.value("accuracy"), validated.std("accuracy"))
+        logger.info("CV Accuracy: %s ± %s", _told(validated.value("accuracy")), _told(validated.std("accuracy")))
     else:
         assert trained.predictions is not None
         rows = setting.split.test
@@ -160,18 +165,19 @@ def validate_phase(
             baseline=baseline,
             groups=setting.table.groups_of(rows),
             slices={name: mask[rows.index] for name, mask in masks.items()},
-            circumstances=held_out(setting, chosen),
+            circumstances=held_out(setting, chosen, trained),
             **common,
         )
-        logger.info("Hold-out accuracy: %.4f", validated.value("accuracy"))
+        logger.info("Hold-out accuracy: %s", _told(validated.value("accuracy")))
     for problem in validated.problems:
         setting.journal.warn(problem)
     return validated
 
 
 def refit_phase(setting: Setting, recipe: Recipe, fit: Fitter) -> Trained:
-    """Train the scored model's recipe again on all rows, the hold-out included."""
-    refitted = make_chain(setting, recipe)(whole(setting), fit)
+    """Train the scored model's recipe again on all rows, the hold-out included, with its calibration and threshold."""
+    logger.info("Fitting again on all rows")
+    refitted = told_of_refit(setting, make_chain(setting, recipe)(whole(setting), fit), tuned=recipe.is_tuned)
     setting.journal.warn(
         "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
     )
@@ -198,7 +204,7 @@ def test_phase(
         slices=slice_masks(setting.slices, test),
         circumstances=tested(setting, chosen),
     )
-    logger.info("Test Accuracy: %.4f", judged.value("accuracy"))
+    logger.info("Test Accuracy: %s", _told(judged.value("accuracy")))
     for problem in judged.problems:
         setting.journal.warn(problem)
     return judged
@@ -215,7 +221,7 @@ def findings_phase(
     """Find what a person should look at; None when that fails, since a run that is done is not lost for it."""
     try:
         return find_findings(setting, trained, tuned, judgements, fit)
-    except Exception as error:
+    except FitError as error:
         _degrade(setting, "Looking for findings failed (%s). Proceeding without.", error, outcome)
         return None
 
@@ -228,6 +234,10 @@ def gates_phase(
     return check_gates(setting.spec.gates, judgements=judgements, findings=findings, compare=compare)
 
 
+def _told(score: float | None) -> str:
+    return "n/a" if score is None else f"{score:.4f}"
+
+
 def _metrics(setting: Setting, model: Any) -> list[str]:
     has_probabilities = hasattr(model, "predict_proba")
     return setting.spec.validation.metrics or default_metrics(
@@ -235,8 +245,11 @@ def _metrics(setting: Setting, model: Any) -> list[str]:
     )
 
 
-def _degrade(setting: Setting, words: str, error: Exception, outcome: Outcome) -> None:
-    """Go on without a phase, visibly; or stop, when the experiment says so."""
+def _degrade(setting: Setting, words: str, error: FitError, outcome: Outcome) -> None:
+    """Go on without a phase whose fits failed, visibly; or stop, when the experiment says so.
+
+    Nothing but a FitError comes here: what else goes wrong is no reason to finish as if it were one of the user's.
+    """
     if setting.spec.on_error == "fail":
         raise FitError(f"{words.split(' (')[0]}: {one_line(error)} (on_error: fail)") from error
     logger.warning(words, one_line(error))

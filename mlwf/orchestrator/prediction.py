@@ -2,61 +2,135 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
-from mlwf.engine.asks import predict
+from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import find_run
-from mlwf.modules.table_files import check_table_path, read_table, write_table
-from mlwf.specs.data import ReadSpec
+from mlwf.modules.table_files import check_table_path, read_raw, write_table
+from mlwf.orchestrator.material import read_by_schema, refuse_unknown
+from mlwf.results import UnknownValues
+from mlwf.specs.data import DataSpec, ReadSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved
+from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
+from mlwf.table_schema import RawTable, load_schema, resolve_schema, uses_of
 
 REGISTRY = "models:/"
 
 
-def predict_table(run: str, data: str, output: Path, *, runs_dir: Path, tracking_uri: str) -> int:
-    """Write labels and probabilities for the rows of a table, in its order, and give the number of rows.
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict_table` wrote."""
 
-    The output holds the table's columns that are no features (keys, and the target if it is there), `prediction`,
-    and `probability_CLASS` for each class where the model has probabilities.
+    n_rows: int
+    unknown: tuple[UnknownValues, ...]
+    """What the table holds that the training never saw."""
+    renamed: Mapping[str, str]
+    """Columns of the table whose names the output needs itself, and the names that they were written under."""
+
+
+def predict_table(
+    run: str,
+    data: str,
+    output: Path,
+    *,
+    runs_dir: Path,
+    tracking_uri: str,
+    read: Mapping[str, Any] | None = None,
+    fail_on_unseen: bool = False,
+) -> Predicted:
+    """Write labels and probabilities for the rows of a table, in its order.
+
+    The table is read as the run's training was. The output holds the table's columns that are no features (keys, and
+    the target if it is there) as they are written, `prediction`, and `probability_CLASS` for each class where the
+    model has probabilities.
+
+    Parameters
+    ----------
+    run
+        A run, or `models:/NAME@ALIAS`.
+    data
+        The table: a file, a folder or a glob.
+    output
+        Where to write, CSV or Parquet by the suffix.
+    read
+        Fields of `ReadSpec` that differ from those of the training, such as another separator.
+    fail_on_unseen
+        Raise a DataError, and write nothing, when the table holds values that the training never saw.
+
+    Raises
+    ------
+    DataError
+        When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
-    spec, model = _registered(run, tracking_uri) if run.startswith(REGISTRY) else _local(run, runs_dir)
-    frame = read_table(data, spec.data.read if spec else ReadSpec())
-    if spec and spec.feature_store and spec.feature_store.enabled:
-        from mlwf.modules.feature_store import join_features
-
-        given = list(frame.columns)
-        frame = join_features(spec.feature_store, frame, time=spec.data.time, sample=False).rows
-    else:
-        given = list(frame.columns)
-    features: Any = spec.features if spec else [str(name) for name in model.feature_names_in_]
-    X = select_features(frame, features, where=data)
-    said = predict(model, X)
-    kept = frame[[name for name in given if name not in X.columns]].reset_index(drop=True)
-    columns: dict[str, Any] = {"prediction": said.labels}
-    if said.proba is not None:
-        columns |= {f"probability_{label}": said.proba[:, i] for i, label in enumerate(said.classes)}
-    taken = [name for name in columns if name in kept.columns]
-    write_table(pd.concat([kept.drop(columns=taken), pd.DataFrame(columns)], axis=1), str(output))
-    return len(frame)
+    spec, schema, model = _registered(run, tracking_uri) if run.startswith(REGISTRY) else _local(run, runs_dir)
+    read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
+    table = read_raw(data, read_spec)
+    schema = schema or _schema_by_content(table, spec, model, read_spec)
+    rows, unknown = read_by_schema(spec, table, schema.model_copy(update={"read": read_spec}), data)
+    if fail_on_unseen:
+        refuse_unknown(unknown, data)
+    features: Any = [str(name) for name in model.feature_names_in_] if spec.features == "auto" else spec.features
+    X = select_features(rows, features, where=data, names=[*table.names, *rows.columns])
+    written, renamed = _output(table, predict(model, X), [*map(str, X.columns)])
+    write_table(written, str(output))
+    return Predicted(len(table), unknown, renamed)
 
 
-def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, Any]:
+def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
+    """Put the predictions behind the columns that are no features; a column of the same name gives way."""
+    labels = predictions.labels.tolist()
+    columns: dict[str, Any] = {"prediction": pa.array(labels)}
+    if predictions.proba is not None:
+        columns |= {
+            f"probability_{label}": pa.array(predictions.proba[:, position])
+            for position, label in enumerate(predictions.classes)
+        }
+    kept = table.columns.select([name for name in table.columns.column_names if name not in features])
+    taken = {*columns, *kept.column_names}
+    renamed = {name: _free_name(f"input_{name}", taken) for name in kept.column_names if name in columns}
+    kept = kept.rename_columns([renamed.get(name, name) for name in kept.column_names])
+    for name, values in columns.items():
+        kept = kept.append_column(name, values)
+    return kept, renamed
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"{name}_"
+    return name
+
+
+def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, TableSchema | None, Any]:
     folder = find_run(runs_dir, run)
     path = folder.file("model.skops")
     if not path.exists():
         raise RunNotFoundError(f"{folder.path}: the run ended before it had a model ({folder.status})")
-    return load_resolved(folder.file("config.yaml")), load_model(path)
+    spec = load_resolved(folder.file("config.yaml"))
+    return spec, load_schema(folder.file(SCHEMA_FILE)), load_model(path)
 
 
-def _registered(uri: str, tracking_uri: str) -> tuple[None, Any]:
+def _registered(uri: str, tracking_uri: str) -> tuple[ExperimentSpec, TableSchema | None, Any]:
     from mlwf.modules.tracking import load_registered_model
 
-    return None, load_model(load_registered_model(uri, tracking_uri))
+    file = load_registered_model(uri, tracking_uri)
+    # What the model reads is all that it says of the experiment.
+    spec = ExperimentSpec(data=DataSpec(path="-", target="-"))
+    return spec, load_schema(file.with_name(SCHEMA_FILE)), load_model(file)
+
+
+def _schema_by_content(table: RawTable, spec: ExperimentSpec, model: Any, read: ReadSpec) -> TableSchema:
+    """Judge the table by its own content, for a model that does not say how its training was read."""
+    names = {str(name) for name in getattr(model, "feature_names_in_", ())}
+    schema = resolve_schema(table, read=read, uses=uses_of(spec.data, spec.features))
+    columns = [column.model_copy(update={"is_feature": column.name in names}) for column in schema.columns]
+    return schema.model_copy(update={"columns": columns})

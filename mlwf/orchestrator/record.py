@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mlwf.addresses import redact, redact_in
@@ -16,14 +19,18 @@ from mlwf.engine.chain import Trained
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
-from mlwf.orchestrator.circumstances import fold_rows
+from mlwf.orchestrator.chains import choices_of
+from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal, Outcome, one_line
 from mlwf.orchestrator.setting import Setting
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.telling import Telling
-from mlwf.results import CalibrationResult, Finding, GateResult, Judgement, TuningResult
+from mlwf.results import Finding, GateResult, Judgement, TuningResult
+from mlwf.shared_state import SharedState
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.table_schema import SCHEMA_FILE
 from mlwf.specs.writing import dump_experiment
+from mlwf.text import LineFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +54,16 @@ class Record:
         self._document = document
         self._started_at = datetime.now(UTC)
         self._setting: Setting | None = None
-        self._telling = Telling(spec, journal, run_id=folder.run_id if folder else None)
+        self._telling = Telling(spec, journal, folder=folder, document=document)
         self._tuned: TuningResult | None = None
-        self._calibration: CalibrationResult | None = None
+        self._log_file: _LogFile | None = None
+        self._trained: Trained | None = None
         self.judgements: list[Judgement] = []
+
+    @property
+    def document(self) -> Document | None:
+        """The experiment file, where the run has one."""
+        return self._document
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -88,6 +101,8 @@ class Record:
             test = setting.material.test
             fingerprints = {"training": _fingerprint(data), "test": _fingerprint(test) if test else None}
             self.folder.write_json("data.json", self._concealed(fingerprints))
+            if setting.material.schema is not None:
+                self.folder.write_json(SCHEMA_FILE, setting.material.schema.model_dump(mode="json"))
             self.folder.write_arrays("splits.npz", _splits(setting))
         if self._telling.enabled:
             self.results |= self._telling.start()
@@ -119,20 +134,27 @@ class Record:
         self._telling.say(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 
     def trained(self, trained: Trained) -> None:
-        """Keep the model as soon as there is one."""
+        """Keep the model as soon as there is one, and what is told of it: both always of the one that ships."""
+        self._trained = trained
         self.results["pipeline"] = trained.model
-        self._calibration = trained.calibration
         if trained.calibration:
             self.results["calibration_summary"] = trained.calibration.summary()
         if trained.threshold:
             self.results["threshold_summary"] = asdict(trained.threshold)
         self._save(trained.model)
+        self._tell_importances(trained.model)
 
-    def validated(self, judgement: Judgement | None, model: Any) -> None:
-        """Keep the validation's scores, and the model that ships."""
-        if model is not self.results["pipeline"]:
-            self.results["pipeline"] = model
-            self._save(model)
+    def refitted(self, scored: Trained, trained: Trained) -> None:
+        """Keep the model that was fitted again, and what the one before it was, whose score is told."""
+        assert self._setting is not None
+        self.trained(trained)
+        self.results["refit_summary"] = {
+            "n_rows": len(self._setting.shipped_rows),
+            "scored_model": choices_of(self._setting, scored),
+        }
+
+    def validated(self, judgement: Judgement | None) -> None:
+        """Keep the validation's scores."""
         if judgement is None:
             return
         self.judgements.append(judgement)
@@ -173,7 +195,7 @@ class Record:
             self._setting,
             judgements=self.judgements,
             tuned=self._tuned,
-            calibration=self._calibration,
+            calibration=self._trained.calibration if self._trained else None,
             config=self._config(),
             conceal=self._concealed,
         )
@@ -185,13 +207,26 @@ class Record:
         self.results["phases"] = list(self.journal.phases)
         self.results["scores"] = [score for judgement in self.judgements for score in judgement.scores]
         self.results["slices"] = [score for judgement in self.judgements for score in judgement.slices]
+        # The folder first, and again with what the store answers: what has no room here is not finished there.
+        self._write_summary(self._status())
         self._telling.end("FINISHED", self._summary(self._status()), None)
+        if self._log_file and self._log_file.trouble:
+            self.journal.warn(self._log_file.trouble)
         self.results["warnings"] = list(self.journal.warnings)
         self._write_summary(self._status())
         if self._telling.enabled and not self._telling.error:
             logger.info("MLflow tracking completed successfully")
         if self._telling.error and self.spec.on_error == "fail":
-            raise TrackingError(f"{self._telling.error} (on_error: fail)")
+            raise TrackingError(f"{self._telling.store}: not sent: {self._telling.error} (on_error: fail)")
+
+    def _tell_importances(self, model: Any) -> None:
+        """Say whether there are importances; a plot that is not there says nothing."""
+        from mlwf.modules.tracking.importances import describe_importances
+
+        told = self.results["importances"] = describe_importances(model)
+        if not told["available"]:
+            logger.info("Importances: %s", told["note"])
+            self._telling.say(lambda tracker: tracker.set_tags({"mlwf.importances": f"none: {told['note']}"}))
 
     def _status(self) -> str:
         return "degraded" if self.journal.degraded or self._telling.error else "done"
@@ -205,14 +240,41 @@ class Record:
         status = "failed" if isinstance(error, Exception) else "killed"
         reason = self._concealed(one_line(error))
         logger.error("run %s: %s", status, reason)
-        self._telling.end("FAILED" if status == "failed" else "KILLED", self._summary(status, reason), reason)
-        self._write_summary(status, reason)
+        try:
+            self.summary = self._summary(status, reason)
+        except Exception:
+            # A bug in what a summary is made of: that the run failed, and of what, is kept all the same.
+            logger.exception("the summary could not be made")
+            self.summary = self._least_summary(status, reason)
+        self._telling.end("FAILED" if status == "failed" else "KILLED", self.summary, reason)
+        # Where there is no room for that, the process that is gone tells that the run did not end well.
+        with suppress(OSError):
+            self._keep_summary(status, reason)
 
     def _write_summary(self, status: str, error: str | None = None) -> None:
         self.summary = self._summary(status, error)
-        if self.folder:
+        self._keep_summary(status, error)
+
+    def _keep_summary(self, status: str, error: str | None) -> None:
+        if self.folder is None:
+            return
+        try:
             self.folder.write_json("summary.json", self.summary)
             self.folder.end(status, error)
+        except OSError:
+            # One of the two alone, such as the summary of an earlier moment, would say how the run ended, and wrongly.
+            with suppress(OSError):
+                self.folder.file("summary.json").unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.end("failed", error or "its summary could not be written")
+            raise
+
+    def _least_summary(self, status: str, error: str) -> dict[str, Any]:
+        known = {"run_id": self.folder and self.folder.run_id, "name": self.spec.name, "status": status, "error": error}
+        least: dict[str, Any] = self._concealed(
+            {**known, "started_at": self._started_at.isoformat(), "seconds": round(self.journal.seconds, 3)}
+        )
+        return least
 
     def _summary(self, status: str, error: str | None = None) -> dict[str, Any]:
         summary: dict[str, Any] = self._concealed(self._plain_summary(status, error))
@@ -234,7 +296,7 @@ class Record:
 
     def _config(self) -> str:
         resolved = self._setting.resolved if self._setting else self.spec
-        return dump_experiment(resolved, document=self._document)
+        return dump_experiment(self._telling.as_written(resolved), document=self._document)
 
     def _concealed(self, content: Any) -> Any:
         """Keep what came from the environment, and the logins of addresses, out of all that is written."""
@@ -249,34 +311,70 @@ class Record:
         if self.folder is None:
             yield
             return
-        ours = logging.getLogger("mlwf")
-        handler = logging.FileHandler(self.folder.log_file, encoding="utf-8", delay=True)
-        handler.setFormatter(_Formatter(self._document))
+        handler = self._log_file = _LogFile(self.folder.log_file)
+        layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handler.setFormatter(LineFormatter(layout, self._document.conceal if self._document else redact))
         handler.setLevel(logging.INFO)
-        ours.addHandler(handler)
-        level = ours.level
-        if level == logging.NOTSET:
-            # Nobody has said how much to log, and Python's default drops what the run's own log is for.
-            ours.setLevel(logging.INFO)
+        # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
+        handler.addFilter(lambda record: _current.get() in (None, self))
+        ours, token = logging.getLogger("mlwf"), _current.set(self)
+        with _LOG_LEVEL.held():
+            ours.addHandler(handler)
+            try:
+                yield
+            finally:
+                ours.removeHandler(handler)
+                handler.close()
+                _current.reset(token)
+
+
+_current: ContextVar[Record | None] = ContextVar("record", default=None)
+"""The run that a line of the log is of."""
+
+
+@contextmanager
+def _logging_enough() -> Iterator[None]:
+    ours = logging.getLogger("mlwf")
+    level = ours.level
+    if level == logging.NOTSET:
+        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
+        ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
+_LOG_LEVEL = SharedState(_logging_enough)
+
+
+class _LogFile(logging.FileHandler):
+    """The run's log; a disk that takes no more of it does not stop the run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self.trouble: str | None = None
+        """Why the first line of those that could not be written was not."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
         try:
-            yield
-        finally:
-            ours.setLevel(level)
-            ours.removeHandler(handler)
-            handler.close()
+            super().emit(record)
+        except OSError:  # it is opened by the first record
+            self.handleError(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Keep why a record could not be written; what is no fault of the disk is Python's to tell."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif self.trouble is None:
+            self.trouble = f"{self.baseFilename}: the log cannot be written: {error.strerror or error}"
 
-class _Formatter(logging.Formatter):
-    """Writes the run's log, without what came from the environment."""
-
-    def __init__(self, document: Document | None) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._document = document
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a line."""
-        line = super().format(record)
-        return self._document.conceal(line) if self._document else redact(line)
+    def close(self) -> None:
+        """Close the file, whatever is left to be written."""
+        with suppress(OSError):
+            super().close()
 
 
 def _fingerprint(data: Any) -> Mapping[str, Any]:
@@ -291,6 +389,8 @@ def _fingerprint(data: Any) -> Mapping[str, Any]:
 def _splits(setting: Setting) -> dict[str, Any]:
     """Name the rows of each split, by position among the rows that have a target."""
     splits = {"train": setting.split.train.index, "holdout": setting.split.test.index}
+    if setting.is_refitted:
+        splits[ALL] = setting.shipped_rows.index
     for number, fold in enumerate(setting.outer):
         splits |= {fold_rows(number, "train"): fold.train.index, fold_rows(number, "test"): fold.test.index}
     return splits

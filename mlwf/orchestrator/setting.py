@@ -51,9 +51,13 @@ class Setting:
     @property
     def shipped_rows(self) -> Rows:
         """The rows that the shipped model is trained on."""
+        return self.table.all_rows if self.is_refitted else self.split.train
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the shipped model is fitted again on all rows after it was scored."""
         validation = self.spec.validation
-        refitted = validation.strategy == "train_test" and validation.refit
-        return self.table.all_rows if refitted else self.split.train
+        return validation.strategy == "train_test" and validation.refit
 
     @property
     def tuning(self) -> ParamTuningSpec | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlwf.modules.runs import RunFolder
-from mlwf.orchestrator.circumstances import fold_rows
+from mlwf.orchestrator.circumstances import ALL, fold_rows
 from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.setting import Setting
 from mlwf.results import Judgement
@@ -86,7 +86,10 @@ def summarise(
         "tuning": results.get("tuning_summary"),
         "calibration": results.get("calibration_summary"),
         "threshold": results.get("threshold_summary"),
+        "refit": results.get("refit_summary"),
+        "importances": results.get("importances"),
         "findings": [asdict(finding) for finding in results.get("findings", ())],
+        "leak_search": journal.leak_search and asdict(journal.leak_search),
         "gates": [asdict(gate) for gate in results.get("gates", ())],
         "feature_store": setting and _feature_store(setting),
         "tracking": tracking,
@@ -124,12 +127,16 @@ def _data(setting: Setting) -> dict[str, Any]:
         "test_source": setting.material.test.source if setting.material.test else None,
         "test_rows": len(setting.material.test) if setting.material.test else None,
         "dropped_rows": data.n_dropped_target,
+        "read_as_missing": {name: dict(words) for name, words in setting.material.read_as_missing.items()},
+        "unknown_in_test": [asdict(unknown) for unknown in setting.material.unknown],
     }
 
 
 def _rows(setting: Setting) -> dict[str, Any]:
     """Count and identify the rows that scores and choices name; their positions are in `splits.npz`."""
     parts = {"train": setting.split.train, "holdout": setting.split.test}
+    if setting.is_refitted:
+        parts[ALL] = setting.shipped_rows
     for number, fold in enumerate(setting.outer):
         parts |= {fold_rows(number, "train"): fold.train, fold_rows(number, "test"): fold.test}
     rows = {name: {"n_rows": len(part), "digest": part.digest} for name, part in parts.items() if len(part)}

@@ -28,8 +28,10 @@ from mlwf.orchestrator.phases import (
 from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.record import Record
 from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.weights import describe_weights
 from mlwf.orchestrator.workers import workers
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.loading import describe_unused
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,11 @@ def run_workflow(
         with journal.phase("initialise"):
             record.reach_tracking()
             setting = Setting(spec, load(spec), journal)
+            for note in setting.material.notes():
+                journal.warn(note)
             check(setting)
+            for remark in (*describe_unused(spec, record.document), *describe_weights(setting)):
+                journal.warn(remark)
             champions = load_champions(setting)
             logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)
             record.begin(setting)
@@ -75,9 +81,10 @@ def run_workflow(
             with journal.phase("validate") as outcome:
                 chosen = what_was_chosen(setting, trained, tuned=recipe.is_tuned)
                 validated = validate_phase(setting, recipe, trained, fit, outcome, chosen)
-                if validated and spec.validation.refit:
-                    trained = refit_phase(setting, recipe, fit)
-                record.validated(validated, trained.model)
+                record.validated(validated)
+                if setting.is_refitted:
+                    scored, trained = trained, refit_phase(setting, recipe, fit)
+                    record.refitted(scored, trained)
             with journal.phase("test") as outcome:
                 judged = test_phase(setting, trained, fit, outcome, chosen)
                 record.tested(judged)

@@ -9,6 +9,13 @@ from pydantic import field_validator
 from mlwf.specs.base import Spec
 
 
+def refuse_no_jobs(n_jobs: int) -> int:
+    """Raise a ValueError for 0, which scikit-learn and joblib give no meaning."""
+    if n_jobs == 0:
+        raise ValueError("0 fits at the same time is none; accepted: -1 (one for each core), 1, 2, ...")
+    return n_jobs
+
+
 class ComputeSpec(Spec):
     """How much of the machine to use, or which machines."""
 
@@ -22,6 +29,4 @@ class ComputeSpec(Spec):
     @field_validator("n_jobs")
     @classmethod
     def _is_a_count(cls, n_jobs: int) -> int:
-        if n_jobs == 0:
-            raise ValueError("0 fits at the same time is none; accepted: -1 (one for each core), 1, 2, ...")
-        return n_jobs
+        return refuse_no_jobs(n_jobs)

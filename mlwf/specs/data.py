@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mlwf.specs.base import Spec
 
@@ -13,17 +15,50 @@ ClassLabel = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 IN_MEMORY = "(in memory)"
 
 
+ColumnType = Literal["text", "number", "boolean", "date"]
+
+
 class ReadSpec(Spec):
-    """How to read a CSV file that is not comma-separated UTF-8."""
+    """How texts are read: the form of a CSV file, and what means a missing value in any file."""
 
     sep: str | None = Field(None, min_length=1, max_length=1)
     """Column separator of a CSV file; the default is a comma, and a tab for .tsv."""
     decimal: str = Field(".", min_length=1, max_length=1)
-    """Decimal sign of a CSV file."""
+    """Decimal sign of numbers that are written as texts."""
+    thousands: str | None = Field(None, min_length=1, max_length=1)
+    """Sign between groups of three digits, such as the comma of 1,234; left out, none is read."""
     encoding: str = "utf-8"
     """Text encoding of a CSV file."""
     na_values: list[str] = Field(default_factory=list)
-    """Texts that mean a missing value, besides the empty field and pandas' own list."""
+    """Texts that mean a missing value, besides the empty text and pandas' own list."""
+    keep_default_na: bool = True
+    """Whether pandas' own list, such as NA, None and null, means a missing value; false keeps these as texts."""
+
+    @field_validator("sep")
+    @classmethod
+    def _is_one_ascii_character(cls, sep: str | None) -> str | None:
+        if sep is not None and (not sep.isascii() or sep in '"\r\n\0'):
+            raise ValueError(f'sep is {sep!r}; accepted: one ASCII character, such as ";", "|" or "\\t", and no quote')
+        return sep
+
+
+class DateTypeSpec(Spec):
+    """A column of dates in a format of their own."""
+
+    date: str = Field(min_length=1)
+    """Format of the dates, in the codes of Python's strptime, such as %d/%m/%Y."""
+
+    @field_validator("date")
+    @classmethod
+    def _is_a_format(cls, date: str) -> str:
+        moment = datetime(2001, 2, 3, 4, 5, 6)  # noqa: DTZ001
+        try:
+            datetime.strptime(moment.strftime(date), date)  # noqa: DTZ007
+        except (ValueError, re.error) as error:
+            raise ValueError(f"date is {date!r}, which is no date format; accepted: codes such as %d/%m/%Y") from error
+        if moment.strftime(date) == date:
+            raise ValueError(f"date is {date!r}, which has no code; accepted: codes such as %d/%m/%Y")
+        return date
 
 
 class DataSpec(Spec):
@@ -51,5 +86,13 @@ class DataSpec(Spec):
     """Columns that are not features."""
     drop_missing_target: bool = False
     """Leave out rows whose target is missing, instead of refusing them."""
+    types: dict[str, ColumnType | DateTypeSpec] = Field(default_factory=dict)
+    """How columns are read whose texts may mean something else, by name: text, number, boolean, date, or a map with
+    the format of dates, such as {date: "%d/%m/%Y"}."""
     read: ReadSpec = Field(default_factory=ReadSpec)
-    """How to read a CSV file that is not comma-separated UTF-8."""
+    """How texts are read: the form of a CSV file, and what means a missing value in any file."""
+
+    @property
+    def date_formats(self) -> dict[str, str]:
+        """The formats of columns of dates, by column."""
+        return {column: kind.date for column, kind in self.types.items() if isinstance(kind, DateTypeSpec)}

@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mlwf.addresses import is_redacted, redact
 from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
-from mlwf.specs.rules import broken_rules
-from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.rules import broken_rules, unused_options
+from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store, without_login
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
@@ -51,6 +52,14 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     return spec, document
 
 
+def describe_unused(spec: ExperimentSpec, document: Document | None = None) -> list[str]:
+    """Say which options are written and have no effect, and where in a document; what is harmful is refused instead."""
+    found = unused_options(spec)
+    if document is None:
+        return [str(_unlocated(problem, {})) for problem in found]
+    return [str(problem) for _, problem in sorted(_located(problem, document) for problem in found)]
+
+
 def load_resolved(path: Path) -> ExperimentSpec:
     """Read the experiment that a run has written, wherever it is read.
 
@@ -63,6 +72,20 @@ def load_resolved(path: Path) -> ExperimentSpec:
     if located or not document.holes <= document.secrets.keys():
         raise ConfigError(problem for _, problem in [*document.problems, *located])
     return spec
+
+
+def store_of_run(path: Path) -> str | None:
+    """Give the tracking store that the `config.yaml` of a run names; None where the variable that named it is gone.
+
+    A login is not written down with the run: it is that of MLFLOW_TRACKING_URI, where this names the same store.
+    """
+    tracking = load_resolved(path).tracking
+    if tracking is None or "tracking_uri" not in tracking.model_fields_set:
+        return None
+    uri, current = tracking.tracking_uri, environment_store()
+    if current and redact(without_login(current)) == redact(without_login(uri)):
+        return current
+    return without_login(uri) if is_redacted(uri) else uri
 
 
 def check_experiment(spec: ExperimentSpec) -> None:
@@ -79,10 +102,11 @@ def _resolved(document: Document) -> dict[str, Any]:
     data.setdefault("name", document.path.stem)
     for path in path_keys(data):
         if _has(document.data, path):
-            folder, text = document.folder(path), _at(data, path)
+            placed = absolute(_at(data, path), document.folder(path))
         else:
-            folder, text = document.path.parent, MLflowSpec.model_fields["tracking_uri"].default
-        _at(data, path[:-1])[path[-1]] = absolute(text, folder)
+            is_used = _at(data, ("tracking", "enabled")) is not False
+            placed = (environment_store() if is_used else None) or absolute(DEFAULT_STORE, document.path.parent)
+        _at(data, path[:-1])[path[-1]] = placed
     return data
 
 
@@ -109,6 +133,9 @@ def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[Spe
                 message = f"expected the name of a column, got {GOT}"
                 yield SpecProblem(("features", number, "columns", index), message, "quote it if it is a name")
 
+
+STORE: KeyPath = ("tracking", "tracking_uri")
+"""The one value that the environment gives without `${env:...}`: where MLflow's own clients look for it."""
 
 _STAND_INS: dict[KeyPath, Any] = {
     ("data",): {"path": "-", "target": "-"},
@@ -175,6 +202,9 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     """Say where a problem is, without telling what came from the environment."""
+    if problem.path == STORE and not _has(document.data, STORE):
+        message = problem.message.replace(GOT, shown(environment_store()))
+        return document.order(STORE), Problem(STORE_VARIABLE, "", message, problem.hint)
     message, hint = problem.message, problem.hint
     secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
     if secret is not None and problem.tells_value:

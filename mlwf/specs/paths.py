@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlwf.config import KeyPath
+from mlwf.config import KeyPath, expanded
 
 SQLITE = "sqlite:///"
 
@@ -36,7 +36,7 @@ def address_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
 def absolute(text: str, folder: Path) -> str:
     """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
     # Not resolved, as Path.resolve would: a link keeps the name that it was given.
-    return _placed(text, lambda file: os.path.abspath(folder / Path(file).expanduser()))  # noqa: PTH100
+    return _placed(text, lambda file: os.path.abspath(folder / expanded(file)))  # noqa: PTH100
 
 
 def beside(text: str, folder: Path) -> str:

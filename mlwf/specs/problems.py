@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -11,10 +10,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlwf.addresses import redact
 from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.text import format_value
 
 KeyPath = tuple[Any, ...]
 
@@ -59,13 +58,7 @@ def shown(value: Any) -> str:
     """Write a value for a message, as YAML has it, in at most 40 characters."""
     if isinstance(value, dict | list):
         return ("an empty " if not value else "a ") + ("map" if isinstance(value, dict) else "list")
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    # Before it is cut: what is left of an address must not hold its password.
-    text = redact(repr(value))
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return format_value(value)
 
 
 @dataclass(frozen=True)
@@ -137,7 +130,8 @@ def _member(members: list[Any], label: Any, content: Any) -> Any:
         if _is_spec(member) and label in _tags(member):
             return member
     kinds = [kind for kind in (dict, list) if isinstance(content, kind)]
-    return next((member for member in members if get_origin(member) in kinds), members[0])
+    specs = [member for member in members if _is_spec(member)] if kinds == [dict] else []
+    return next((member for member in members if get_origin(member) in kinds), [*specs, *members][0])
 
 
 def _tags(spec: type[Spec]) -> tuple[Any, ...]:
@@ -210,9 +204,27 @@ def _explain_tag(located: _Located) -> SpecProblem:
     name = str(context["discriminator"]).strip("'")
     tags = [tag for member in _members(located.declared) for tag in _tags(member)]
     if located.error["type"] == "union_tag_not_found":
+        if (misspelt := _misspelt_tag(located, name, tags)) is not None:
+            return SpecProblem((*located.path, misspelt), "unknown key", f"did you mean {name}?", at_key=True)
         path = (*located.path, name)
         return SpecProblem(path, f"{name} is missing", f"accepted: {', '.join(sorted(tags))}", about=located.path)
     return SpecProblem((*located.path, name), f"is {GOT}", nearest(str(context["tag"]), tags), tells_value=True)
+
+
+def _misspelt_tag(located: _Located, name: str, tags: Sequence[str]) -> Any:
+    """Find the key that was meant to say of which kind a section is: one that looks like it, or says one of its kinds.
+
+    What some kind of the section knows is a key of its own. None where there is none.
+    """
+    from difflib import get_close_matches
+
+    written = located.error["input"]
+    if not isinstance(written, Mapping):
+        return None
+    known = {field for member in _members(located.declared) if _is_spec(member) for field in member.model_fields}
+    others = {str(key).lower(): key for key in written if key not in known}
+    alike = get_close_matches(name, others, n=1, cutoff=0.6) or [key for key in others if written[others[key]] in tags]
+    return others[alike[0]] if alike else None
 
 
 def _explain_own(located: _Located) -> SpecProblem:

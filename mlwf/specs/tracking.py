@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit, urlunsplit
+
 from pydantic import Field
 
 from mlwf.specs.base import Spec
+from mlwf.specs.paths import absolute
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+STORE_VARIABLE: Final = "MLFLOW_TRACKING_URI"
+"""Variable of MLflow that names the store where the experiment file does not."""
+
+
+StoreOrigin = Literal["tracking.tracking_uri", "MLFLOW_TRACKING_URI", "default"]
+"""What names a store: a key of the experiment, a variable, or nothing."""
 
 
 class MLflowSpec(Spec):
-    """Tracking with MLflow; an empty section keeps everything in `mlflow.db` and `mlartifacts/` beside this file."""
+    """Tracking with MLflow; an empty section tracks at MLFLOW_TRACKING_URI, else in `mlflow.db` beside this file."""
 
     enabled: bool = True
     """Whether to track at all."""
-    tracking_uri: str = Field("sqlite:///mlflow.db", min_length=1)
-    """MLflow store: `sqlite:///FILE` (relative to this file), or the address of a server."""
+    tracking_uri: str = Field(DEFAULT_STORE, min_length=1)
+    """MLflow store: `sqlite:///FILE` (relative to this file) or a server's address; left out, MLFLOW_TRACKING_URI."""
     experiment_name: str | None = Field(None, min_length=1)
-    """MLflow experiment; the default is the experiment's name."""
+    """MLflow experiment; the default is MLFLOW_EXPERIMENT_NAME, else the experiment's name."""
     registered_model_name: str | None = Field(None, min_length=1)
     """Register the model under this name."""
     alias: str | None = Field(None, pattern=r"^[A-Za-z0-9_\-]+$")
@@ -28,3 +43,38 @@ class MLflowSpec(Spec):
     def should_register_model(self) -> bool:
         """Whether the model is registered."""
         return self.registered_model_name is not None
+
+
+def environment_store() -> str | None:
+    """Give the store that MLFLOW_TRACKING_URI names, the file of a SQLite one absolute; None where it names none."""
+    uri = os.environ.get(STORE_VARIABLE)
+    return absolute(uri, Path.cwd()) if uri else None
+
+
+def with_environment(spec: MLflowSpec) -> MLflowSpec:
+    """Fill in the store that MLFLOW_TRACKING_URI names, where the spec names none."""
+    uri = environment_store()
+    if uri is None or "tracking_uri" in spec.model_fields_set:
+        return spec
+    return spec.model_copy(update={"tracking_uri": uri})
+
+
+def store_origin(spec: MLflowSpec, *, is_written: bool | None = None) -> StoreOrigin:
+    """Say what names the store: the experiment, MLflow's environment, or nothing.
+
+    `is_written` tells whether the experiment file names it; None for an experiment that comes from Python.
+    """
+    uri = environment_store()
+    if is_written is None:
+        is_written = "tracking_uri" in spec.model_fields_set and spec.tracking_uri != uri
+    return "tracking.tracking_uri" if is_written else STORE_VARIABLE if uri else "default"
+
+
+def without_login(uri: str) -> str:
+    """Take the login out of a store's address, which is then asked for where it is used.
+
+    >>> without_login("https://me:secret@tracking.example/mlflow")
+    'https://tracking.example/mlflow'
+    """
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri

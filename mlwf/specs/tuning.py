@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mlwf.specs.base import Spec
+from mlwf.specs.compute import refuse_no_jobs
 
 ROUNDS = {
     "extra_trees": "n_estimators",
@@ -40,6 +41,11 @@ class ParamTuningSpec(Spec):
     depends on how fast the machine is. In a nested validation each fold's search has that time."""
     max_candidates: int | None = Field(None, ge=1)
     """Try only that many candidates, the first in scikit-learn's order."""
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _is_a_count(cls, n_jobs: int | None) -> int | None:
+        return None if n_jobs is None else refuse_no_jobs(n_jobs)
 
     @property
     def tuning_name(self) -> str:

@@ -16,7 +16,7 @@ from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.paths import address_keys, beside
 from mlwf.specs.problems import KeyPath
-from mlwf.specs.rules import broken_rules
+from mlwf.specs.rules import broken_rules, unused_options
 
 WIDTH = 96
 
@@ -38,7 +38,7 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     an address is left out, and must be written anew before such a file is trained again.
     """
     data = _without_noise(spec.model_dump())
-    # A key that has no effect beside the others is refused where it is written, so it is not.
+    # A key that has no effect beside the others is refused or told where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
     for path in address_keys(data):
@@ -115,7 +115,8 @@ MEANT_NULLS = {"imputer", "scaler"}
 
 
 def _refused(data: dict[str, Any]) -> Iterator[KeyPath]:
-    for problem in broken_rules(ExperimentSpec.model_validate(data)):
+    spec = ExperimentSpec.model_validate(data)
+    for problem in (*broken_rules(spec), *unused_options(spec)):
         yield problem.path
 
 
@@ -178,8 +179,18 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(_Env, _env)
 
 
+def _escaped(value: Any) -> Any:
+    """Escape the texts that would be read as environment variables, such as the name of a column; keys never are."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [*map(_escaped, value)]
+    return value.replace("${env:", "$${env:") if isinstance(value, str) else value
+
+
 def _yaml(data: Mapping[str, Any]) -> str:
     """Write a map in block style; inside of it, what fits on a line stands on a line."""
+    data = _escaped(data)
     options: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "allow_unicode": True, "width": WIDTH}
     parts = [
         yaml.dump({key: value}, default_flow_style=None if isinstance(value, dict | list) else False, **options)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.tables.wording import counted, labels_of, number
+from mlwf.tables.wording import counted, labels_of, number, share
+from mlwf.text import format_name, printable
 
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
@@ -50,7 +51,7 @@ def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
 def calibration_told(calibration: Mapping[str, Any]) -> str:
     """Tell how probabilities were calibrated, what that changed, and whether it was kept."""
     if calibration.get("holdout"):
-        how = f"fitted on a hold-out of {calibration['holdout']:.0%}"
+        how = f"fitted on a hold-out of {share(calibration['holdout'], 1)}"
     else:
         how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
     lines = [f"{calibration['method']}, {how}"]
@@ -66,10 +67,24 @@ def calibration_told(calibration: Mapping[str, Any]) -> str:
 def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
     """Tell from which score on a row is called positive, and what that is worth."""
     of = "probability" if threshold.get("response") != "decision_function" else "decision value"
-    what = f"{'positive' if positive is None else positive} from a {of} of {number(threshold['value'])} on"
+    what = f"{'positive' if positive is None else format_name(positive)} from a {of} of {number(threshold['value'])} on"
     score, usual = number(threshold["score"]), number(threshold["default_score"])
     worth = f"cross-fitted {threshold['scoring']} {score}, against {usual} with the default threshold"
     return f"{what}\n{worth}{_labelled(threshold)}"
+
+
+def refit_told(refit: Mapping[str, Any]) -> str:
+    """Tell that the shipped model was fitted again, and in what the one that was scored on the hold-out differs."""
+    scored = refit.get("scored_model") or {}
+    told = []
+    if scored.get("calibrated") is not None:
+        told.append(f"calibration {'kept' if scored['calibrated'] else 'not kept'}")
+    if scored.get("threshold") is not None:
+        told.append(f"threshold {number(scored['threshold'])}")
+    what = (
+        f"on all {counted(refit.get('n_rows'), 'row')}: the model, calibration and threshold told here are of this fit"
+    )
+    return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if told else ''}{', '.join(told)}"])
 
 
 def _param(name: str) -> str:
@@ -94,7 +109,7 @@ def _range(numbers: Sequence[float]) -> str:
 
 def _features(chosen: Sequence[Sequence[Any]]) -> str:
     """Tell which columns the folds chose; they differ where a fold has too few rows to know a column's kind."""
-    sets = [{str(column) for column in columns} for columns in chosen]
+    sets = [{format_name(column) for column in columns} for columns in chosen]
     disputed = sorted({column for each in sets for column in each if not all(column in other for other in sets)})
     if not disputed:
         return f"the same {counted(len(sets[0]), 'column')}"
@@ -119,4 +134,4 @@ def _labelled(told: Mapping[str, Any]) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return printable(json.dumps(value, ensure_ascii=False, default=str))

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, threshold_told, tuning_told
-from mlwf.tables.wording import counted, duration, number
+from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
+from mlwf.tables.wording import counted, duration, number, share
+from mlwf.text import format_name
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,15 @@ def _data(summary: Mapping[str, Any]) -> Iterator[Fact]:
 def _target(data: Mapping[str, Any]) -> str:
     classes = data.get("classes") or {}
     total = sum(classes.values()) or 1
-    shown = [f"{label} {count:,} ({count / total:.0%})" for label, count in list(classes.items())[:MOST_LISTED]]
+    shown = [
+        f"{format_name(label)} {count:,} ({share(count, total)})"
+        for label, count in list(classes.items())[:MOST_LISTED]
+    ]
     more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []
     positive = data.get("positive_class")
-    says = f"; positive class {positive}" if positive is not None else ""
-    return f"{data.get('target')}: {', '.join(shown + more)}{says}" if classes else str(data.get("target") or "")
+    says = f"; positive class {format_name(positive)}" if positive is not None else ""
+    target = format_name(data.get("target") or "")
+    return f"{target}: {', '.join(shown + more)}{says}" if classes else target
 
 
 def _features(summary: Mapping[str, Any]) -> Iterator[Fact]:
@@ -74,7 +79,7 @@ def _features(summary: Mapping[str, Any]) -> Iterator[Fact]:
     listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
     yield Fact("Features", ": ".join(filter(None, [counted(count, "column"), listed])))
     left_out = features.get("left_out") or {}
-    lines = [f"{column}: {reason}" for column, reason in left_out.items()]
+    lines = [f"{format_name(column)}: {reason}" for column, reason in left_out.items()]
     more = [f"and {counted(len(lines) - MOST_LISTED, 'more column')}"] if len(lines) > MOST_LISTED else []
     yield Fact("Left out", "\n".join(lines[:MOST_LISTED] + more))
 
@@ -118,6 +123,18 @@ def _threshold(summary: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Threshold", _asked(summary, "threshold_enabled", "threshold", "calibrate"))
 
 
+def _refit(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    if refit := summary.get("refit"):
+        yield Fact("Refit", refit_told(refit))
+
+
+def _importances(summary: Mapping[str, Any]) -> Iterator[Fact]:
+    # Where there are some, they are a plot in the tracking store.
+    importances = summary.get("importances")
+    if importances and not importances["available"]:
+        yield Fact("Importances", f"none: {importances['note']}")
+
+
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Fact]:
     store = summary.get("feature_store")
     if store:
@@ -132,18 +149,30 @@ def _tracking(summary: Mapping[str, Any]) -> Iterator[Fact]:
     if not tracking:
         yield Fact("Tracking", _asked(summary, "mlflow_enabled", "log"))
         return
+    says = [f"{tracking.get('tracking_uri')}{_origin(tracking)}"]
+    says += [f"run {tracking['run_id']}"] if tracking.get("run_id") else []
+    says += _registered(tracking)
     if tracking.get("error"):
-        yield Fact("Tracking", f"{tracking.get('tracking_uri')}: {tracking['error']}", "degraded")
-        return
-    says = [str(tracking.get("tracking_uri")), f"run {tracking.get('run_id')}"]
+        says += [f"not sent: {tracking['error']}"]
+        is_kept = summary.get("run_id") and tracking.get("run_id")
+        says += [f"`mlwf push {summary['run_id']}` sends it"] if is_kept else []
+    yield Fact("Tracking", "\n".join(says), "degraded" if tracking.get("withheld") or tracking.get("error") else "")
+
+
+def _origin(tracking: Mapping[str, Any]) -> str:
+    """Say what named the store, where the experiment did not."""
+    origins = {"MLFLOW_TRACKING_URI": " (MLFLOW_TRACKING_URI)", "default": " (the default)"}
+    return origins.get(str(tracking.get("tracking_uri_from")), "")
+
+
+def _registered(tracking: Mapping[str, Any]) -> list[str]:
     if tracking.get("withheld"):
         name = f" as {tracking['registered_model']}" if tracking.get("registered_model") else ""
-        says.append(f"not registered{name}: {tracking['withheld']}")
-    elif tracking.get("registered_model"):
-        alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
-        version = f" version {tracking['version']}" if tracking.get("version") else ""
-        says.append(f"registered as {tracking['registered_model']}{version}{alias}")
-    yield Fact("Tracking", "\n".join(says), "degraded" if tracking.get("withheld") else "")
+        return [f"not registered{name}: {tracking['withheld']}"]
+    if not tracking.get("registered_model") or not tracking.get("version"):
+        return []
+    alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
+    return [f"registered as {tracking['registered_model']} version {tracking['version']}{alias}"]
 
 
 def _time(summary: Mapping[str, Any]) -> Iterator[Fact]:
@@ -163,8 +192,8 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 TELLERS = (
-    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _feature_store,
-    _tracking, _fits, _time, _files,
+    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _importances,
+    _feature_store, _tracking, _fits, _time, _files,
 )  # fmt: skip
 
 

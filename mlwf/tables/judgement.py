@@ -10,7 +10,8 @@ from rich.text import Text
 
 from mlwf.tables.blocks import Block, shown, written
 from mlwf.tables.scores import interval_column, is_tuned
-from mlwf.tables.wording import LABEL, NOT_AVAILABLE, QUIET, SOURCES, labels_of, number, shortened, span
+from mlwf.tables.wording import LABEL, NOT_AVAILABLE, QUIET, SOURCES, labels_of, number, span
+from mlwf.text import LONGEST_NAME, cut, format_name
 
 MOST_CONFUSED = 6
 """With how many classes at most the confusion is shown."""
@@ -70,7 +71,7 @@ def _classes(judged: Mapping[str, Any]) -> list[Block]:
     plain = Block("Classes", how, columns, [_class(each) for each in report])
     if not confusion or len(report) > MOST_CONFUSED:
         return [plain]
-    predicted = [f"as {shortened(str(each['label']), WIDEST_HEADING)}" for each in report]
+    predicted = [f"as {format_name(each['label'], WIDEST_HEADING)}" for each in report]
     rows = [
         [*cells, *(Text(f"{n:,}", "bold" if at == row else "" if n else QUIET) for at, n in enumerate(counts))]
         for row, (cells, counts) in enumerate(zip(plain.rows, confusion, strict=True))
@@ -79,7 +80,7 @@ def _classes(judged: Mapping[str, Any]) -> list[Block]:
 
 
 def _class(report: Mapping[str, Any]) -> list[Text]:
-    label = shortened(str(report["label"]), WIDEST_LABEL)
+    label = format_name(report["label"], WIDEST_LABEL)
     shares = (report.get(name) for name in ("precision", "recall", "f1"))
     return [Text(label), Text(f"{report['n_rows']:,}"), *(Text(_value(share)) for share in shares)]
 
@@ -106,7 +107,7 @@ def _by_slice(scores: Sequence[Mapping[str, Any]], metrics: Sequence[str], betwe
     rows = []
     for name, n_rows in {score["slice"]: score["n_rows"] for score in scores}.items():
         values = (_score_with_interval(found.get((name, metric)), between) for metric in metrics)
-        rows.append([Text(name), Text(f"{n_rows:,}"), *map(Text, values)])
+        rows.append([Text(cut(name, LONGEST_NAME)), Text(f"{n_rows:,}"), *map(Text, values)])
     return ["slice", "rows", *metrics], rows
 
 
@@ -116,7 +117,7 @@ def _by_metric(scores: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> C
         rows.append([Text(metric, "bold"), *(Text() for _ in range(3))])
         for score in (score for score in scores if score["metric"] == metric):
             numbers = (f"{score['n_rows']:,}", _value(score.get("value")), span(score.get("interval")))
-            rows.append([Text(f"  {score['slice']}"), *map(Text, numbers)])
+            rows.append([Text(f"  {cut(score['slice'], LONGEST_NAME)}"), *map(Text, numbers)])
     return ["slice", "rows", "score", interval_column(scores) or "interval"], rows
 
 

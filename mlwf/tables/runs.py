@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mlwf.tables.blocks import FirstFitting
 from mlwf.tables.wording import BAD, NOTHING, STATUS_STYLES, duration, escaped, markdown_row, number
+from mlwf.text import printable_in
 
 COLUMNS = ("Run", "Name", "Status", "Score", "Test", "Time", "Algorithm", "Started")
 FEWEST = 4
@@ -21,13 +22,14 @@ GATES = {"met": "gates met", "not met": "gate not met"}
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Show runs, a row each; a narrow terminal shows fewer columns."""
+    rows = printable_in(rows)
     return FirstFitting([_table(rows, COLUMNS[:count]) for count in range(len(COLUMNS), FEWEST - 1, -1)])
 
 
 def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write runs as a Markdown table."""
     lines = [markdown_row(COLUMNS), markdown_row(["---:" if column in RIGHT else "---" for column in COLUMNS])]
-    for row in rows:
+    for row in printable_in(rows):
         cells = _run_cells(row)
         lines.append(markdown_row([escaped(cells[column]) for column in COLUMNS]))
     return "\n".join(lines) + "\n"

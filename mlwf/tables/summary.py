@@ -14,11 +14,13 @@ from mlwf.tables.facts import facts_of
 from mlwf.tables.judgement import best_slices, judgement_shown, judgement_written
 from mlwf.tables.scores import notes_of, scores_shown, scores_written
 from mlwf.tables.verdicts import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
-from mlwf.tables.wording import STATUS_STYLES, duration, escaped, markdown_row
+from mlwf.tables.wording import STATUS_STYLES, duration, escaped, markdown_row, sentence
+from mlwf.text import printable_in
 
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:
     """Show a run, from the content of its summary.json."""
+    summary = printable_in(summary)
     return Group(
         _head(summary),
         Text(),
@@ -35,6 +37,7 @@ def summary_table(summary: Mapping[str, Any]) -> RenderableType:
 
 def summary_markdown(summary: Mapping[str, Any]) -> str:
     """Write a run as Markdown, for a pull request or the page of a CI job; the gates come first."""
+    summary = printable_in(summary)
     ending = ", ".join(filter(None, [_ending(summary), gates_verdict(summary).plain]))
     lines = [f"## {escaped(summary.get('name', ''))} {ending}", *gates_written(summary)]
     lines += ["", f"Run `{summary.get('run_id', '')}`", "", markdown_row(["", ""]), markdown_row(["---", "---"])]
@@ -43,10 +46,10 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
         lines.append(markdown_row([f"**{fact.label}**", f"**{text}**" if fact.tone else marked(text)]))
     lines += [*scores_written(summary), *judgement_written(summary)]
     if notes := notes_of(summary, slices=best_slices(summary)):
-        lines += ["", *(f"- {marked(escaped(note.plain))}" for note in notes)]
+        lines += ["", *(f"- {marked(sentence(note.plain))}" for note in notes)]
     lines += findings_written(summary)
     if warnings := summary.get("warnings"):
-        lines += ["", "### Warnings", "", *(f"- {escaped(warning)}" for warning in warnings)]
+        lines += ["", "### Warnings", "", *(f"- {sentence(warning)}" for warning in warnings)]
     return "\n".join(lines) + "\n"
 
 

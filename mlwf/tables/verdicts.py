@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlwf.tables.blocks import Block, shown, with_alarm, written
-from mlwf.tables.wording import BAD, DOUBTFUL, GOOD, QUIET, SOURCES, counted, escaped
+from mlwf.tables.wording import BAD, DOUBTFUL, GOOD, QUIET, SOURCES, counted, sentence
 
 SEVERITY_STYLES = {"error": BAD, "warning": DOUBTFUL, "info": QUIET}
 """How loud a finding is, the loudest first."""
@@ -37,7 +37,7 @@ def findings_written(summary: Mapping[str, Any]) -> Iterator[str]:
     if findings := _findings(summary):
         yield from ("", "### Findings", "")
         for finding in findings:
-            yield f"- **{finding['severity']}** `{finding['code']}`: {escaped(finding['message'])}"
+            yield f"- **{finding['severity']}** `{finding['code']}`: {sentence(finding['message'])}"
         yield from ("", f"See {READ_ON}.")
 
 

@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mlwf.text import pluralize
+
 if TYPE_CHECKING:
     from mlwf.results import RecordSize
+
+counted = pluralize
 
 NOTHING = "-"
 NOT_AVAILABLE = "n/a"
@@ -24,6 +28,8 @@ SOURCES = {"test": "Test set", "train_test": "Hold-out", "cross_validation": "Cr
 """Where a number comes from, the most trustworthy first."""
 SAME_ROWS = re.compile(r"\b[\w ]+ on the same rows")
 """The labels of a number that is judged by rows on which something was chosen."""
+MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
+"""What Markdown would take for its own; underscores inside a word it leaves alone."""
 LABEL = "tuned on the same rows"
 """The label that must not be missed: it is said of the number that flatters most."""
 ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
@@ -93,13 +99,18 @@ def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def shortened(text: str, width: int) -> str:
-    """Cut a text that is too wide.
+def share(part: float, whole: float) -> str:
+    """Write a share in percent; one that is neither nothing nor all is never shown as such.
 
-    >>> [shortened(text, 6) for text in ("short", "longer than that")]
-    ['short', 'longe…']
+    >>> [share(part, 2010) for part in (0, 10, 1, 1005, 2000, 2009.5, 2010)]
+    ['0%', '0.5%', '<0.1%', '50%', '99.5%', '>99.9%', '100%']
     """
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    ratio = part / whole
+    if ratio in (0, 1) or 0.005 < ratio < 0.995:
+        return f"{ratio:.0%}"
+    if ratio < 0.5:
+        return f"{ratio:.1%}" if ratio >= 0.0005 else "<0.1%"
+    return f"{ratio:.1%}" if ratio < 0.9995 else ">99.9%"
 
 
 def labels_of(note: str) -> list[str]:
@@ -111,25 +122,21 @@ def labels_of(note: str) -> list[str]:
     return SAME_ROWS.findall(note)
 
 
-def counted(count: int | None, noun: str) -> str:
-    """Say a count with its noun; nothing when it is unknown.
-
-    >>> [counted(count, "row") for count in (1, 39073, None)]
-    ['1 row', '39,073 rows', '']
-    """
-    return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def markdown_row(cells: Iterable[str]) -> str:
     """Write a row of a Markdown table from cells that are escaped."""
     return f"| {' | '.join(cells)} |"
 
 
+def sentence(text: object) -> str:
+    """Write a sentence of ours for Markdown: what stands in it in backticks is code."""
+    return escaped(text).replace("\\`", "`") if str(text).count("`") % 2 == 0 else escaped(text)
+
+
 def escaped(text: object) -> str:
     r"""Write a text so that Markdown shows it as it is, line breaks included.
 
-    >>> escaped("<=50K | a*b")
-    '&lt;=50K \\| a\\*b'
+    >>> print(escaped("<=50K | a*b `c` [d](e) _f_g_"))
+    &lt;=50K \| a\*b \`c\` [d]\(e) \_f_g\_
     """
-    marked = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
-    return marked.replace("\n", "<br>")
+    marked = str(text).replace("&", "&amp;").replace("<", "&lt;")
+    return MARKS.sub(lambda mark: re.sub(".", r"\\\g<0>", mark[0]), marked).replace("\n", "<br>")

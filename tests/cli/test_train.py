@@ -110,3 +110,46 @@ def test_a_page_that_cannot_be_written_is_said_and_changes_nothing(train, capsys
     told = capsys.readouterr()
     assert told.err == f"GITHUB_STEP_SUMMARY: {page}: {why}\n"
     assert json.loads(told.out)["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "e.yaml", "-q", "-v"], "mlwf train: --verbose has no effect with --quiet; leave one of the two out"),
+        (
+            ["predict", "20260101", "t.csv", "-o", "p.csv", "--tracking-uri", "sqlite:///mlflow.db"],
+            "mlwf predict: --tracking-uri has no effect with the id of a run; leave it out",
+        ),
+        (
+            ["predict", "models:/m@champion", "t.csv", "-o", "p.csv", "--runs-dir", "runs"],
+            "mlwf predict: --runs-dir has no effect with a registered model; leave it out",
+        ),
+    ],
+    ids=["quiet and verbose", "a run on a store", "a model in a folder"],
+)
+def test_an_option_of_the_command_line_without_effect_is_refused(train, capsys, arguments, told):
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_store_that_the_environment_names_is_no_option_of_predict(train, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert run(["predict", "latest", "t.csv", "-o", "p.csv"]) == 2
+    assert "no run here" in capsys.readouterr().err
+
+
+def test_an_option_of_the_file_without_effect_is_told_by_train_and_validate(train, capsys):
+    remark = "e.yaml:8:3  validation.cv_folds: has no effect: nothing in this experiment is cut into that many folds"
+    assert train(validation={"strategy": "train_test", "cv_folds": 3}) == 0
+    (told,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert told == f"{remark}; leave it out"
+    assert run(["validate", "e.yaml"]) == 0
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_model_without_importances_says_so(train, capsys):
+    assert train(model={"algorithm": "hist_gradient_boosting", "hyperparameters": {"max_iter": 2}}) == 0
+    summary = json.loads(capsys.readouterr().out)
+    note = "HistGradientBoostingClassifier has none of its own, so there is no plot of them"
+    assert summary["importances"] == {"available": False, "note": note}
+    assert f"| **Importances** | none: {note} |" in summary_markdown(summary)

@@ -60,7 +60,7 @@ def write_two():
         ("other.yaml", None, ["other.yaml  does not exist"]),
         ("conf/x.yaml", None, ["conf/x.yaml  does not exist; there is no folder conf"]),
         ("configs", None, ["configs  is a folder, not a file"]),
-        ("a\0b", None, ["a\0b  cannot be read: embedded null byte"]),
+        ("a\0b", None, [r"a\x00b  cannot be read: embedded null byte"]),
         ("churn.yaml/x", None, ["churn.yaml/x  cannot be read: Not a directory"]),
     ],
     ids=[

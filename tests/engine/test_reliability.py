@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from mlwf.engine.asks import Predictions
 from mlwf.engine.metrics import build_metric, reliability_bins
+from mlwf.engine.reliability import ece_of_draws
 
 CLASSES = np.array(["no", "yes"], dtype=object)
 
@@ -133,3 +134,13 @@ def test_ece_is_never_below_zero() -> None:
 def test_reliability_bins_need_probabilities() -> None:
     with pytest.raises(ValueError, match=r"^the classifier gives no probabilities$"):
         reliability_bins(Predictions(CLASSES, CLASSES), CLASSES)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_ece_of_drawn_labels_is_that_of_the_metric_to_the_bit(n_classes: int) -> None:
+    random = np.random.default_rng(0)
+    classes = np.array(["no", "perhaps", "yes"], dtype=object)[-n_classes:]
+    said = Predictions(classes, classes[:1].repeat(300), random.dirichlet(np.ones(n_classes), size=300))
+    of_draw = ece_of_draws(said, classes[-1])
+    draws = random.integers(n_classes, size=(5, 300))
+    assert [of_draw(codes) for codes in draws] == [error(said, classes[codes]) for codes in draws]

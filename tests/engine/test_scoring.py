@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
@@ -47,6 +49,35 @@ def test_score_takes_the_positive_class_of_string_labels(binary, positive):
     values = model.decision_function(X) * (1 if positive == "yes" else -1)
     assert score(f1, said, y) == f1_score(y, model.predict(X), pos_label=positive)
     assert score(precision, said, y) == average_precision_score(y == positive, values)
+
+
+TEXTS = np.array(["a text", "another", "one more"], dtype=object)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize(
+    ("name", "n_classes"),
+    [
+        *((name, 2) for name in SCORERS),
+        *((name, 3) for name in ("roc_auc_ovr", "f1_macro", "neg_log_loss", "accuracy")),
+    ],
+)
+def test_score_of_texts_is_that_of_their_positions_to_the_bit(name, n_classes, weighted):
+    X, y = make_classification(200, 6, n_informative=4, n_classes=n_classes, flip_y=0.2, random_state=0)
+    said = predict(LogisticRegression().fit(X, TEXTS[y]), X)
+    weight = np.random.default_rng(0).random(200) if weighted else None
+    scorer = build_scorer(name, classes=TEXTS[:n_classes])
+    plain = replace(scorer, coded=None)
+    assert score(scorer, said, TEXTS[y], weight=weight) == score(plain, said, TEXTS[y], weight=weight)
+
+
+def test_texts_that_cannot_be_scored_are_told_as_texts(binary):
+    X, codes = binary
+    said = predict(LogisticRegression().fit(X, TEXTS[codes]), X)
+    scorer = build_scorer("precision", classes=TEXTS[:2])
+    y = np.where(codes == 0, "unknown", TEXTS[codes]).astype(object)
+    with pytest.raises(ValueError, match=r"unknown|a text|multiclass"):
+        score(scorer, said, y)
 
 
 def test_score_takes_weights(binary):

@@ -290,12 +290,18 @@ TARGETS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "fractions": (
         _ten(1, 2.5),
         {},
-        "row 6 holds 2.5: looks like a regression target; accepted as classes: texts, whole numbers, true and false",
+        (
+            "row 6 holds 2.5: looks like a regression target; "
+            "if they are classes, data.types: {survived: text} takes them so"
+        ),
     ),
     "infinity": (
         _ten(1, np.inf),
         {},
-        "row 6 holds inf: looks like a regression target; accepted as classes: texts, whole numbers, true and false",
+        (
+            "row 6 holds inf: looks like a regression target; "
+            "if they are classes, data.types: {survived: text} takes them so"
+        ),
     ),
     "dates": (
         pd.date_range("2024-03-31", periods=10),
@@ -362,7 +368,7 @@ def test_prepare_refuses_many_numbers_as_a_target() -> None:
     assert _problems(frame) == [
         (
             "t.csv  survived: holds 51 different numbers from 0 to 50: looks like a regression target; "
-            "if they are classes, write them as texts"
+            "if they are classes, data.types: {survived: text} takes them so"
         )
     ]
     assert len(prepare(frame.astype({"survived": str}), _spec())) == 1020

@@ -17,9 +17,9 @@ from mlwf.engine.asks import Predictions
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter
-from mlwf.modules.findings import Evidence, find
+from mlwf.modules.findings import Evidence, find, search_leaks
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.results import CalibrationResult, Difference, Interval, Judgement, Score, TuningResult
+from mlwf.results import CalibrationResult, Difference, Interval, Judgement, LeakSearch, Score, TuningResult
 from mlwf.specs.features import BooleanFeatureSpec, CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
 
@@ -39,10 +39,11 @@ def make_table(n_rows: int = 40, **changed: Any) -> Table:
 
 def make_evidence(table: Table | None = None, **changed: Any) -> Evidence:
     table = make_table() if table is None else table
+    features = changed.pop("features", None)
     default: dict[str, Any] = {
         "rows": table.all_rows,
         "splits": (),
-        "features": [],
+        "leaks": None,
         "identifiers": {},
         "judgements": (),
         "tuned": None,
@@ -53,12 +54,19 @@ def make_evidence(table: Table | None = None, **changed: Any) -> Evidence:
         "test_digests": None,
         "degraded": {},
     }
-    return Evidence(table=table, **(default | changed))
+    evidence = Evidence(table=table, **(default | changed))
+    return evidence if features is None else replace(evidence, leaks=search(evidence, features))
+
+
+def search(evidence: Evidence, features: Any, **options: Any) -> LeakSearch:
+    with PlainFitter(evidence.table) as fit:
+        return search_leaks(
+            evidence.table, evidence.rows, evidence.splits, features, fit, build_probe=build_probe, **options
+        )
 
 
 def found(evidence: Evidence, code: str) -> list[tuple[str, str]]:
-    with PlainFitter(evidence.table) as fit:
-        told = find(evidence, fit, build_probe=build_probe)
+    told = find(evidence)
     assert {finding.see for finding in told if finding.code == code} <= {f"README.md#{code}"}
     return [(finding.severity, finding.message) for finding in told if finding.code == code]
 
@@ -215,16 +223,70 @@ def test_a_probe_that_fails_is_no_finding():
     assert found(make_evidence(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
 
 
-def test_a_probe_learns_from_a_sample_of_many_rows_and_asks_the_first_split_alone():
+def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
     y = np.arange(60_000) % 2
-    table = Table(pd.DataFrame({"a": np.random.default_rng(0).normal(size=60_000)}), y)
+    draw = np.random.default_rng(0)
+    table = Table(pd.DataFrame({"a": draw.normal(size=60_000), "copy": changed_labels(y, 0.01, draw)}), y)
     asks: list[Any] = []
+    evidence = make_evidence(table, splits=folds(table, n_splits=2))
     with PlainFitter(table) as fit:
-        evidence = make_evidence(table, splits=folds(table, n_splits=2), features=[NumericFeatureSpec(columns=["a"])])
-        find(evidence, lambda asked: asks.extend(asked) or fit(asked), build_probe=build_probe)
+        done = search_leaks(
+            table,
+            evidence.rows,
+            evidence.splits,
+            [NumericFeatureSpec(columns=["a", "copy"])],
+            lambda asked: asks.extend(asked) or fit(asked),
+            build_probe=build_probe,
+        )
     (ask,) = asks
     assert [len(ask.train), len(ask.predict[0])] == [20_000, 20_000]
     assert np.isin(ask.train.index, evidence.splits[0].train.index).all()
+    assert list(ask.table.X) == ["copy"]
+    told = (done.columns, done.suspects, done.probed, done.rows, done.rows_learnt_from, done.rows_judged)
+    assert told == (2, 1, 1, 60_000, 20_000, 20_000)
+
+
+def test_of_many_leaks_the_strongest_are_probed_and_the_others_told_together():
+    draw = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    noise = draw.normal(size=(600, 40))
+    leaks = {f"leak {k:02d}": y + noise[:, k] / 10 for k in range(40)}
+    table = Table(pd.DataFrame({"x": draw.normal(size=600), **leaks}), y)
+    done = search(make_evidence(table, splits=folds(table)), [NumericFeatureSpec(columns=list(table.X))])
+    assert (done.suspects, done.probed, len(done.leaks), done.not_probed) == (40, 30, 40, 10)
+    *single, others = found(replace(make_evidence(table), leaks=done), "leakage")
+    assert len(single) == 30
+    names = sorted(leak.column for leak in done.leaks if not leak.is_probed)
+    quick = "(ROC AUC 1.00 or more by a quick look at each)"
+    message = f"{', '.join(names[:3])} and 7 more seem to predict the target almost alone too {quick}"
+    assert others == ("error", message)
+
+
+def test_the_screen_tells_how_far_it_is():
+    table = make_table(200)
+    steps: list[Any] = []
+    search(
+        make_evidence(table, splits=folds(table)),
+        [NumericFeatureSpec(columns=["x"])],
+        on_columns=lambda *step: steps.append(step),
+    )
+    assert steps == [(1, 1)]
+
+
+def test_folds_of_one_row_are_not_asked_one_by_one():
+    y = np.arange(100) % 2
+    table = Table(pd.DataFrame({"leak": y}), y, groups=np.arange(100))
+    asks: list[Any] = []
+    with PlainFitter(table) as fit:
+        done = search_leaks(
+            table,
+            table.all_rows,
+            folds(table, "leave_one_group_out"),
+            [NUMERIC],
+            lambda asked: asks.extend(asked) or fit(asked),
+            build_probe=build_probe,
+        )
+    assert (len(asks), [leak.column for leak in done.leaks]) == (5, ["leak"])
 
 
 # Identifiers and duplicates
@@ -527,9 +589,7 @@ def everything() -> Evidence:
 
 
 def test_findings_are_in_order_of_severity():
-    evidence = everything()
-    with PlainFitter(evidence.table) as fit:
-        told = find(evidence, fit, build_probe=build_probe)
+    told = find(everything())
     assert [(finding.severity, finding.code) for finding in told] == [
         ("error", "leakage"),
         ("error", "no_better_than_baseline"),
@@ -541,15 +601,10 @@ def test_findings_are_in_order_of_severity():
     assert told[1].see == "README.md#no_better_than_baseline"
 
 
-def test_what_is_ignored_is_not_even_computed():
+def test_what_is_ignored_is_not_told():
     ignored = ["leakage", "no_better_than_baseline", "identifier", "rare_class", "grid_edge"]
-    asks: list[Any] = []
-    told = find(everything(), asks.extend, build_probe=build_probe, ignore=ignored)  # type: ignore[arg-type]
-    assert [finding.code for finding in told] == ["degraded"]
-    assert asks == []
+    assert [finding.code for finding in find(everything(), ignore=ignored)] == ["degraded"]
 
 
 def test_a_run_with_nothing_to_see_has_no_findings():
-    evidence = make_evidence()
-    with PlainFitter(evidence.table) as fit:
-        assert find(evidence, fit, build_probe=build_probe) == ()
+    assert find(make_evidence()) == ()

@@ -82,7 +82,7 @@ LEFT_OUT: dict[str, tuple[str, Any, str]] = {
     "constant text": ("x", ["a"] * N, "constant: every value is 'a'"),
     "constant number": ("x", [7] * N, "constant: every value is 7"),
     "constant number or none": ("x", [7, None] * 30, "constant: every value is 7.0"),
-    "constant boolean": ("x", [True] * N, "constant: every value is True"),
+    "constant boolean": ("x", [True] * N, "constant: every value is true"),
     "names": ("x", [f"name {i}" for i in range(N)], "identifier: all 60 values are different"),
     "names with nulls and a double": (
         "x",

@@ -120,8 +120,8 @@ COLUMNS = {
     "booleans with missing ones": ([True, None, False], ["x = false", "x = true"]),
     "times": (pd.DatetimeIndex([pd.Timestamp(2024, 2, 1), pd.Timestamp(2024, 1, 1, 10), None]),
               ["x = 2024-01-01 10:00:00", "x = 2024-02-01"]),
-    "what needs quotes": (["a = b", "true", "10"], ['x = "10"', 'x = "a = b"', 'x = "true"']),
-    "one category in two types": ([1, "1", "a"], ['x = "1"', "x = a"]),
+    "what needs quotes": (["a = b", "true", "10"], ["x = 10", 'x = "a = b"', 'x = "true"']),
+    "one category in two types": ([1, "1", "a"], ["x = 1", "x = a"]),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
 from mlwf import ClassifierModelSpec, run_ml_workflow
-from mlwf.engine.chain import OutOfFold
+from mlwf.engine.chain import OutOfFold, Trained
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Split
 from mlwf.errors import FitError
@@ -540,7 +540,7 @@ def test_a_nested_number_is_free_of_what_was_chosen():
 def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
     validation = {"strategy": "train_test", "splitter": "time_series_split" if carried and "time" in carried else None}
     setting = setting_of(MIXED, Y, carried=carried, validation=validation)
-    told = held_out(setting, CHOSEN)
+    told = held_out(setting, CHOSEN, Trained(None))
     n_rows = len(setting.split.test)
     assert told.note == f"hold-out of {n_rows} rows{how}, split off before anything was fitted"
     assert told.rows == ("holdout",)

@@ -136,32 +136,32 @@ UNLEARNT = {
     "kfold": (
         {"validation": {"splitter": "kfold", "shuffle": False, "cv_folds": 6}},
         None,
-        "kfold leaves class 'yes' no row to learn from in one of 6 folds; stratified_kfold keeps each class in all",
+        "kfold leaves class 'yes' no row to learn from in 1 of 6 folds; stratified_kfold keeps each class in all",
     ),
     "time": (
         {"validation": {"cv_folds": 3}},
         "time",
-        "time_series_split leaves class 'yes' no row to learn from in one of 3 folds; fewer folds learn from more rows",
+        "time_series_split leaves class 'yes' no row to learn from in 3 of 3 folds; " + OUT,
     ),
     "groups": (
         {"validation": {"cv_folds": 3}},
         "groups",
-        "stratified_group_kfold leaves class 'yes' no row to learn from in one of 3 folds; " + OUT,
+        "stratified_group_kfold leaves class 'yes' no row to learn from in 1 of 3 folds; " + OUT,
     ),
     "one group out": (
         {"validation": {"splitter": "leave_one_group_out"}},
         "groups",
-        "leave_one_group_out leaves class 'yes' no row to learn from in one of 6 folds; " + OUT,
+        "leave_one_group_out leaves class 'yes' no row to learn from in 1 of 6 folds; " + OUT,
     ),
     "given folds": (
         {},
         "fold",
-        "predefined_split leaves class 'yes' no row to learn from in one of 6 folds; " + OUT,
+        "predefined_split leaves class 'yes' no row to learn from in 1 of 6 folds; " + OUT,
     ),
     "the search alone": (
         {"tuning": TUNING, "validation": {"strategy": "none"}},
         "fold",
-        "predefined_split leaves class 'yes' no row to learn from in one of 6 folds; " + OUT,
+        "predefined_split leaves class 'yes' no row to learn from in 1 of 6 folds; " + OUT,
     ),
 }
 
@@ -172,13 +172,34 @@ def test_folds_that_leave_a_class_unlearnt_are_refused(sections, carried, messag
     assert told == [f"validation.splitter: {message}"]
 
 
+@pytest.mark.parametrize(
+    ("first", "kind", "sections", "told"),
+    [
+        (13, "time", {}, "in 1 of 5 folds; set validation.cv_folds: 3"),
+        (25, "time", {}, "in 2 of 5 folds; write validation.strategy: train_test"),
+        (50, "time", {}, "in 5 of 5 folds; " + OUT),
+        (
+            13,
+            "time",
+            {"tuning": {**TUNING, "cv_folds": 4}, "validation": {"strategy": "none"}},
+            "in 1 of 4 folds; set tuning.cv_folds: 3",
+        ),
+    ],
+    ids=["fewer folds", "a hold-out", "nothing", "of the search"],
+)
+def test_what_helps_against_unlearnt_classes_has_been_tried(first, kind, sections, told):
+    y = np.where(np.arange(N) >= first, np.where(np.arange(N) % 2, "yes", "no"), "no").astype(object)
+    message = f"validation.splitter: time_series_split leaves class 'yes' no row to learn from {told}"
+    assert problems(y, carried={kind: np.arange(N)}, **sections) == [message]
+
+
 def test_folds_inside_of_folds_that_leave_a_class_unlearnt_are_refused():
     # Two groups have the class: leaving one out leaves one, and leaving that out none.
     two_groups = np.where(np.isin(BLOCKS, [0, 5]), "yes", "no").astype(object)
     sections = {"validation": {"splitter": "leave_one_group_out"}, "carried": {"groups": BLOCKS}}
     assert problems(two_groups, calibration={}, **sections) == [
         (
-            "validation.splitter: leave_one_group_out leaves class 'yes' no row to learn from in one of 5 folds "
+            "validation.splitter: leave_one_group_out leaves class 'yes' no row to learn from in 1 of 5 folds "
             f"inside fold 1 of the validation; {OUT}"
         )
     ]

@@ -136,6 +136,7 @@ def test_a_degraded_run_is_seen_in_its_summary_and_on_mlflow(run, section, name)
     assert found.info.status == "FINISHED"
     assert found.data.tags["mlwf.status"] == "degraded"
     assert found.data.tags["mlwf.degraded"] == f"{name}: {reason}"
+    assert found.data.tags["mlwf.importances"].startswith("none: ")
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,11 @@ def test_a_store_that_vanishes_during_a_run_costs_nothing_but_the_tracking(run, 
     )
     folder, summary = kept(run)
     assert (folder.status, summary["status"]) == ("degraded", "degraded")
-    assert "mlflow.db" in summary["tracking"]["error"]
-    assert phase(summary, "log") == ("degraded", summary["tracking"]["error"])
-    assert summary["warnings"] == [f"tracking failed, the run goes on in its folder: {summary['tracking']['error']}"]
+    assert set(summary["tracking"]["missing"].values()) == {"the file of the store is gone"}
+    assert {"model", "metrics", "end of run"} <= summary["tracking"]["missing"].keys()
+    assert summary["tracking"]["error"].endswith(", end of run: the file of the store is gone")
+    status, reason = phase(summary, "log")
+    assert (status, reason[-31:]) == ("degraded", ": the file of the store is gone")
     assert {score["source"] for score in summary["scores"]} == {"cross_validation"}
     X = pd.read_csv(run.folder / "people.csv")[["height", "weight"]]
     assert len(load_model(folder.file("model.skops")).predict(X)) == len(X)

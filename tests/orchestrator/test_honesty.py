@@ -21,10 +21,12 @@ from mlwf import (
     run_ml_workflow,
 )
 from mlwf.engine.engine import Engine
+from mlwf.engine.model_file import load_model
 from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.modules.calibration import calibrate
+from mlwf.modules.runs import find_run
 
 BOOSTING = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 4})
 BALANCED = BOOSTING.model_copy(update={"class_weight": "balanced"})
@@ -188,6 +190,33 @@ def test_a_refit_ships_another_model_and_says_so(mixed, mixed_features, calibrat
     assert refit["warnings"] == [
         "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
     ]
+
+
+@pytest.mark.parametrize("algorithm", ["gaussian_nb", "gradient_boosting"])
+def test_what_is_told_after_a_refit_is_of_the_model_that_ships(mixed, mixed_features, runs_dir, algorithm):
+    X, y = mixed
+    model = BOOSTING if algorithm == BOOSTING.algorithm else ClassifierModelSpec(algorithm=algorithm)
+    stages = {
+        "calibration_spec": CalibrationSpec(method="sigmoid", keep="better"),
+        "threshold_spec": ThresholdSpec(scoring="f1"),
+    }
+    scored = run_ml_workflow(mixed_features, model, X, y, "train_test", **stages)
+    refit = run_ml_workflow(
+        mixed_features, model, X, y, "train_test", validation_params={"refit": True}, runs_dir=runs_dir, **stages
+    )
+    shipped, told = refit["pipeline"], refit["calibration_summary"]
+    assert refit["threshold_summary"]["value"] == shipped.threshold != scored["pipeline"].threshold
+    assert told["kept"] == isinstance(shipped.estimator, CalibratedClassifierCV)
+    assert told["n_rows"] == refit["threshold_summary"]["n_rows"] == len(y) > scored["calibration_summary"]["n_rows"]
+    assert told["rows"] == refit["threshold_summary"]["rows"] == ("all",)
+    kept = "kept" if scored["calibration_summary"]["kept"] else "not kept"
+    before = f"of the model before the refit (calibration {kept}, threshold {scored['pipeline'].threshold:.4f})"
+    assert refit["scores"][0].note.endswith(before)
+    folder = find_run(runs_dir, "latest")
+    summary = folder.read_json("summary.json")
+    assert summary["refit"]["scored_model"]["threshold"] == scored["pipeline"].threshold
+    assert summary["rows"]["all"]["n_rows"] == len(y) == len(np.load(folder.file("splits.npz"))["all"])
+    assert load_model(folder.file("model.skops")).threshold == shipped.threshold
 
 
 def test_a_calibrator_sees_only_rows_that_its_model_did_not(mixed, mixed_features):

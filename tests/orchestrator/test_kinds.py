@@ -225,7 +225,7 @@ def test_folds_that_leave_a_class_unlearnt_are_refused(mixed, mixed_features):
             validation_params={"splitter": "kfold", "cv_folds": 2},
         )
     assert str(error.value) == (
-        "validation.splitter: kfold leaves class 'tall' no row to learn from in one of 2 folds; "
+        "validation.splitter: kfold leaves class 'tall' no row to learn from in 1 of 2 folds; "
         "stratified_kfold keeps each class in all"
     )
 

@@ -92,7 +92,7 @@ def test_draft_says_how_many_rows_have_no_target(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [f"{age},{kind}\n" for age, kind in enumerate(["a", "null", "b", "b"] * 5)]
     Path("rows.csv").write_text("age,kind\n" + "0.5,a\n" + "".join(rows), encoding="utf-8")
-    path = draft_experiment("rows.csv", "kind", None)
+    path = draft_experiment("rows.csv", "kind", None).path
     assert path.read_text().startswith(
         "# 5 of 21 rows are left out: their target is missing, as are empty, NA, null and None in CSV\n"
     )
@@ -102,7 +102,7 @@ def test_draft_says_how_many_rows_have_no_target(tmp_path, monkeypatch):
 def test_draft_is_ready_to_train_and_says_what_it_left_out(trained, monkeypatch):
     folder, _ = trained
     monkeypatch.chdir(folder)
-    path = draft_experiment("rows.csv", "churned", None)
+    path = draft_experiment("rows.csv", "churned", None).path
     assert path.read_text().startswith("# customer_id is left out: identifier: all 120 values are different\n")
     spec, _ = load_experiment(path)
     assert [(feature.type, feature.columns) for feature in spec.features] == [

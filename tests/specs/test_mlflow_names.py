@@ -127,11 +127,14 @@ def test_the_longest_name_is_the_longest_that_each_store_keeps(kind, ours, their
         ),
         (
             f"tracking: {{registered_model_name: {'a' * 257}}}",
-            f"4:35  tracking.registered_model_name: is '{'a' * 36}..., which has 257 characters; accepted: at most 256",
+            (
+                f"4:35  tracking.registered_model_name: is '{'a' * 35}...', which has 257 characters; "
+                "accepted: at most 256"
+            ),
         ),
         (
             f"tracking: {{registered_model_name: a, alias: {'a' * 256}}}",
-            f"4:45  tracking.alias: is '{'a' * 36}..., which has 256 characters; accepted: at most 255",
+            f"4:45  tracking.alias: is '{'a' * 35}...', which has 256 characters; accepted: at most 255",
         ),
         (
             'tracking: {experiment_name: "a\\0b"}',
@@ -139,11 +142,11 @@ def test_the_longest_name_is_the_longest_that_each_store_keeps(kind, ours, their
         ),
         (
             f"name: {'a' * 257}\ntracking: {{}}",
-            f"4:7  name: is '{'a' * 36}..., which has 257 characters; accepted: at most 256",
+            f"4:7  name: is '{'a' * 35}...', which has 257 characters; accepted: at most 256",
         ),
         (
             f"model: {{model_name: {'a' * 251}}}\ntracking: {{}}",
-            f"4:21  model.model_name: is '{'a' * 36}..., which has 251 characters; accepted: at most 250",
+            f"4:21  model.model_name: is '{'a' * 35}...', which has 251 characters; accepted: at most 250",
         ),
         (f"name: {'a' * 257}\nmodel: {{model_name: {'a' * 251}}}", None),
     ],

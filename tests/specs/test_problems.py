@@ -137,7 +137,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         (f"{DATA}model: {{class_weight: {{a: x}}}}", "x.yaml:2:27  model.class_weight.a: expected a number, got 'x'"),
         (
             f"{DATA}on_error: {'x' * 60}",
-            f"x.yaml:2:11  on_error: is '{'x' * 36}...; accepted: degrade, fail",
+            f"x.yaml:2:11  on_error: is '{'x' * 35}...'; accepted: degrade, fail",
         ),
         # Nothing
         (
@@ -381,3 +381,33 @@ DATA = "data: {path: d.csv, target: y}\n"
 )
 def test_a_wrong_value_is_told_whole(told, text, problem):
     assert told(text) == [problem]
+
+
+GRID = "param_grid: {classifier__max_depth: [1]}"
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        (f"tuning: {{stratgy: grid, {GRID}}}", "2:10  tuning.stratgy: unknown key; did you mean strategy?"),
+        (f"tuning: {{Strategy: grid, {GRID}}}", "2:10  tuning.Strategy: unknown key; did you mean strategy?"),
+        (f"tuning: {{{GRID}, method: grid}}", "2:52  tuning.method: unknown key; did you mean strategy?"),
+        (f"tuning: {{strategy: gird, {GRID}}}", "2:20  tuning.strategy: is 'gird'; did you mean grid?"),
+        (f"tuning: {{{GRID}}}", "2:1  tuning: strategy is missing; accepted: grid, halving, optuna, random"),
+        ("features: [{columns: [a], tpye: numeric}]", "2:27  features.0.tpye: unknown key; did you mean type?"),
+        ("features: [{kind: numeric, columns: [a]}]", "2:13  features.0.kind: unknown key; did you mean type?"),
+        ("features: [{type: numric, columns: [a]}]", "2:19  features.0.type: is 'numric'; did you mean numeric?"),
+    ],
+    ids=[
+        "search",
+        "capital",
+        "another word",
+        "its value",
+        "missing",
+        "feature",
+        "another word there",
+        "its value there",
+    ],
+)
+def test_the_kind_of_a_section_is_told_where_it_is_misspelt(told, section, problem):
+    assert told(f"data: {{path: d.csv, target: y}}\n{section}") == [f"x.yaml:{problem}"]

@@ -100,7 +100,7 @@ STORE = "feature_store: {repo_path: r"
         ),
         (
             f"{DATA}model: {{class_weight: {{a: -1}}}}",
-            "x.yaml:2:27  model.class_weight.a: is -1; accepted: a finite number, at least 0",
+            "x.yaml:2:27  model.class_weight.a: is -1; accepted: a finite number, above 0",
         ),
         (
             f"{DATA}tuning: {{strategy: grid, {GRID}, scoring: [accuracy, f1]}}",

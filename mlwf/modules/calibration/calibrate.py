@@ -77,11 +77,8 @@ def ask_for_models(
 
     In an ensemble they are the same. Raises FitError when a fit failed, or when the rows cannot be split.
     """
-    try:
-        inner = splitter(table, split.train)
-    except ValueError as error:
-        # A fold of the validation may have too few rows where all of them have enough.
-        raise FitError(str(error)) from error
+    # A fold of the validation may have too few rows where all of them have enough.
+    inner = splitter(table, split.train)
     outside = (split.test,) if len(split.test) else ()
     if _is_ensemble(spec):
         answers = _succeeded(

@@ -34,7 +34,7 @@ def cross_fit(spec: CalibrationSpec, judged: OutOfFold, table: Table, *, ordered
             if len(others)
         ]
         predictions = gather(said, places)
-    except (FitError, ValueError):
+    except FitError:
         return None
     order = np.argsort(np.concatenate(places), kind="stable")
     ends = np.cumsum([len(place) for place in places])[:-1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data.carried import CARRIED, read_carried
-from mlwf.modules.data.columns import Column, absent, counted, plain
+from mlwf.modules.data.columns import Column, absent, counted, plain, with_columns
 from mlwf.modules.data.dataset import Dataset
 from mlwf.modules.data.features import as_feature, check_any, check_feature
 from mlwf.modules.data.prepare import Features
@@ -124,7 +124,7 @@ def _labels(
     if isinstance(labels, Problem):
         return None, [labels]
     if reference is not None:
-        return labels, check_same_classes(column, labels, reference.y)
+        return labels, check_same_classes(column, reference.y)
     return labels, check_classes(column, labels, positive_class)
 
 
@@ -154,7 +154,7 @@ def _frame(
     for name, spec in specs.items():
         column = Column(str(name), X[name], rows, source)
         problems += check_feature(column, spec, training=reference is None)
-    return X.assign(**{str(name): as_feature(X[name], spec) for name, spec in specs.items()}), problems
+    return with_columns(X, {str(name): as_feature(X[name], spec) for name, spec in specs.items()}), problems
 
 
 def _positions(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlwf.errors import Problem
 from mlwf.modules.data.columns import Column, counted, infinite, numbers_of
+from mlwf.table_schema import dates_of
 
 A_TIME = "accepted: times such as 2024-03-31T12:30:00, or numbers such as a year"
 A_NAME = "accepted: texts, numbers, dates, true and false"
@@ -62,13 +63,11 @@ def times_of(column: Column) -> tuple[pd.Series[Any] | None, list[Problem]]:
         return numbers_of(column.values), [*problems, *infinite(column)]
     if column.kind not in ("texts", "dates"):
         return None, [*problems, column.problem(f"holds {column.kind}", A_TIME)]
-    has_zone = column.values.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").any()
-    # UTC for all: pandas gives objects for several zones.
-    times = pd.to_datetime(column.values, errors="coerce", format="ISO8601", utc=True)
+    times = dates_of(column.values)
     wrong = (times.isna() & ~missing).to_numpy()
     if wrong.any():
         problems.append(column.problem(f"{column.first(wrong)}, which is no time", A_TIME))
-    return times if has_zone else times.dt.tz_localize(None), problems
+    return times, problems
 
 
 def names_of(column: Column, noun: str) -> tuple[NDArray[Any] | None, list[Problem]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlwf.errors import Problem, nearest
+from mlwf.text import format_value, pluralize
 
 if TYPE_CHECKING:
     from numpy import bool_, intp
 
+counted = pluralize
+
 FEW_NAMES = 20
-LONGEST_SHOWN = 40
 LARGEST = 1e150
 LONG_EXPONENT = r"[eE][+-]?\d{5}"
 
@@ -109,6 +111,11 @@ def _plain(column: pd.Series[Any]) -> Any:
     return values
 
 
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Put other values into columns of a frame; `DataFrame.assign` takes no column that is called `self`."""
+    return pd.DataFrame({name: columns.get(str(name), frame[name]) for name in frame.columns}, index=frame.index)
+
+
 def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
     """Read a column as numbers; what is none becomes missing.
 
@@ -123,24 +130,12 @@ def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def shown(value: Any) -> str:
-    """Show a value in a message: a text in quotes, cut when long, anything else as YAML would.
+    """Show a value in a message: a text in quotes, cut when long, anything else as the data has it.
 
-    >>> shown("a"), shown(True), shown(1.0)
-    ("'a'", 'true', '1.0')
+    >>> shown("a"), shown(True), shown(float("inf"))
+    ("'a'", 'true', 'inf')
     """
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]}...'"
-
-
-def counted(count: int, noun: str) -> str:
-    """Say a count and its noun.
-
-    >>> counted(1, "row"), counted(2000, "row")
-    ('1 row', '2,000 rows')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return str(value) if isinstance(value, float) else format_value(value)
 
 
 def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -> list[Problem]:

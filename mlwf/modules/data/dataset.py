@@ -37,6 +37,8 @@ class Dataset:
     """Name of the fold that judges each row, as `groups`."""
     other: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
+    positions: NDArray[np.intp] | None = None
+    """Where each row stands in the table that it was read from, from 0 on; None when no row was left out."""
     n_dropped_target: int = 0
     """Rows left out because their target is missing."""
 

@@ -13,8 +13,7 @@ from pandas.util import hash_array
 
 from mlwf.modules.data.columns import FEATURE_KINDS, kind_of, numbers_of
 from mlwf.modules.data.dataset import Dataset
-
-ISO_DATE = r"\d{4}-\d\d-\d\d(?:$|[T ]\d\d:\d\d)"
+from mlwf.table_schema import ISO_DATE, read_dates
 
 MISSING = np.uint64(0x6D697373696E6721)
 """What stands for the hash of a missing value, whether None, NaN or NaT."""
@@ -97,7 +96,5 @@ def _of_objects(values: pd.Series[Any]) -> NDArray[np.uint64]:
     texts = np.array([str(value).encode("utf-8", "surrogatepass") for value in values], dtype=object)
     hashes = np.where(numbers.isna(), hash_array(texts, categorize=False), _of_numbers(numbers))
     # A date is text in a CSV file and a time in a Parquet file.
-    times = pd.to_datetime(
-        values.where(values.astype(str).str.match(ISO_DATE)), errors="coerce", utc=True, format="ISO8601"
-    )
+    times = read_dates(values.where(values.astype(str).str.match(ISO_DATE), None))
     return np.where(times.isna(), hashes, _of_times(times))

@@ -11,6 +11,8 @@ import pandas as pd
 from mlwf.errors import Problem
 from mlwf.modules.data.columns import FEATURE_KINDS, Column, counted, infinite, numbers_of, shown
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
+from mlwf.table_schema import booleans_of, date_formats, dates_of
+from mlwf.text import format_name
 
 FEW = 0.05
 
@@ -37,15 +39,17 @@ def check_feature(column: Column, spec: FeatureSpec, *, training: bool) -> list[
 
 def as_feature(values: pd.Series[Any], spec: FeatureSpec) -> pd.Series[Any]:
     """Give a checked column its type as a feature, so that a number is not read again from its text in every fit."""
-    return numbers_of(values) if spec.type == "numeric" else values
+    if spec.type == "numeric":
+        return numbers_of(values)
+    return dates_of(values) if spec.type == "date" and values.dtype == object else values
 
 
 def readable(values: pd.Series[Any], spec: FeatureSpec) -> pd.Series[Any]:
     """Take out of a column what its type as a feature cannot read, as if it were missing."""
     if spec.type == "boolean":
-        return values.where(values.isin([True, False]))
+        return values.where(booleans_of(values).notna())
     if spec.type == "date" and values.dtype.kind != "M":
-        return values.where(pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True).notna())
+        return values.where(dates_of(values).notna())
     return as_feature(values, spec)
 
 
@@ -65,10 +69,12 @@ def _check_numeric(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
 
 
 def _check_boolean(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
-    wrong = ~column.values.isin([True, False]) & column.values.notna()
+    wrong = booleans_of(column.values).isna() & column.values.notna()
     if wrong.any():
         message = f"{column.first(wrong)}, which is neither true nor false"
         yield column.problem(message, "accepted: true and false, 1 and 0; type: categorical takes any two texts")
+    elif column.kind == "texts":
+        yield column.problem("holds texts, and its type is boolean", "accepted: true and false, 1 and 0")
 
 
 def _check_ordinal(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
@@ -87,12 +93,14 @@ def _check_date(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
     if column.kind not in ("texts", "dates"):
         yield column.problem(f"holds {column.kind}, and its type is date", "accepted: dates such as 2024-03-31")
         return
-    parsed = pd.to_datetime(column.values, errors="coerce", format="ISO8601", utc=True)
-    wrong = (parsed.isna() & column.values.notna()).to_numpy()
+    wrong = (dates_of(column.values).isna() & column.values.notna()).to_numpy()
     if wrong.any():
         present = int(column.values.count())
         message = f"{column.first(wrong)}, which is no date ({np.sum(wrong):,} of {present:,} values are none)"
-        yield column.problem(message, "accepted: 2024-03-31 or 2024-03-31T12:30:00, with or without a time zone")
+        hint = "accepted: 2024-03-31 or 2024-03-31T12:30:00, with or without a time zone"
+        if formats := date_formats(map(str, column.values.dropna().unique())):
+            hint = f'data.types: {{{format_name(column.name)}: {{date: "{formats[0]}"}}}} reads such dates'
+        yield column.problem(message, hint)
 
 
 # Any value can be a category: the pipeline compares them as texts.

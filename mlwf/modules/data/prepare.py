@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data.carried import CARRIED, read_carried
-from mlwf.modules.data.columns import Column, absent, counted, plain
+from mlwf.modules.data.columns import Column, absent, counted, plain, shown, with_columns
 from mlwf.modules.data.dataset import Dataset
 from mlwf.modules.data.features import as_feature, check_any, check_feature, readable
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
@@ -31,6 +31,8 @@ def prepare(
     features: Features = "auto",
     where: str | None = None,
     reference: Dataset | None = None,
+    missing_labels: Mapping[str, int] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Dataset:
     """Check a table and tell its columns apart.
 
@@ -47,6 +49,10 @@ def prepare(
     reference : Dataset, optional
         What was trained on, when this is a test table: it must have the same features and no other classes; one
         class alone, and columns of which all values are missing, are then no problem.
+    missing_labels : mapping of str to int, optional
+        Words that the target holds and that were read as missing, with how many rows hold each.
+    names : sequence of str, optional
+        All columns of the table, where the frame holds only those that the training had.
 
     Raises
     ------
@@ -55,9 +61,9 @@ def prepare(
     """
     where = where or data.path
     roles = _roles(data, features, reference)
-    problems = [*_overlaps(where, data, features), *absent(where, roles, list(frame.columns))]
+    problems = [*_overlaps(where, data, features), *absent(where, roles, list(names or frame.columns))]
     frame = plain(frame)
-    present, y, found = _target(frame, data, where, reference)
+    present, y, found = _target(frame, data, where, reference, missing_labels or {})
     problems += found
     rows = np.flatnonzero(present) + 1
     n_dropped = len(frame) - len(rows)
@@ -71,7 +77,8 @@ def prepare(
     if problems or y is None:
         raise DataError(problems)
     other = frame[[name for name in frame.columns if name not in X.columns and name != data.target]]
-    return Dataset(X, y, where, **carried, other=other, n_dropped_target=n_dropped)
+    positions = rows - 1 if n_dropped else None
+    return Dataset(X, y, where, **carried, other=other, positions=positions, n_dropped_target=n_dropped)
 
 
 def select_features(
@@ -79,12 +86,14 @@ def select_features(
     features: Sequence[FeatureSpec] | Sequence[str],
     *,
     where: str,
+    names: Sequence[str] | None = None,
     unreadable_is_missing: bool = False,
 ) -> pd.DataFrame:
     """Pick the features out of a table to predict on, by name and in the table's order, and check them.
 
-    Names alone check that the columns are there; specs check their content too, or with `unreadable_is_missing` take
-    out of it what they cannot read.
+    Features by name alone check that the columns are there; specs check their content too, or with
+    `unreadable_is_missing` take out of it what they cannot read. `names` are all columns of the table, where the frame
+    holds only those that the training had.
 
     Raises
     ------
@@ -92,16 +101,16 @@ def select_features(
         With every problem that was found.
     """
     specs = {str(name): spec for spec in features if isinstance(spec, FeatureSpec) for name in spec.columns}
-    names = list(specs) or [str(name) for name in features]
-    problems = absent(where, [("the model", name) for name in names], list(frame.columns))
-    X = plain(frame[[name for name in frame.columns if name in names]])
+    wanted = list(specs) or [str(name) for name in features]
+    problems = absent(where, [("the model", name) for name in wanted], list(names or frame.columns))
+    X = plain(frame[[name for name in frame.columns if name in wanted]])
     if unreadable_is_missing:
-        X = X.assign(**{name: readable(X[name], spec) for name, spec in specs.items()})
+        X = with_columns(X, {name: readable(X[name], spec) for name, spec in specs.items()})
     rows = np.arange(1, len(X) + 1)
     problems += _check_listed(X, specs, rows, where, training=False) if specs else []
     if problems:
         raise DataError(problems)
-    return X.assign(**{name: as_feature(X[name], spec) for name, spec in specs.items()})
+    return with_columns(X, {name: as_feature(X[name], spec) for name, spec in specs.items()})
 
 
 def _roles(data: DataSpec, features: Features, reference: Dataset | None) -> list[tuple[str, str]]:
@@ -129,7 +138,7 @@ def _overlaps(where: str, data: DataSpec, features: Features) -> Iterator[Proble
 
 
 def _target(
-    frame: pd.DataFrame, data: DataSpec, where: str, reference: Dataset | None
+    frame: pd.DataFrame, data: DataSpec, where: str, reference: Dataset | None, missing_labels: Mapping[str, int]
 ) -> tuple[NDArray[bool_], NDArray[Any] | None, list[Problem]]:
     """Find the rows that have a target, and the labels in them."""
     everything = np.ones(len(frame), dtype=bool)
@@ -142,16 +151,26 @@ def _target(
         return everything, None, [column.problem("all values are missing", "a target has a class in every row")]
     problems = []
     if n_missing and not data.drop_missing_target:
-        message = f"{n_missing:,} of {counted(len(frame), 'value')} missing in the target"
-        problems.append(column.problem(message, "data.drop_missing_target: true leaves these rows out"))
+        message, hint = _missing_target(n_missing, len(frame), missing_labels)
+        problems.append(column.problem(message, hint))
+    if reference is not None and (unknown := check_same_classes(column, reference.y)):
+        return present, None, [*problems, *unknown]
     y = labels_of(column)
     if isinstance(y, Problem):
         return present, None, [*problems, y]
-    if reference is not None:
-        problems += check_same_classes(column, y, reference.y)
-    else:
+    if reference is None:
         problems += check_classes(column, y, data.positive_class)
     return present, y, problems
+
+
+def _missing_target(n_missing: int, n_rows: int, words: Mapping[str, int]) -> tuple[str, str]:
+    message = f"{n_missing:,} of {counted(n_rows, 'value')} missing in the target"
+    hint = "data.drop_missing_target: true leaves these rows out"
+    if words:
+        named = ", ".join(f"{shown(word)} in {counted(count, 'row')}" for word, count in words.items())
+        message += f", of them {named}"
+        hint = f"data.read.keep_default_na: false keeps such words as classes, and {hint}"
+    return message, hint
 
 
 def _carried(
@@ -182,7 +201,7 @@ def _features(
     specs = {str(name): spec for spec in features for name in spec.columns if name in frame.columns}
     X = frame[[name for name in frame.columns if name in specs]]
     problems = _check_listed(X, specs, rows, where, training=reference is None)
-    return X.assign(**{name: as_feature(X[name], spec) for name, spec in specs.items()}), problems
+    return with_columns(X, {name: as_feature(X[name], spec) for name, spec in specs.items()}), problems
 
 
 def _check_listed(

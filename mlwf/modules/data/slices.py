@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,12 @@ from mlwf.modules.data.columns import counted, numbers_of, shown
 from mlwf.modules.data.dataset import Dataset
 from mlwf.specs.features import category_text
 from mlwf.specs.slices import SliceSpec, parse_slice
+from mlwf.table_schema import dates_of
 
 MOST_VALUES = 20
 """A column with more values makes slices that nobody reads."""
+
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
@@ -67,8 +71,9 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
         if len(values) > MOST_VALUES:
             example = _example(written.column, present)
             return f"{written.column} has {counted(len(values), 'value')}; write a condition such as {example}"
-        order = str if present.dtype == object else None
-        return [SliceSpec(written.column, "=", _plain(value)) for value in sorted(values.values(), key=order)]
+        plain = [_plain(value) for value in values.values()]
+        order = str if any(isinstance(value, str) for value in plain) else None
+        return [SliceSpec(written.column, "=", value) for value in sorted(plain, key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
         return f"{written.column} holds {shown(present.iloc[0])}, which {written.operator} cannot compare"
     if not _mask(written, data).any():
@@ -119,13 +124,14 @@ def _texts(column: pd.Series[Any]) -> NDArray[Any]:
 def _comparable(column: pd.Series[Any], value: Any) -> tuple[NDArray[Any], Any] | None:
     """Give a column and a bound in the type in which they compare; None when there is none."""
     if isinstance(value, str):
-        times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
+        times = dates_of(column)
         bound = pd.Timestamp(value)
         bound = bound.tz_localize("UTC") if bound.tzinfo is None else bound
         if column.dtype.kind in "iufb" or times.isna().all():
             return None
         # With a zone an array would be of Timestamps, which compare with nothing but each other.
-        return times.dt.tz_convert(None).to_numpy(), bound.tz_convert(None).to_datetime64()
+        plain = times.dt.tz_convert(None) if times.dt.tz else times
+        return plain.to_numpy().astype("datetime64[us]"), bound.tz_convert(None).to_datetime64()
     numbers = numbers_of(column) if column.dtype.kind not in "Mm" else pd.Series(np.nan, index=column.index)
     return None if numbers.isna().all() else (numbers.to_numpy(dtype=np.float64), value)
 
@@ -138,4 +144,7 @@ def _example(name: str, present: pd.Series[Any]) -> str:
 
 def _plain(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, str) and WHOLE.fullmatch(value):
+        # A column of categories holds texts, and a person writes 3.
+        return int(value)
     return value if isinstance(value, str | bool | int | float) else category_text(value)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from mlwf.errors import Problem
 from mlwf.modules.data.columns import Column, counted, numbers_of, shown
-from mlwf.specs.data import ClassLabel
+from mlwf.specs.data import IN_MEMORY, ClassLabel
+from mlwf.text import format_name
 
 MANY_CLASSES = 50
 FEW_ROWS_PER_CLASS = 20
@@ -31,8 +32,7 @@ def labels_of(column: Column) -> NDArray[Any] | Problem:
     numbers: NDArray[np.float64] = numbers_of(column.values).to_numpy(dtype=np.float64)
     broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
     if broken.any():
-        hint = "accepted as classes: texts, whole numbers, true and false"
-        return column.problem(f"{column.first(broken)}: looks like a regression target", hint)
+        return column.problem(f"{column.first(broken)}: looks like a regression target", _as_text(column))
     return numbers.astype(np.int64)
 
 
@@ -46,11 +46,17 @@ def check_classes(column: Column, y: NDArray[Any], positive_class: ClassLabel | 
         message = (
             f"holds {count:,} different numbers from {classes[0]} to {classes[-1]}: looks like a regression target"
         )
-        return [column.problem(message, "if they are classes, write them as texts")]
+        return [column.problem(message, _as_text(column))]
     if count > MANY_CLASSES and len(y) < FEW_ROWS_PER_CLASS * count:
         message = f"has {count:,} classes in {counted(len(y), 'row')}: looks like an identifier or free text"
         return [column.problem(message, "a class needs rows to learn it from")]
     return [] if positive_class is None else _check_positive(column, classes, positive_class)
+
+
+def _as_text(column: Column) -> str:
+    if column.where == IN_MEMORY:
+        return "if they are classes, write them as texts"
+    return f"if they are classes, data.types: {{{format_name(column.name)}: text}} takes them so"
 
 
 def _check_positive(column: Column, classes: NDArray[Any], positive_class: ClassLabel) -> list[Problem]:
@@ -65,13 +71,13 @@ def _check_positive(column: Column, classes: NDArray[Any], positive_class: Class
     return []
 
 
-def check_same_classes(column: Column, y: NDArray[Any], trained: NDArray[Any]) -> list[Problem]:
-    """Check that every class of a test table was there to be learnt."""
+def check_same_classes(column: Column, trained: NDArray[Any]) -> list[Problem]:
+    """Check that every class of a test table was there to be learnt; whole numbers may be written as floats."""
     classes = np.unique(trained)
     problems = []
-    for label in np.unique(y):
+    for label in sorted(column.values.unique(), key=lambda each: (_type_of(each), each)):
         if not any(_same(label, known) for known in classes):
-            rows = counted(int((y == label).sum()), "row")
+            rows = counted(int((column.values == label).sum()), "row")
             message = f"class {shown(label)} ({rows}) does not occur in training"
             twins = [known for known in classes if str(known).lower() == str(label).lower()]
             hint = f"the class there is {_described(twins[0])}" if twins else _accepted(classes)

@@ -10,15 +10,16 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-from mlwf.addresses import redact
-from mlwf.errors import ConfigError, FeatureStoreError, Problem
+from mlwf.atomic import write_text
+from mlwf.errors import ConfigError, FeatureStoreError, Problem, raise_if_bug
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
+from mlwf.shared_state import SharedState
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
+from mlwf.text import describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +92,13 @@ def opened(repo_path: str | Path) -> Iterator[Any]:
         yield _open(repo)
 
 
-@contextmanager
-def quiet_feast() -> Iterator[None]:
+def quiet_feast() -> AbstractContextManager[None]:
     """Keep Feast's prints, progress bars and deprecation warnings from the user."""
+    return _QUIET.held()
+
+
+@contextmanager
+def _without_a_word() -> Iterator[None]:
     with (
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),
@@ -102,6 +107,10 @@ def quiet_feast() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
+
+
+_QUIET = SharedState(_without_a_word)
+"""What is printed goes to one place for the whole process."""
 
 
 def _is_settled_by_another(spec: FeatureStoreSpec, repo: Path) -> bool:
@@ -155,6 +164,7 @@ def _create_and_apply(repo: Path, views: Sequence[FeatureViewSpec]) -> None:
         with quiet_feast():
             store.apply(build_definitions(declared))
     except Exception as error:
+        raise_if_bug(error)
         hint = "feature_store.force_recreate: true starts over"
         raise FeatureStoreError(f"{repo}: Feast refuses the declared views: {_one_line(error)}; {hint}") from error
     _write_marker(repo, applied=digest, copies=copies)
@@ -239,9 +249,7 @@ def _write_marker(repo: Path, *, applied: str | None, copies: dict[str, Any]) ->
 
 def _write(path: Path, text: str) -> None:
     """Write a file in one step, so that a reader never sees half of it."""
-    half = path.with_name(f"{path.name}.{token_hex(4)}")
-    half.write_text(text, "utf-8")
-    half.replace(path)
+    write_text(path, text)
 
 
 def _project_name(repo: Path) -> str:
@@ -250,8 +258,8 @@ def _project_name(repo: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(redact(str(error)).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    text = describe_error(error)
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 
 
 # Quoted, because a folder may be called 2024 or yes. `file` is the offline store that Feast serves without extras.

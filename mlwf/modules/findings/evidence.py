@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.rows import Rows, Split, Table
-from mlwf.results import CalibrationResult, Judgement, TuningResult
-from mlwf.specs.features import FeatureSpec
+from mlwf.results import CalibrationResult, Judgement, LeakSearch, TuningResult
 from mlwf.specs.tuning import ParamTuningSpec
 
 BEST_FIRST = ("test", "train_test", "cross_validation")
@@ -25,7 +24,8 @@ class Evidence:
     """The rows that are trained on."""
     splits: Sequence[Split]
     """By which the scores of the validation were made; none without one."""
-    features: Sequence[FeatureSpec]
+    leaks: LeakSearch | None
+    """What the search for leaks found; None where it was not asked for."""
     identifiers: Mapping[str, str]
     """Used columns that look like an identifier, with the reason."""
     judgements: Sequence[Judgement]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Fitter, Predictions
-from mlwf.engine.metrics import Metric, build_metric
+from mlwf.engine.asks import Predictions
+from mlwf.engine.metrics import build_metric
+from mlwf.engine.reliability import ece_of_draws
 from mlwf.modules.findings.evidence import Evidence
 from mlwf.modules.findings.grid_edge import find_grid_edge
-from mlwf.modules.findings.leakage import BuildProbe, find_leakage
+from mlwf.modules.findings.leakage import tell_leaks
 from mlwf.results import Finding, Severity
 from mlwf.specs.gates import FINDINGS
+from mlwf.text import format_name
 
 MANY_TWINS = 0.01
 """Share of judged rows with a twin from which scores suffer."""
@@ -36,41 +37,31 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 Found = Iterator[tuple[Severity, str]]
 
 
-def find(
-    evidence: Evidence, fit: Fitter, *, build_probe: BuildProbe, ignore: Collection[str] = ()
-) -> tuple[Finding, ...]:
+def find(evidence: Evidence, *, ignore: Collection[str] = ()) -> tuple[Finding, ...]:
     """Name what the evidence shows, the severest first, then in the order of `FINDINGS`.
 
-    Parameters
-    ----------
-    evidence : Evidence
-        What the run knows.
-    fit : Fitter
-        Answers for `evidence.table`; it is asked once for each feature column, and some times more for suspect ones.
-    build_probe : callable
-        Builds the unfitted pipeline of one column alone from its name (its position, when X is an array) and its
-        spec. It finds most when it keeps missing values missing.
-    ignore : collection of str
-        Codes that are neither computed nor told.
-
-    Returns
-    -------
-    tuple of Finding
+    Codes in `ignore` are neither computed nor told.
     """
-    checks = CHECKS | {"leakage": partial(find_leakage, fit=fit, build_probe=build_probe)}
     found = [
         Finding(code, severity, message, see=f"README.md#{code}")
         for code in FINDINGS
         if code not in ignore
-        for severity, message in checks[code](evidence)
+        for severity, message in CHECKS[code](evidence)
     ]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def _leakage(evidence: Evidence) -> Found:
+    return tell_leaks(evidence.leaks) if evidence.leaks is not None else iter(())
 
 
 def _identifiers(evidence: Evidence) -> Found:
     for column, reason in evidence.identifiers.items():
         why = reason.removeprefix("identifier: ")
-        yield "warning", f"{column} is a feature and looks like an identifier ({why}): new rows will have other values"
+        yield (
+            "warning",
+            f"{format_name(column)} is a feature and looks like an identifier ({why}): new rows will have other values",
+        )
 
 
 def _duplicates(evidence: Evidence) -> Found:
@@ -123,7 +114,7 @@ def _rare_classes(evidence: Evidence) -> Found:
     rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
     if not rare:
         return
-    told = ", ".join(f"{label} ({count})" for count, label in rare[:SHOWN])
+    told = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
     few = f"fewer than {FEW_ROWS} judged rows {WHERE[judgement.source]}"
     yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
@@ -135,25 +126,25 @@ def _uncalibrated(evidence: Evidence) -> Found:
         return
     metric = build_metric("ece", classes=judgement.predictions.classes)
     ece = metric(judgement.predictions, judgement.y)
-    if ece > LARGE_ECE and ece > _ece_by_chance(metric, judgement.predictions, evidence.judged_rows):
+    if ece > LARGE_ECE and ece > _ece_by_chance(judgement.predictions, evidence.judged_rows):
         hint = "see why calibration failed" if "calibrate" in evidence.degraded else "add a calibration section"
         off = f"the probabilities are {ece:.3f} off on average {WHERE[judgement.source]} (expected calibration error)"
         yield "warning" if ece > 2 * LARGE_ECE else "info", f"{off}: {hint}"
 
 
-def _ece_by_chance(metric: Metric, predictions: Predictions, rows: NDArray[np.intp]) -> float:
+def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     """Compute what 95 % of draws stay below in which the probabilities are right (Broecker & Smith 2007).
 
     With a few hundred rows it is above LARGE_ECE, debiased though it is.
     """
     assert predictions.proba is not None
-    draw = np.random.default_rng(0)
+    draw, error = np.random.default_rng(0), ece_of_draws(predictions, predictions.classes[-1])
     ends = predictions.proba.cumsum(axis=1)[:, :-1]
     distinct, number = np.unique(rows, return_inverse=True)
     errors = []
     for _ in range(DRAWS):
         chance = draw.random((len(distinct), 1))[number]
-        errors.append(metric(predictions, predictions.classes[(chance > ends).sum(axis=1)]))
+        errors.append(error((chance > ends).sum(axis=1)))
     return float(np.quantile(errors, 0.95))
 
 
@@ -163,6 +154,7 @@ def _degraded(evidence: Evidence) -> Found:
 
 
 CHECKS: dict[str, Callable[[Evidence], Found]] = {
+    "leakage": _leakage,
     "identifier": _identifiers,
     "duplicates": _duplicates,
     "no_better_than_baseline": _no_better_than_baseline,

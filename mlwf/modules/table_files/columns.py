@@ -1,11 +1,12 @@
-"""What the columns of a CSV and of a Parquet file have in common."""
+"""What the columns of the files of one table have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 from mlwf.errors import Problem
 
@@ -34,9 +35,16 @@ def different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) -
     return problems
 
 
-def plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Hold texts, and booleans of which some are missing, as objects in which a missing value is None."""
-    for name, column in frame.items():
-        if column.dtype.kind == "O":
-            frame[name] = column.astype(object).where(column.notna(), None)
-    return frame
+def different_types(files: Sequence[Path], tables: Sequence[Any]) -> list[Problem]:
+    """Say for each file which of its columns cannot be stacked below those of the first."""
+    problems = []
+    for name in tables[0].column_names:
+        first = tables[0].schema.field(name)
+        for file, table in zip(files, tables, strict=True):
+            field = table.schema.field(name)
+            try:
+                pa.unify_schemas([pa.schema([first]), pa.schema([field])], promote_options="permissive")
+            except pa.ArrowException:
+                message = f"is {field.type} here and {first.type} in {files[0].name}"
+                problems.append(Problem(where=str(file), key=name, message=message))
+    return problems

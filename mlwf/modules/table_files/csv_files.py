@@ -1,4 +1,4 @@
-"""Read CSV files, and refuse what pandas would mend in silence."""
+"""Read CSV files as texts, and refuse what would be mended in silence."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
-import numpy as np
-import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.columns import different_columns, duplicated_columns, plain_texts
+from mlwf.modules.table_files.columns import duplicated_columns
 from mlwf.modules.table_files.suffixes import default_separator, suffix_of
 from mlwf.specs.data import ReadSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAGIC = {
     b"PAR1": ("is a Parquet file, though its suffix says CSV", "name it .parquet"),
@@ -28,80 +25,102 @@ MAGIC = {
     b"\x1f\x8b": ("is compressed, though its suffix does not say so", "name it .csv.gz"),
 }
 SEPARATORS = (";", "\t", "|", ",")
+BLOCK_SIZE = 1 << 24
+LARGEST_BLOCK = (1 << 31) - 1
+"""Where one record is larger than the usual block."""
 
 
-def read_csv_files(files: Sequence[Path], read: ReadSpec) -> pd.DataFrame:
-    """Read CSV files with the same columns, one below the other."""
-    frames: list[pd.DataFrame] = []
-    problems: list[Problem] = []
-    for file in files:
-        try:
-            frames.append(_read(file, read))
-        except DataError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise DataError(problems)
-    if different := different_columns(files, [[*map(str, frame)] for frame in frames]):
-        raise DataError(different)
-    if len(frames) == 1:
-        return frames[0]
-    # A column that is a number in one file and a text in another is a text in all: 1 and "1" are then one category.
-    names = [*map(str, frames[0])]
-    texts = [name for name in names if len({_kind(frame[name]) for frame in frames} - {"missing"}) > 1]
-    if texts:
-        frames = [_read(file, read, texts) for file in files]
-    return pd.DataFrame({name: _stack([frame[name].to_numpy() for frame in frames]) for name in names})
+def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
+    """Read a CSV file as texts, each as it is written.
 
-
-def _kind(column: pd.Series[Any]) -> str:
-    if column.isna().all():
-        return "missing"
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    return "number" if kind in ("integer", "floating") else kind
-
-
-def _stack(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    if all(part.dtype.kind in "iuf" for part in parts) or len({part.dtype for part in parts}) == 1:
-        return np.concatenate(parts)
-    stacked = np.concatenate([part.astype(object) for part in parts])
-    return np.where(pd.isna(stacked), np.array(None, dtype=object), stacked)
-
-
-def _read(file: Path, read: ReadSpec, texts: Sequence[str] = ()) -> pd.DataFrame:
+    Raises
+    ------
+    DataError
+        When the file is no CSV file in this encoding, or a line has more or fewer fields than the header.
+    """
     sep = read.sep or default_separator(file)
-    if sep == read.decimal:
-        message = f"{sep!r} is the decimal sign and the separator too"
+    if sep in (read.decimal, read.thousands):
+        sign = "decimal" if sep == read.decimal else "thousands"
+        message = f"{sep!r} is the {sign} sign and the separator too"
         hint = 'set data.read.sep, such as ";"'
-        raise DataError(Problem(where=str(file), key="data.read.decimal", message=message, hint=hint))
+        raise DataError(Problem(where=str(file), key=f"data.read.{sign}", message=message, hint=hint))
     try:
-        header = _header(file, read.encoding, sep)
-        frame = pd.read_csv(
-            file,
-            sep=sep,
-            decimal=read.decimal,
-            encoding=read.encoding,
-            na_values=read.na_values,
-            dtype=dict.fromkeys(texts, str),
-            compression="gzip" if suffix_of(file).endswith(".gz") else None,
-            # A column's type is inferred from all its rows at once, never from a chunk of them.
-            low_memory=False,
-            # The default is off by one bit for some numbers: the same table in Parquet would be another table.
-            float_precision="round_trip",
-        )
+        names, n_lines = _header(file, read.encoding, sep)
+        return _columns(file, read.encoding, sep, names, n_lines)
     except UnicodeError as error:
-        raise _undecodable(file, read.encoding) from error
-    except pd.errors.ParserError as error:
-        raise _malformed(file, read.encoding, sep, error) from error
+        raise _undecodable(file, read.encoding) or _error(file, f"is not {read.encoding} text") from error
     except csv.Error as error:
         raise _error(file, f"cannot be read as CSV: {error}") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _error(file, f"is damaged or no gzip file: {error}") from error
-    _refuse_ragged(file, read.encoding, sep, header, frame)
-    return plain_texts(frame)
 
 
-def _header(file: Path, encoding: str, sep: str) -> list[str]:
-    """Read the names of the columns as they are written: pandas renames a second `a` to `a.1`."""
+def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int) -> pa.Table:
+    """Read what stands below the header, whose last line is line `n_lines`."""
+    ragged = []
+
+    def skip(row: Any) -> str:
+        # A line of nothing but blanks is one that somebody left empty.
+        ragged.append(not row.text.strip())
+        return "skip"
+
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    options = {
+        "parse_options": arrow_csv.ParseOptions(delimiter=sep, newlines_in_values=True, invalid_row_handler=skip),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    }
+    for block_size in (BLOCK_SIZE, LARGEST_BLOCK):
+        ragged.clear()
+        reading = arrow_csv.ReadOptions(
+            column_names=names,
+            skip_rows=n_lines,
+            encoding="utf8" if is_utf8 else encoding,
+            block_size=block_size,
+        )
+        try:
+            with _open_bytes(file) as content:
+                table = arrow_csv.read_csv(content, read_options=reading, **options)
+        except pa.ArrowInvalid as error:
+            undecodable = _undecodable(file, encoding)
+            if undecodable or block_size == LARGEST_BLOCK:
+                raise undecodable or _malformed(file, encoding, sep, error) from error
+        else:
+            break
+    if not all(ragged):
+        raise _ragged(file, encoding, sep) or _error(file, "cannot be read as CSV: lines differ in their fields")
+    _refuse_open_quote(file, encoding, sep)
+    return table
+
+
+def _refuse_open_quote(file: Path, encoding: str, sep: str) -> None:
+    """Refuse a double quote that is never closed: all lines below it would be one text."""
+    with _open_bytes(file) as content:
+        n_quotes = sum(chunk.count(b'"') for chunk in iter(lambda: content.read(1 << 20), b""))
+    if n_quotes % 2 and (line := _open_quote(file, encoding, sep)):
+        raise _error(file, f"line {line} opens a double quote that is never closed")
+
+
+def _open_quote(file: Path, encoding: str, sep: str) -> int | None:
+    """Find the line of the record in whose quotes the file ends; None when it ends in none."""
+    begun = 1
+    with _open_text(file, encoding) as content:
+        reader = csv.reader(content, delimiter=sep, strict=True)
+        while True:
+            try:
+                next(reader)
+            except StopIteration:
+                return None
+            except csv.Error as error:
+                # Python's reader has no other sign for it.
+                if str(error) == "unexpected end of data":
+                    return begun
+            begun = reader.line_num + 1
+
+
+def _header(file: Path, encoding: str, sep: str) -> tuple[list[str], int]:
+    """Read the names of the columns, and on which line they end."""
     try:
         "".encode(encoding)
     except LookupError:
@@ -109,7 +128,7 @@ def _header(file: Path, encoding: str, sep: str) -> list[str]:
         hint = "accepted: utf-8, latin-1, cp1252, utf-16, ..."
         raise DataError(Problem(where=str(file), key="data.read.encoding", message=message, hint=hint)) from None
     _refuse_binary(file, encoding)
-    header = next((record for _, record in _records(file, encoding, sep)), None)
+    n_lines, header = next(((end, record) for _, end, record in _records(file, encoding, sep)), (0, None))
     if header is None:
         raise _error(file, "is empty")
     duplicated = duplicated_columns(str(file), header)
@@ -119,7 +138,7 @@ def _header(file: Path, encoding: str, sep: str) -> list[str]:
     if len(header) == 1 and other:
         message = f"has one column, named {header[0]!r}"
         raise _error(file, message, f"if {other!r} separates its columns, set data.read.sep: {_yaml_text(other)}")
-    return header
+    return [name or f"Unnamed: {position}" for position, name in enumerate(header)], n_lines
 
 
 def _refuse_binary(file: Path, encoding: str) -> None:
@@ -147,32 +166,22 @@ def _open_text(file: Path, encoding: str) -> IO[str]:
     return io.TextIOWrapper(_open_bytes(file), encoding=encoding, newline="")
 
 
-def _records(file: Path, encoding: str, sep: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank with the line it begins at, counted from 1."""
+def _records(file: Path, encoding: str, sep: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield each record that is not blank with the lines that it begins and ends at, counted from 1."""
     with _open_text(file, encoding) as content:
         reader = csv.reader(content, delimiter=sep)
         line = 1
         for record in reader:
             if len(record) > 1 or (record and record[0].strip()):
-                yield line, record
+                yield line, reader.line_num, record
             line = reader.line_num + 1
-
-
-def _refuse_ragged(file: Path, encoding: str, sep: str, header: list[str], frame: pd.DataFrame) -> None:
-    # pandas fills short lines with nulls, which the last column must then have, and takes the first column for an
-    # index when the first line is longer than the header; longer lines further down it refuses by itself.
-    if frame.empty or (isinstance(frame.index, pd.RangeIndex) and not frame.iloc[:, -1].isna().any()):
-        return
-    ragged = _ragged(file, encoding, sep)
-    if ragged:
-        raise ragged
 
 
 def _ragged(file: Path, encoding: str, sep: str) -> DataError | None:
     records = _records(file, encoding, sep)
     try:
-        expected = len(next(records)[1])
-        wrong = [(line, len(record)) for line, record in records if len(record) != expected]
+        expected = len(next(records)[-1])
+        wrong = [(line, len(record)) for line, _, record in records if len(record) != expected]
     except csv.Error:
         return None
     if not wrong:
@@ -185,26 +194,14 @@ def _ragged(file: Path, encoding: str, sep: str) -> DataError | None:
 
 
 def _malformed(file: Path, encoding: str, sep: str, error: Exception) -> DataError:
-    if "EOF inside string" in str(error):
-        return _error(file, f"line {_last_record(file, encoding, sep)} opens a double quote that is never closed")
-    reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
+    if line := _open_quote(file, encoding, sep):
+        return _error(file, f"line {line} opens a double quote that is never closed")
+    reason = str(error).partition("\n")[0].strip()
     return _ragged(file, encoding, sep) or _error(file, f"cannot be read as CSV: {reason}")
 
 
-def _last_record(file: Path, encoding: str, sep: str) -> int:
-    begun = 1
-    with _open_text(file, encoding) as content:
-        reader = csv.reader(content, delimiter=sep)
-        try:
-            for _ in reader:
-                begun, last = reader.line_num + 1, begun
-        except csv.Error:
-            return begun
-    return last
-
-
-def _undecodable(file: Path, encoding: str) -> DataError:
-    """Find the first byte that is not text in this encoding."""
+def _undecodable(file: Path, encoding: str) -> DataError | None:
+    """Find the first byte that is not text in this encoding; None when there is none."""
     decoder = codecs.getincrementaldecoder(encoding)()
     line, offset = 1, 0
     with _open_bytes(file) as content:
@@ -221,6 +218,8 @@ def _undecodable(file: Path, encoding: str) -> DataError:
             except UnicodeError as error:
                 return _error(file, f"is not {encoding} text: {error}", "set data.read.encoding to the file's")
             offset += len(chunk)
+            if not chunk:
+                return None
 
 
 def _fields(count: int) -> str:

@@ -1,31 +1,43 @@
-"""Find the files of a table and read them into one frame of plain types."""
+"""Find the files of a table and read them as they are, one below the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.csv_files import read_csv_files
-from mlwf.modules.table_files.parquet_files import read_parquet_files
+from mlwf.modules.table_files.columns import different_columns, different_types
+from mlwf.modules.table_files.csv_files import read_csv_file
+from mlwf.modules.table_files.parquet_files import read_parquet_file
 from mlwf.modules.table_files.suffixes import ACCEPTED, SUFFIXES, suffix_of
 from mlwf.specs.data import ReadSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mlwf.table_schema import RawTable
 
 SHOWN_NAMES = 5
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What writers of partitioned tables name the folder of the rows whose key is missing."""
 
 
-def read_table(path: str, read: ReadSpec | None = None) -> pd.DataFrame:
-    """Read a CSV or Parquet table from a file, a folder or a glob.
+@dataclass(frozen=True)
+class _Part:
+    """A file of a table, and what the names of its folders say of its rows."""
 
-    The files of a folder (not of its subfolders) or a glob are read in the order of their names and must have
-    the same columns. All columns have plain types, whatever the file: numbers (float when some are missing),
-    booleans, datetimes with the file's time zone, and objects in which a missing value is None.
+    file: Path
+    keys: dict[str, str | None] = field(default_factory=dict)
+
+
+def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
+    """Read a CSV or Parquet table from a file, a folder or a glob, as its files hold it.
+
+    The files of a folder or a glob are read in the order of their names and must have the same columns. Folders named
+    `key=value` inside it add the column `key` to the rows of their files; other subfolders of a folder are not read.
 
     Parameters
     ----------
@@ -34,70 +46,137 @@ def read_table(path: str, read: ReadSpec | None = None) -> pd.DataFrame:
     read : ReadSpec, optional
         How to read a CSV file; it does not concern Parquet.
 
+    Returns
+    -------
+    The table: texts for CSV files, and the types of the file for Parquet.
+
     Raises
     ------
     DataError
         When there is no such table, or its content is not what its suffix says.
     """
-    files = _files_of(path)
     try:
-        frame = _read_files(files, read or ReadSpec())
+        table = _read_parts(_parts_of(path), read or ReadSpec())
     except PermissionError as error:
         raise _problem(error.filename or path, "permission denied") from error
     except OSError as error:
         raise _problem(error.filename or path, f"cannot be read: {error.strerror or error}") from error
-    if frame.empty:
+    if not len(table):
         raise _problem(path, "has a header and no rows")
-    return frame
+    return table
 
 
-def _read_files(files: Sequence[Path], read: ReadSpec) -> pd.DataFrame:
+def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
+    files = [part.file for part in parts]
+    tables: list[Any] = []
+    problems: list[Problem] = []
+    is_csv = SUFFIXES[suffix_of(files[0])] == "CSV"
     for file in files:
-        with file.open("rb") as opened:
-            if not opened.read(1):
-                raise _problem(str(file), "is empty")
-    if SUFFIXES[suffix_of(files[0])] == "Parquet":
-        return read_parquet_files(files)
-    return read_csv_files(files, read)
+        try:
+            with file.open("rb") as opened:
+                if not opened.read(1):
+                    raise _problem(str(file), "is empty")
+            tables.append(read_csv_file(file, read) if is_csv else read_parquet_file(file))
+        except DataError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DataError(problems)
+    if different := different_columns(files, [table.column_names for table in tables]):
+        raise DataError(different)
+    names = tables[0].column_names
+    if not names:
+        raise _problem(str(files[0]), "has no column")
+    keys = _keys_of(parts, names)
+    tables = [_with_keys(table.select(names), part) for table, part in zip(tables, parts, strict=True)]
+    try:
+        stacked = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(different_types(files, tables)) from error
+    return RawTable(stacked, frozenset([*(names if is_csv else ()), *keys]))
 
 
-def _files_of(path: str) -> list[Path]:
+def _keys_of(parts: Sequence[_Part], names: Sequence[str]) -> list[str]:
+    """Give the keys of the folders, which must be the same for all files and no column of theirs."""
+    keys = list(parts[0].keys)
+    for part in parts:
+        if list(part.keys) != keys:
+            message = f"lies in folders of {_named(part.keys)}, and {parts[0].file} in folders of {_named(keys)}"
+            raise _problem(str(part.file), message)
+    for key in keys:
+        if key in names:
+            message = "is a column of the file and the key of its folder too"
+            raise DataError(Problem(str(parts[0].file), key, message, "drop one, or name the files with a glob"))
+    return keys
+
+
+def _named(keys: Sequence[str] | dict[str, str | None]) -> str:
+    return ", ".join(keys) or "no key"
+
+
+def _with_keys(table: Any, part: _Part) -> Any:
+    for key, value in part.keys.items():
+        table = table.append_column(key, pa.array([value] * table.num_rows, type=pa.string()))
+    return table
+
+
+def _parts_of(path: str) -> list[_Part]:
     here = Path(path)
     try:
         if here.is_dir():
-            return _files_in_folder(here)
+            return _of_one_kind(path, list(_parts_in_folder(here)))
         if here.exists() or here.is_symlink():
-            return _of_one_kind(path, [here])
+            return _of_one_kind(path, [_Part(here)])
         if has_magic(path):
             # Path.glob takes no absolute pattern.
             matches = [Path(match) for match in sorted(glob(path, recursive=True))]  # noqa: PTH207
-            files = [match for match in matches if match.is_file()]
+            files = [match for match in matches if match.is_file() and not match.name.startswith(("_", "."))]
             if files:
-                return _of_one_kind(path, files)
+                fixed = len(Path(path[: _magic_at(path)]).parent.parts) if "/" in path else 0
+                return _of_one_kind(path, [_Part(file, _keys_in(file.parent.parts[fixed:])) for file in files])
             raise _problem(path, "no file matches")
     except PermissionError as error:
         raise _problem(path, "permission denied") from error
     raise _problem(path, "no such file", _what_is_there(here))
 
 
-def _files_in_folder(folder: Path) -> list[Path]:
+def _magic_at(pattern: str) -> int:
+    """Say where a glob has its first character that stands for others."""
+    # A last character of its own, so that the parent of what stands before it is its folder.
+    return next(at for at, character in enumerate(pattern) if character in "*?[") + 1
+
+
+def _keys_in(folders: Sequence[str]) -> dict[str, str | None]:
+    """Read the folders named `key=value`."""
+    pairs = [folder.partition("=") for folder in folders]
+    return {unquote(key): None if value == NO_VALUE else unquote(value) for key, sign, value in pairs if key and sign}
+
+
+def _parts_in_folder(folder: Path, keys: dict[str, str | None] | None = None) -> Iterator[_Part]:
     # Writers of partitioned tables leave _SUCCESS, _metadata and .crc files beside the data.
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(("_", "."))]
-    tables = [file for file in files if suffix_of(file) in SUFFIXES]
-    if not tables:
-        raise _problem(str(folder), "is a folder without a table", ACCEPTED)
-    return _of_one_kind(str(folder), tables)
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(("_", "."))]
+    partitions = [entry for entry in entries if entry.is_dir() and _keys_in([entry.name])]
+    tables = [entry for entry in entries if entry.is_file() and suffix_of(entry) in SUFFIXES]
+    if tables and partitions:
+        raise _problem(
+            str(folder), f"holds tables, and the folder {partitions[0].name} beside them", "name one of them"
+        )
+    for partition in partitions:
+        yield from _parts_in_folder(partition, {**(keys or {}), **_keys_in([partition.name])})
+    for table in tables:
+        yield _Part(table, keys or {})
 
 
-def _of_one_kind(path: str, files: list[Path]) -> list[Path]:
-    unknown = [file for file in files if suffix_of(file) not in SUFFIXES]
+def _of_one_kind(path: str, parts: list[_Part]) -> list[_Part]:
+    if not parts:
+        raise _problem(path, "is a folder without a table", ACCEPTED)
+    unknown = [part.file for part in parts if suffix_of(part.file) not in SUFFIXES]
     if unknown:
         suffix = suffix_of(unknown[0])
         message = f"suffix {suffix} is no table's" if suffix else "has no suffix that says what it is"
         raise _problem(str(unknown[0]), message, ACCEPTED)
-    if len({SUFFIXES[suffix_of(file)] for file in files}) > 1:
+    if len({SUFFIXES[suffix_of(part.file)] for part in parts}) > 1:
         raise _problem(path, "holds CSV and Parquet files", "name one kind with a glob, such as data/*.parquet")
-    return files
+    return parts
 
 
 def _what_is_there(missing: Path) -> str:

@@ -1,17 +1,16 @@
-"""Write a frame as a file that is there whole or not at all."""
+"""Write a table as a file that is there whole or not at all."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from secrets import token_hex
-from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlwf.atomic import writing
 from mlwf.errors import MlwfError, UsageError
 from mlwf.modules.table_files.suffixes import ACCEPTED, SUFFIXES, default_separator, suffix_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def check_table_path(path: str) -> None:
@@ -35,33 +34,32 @@ def check_table_path(path: str) -> None:
         raise UsageError(f"{path}: the folder {file.parent} is not writable")
 
 
-def write_table(frame: pd.DataFrame, path: str) -> None:
-    """Write a frame as CSV or Parquet, by the suffix; an existing file is replaced in one step.
+def write_table(table: pa.Table, path: str) -> None:
+    """Write a table as CSV or Parquet, by the suffix; an existing file is replaced in one step.
+
+    Texts and whole numbers are written as they are, whether or not some are missing; Parquet keeps every type.
 
     Raises
     ------
     UsageError
         When the suffix is no table's, or the folder is absent or not writable.
     MlwfError
-        When the disk refuses the file, or a column holds values that Parquet has no type for.
+        When the disk refuses the file.
     """
     check_table_path(path)
     file = Path(path)
-    # In the same folder, since a file cannot be moved to another disk in one step.
-    unfinished = file.with_name(f".{file.name}.{token_hex(4)}.tmp")
     try:
-        _write(frame, unfinished, file)
-        unfinished.replace(file)
-    except (OSError, ValueError, TypeError) as error:
+        with writing(file) as draft:
+            _write(table, draft, file)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
         raise MlwfError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
-def _write(frame: pd.DataFrame, unfinished: Path, file: Path) -> None:
+def _write(table: pa.Table, draft: Path, file: Path) -> None:
     if SUFFIXES[suffix_of(file)] == "Parquet":
-        frame.to_parquet(unfinished, index=False, engine="pyarrow")
+        pq.write_table(table, draft)
         return
+    frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     is_compressed = suffix_of(file).endswith(".gz")
-    frame.to_csv(unfinished, index=False, sep=default_separator(file), compression="gzip" if is_compressed else None)
+    frame.to_csv(draft, index=False, sep=default_separator(file), compression="gzip" if is_compressed else None)

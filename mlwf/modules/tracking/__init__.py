@@ -14,18 +14,23 @@ from mlwf.modules.tracking.registry import (
     pin_model_uri,
     training_rows,
 )
+from mlwf.modules.tracking.sending import push_unsent
 from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
+from mlwf.modules.tracking.unsent import Unsent, describe_missing
 
 __all__ = [
     "MLflowTracker",
     "RegisteredModelError",
     "TrackedDataset",
+    "Unsent",
     "create_mlflow_tracker",
+    "describe_missing",
     "evaluation_figures",
     "find_run",
     "importance_figure",
     "load_registered_model",
     "mark_stale_runs",
     "pin_model_uri",
+    "push_unsent",
     "training_rows",
 ]

@@ -6,12 +6,14 @@ import logging
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlwf.shared_state import SharedState
 
 MOST_INSIDE = 4
 """Curves up to which the legend stands inside the plot."""
@@ -97,13 +99,26 @@ def short(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 9]}…{text[-8:]}"
 
 
-@contextmanager
-def styled() -> Iterator[None]:
+def styled() -> AbstractContextManager[None]:
     """Draw in our style, and without complaints."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    return _STYLED.held()
+
+
+@contextmanager
+def _in_our_style() -> Iterator[None]:
     from matplotlib import rc_context
 
-    with rc_context(_STYLE), warnings.catch_warnings():
-        # A name in letters that the font does not have, say; the plot is drawn all the same.
-        warnings.simplefilter("ignore")
-        yield
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with rc_context(_STYLE), warnings.catch_warnings():
+            # A name in letters that the font does not have, say; the plot is drawn all the same.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+_STYLED = SharedState(_in_our_style)
+"""matplotlib's style is one for the whole process."""

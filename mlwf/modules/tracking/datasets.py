@@ -38,14 +38,14 @@ class TrackedDataset:
         return self.digest[:_LONGEST_DIGEST]
 
 
-def dataset_input(dataset: TrackedDataset) -> Any:
-    """Give the DatasetInput that MLflow logs: name, digest, source, columns and size, and no rows."""
+def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:
+    """Describe a dataset as MLflow logs it: name, digest, source, columns and size, its context, and no rows."""
     import pandas as pd
     from mlflow.data import from_pandas
-    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     X = dataset.data if hasattr(dataset.data, "columns") else pd.DataFrame(dataset.data)
-    head = X.head(_SCHEMA_ROWS).rename(columns=str).assign(**{dataset.target: dataset.y[:_SCHEMA_ROWS]})
+    head = X.head(_SCHEMA_ROWS).rename(columns=str)
+    head[dataset.target] = dataset.y[:_SCHEMA_ROWS]
     known = from_pandas(
         head,
         source=None if dataset.source in {None, IN_MEMORY} else str(Path(str(dataset.source)).absolute()),
@@ -56,4 +56,4 @@ def dataset_input(dataset: TrackedDataset) -> Any:
     if len(known["schema"] or "") > _LONGEST_SCHEMA:
         del known["schema"]
     known["profile"] = json.dumps({"num_rows": len(X), "num_elements": len(X) * head.shape[1]})
-    return DatasetInput(Dataset(**known), [InputTag("mlflow.data.context", dataset.context)])
+    return {"dataset": known, "context": dataset.context}

@@ -39,6 +39,18 @@ def read_importances(model: Any) -> Importances | None:
     return Importances(names, means, note)
 
 
+def describe_importances(model: Any) -> dict[str, Any]:
+    """Say how the importances of a fitted model are got, or that its classifier offers none: `available` and `note`."""
+    found = read_importances(model)
+    if found is not None:
+        return {"available": True, "note": found.note}
+    classifiers = [
+        pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline for pipeline in _pipelines(model)
+    ]
+    names = ", ".join(dict.fromkeys(type(classifier).__name__ for classifier in classifiers))
+    return {"available": False, "note": f"{names} has none of its own, so there is no plot of them"}
+
+
 def _pipelines(model: Any) -> Iterator[Any]:
     """Give the pipelines inside calibration, thresholds and frozen models."""
     if isinstance(model, CalibratedClassifierCV):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from mlwf.engine.model_file import TRUSTED_TYPES
 from mlwf.modules.tracking.store import Store
+from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
 
 MODEL = "model"
 """Name of the one model artifact of a run."""
@@ -21,22 +22,48 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
 """What loading and predicting imports; each is pinned to the version that trained the model."""
 
 
-def log_model(
+def save_model(model: Any, folder: Path, X_sample: Any = None, table_schema: TableSchema | None = None) -> None:
+    """Save a fitted model as MLflow takes it, for `log_saved_model`.
+
+    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels. The
+    table schema, by which tables are read for it, stands beside it, and is named in its metadata.
+    """
+    from mlflow import sklearn
+    from mlflow.models import Model
+
+    sklearn.save_model(
+        model,
+        str(folder),
+        mlflow_model=Model(artifact_path=MODEL),
+        serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=list(TRUSTED_TYPES),
+        pip_requirements=requirements(),
+        **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
+    )
+    if table_schema is not None:
+        (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
+    _deflate(folder)
+
+
+def log_saved_model(
     store: Store,
     run: Any,
-    model: Any,
+    folder: Path,
     *,
-    X_sample: Any = None,
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
-) -> str:
-    """Log a fitted model as the model of a run, and give its MLflow id.
+) -> str | None:
+    """Log a saved model as the model of a run, and give its MLflow id.
 
-    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels.
+    None where the server is of MLflow 2, which has no logged models: it gets the model as an artifact of the run.
     """
+    run_id = run.info.run_id
+    if not store.has_logged_models:
+        _address(folder, run_id=run_id)
+        store.client.log_artifacts(run_id, str(folder), MODEL)
+        return None
     from mlflow.entities import LoggedModelOutput
 
-    run_id = run.info.run_id
     # The steps of mlflow.sklearn.log_model, without its detours: it resolves the experiment from global state, and
     # loads the model again to try the example on it.
     logged = store.client.create_logged_model(
@@ -49,15 +76,20 @@ def log_model(
     )
     try:
         store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        with TemporaryDirectory(prefix="mlwf-") as folder:
-            path = str(Path(folder) / MODEL)
-            _save(model, path, logged, run_id, _described(model, X_sample))
-            store.client.log_model_artifacts(logged.model_id, path)
+        model_id, location = logged.model_id, logged.artifact_location
+        _address(folder, run_id=run_id, artifact_path=location, model_uuid=model_id, model_id=model_id)
+        store.client.log_model_artifacts(logged.model_id, str(folder))
     except BaseException:
-        store.client.finalize_logged_model(logged.model_id, "FAILED")
+        with suppress(Exception):  # the store that has just refused may refuse this too
+            store.client.finalize_logged_model(logged.model_id, "FAILED")
         raise
     store.client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
+
+
+def artifact_uri(run: Any) -> str:
+    """Give the address of a model that is an artifact of its run."""
+    return f"{run.info.artifact_uri.rstrip('/')}/{MODEL}"
 
 
 def requirements() -> list[str]:
@@ -71,25 +103,14 @@ def requirements() -> list[str]:
     return pinned
 
 
-def _save(model: Any, path: str, logged: Any, run_id: str, described: Mapping[str, Any]) -> None:
+def _address(folder: Path, **places: Any) -> None:
+    """Write into a saved model where it is logged."""
     from mlflow.models import Model
-    from mlflow.sklearn import SERIALIZATION_FORMAT_SKOPS, save_model
 
-    save_model(
-        model,
-        path,
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            run_id=run_id,
-            model_uuid=logged.model_id,
-            model_id=logged.model_id,
-        ),
-        serialization_format=SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=list(TRUSTED_TYPES),
-        pip_requirements=requirements(),
-        **described,
-    )
-    _deflate(Path(path))
+    description = Model.load(folder)
+    for name, value in places.items():
+        setattr(description, name, value)
+    description.save(folder / "MLmodel")
 
 
 def _deflate(folder: Path) -> None:
@@ -107,24 +128,28 @@ def _deflate(folder: Path) -> None:
     description.save(folder / "MLmodel")
 
 
-def _described(model: Any, X_sample: Any) -> dict[str, Any]:
+def _described(model: Any, X_sample: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Give the signature and the example of the input."""
     if X_sample is None or not len(X_sample):
-        return {}
+        return {"metadata": dict(metadata)}
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
     outputs = infer_signature(model_output=model.predict(X_sample)).outputs
     if not hasattr(X_sample, "columns"):
         inputs = Schema([ColSpec(AnyType()) for _ in range(X_sample.shape[1])])
-        return {"signature": ModelSignature(inputs, outputs), "input_example": X_sample[:EXAMPLE_ROWS]}
+        signature = ModelSignature(inputs, outputs)
+        return {"signature": signature, "input_example": X_sample[:EXAMPLE_ROWS], "metadata": dict(metadata)}
     # A typed column refuses what pandas makes of a missing value in it: an integer or text column whose only value is
     # missing comes as floats, a float column without fractions as integers. The model itself takes all of them.
-    inputs = Schema([ColSpec(AnyType(), name=str(column), required=False) for column in X_sample.columns])
+    inputs = Schema([ColSpec(AnyType(), name=str(column)) for column in X_sample.columns])
     return {
         "signature": ModelSignature(inputs, outputs),
         "input_example": _example(X_sample),
-        "metadata": {"input_columns": {str(column): str(dtype) for column, dtype in X_sample.dtypes.items()}},
+        "metadata": {
+            **metadata,
+            "input_columns": {str(column): str(dtype) for column, dtype in X_sample.dtypes.items()},
+        },
     }
 
 

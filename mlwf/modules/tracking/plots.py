@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.engine.asks import Predictions
+from mlwf.errors import raise_if_bug
 from mlwf.modules.tracking.canvas import (
     COLORS,
     DPI,
@@ -107,6 +108,7 @@ def _draw(folder: Path, draw: Callable[[], Mapping[str, Any]]) -> None:
                 folder.mkdir(parents=True, exist_ok=True)
                 figure.savefig(folder / name, dpi=DPI)
     except Exception as error:
+        raise_if_bug(error)
         logger.warning("Drawing plots failed (%s). Proceeding without.", error)
         logger.debug("details", exc_info=error)
 
@@ -170,9 +172,18 @@ def _confusion(y: NDArray[Any], predictions: Predictions, note: str) -> Any:
     if len(labels) <= MOST_NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.6 else INK
-            text = f"{count:,}\n{shares[row, column]:.0%}"
+            text = f"{count:,}\n{_share(float(shares[row, column]))}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9, linespacing=1.3)
     return figure
+
+
+def _share(ratio: float) -> str:
+    """Write a share in percent; one that is neither nothing nor all is never shown as such."""
+    if ratio in (0, 1) or 0.005 < ratio < 0.995:
+        return f"{ratio:.0%}"
+    if 0.0005 <= ratio < 0.9995:
+        return f"{ratio:.1%}"
+    return "<0.1%" if ratio < 0.5 else ">99.9%"
 
 
 def _roc(curves: Sequence[Curve], note: str) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.files import TRAINING_ROWS, read_training_rows
+from mlwf.modules.tracking.model import artifact_uri
 from mlwf.modules.tracking.store import Store, as_default, find_store
 from mlwf.modules.tracking.talking import one_line, shown, talking
 
@@ -28,26 +29,59 @@ class RegisteredModelError(TrackingError):
 
 
 def register_model(
-    store: Store, run: Any, model_id: str, name: str, *, alias: str | None = None, tags: Mapping[str, str] | None = None
+    store: Store,
+    run: Any,
+    model_id: str | None,
+    name: str,
+    *,
+    alias: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> str:
-    """Register a logged model under a name, give the new version the alias, and return the version."""
+    """Register a run's model under a name, give the version the alias, and return the version.
+
+    `model_id` is None where the model is an artifact of the run. A version that the run has already is taken again.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         store.client.create_registered_model(name)
     except MlflowException as error:
-        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
+        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"} and not _is_there(store, name):
             raise
-    with as_default(store):
-        registered = store.client.create_model_version(
-            name, f"models:/{model_id}", run_id=run.info.run_id, tags=dict(tags or {}), model_id=model_id
-        )
+    source = artifact_uri(run) if model_id is None else f"models:/{model_id}"
+    version = _version_of(store, run, name, source)
+    if version is None:
+        more = {} if model_id is None else {"model_id": model_id}
+        with as_default(store):
+            registered = store.client.create_model_version(
+                name, source, run_id=run.info.run_id, tags=dict(tags or {}), **more
+            )
+        version = str(registered.version)
     if alias:
-        store.client.set_registered_model_alias(name, alias, registered.version)
-    # The link from the logged model to its version, as MLflow's own log_model leaves it.
-    link = json.dumps([{"name": name, "version": registered.version}])
-    store.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
-    return str(registered.version)
+        store.client.set_registered_model_alias(name, alias, version)
+    if model_id is not None:
+        # The link from the logged model to its version, as MLflow's own log_model leaves it.
+        link = json.dumps([{"name": name, "version": int(version)}])
+        store.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+    return version
+
+
+def _is_there(store: Store, name: str) -> bool:
+    """Tell whether a registered model is there, for a login that may add versions to it and create none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.get_registered_model(name)
+    except MlflowException:
+        return False
+    return True
+
+
+def _version_of(store: Store, run: Any, name: str, source: str) -> str | None:
+    """Find the version that this run has registered already: its answer may have been lost."""
+    found = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    versions = [str(version.version) for version in found if (version.name, version.source) == (name, source)]
+    return versions[0] if versions else None
 
 
 def pin_model_uri(model_uri: str, tracking_uri: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.database import LOCK_SECONDS, locked_database
-from mlwf.modules.tracking.talking import is_server, one_line, shown, talking
+from mlwf.modules.tracking.talking import is_server, one_line, reach, shown, talking
 
 _LONGEST_FOLDER = 50
 
@@ -54,6 +55,19 @@ class Store:
             )
         return str(experiment.experiment_id)
 
+    @cached_property
+    def has_logged_models(self) -> bool:
+        """Whether models can be logged beside their run; a server of MLflow 2 keeps them in it."""
+        from mlflow.exceptions import MlflowException
+
+        if not is_server(self.tracking_uri):
+            return True
+        try:
+            self.client.search_logged_models(experiment_ids=["0"], max_results=1)
+        except MlflowException as error:
+            return error.error_code not in {"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
+        return True
+
     def _artifact_location(self, name: str) -> str | None:
         if self.artifacts is None:
             return None
@@ -85,6 +99,7 @@ def open_store(tracking_uri: str) -> Store:
     """Open a store, and create a SQLite file where there is none; raises TrackingError in seconds."""
     uri = check_uri(tracking_uri)
     with talking(uri, "opening the tracking store"):
+        reach(uri)
         artifacts = _prepare_sqlite(uri) if uri.startswith("sqlite:") else None
         from mlflow import MlflowClient
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.addresses import redact
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.datasets import Context, TrackedDataset, dataset_input
+from mlwf.modules.tracking.datasets import Context, TrackedDataset, describe_dataset
 from mlwf.modules.tracking.files import (
     TRAINING_ROWS,
     describe_model,
@@ -21,13 +23,13 @@ from mlwf.modules.tracking.files import (
     write_training_rows,
 )
 from mlwf.modules.tracking.keys import Keys
-from mlwf.modules.tracking.model import log_model
+from mlwf.modules.tracking.model import save_model
 from mlwf.modules.tracking.plots import draw_plots
-from mlwf.modules.tracking.registry import register_model
+from mlwf.modules.tracking.sending import Sender
 from mlwf.modules.tracking.store import Store, check_uri, open_store
-from mlwf.modules.tracking.talking import one_line, shown, talking
+from mlwf.modules.tracking.talking import one_line, reason_of, shown, talking
+from mlwf.modules.tracking.unsent import SUMMARY, Part, Unsent, describe_missing
 from mlwf.modules.tracking.values import (
-    batches,
     describe_scores,
     flat_texts,
     metrics_of,
@@ -39,7 +41,8 @@ from mlwf.modules.tracking.values import (
 )
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
 from mlwf.specs.model import ClassifierModelSpec
-from mlwf.specs.tracking import MLflowSpec
+from mlwf.specs.table_schema import TableSchema
+from mlwf.specs.tracking import MLflowSpec, with_environment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +50,6 @@ if TYPE_CHECKING:
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-_PARAMS_AT_ONCE, _TAGS_AT_ONCE, _METRICS_AT_ONCE = 100, 100, 500
 _LONGEST_TAG = 5000
 
 
@@ -58,27 +60,36 @@ def create_mlflow_tracker(
     name: str = "experiment",
     run_id: str | None = None,
     process: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> MLflowTracker:
     """Prepare the tracking of one run; the store is opened by `connect` or `start_run`.
 
     Parameters
     ----------
     mlflow_spec
-        Where to keep the run.
+        Where to keep the run; what it leaves out is MLflow's environment's, MLFLOW_TRACKING_URI and
+        MLFLOW_EXPERIMENT_NAME.
     model_spec
         The model's spec; its `model_name` names the run when there is no `run_id`.
     name
-        Name of the MLflow experiment unless the spec has one.
+        Name of the MLflow experiment unless the spec or the environment has one.
     run_id
         Our own id of the run: the MLflow run is named by it, and carries it as tag `mlwf.run_id`.
     process
         Host, pid and start of the process, so that a later command can tell that it died without a word.
+    folder
+        Where to keep what the store does not take, for `mlwf push`; left out, it is lost.
     """
-    return MLflowTracker(mlflow_spec, model_spec, name=name, run_id=run_id, process=process)
+    spec = with_environment(mlflow_spec)
+    return MLflowTracker(spec, model_spec, name=name, run_id=run_id, process=process, folder=folder)
 
 
 class MLflowTracker:
-    """Writes one run to an MLflow store. Every method may raise TrackingError, and the run is none the worse for it."""
+    """Writes one run to an MLflow store.
+
+    Every method may raise TrackingError, and the run is none the worse for it: what the store did not take goes on
+    waiting, and is sent with the next call or by `mlwf push`.
+    """
 
     def __init__(
         self,
@@ -88,31 +99,45 @@ class MLflowTracker:
         name: str = "experiment",
         run_id: str | None = None,
         process: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.spec = mlflow_spec
         self.tracking_uri = check_uri(mlflow_spec.tracking_uri)
         self.experiment_name = mlflow_spec.experiment_name or name
-        self.model_id: str | None = None
-        """MLflow's id of the logged model."""
-        self.registered_version: str | None = None
-        """Version that the model was registered as."""
         self._run_name = run_id or model_spec.model_name
         self._tags = start_tags(run_id, process)
+        self._folder = folder
         self._store: Store | None = None
-        self._run: Any = None
+        self._sender: Sender | None = None
         self._params: dict[str, str] = {}
-        self._metrics: list[Any] = []
+        self._given: frozenset[str] = frozenset()
+        self._metrics: list[list[Any]] = []
         self._param_keys, self._metric_keys = Keys(), Keys()
 
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run; None before `start_run`."""
-        return self._run and str(self._run.info.run_id)
+        return self._known("run_id")
 
     @property
     def experiment_id(self) -> str | None:
         """MLflow's id of the experiment; None before `start_run`."""
-        return self._run and str(self._run.info.experiment_id)
+        return self._known("experiment_id")
+
+    @property
+    def model_id(self) -> str | None:
+        """MLflow's id of the logged model."""
+        return self._known("model_id")
+
+    @property
+    def registered_version(self) -> str | None:
+        """Version that the model was registered as."""
+        return self._known("version")
+
+    @property
+    def missing(self) -> Mapping[Part, str]:
+        """The parts that the store did not take, and why."""
+        return {} if self._sender is None else dict(self._sender.unsent.missing)
 
     @property
     def shown_uri(self) -> str:
@@ -129,52 +154,87 @@ class MLflowTracker:
         return self._store
 
     def start_run(self) -> None:
-        """Start the run in its experiment."""
+        """Start the run in its experiment, or go on with the one that MLFLOW_RUN_ID names."""
         store = self.connect()
-        if self._run is not None:
+        if self._sender is not None:
             raise TrackingError(f"MLflow run {self.run_id} was started already; create a new tracker for a new run")
         with talking(store.tracking_uri, "starting a run"):
-            # The experiment is named in so many words: MLflow's set_experiment loses a race without saying so, and
-            # the run lands in another experiment.
-            self._run = store.client.create_run(
-                store.experiment_id(self.experiment_name), run_name=self._run_name, tags=self._tags
+            # As MLflow's own start_run does: the next run of this process is another one.
+            given = os.environ.pop("MLFLOW_RUN_ID", None)
+            run = self._resumed(store, given) if given else self._created(store)
+        self._params = dict(run.data.params)
+        self._given = frozenset(self._params)
+        known = {"run_id": str(run.info.run_id), "experiment_id": str(run.info.experiment_id)}
+        self._sender = Sender(store, Unsent(self._place(), known))
+        self._sender.unsent.write()
+
+    def _created(self, store: Store) -> Any:
+        # The experiment is named in so many words: MLflow's set_experiment loses a race without saying so, and
+        # the run lands in another experiment.
+        return store.client.create_run(self._experiment(store), run_name=self._run_name, tags=self._tags)
+
+    def _experiment(self, store: Store) -> str:
+        """Give the id of the experiment: that of the spec, else that of MLflow's environment, else our own."""
+        name = self.spec.experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        given = os.environ.get("MLFLOW_EXPERIMENT_ID")
+        if name is None and given:
+            return str(store.client.get_experiment(given).experiment_id)
+        return store.experiment_id(name or self.experiment_name)
+
+    def _resumed(self, store: Store, run_id: str) -> Any:
+        """Go on with a run that somebody else has begun, as `mlflow run` does: its name and its origin stay."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = store.client.get_run(run_id)
+        except MlflowException as error:
+            reason = reason_of(error)
+            raise TrackingError(f"{self.shown_uri}: MLFLOW_RUN_ID names a run that is not there: {reason}") from error
+        if run.info.lifecycle_stage == "deleted":
+            raise TrackingError(f"{self.shown_uri}: MLFLOW_RUN_ID names run {run_id}, which was deleted")
+        experiment = store.client.get_experiment(run.info.experiment_id)
+        name = self.spec.experiment_name
+        if name is not None and name != experiment.name:
+            raise TrackingError(
+                f"MLFLOW_RUN_ID names run {run_id} of experiment {experiment.name!r}, and tracking.experiment_name is "
+                f"{name!r}: leave one of the two out"
             )
+        store.client.update_run(run_id, status="RUNNING")
+        for key, text in self._tags.items():
+            if key.startswith("mlwf."):
+                store.client.set_tag(run_id, key, text)
+        return run
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; nested ones are flattened, long ones cut, those already logged left out."""
-        texts = flat_texts(params)
-        keys = self._param_keys.of(texts)
-        new = {keys[name]: text for name, text in texts.items() if self._params.get(keys[name]) != text}
+        """Log parameters; nested ones are flattened, long ones cut, those already logged left out.
+
+        A run that `mlflow run` began keeps the parameters that it has.
+        """
+        texts = self._param_texts(params)
+        new = {key: text for key, text in texts.items() if key not in self._given and self._params.get(key) != text}
         changed = sorted(new.keys() & self._params.keys())
         if changed:
             raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
-        with self._talking("logging parameters") as store:
-            from mlflow.entities import Param
-
-            for some in batches([Param(name, text) for name, text in new.items()], _PARAMS_AT_ONCE):
-                store.client.log_batch(self.run_id, params=some)
+        sender = self._started("logging parameters")
+        sender.unsent.add("parameters", new)
         self._params.update(new)
+        sender.send("parameters")
 
     def log_metrics(self, metrics: Mapping[str, float | None], *, step: int = 0) -> None:
         """Log metrics; those that could not be computed (None) are left out."""
-        with self._talking("logging metrics") as store:
-            from mlflow.entities import Metric
-
-            now = int(time.time() * 1000)
-            keys = self._metric_keys.of(metrics)
-            new = [Metric(keys[name], float(value), now, step) for name, value in metrics.items() if value is not None]
-            for some in batches(new, _METRICS_AT_ONCE):
-                store.client.log_batch(self.run_id, metrics=some)
+        sender = self._started("logging metrics")
+        now = int(time.time() * 1000)
+        keys = self._metric_keys.of(metrics)
+        new = [[keys[name], float(value), now, step] for name, value in metrics.items() if value is not None]
+        sender.unsent.add("metrics", new)
         self._metrics += new
+        sender.send("metrics")
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags of the run."""
-        with self._talking("setting tags") as store:
-            from mlflow.entities import RunTag
-
-            texts = [RunTag(key, redact(str(value))[:_LONGEST_TAG]) for key, value in tags.items() if value is not None]
-            for some in batches(texts, _TAGS_AT_ONCE):
-                store.client.log_batch(self.run_id, tags=some)
+        sender = self._started("setting tags")
+        sender.unsent.add("tags", _tag_texts(tags))
+        sender.send("tags")
 
     def log_workflow_results(
         self,
@@ -195,6 +255,7 @@ class MLflowTracker:
         findings: Sequence[Finding] = (),
         calibration: CalibrationResult | None = None,
         training_rows: NDArray[np.uint64] | None = None,
+        table_schema: TableSchema | None = None,
     ) -> None:
         """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
 
@@ -227,29 +288,30 @@ class MLflowTracker:
         training_rows
             Hash of each row that the model was trained on; becomes `training_rows.npz`, by which a later run knows
             which rows it may compare this model on.
+        table_schema
+            How tables are read for the model; becomes a file beside it.
         """
-        self.log_params(params_of(results))
-        known = {metric.key: metric.value for metric in self._metrics}
-        found = {**metrics_of(results), **metrics_of_scores(judgements), **(metrics or {})}
-        keys = self._metric_keys.of(found)
-        self.log_metrics({name: value for name, value in found.items() if known.get(keys[name]) != value})
-        self._log_datasets(datasets)
-        model = results["pipeline"]
+        sender = self._started("logging the results")
+        self._queue_values(results, metrics or {}, judgements)
+        if datasets:
+            with talking(self.tracking_uri, "describing the datasets"):
+                sender.unsent.add("datasets", [describe_dataset(dataset) for dataset in datasets])
         texts = {
             "config.yaml": config,
             "environment.txt": environment,
             "summary.json": None if summary is None else to_json(summary),
-            "estimator.txt": describe_model(model),
+            "estimator.txt": describe_model(results["pipeline"]),
         }
-        with TemporaryDirectory(prefix="mlwf-") as name:
-            folder = Path(name)
-            if candidates is not None:
-                write_candidates(candidates, folder / "candidates.csv")
-            if training_rows is not None:
-                write_training_rows(training_rows, folder / TRAINING_ROWS)
-            draw_plots(folder / "plots", model, judgements, positive_class=positive_class, calibration=calibration)
-            self._log_files(folder, texts)
-        self._log_model(model, X_sample, datasets, register=register_model)
+        self._queue_files(texts, candidates, training_rows)
+        draw_plots(
+            sender.unsent.place("plots"),
+            results["pipeline"],
+            judgements,
+            positive_class=positive_class,
+            calibration=calibration,
+        )
+        sender.unsent.add("plots")
+        self._queue_model(results["pipeline"], X_sample, table_schema, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
             "mlflow.note.content": describe_scores(judgements, self._metric_keys.digests),
@@ -257,76 +319,134 @@ class MLflowTracker:
         }
         if degraded:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
-        self.set_tags(tags)
+        sender.unsent.add("tags", _tag_texts(tags))
+        sender.send_all()
+        self._raise_for_missing()
 
     def log_summary(self, summary: Mapping[str, Any]) -> None:
         """Log the summary as `summary.json`; the last one stands."""
-        with self._talking("logging the summary") as store:
-            store.client.log_text(self.run_id, to_json(summary), "summary.json")
+        sender = self._started("logging the summary")
+        (sender.unsent.place("summary") / SUMMARY).write_text(to_json(summary), encoding="utf-8")
+        sender.unsent.add("summary")
+        sender.send("summary")
 
     def end_run(self, status: RunStatus = "FINISHED", *, error: str | None = None) -> None:
-        """End the run; `error` says in one line why it did not finish."""
-        if status != "FINISHED":
-            self.set_tags({"mlwf.status": status.lower(), "mlwf.error": error and one_line(error)})
-        with self._talking("ending the run") as store:
-            store.client.set_terminated(self.run_id, status)
+        """Send what waits, and end the run; `error` says in one line why it did not finish.
 
-    @contextmanager
-    def _talking(self, doing: str) -> Iterator[Store]:
-        if self._store is None or self._run is None:
-            raise TrackingError(f"{doing} failed: no MLflow run was started; call start_run() first")
-        with talking(self._store.tracking_uri, doing):
-            yield self._store
+        What the store does not take is no reason not to end it: it stands in the tag `mlwf.missing`.
+        """
+        sender = self._started("ending the run")
+        sender.unsent.add("end of run", {"status": status, "time": int(time.time() * 1000)})
+        sender.send_all(part for part in list(sender.unsent.waiting) if part not in {*sender.unsent.missing, *_LAST})
+        tags = _tag_texts(self._last_tags(status, error))
+        if tags:
+            sender.unsent.add("tags", tags)
+        sender.send_all(_LAST)
+        self._raise_for_missing()
 
-    def _log_datasets(self, datasets: Sequence[TrackedDataset]) -> None:
-        if datasets:
-            with self._talking("logging the datasets") as store:
-                store.client.log_inputs(self.run_id, [dataset_input(dataset) for dataset in datasets])
+    def _last_tags(self, status: RunStatus, error: str | None) -> dict[str, str | None]:
+        tags = {} if status == "FINISHED" else {"mlwf.status": status.lower(), "mlwf.error": error and one_line(error)}
+        if self.missing:
+            tags = {"mlwf.status": "degraded", **tags, "mlwf.missing": describe_missing(self.missing)}
+        return tags
 
-    def _log_files(self, folder: Path, texts: Mapping[str, str | None]) -> None:
-        """Log the files in a folder and some texts, all at once: a server takes each call as slowly as the next."""
+    def _queue_values(
+        self, results: Mapping[str, Any], metrics: Mapping[str, float | None], judgements: Sequence[Judgement]
+    ) -> None:
+        """Let parameters and metrics wait that were not logged before."""
+        sender = self._started("logging the results")
+        texts = self._param_texts(params_of(results))
+        params = {key: text for key, text in texts.items() if key not in self._params}
+        if params:
+            sender.unsent.add("parameters", params)
+            self._params.update(params)
+        known = {key: value for key, value, *_ in self._metrics}
+        found = {**metrics_of(results), **metrics_of_scores(judgements), **metrics}
+        keys, now = self._metric_keys.of(found), int(time.time() * 1000)
+        new = [
+            [keys[name], float(value), now, 0]
+            for name, value in found.items()
+            if value is not None and known.get(keys[name]) != value
+        ]
+        if new:
+            sender.unsent.add("metrics", new)
+            self._metrics += new
+
+    def _queue_files(
+        self,
+        texts: Mapping[str, str | None],
+        candidates: Mapping[str, Any] | None,
+        training_rows: NDArray[np.uint64] | None,
+    ) -> None:
+        unsent = self._started("logging files").unsent
+        folder = unsent.place("files")
+        if candidates is not None:
+            write_candidates(candidates, folder / "candidates.csv")
+        if training_rows is not None:
+            write_training_rows(training_rows, folder / TRAINING_ROWS)
         for file, text in texts.items():
             if text is not None:
                 (folder / file).write_text(text, encoding="utf-8")
-        with self._talking("logging files") as store:
-            store.client.log_artifacts(self.run_id, str(folder))
+        unsent.add("files")
 
-    def _log_model(self, model: Any, X_sample: Any, datasets: Sequence[TrackedDataset], *, register: bool) -> None:
+    def _queue_model(
+        self,
+        model: Any,
+        X_sample: Any,
+        table_schema: TableSchema | None,
+        datasets: Sequence[TrackedDataset],
+        *,
+        register: bool,
+    ) -> None:
+        """Save the model, so that it can be sent at any time without what it was trained on."""
+        unsent = self._started("logging the model").unsent
         tags = {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}
-        if not self.spec.log_model_signature:
-            X_sample = None
-        with self._talking("logging the model") as store:
-            self.model_id = log_model(
-                store, self._run, model, X_sample=X_sample, params=self._params, tags={**origin_tags(), **tags}
-            )
-            self._link_metrics(store, datasets)
-        if register:
-            with self._talking("registering the model") as store:
-                name = self.spec.registered_model_name or self.experiment_name
-                self.registered_version = register_model(
-                    store, self._run, self.model_id, name, alias=self.spec.alias, tags=tags
-                )
-
-    def _link_metrics(self, store: Store, datasets: Sequence[TrackedDataset]) -> None:
-        """Show the run's metrics on the page of its model too, with the rows they were computed on."""
-        from mlflow.entities import Metric
-
+        with talking(self.tracking_uri, "saving the model"):
+            folder = unsent.place("model")
+            shutil.rmtree(folder)
+            save_model(model, folder, X_sample if self.spec.log_model_signature else None, table_schema)
+        unsent.add("model", {"params": self._params, "tags": {**origin_tags(), **tags}})
         names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
-        linked = []
-        for metric in self._metrics:
-            context: Context = "test" if metric.key.startswith("test_") else "training"
-            name, digest = names.get(context, (None, None))
-            linked.append(
-                Metric(
-                    metric.key,
-                    metric.value,
-                    metric.timestamp,
-                    metric.step,
-                    model_id=self.model_id,
-                    dataset_name=name,
-                    dataset_digest=digest,
-                    run_id=self.run_id,
-                )
-            )
-        for some in batches(linked, _METRICS_AT_ONCE):
-            store.client.log_batch(self.run_id, metrics=some)
+        contexts: list[Context] = ["test" if key.startswith("test_") else "training" for key, *_ in self._metrics]
+        linked = [
+            [*metric, *names.get(context, (None, None))]
+            for metric, context in zip(self._metrics, contexts, strict=True)
+        ]
+        unsent.add("model metrics", linked)
+        if register:
+            name = self.spec.registered_model_name or self.experiment_name
+            unsent.add("registration", {"name": name, "alias": self.spec.alias, "tags": tags})
+
+    def _param_texts(self, params: Mapping[str, Any]) -> dict[str, str]:
+        texts = flat_texts(params)
+        keys = self._param_keys.of(texts)
+        return {keys[name]: text for name, text in texts.items()}
+
+    def _started(self, doing: str) -> Sender:
+        if self._sender is None:
+            raise TrackingError(f"{doing} failed: no MLflow run was started; call start_run() first")
+        return self._sender
+
+    def _raise_for_missing(self) -> None:
+        if self.missing:
+            reason = describe_missing(self.missing)
+            raise TrackingError(f"{self.shown_uri}: not sent: {reason}", reason=reason)
+
+    def _known(self, name: str) -> str | None:
+        known: str | None = None if self._sender is None else self._sender.unsent.known.get(name)
+        return known
+
+    def _place(self) -> Path:
+        """Give the folder in which parts wait: the run's own, or one that goes with this tracker."""
+        if self._folder is None:
+            self._folder = Path(mkdtemp(prefix="mlwf-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
+
+
+_LAST: tuple[Part, ...] = ("tags", "end of run")
+"""What is sent last, when it is known what is missing."""
+
+
+def _tag_texts(tags: Mapping[str, Any]) -> dict[str, str]:
+    return {key: redact(str(value))[:_LONGEST_TAG] for key, value in tags.items() if value is not None}

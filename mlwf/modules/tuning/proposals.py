@@ -5,7 +5,8 @@ Akiba et al. (2019), Optuna: A next-generation hyperparameter optimization frame
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from mlwf.errors import ConfigError, Problem
 from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.shared_state import SharedState
 from mlwf.specs.tuning import OptunaSearchSpec, ParamTuningSpec
 
 BATCH = 4
@@ -31,10 +33,29 @@ def propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
 
     The sampler is seeded and proposes a fixed number at a time: the same scores lead to the same candidates.
     """
+    with _QUIET.held():
+        return _propose(spec, search, random_state)
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
     import optuna
 
     # Each study and each trial would be told of on stderr.
+    level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+_QUIET = SharedState(_quiet_optuna)
+
+
+def _propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
+    import optuna
+
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=random_state, constant_liar=True),

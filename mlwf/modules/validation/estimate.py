@@ -67,14 +67,21 @@ def cross_validate(
     said = _stacked([part.predictions for part in trained], splits, rows)
     floor = _stacked(known, splits, rows)
     judged = Folds(
-        parts=[part.predictions for part in trained if part.predictions is not None],
-        baselines=known,
-        y=[table.y_of(split.test) for split in splits],
-        weight=[table.weight_of(split.test) for split in splits],
+        parts=[
+            Sample(
+                part.predictions,
+                floor_of_fold,
+                table.y_of(split.test),
+                table.weight_of(split.test),
+                None,
+                split.test.index,
+            ).weighted()
+            for part, floor_of_fold, split in zip(trained, known, splits, strict=True)
+            if part.predictions is not None
+        ],
         test_to_train=float(np.mean([len(split.test) / len(split.train) for split in splits])),
     )
     wanted = wanted_metrics(metrics, table.classes, positive_class)
-    scores, problems = score_folds(judged, wanted, circumstances, len(np.unique(said.rows.index)))
     index = said.rows.index
     pooled = replace(circumstances, note=f"{circumstances.note}; all folds together")
     whole = Sample(
@@ -86,6 +93,8 @@ def cross_validate(
         index if table.groups is None and len(np.unique(index)) < len(index) else table.groups_of(said.rows),
         index,
     )
+    counting = whole.weighted()
+    scores, problems = score_folds(judged, wanted, circumstances, counting.n_rows)
     return Judgement(
         source=circumstances.source,
         scores=scores,
@@ -95,7 +104,7 @@ def cross_validate(
         problems=problems,
         slices=score_slices(whole, {name: mask[index] for name, mask in slices.items()}, wanted, pooled),
         choices=() if choices is None else tuple(choices(part) for part in trained),
-        **class_report(whole),
+        **class_report(counting),
     )
 
 
@@ -118,7 +127,8 @@ def judge(
     """
     wanted = wanted_metrics(metrics, predictions.classes, positive_class)
     sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
-    scores, problems = score_sample(sample, wanted, circumstances)
+    counting = sample.weighted()
+    scores, problems = score_sample(counting, wanted, circumstances)
     return Judgement(
         source=circumstances.source,
         scores=scores,
@@ -127,7 +137,7 @@ def judge(
         note=circumstances.note,
         problems=problems,
         slices=score_slices(sample, slices, wanted, circumstances),
-        **class_report(sample),
+        **class_report(counting),
     )
 
 

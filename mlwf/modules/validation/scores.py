@@ -13,6 +13,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.engine.metrics import Metric, build_metrics
+from mlwf.engine.scoring import codes_of
+from mlwf.errors import raise_if_bug
 from mlwf.results import ClassReport, Score, Source
 
 FEWEST_ROWS = 30
@@ -35,18 +37,6 @@ class Circumstances:
 
 
 @dataclass(frozen=True, eq=False)
-class Folds:
-    """What each fold says, and what is true."""
-
-    parts: Sequence[Predictions]
-    baselines: Sequence[Predictions]
-    y: Sequence[NDArray[Any]]
-    weight: Sequence[NDArray[np.float64] | None]
-    test_to_train: float
-    """Rows that are judged in a fold, for each row that is learnt from."""
-
-
-@dataclass(frozen=True, eq=False)
 class Sample:
     """Rows that are judged together."""
 
@@ -64,6 +54,10 @@ class Sample:
         """Number of different rows."""
         return len(np.unique(self.index))
 
+    def weighted(self) -> Sample:
+        """Leave out the rows of weight zero, which count as if they were not there."""
+        return self if self.weight is None or (self.weight > 0).all() else self.take(self.weight > 0)
+
     def take(self, mask: NDArray[np.bool_]) -> Sample:
         """Pick some of the rows."""
         at = np.flatnonzero(mask)
@@ -77,6 +71,15 @@ class Sample:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """The judged rows of each fold."""
+
+    parts: Sequence[Sample]
+    test_to_train: float
+    """Rows that are judged in a fold, for each row that is learnt from."""
+
+
 def wanted_metrics(metrics: Sequence[str], classes: NDArray[Any], positive_class: Any) -> list[Metric]:
     """Give the metrics to compute, accuracy among them."""
     # The guide's cv_score, val_score and test_accuracy are accuracies, whatever else was asked for.
@@ -88,11 +91,12 @@ def score_folds(
     judged: Folds, metrics: Sequence[Metric], circumstances: Circumstances, n_rows: int
 ) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """Score each fold, and give the means with corrected resampled t intervals, and what could not be computed."""
-    truth, ratio = list(zip(judged.y, judged.weight, strict=True)), judged.test_to_train
+    truth, ratio = [(part.y, part.weight) for part in judged.parts], judged.test_to_train
+    said, guessed = [part.predictions for part in judged.parts], [part.baseline for part in judged.parts]
     scores, problems = [], []
     for metric in metrics:
-        values, problem = _values(metric, judged.parts, truth)
-        floor, _ = _values(metric, judged.baselines, truth)
+        values, problem = _values(metric, said, truth)
+        floor, _ = _values(metric, guessed, truth)
         problems += [problem] if problem else []
         found: dict[str, Any] = {"baseline": float(np.mean(floor)) if floor else None}
         if values:
@@ -135,7 +139,7 @@ def score_slices(
     """Score each slice; in one of few rows, or of one class, nothing can be said."""
     scores: list[Score] = []
     for name, mask in slices.items():
-        part = sample.take(mask)
+        part = sample.take(mask).weighted()
         if part.n_rows >= FEWEST_ROWS and len(np.unique(part.y)) > 1:
             scores += score_sample(part, metrics, circumstances, name=name)[0]
         else:
@@ -153,6 +157,7 @@ def _values(
         try:
             value = metric(part, y, weight)
         except Exception as error:
+            raise_if_bug(error)
             return [], f"{metric.name} could not be computed{where}: {error}"
         if not np.isfinite(value):
             return [], f"{metric.name} could not be computed{where}: it is not defined for rows like these"
@@ -175,17 +180,19 @@ def _score(metric: Metric, circumstances: Circumstances, n_rows: int, **found: A
 
 def class_report(sample: Sample) -> dict[str, Any]:
     """Say of each class how often it is found and how often it is meant, and which is taken for which."""
-    classes, predicted = sample.predictions.classes, sample.predictions.labels
-    undefined = np.nan
+    classes, undefined = sample.predictions.classes, np.nan
+    # Numbers, since texts are sorted anew for each count.
+    y, predicted = codes_of(sample.y, classes), codes_of(sample.predictions.labels, classes)
+    labels = np.arange(len(classes))
     parts = precision_recall_fscore_support(
-        sample.y, predicted, labels=classes, zero_division=undefined, sample_weight=sample.weight
+        y, predicted, labels=labels, zero_division=undefined, sample_weight=sample.weight
     )
-    counts = confusion_matrix(sample.y, predicted, labels=classes)
+    counts = confusion_matrix(y, predicted, labels=labels)
     report = [
         ClassReport(
             str(label),
             # A row that was judged twice is one row.
-            len(np.unique(sample.index[sample.y == label])),
+            len(np.unique(sample.index[y == at])),
             *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3]),
         )
         for at, label in enumerate(classes.tolist())

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NotRequired, TypedDict
 
+from mlwf.text import format_value
+
 _SHOWN = 80
 _NUMBERS = {"integer": "an integer", "number": "a number", "float": "a float"}
 _TOLD_LAST = {"list": 1, "null": 2}
@@ -71,8 +73,7 @@ def shown(value: Any) -> str:
     >>> shown([None, True, 1.0, "a"])
     "[null, true, 1.0, 'a']"
     """
-    text = _written(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return format_value(value, _SHOWN)
 
 
 def _is_number(value: Any, kind: str) -> bool:
@@ -116,16 +117,3 @@ def _bounds(constraint: Constraint) -> str:
     words = {"min": "of at least", "above": "above", "max": "at most", "below": "below"}
     bounds = [f"{word} {constraint[key]}" for key, word in words.items() if key in constraint]  # type: ignore[literal-required]
     return f" {' and '.join(bounds)}" if bounds else ""
-
-
-def _written(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_written, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
-    # numpy's numbers show as np.float64(1.0) otherwise.
-    return str(value) if isinstance(value, Real) else repr(value)

@@ -8,6 +8,7 @@ stages.py   calibration, threshold, and what is reported
 gates.py    what the run must reach
 stores.py   tracking and feature store
 compute.py  the machines
+unused.py   what is written without need: told, and not refused
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mlwf.specs.rules.rule import Rule
 from mlwf.specs.rules.stages import STAGE_RULES
 from mlwf.specs.rules.stores import STORE_RULES
 from mlwf.specs.rules.tuning import TUNING_RULES
+from mlwf.specs.rules.unused import unused_options as unused_options
 
 RULES: tuple[Rule, ...] = (
     *DATA_RULES,

@@ -27,7 +27,21 @@ def _address_is_one(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         yield SpecProblem(("compute", "address"), message, "accepted: tcp://HOST:PORT, tls://HOST:PORT")
 
 
+def _workers_are_counted_once(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse a number of fits where a cluster has as many workers as it has; -1 asks for no other number."""
+    compute, tuning = spec.compute, spec.tuning
+    if compute.backend != "dask":
+        return
+    if compute.address is not None and compute.n_jobs != -1:
+        message = "has no effect with address: there are as many fits at the same time as the cluster has workers"
+        yield SpecProblem(("compute", "n_jobs"), message, "leave it out", at_key=True)
+    if tuning is not None and tuning.n_jobs not in (None, -1):
+        message = "has no effect with backend dask: the search has all of its workers"
+        yield SpecProblem(("tuning", "n_jobs"), message, "leave it out", at_key=True)
+
+
 COMPUTE_RULES = (
+    Rule(_workers_are_counted_once, ("compute.backend", "compute.address", "compute.n_jobs", "tuning.n_jobs")),
     Rule(_address_is_used, ("compute.backend", "compute.address")),
     Rule(_address_is_one, ("compute.address",)),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
+from mlwf.specs.data import DateTypeSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, SpecProblem
 from mlwf.specs.rules.rule import Rule
@@ -57,6 +58,43 @@ def _features_have_no_other_role(spec: ExperimentSpec, roles: dict[str | int, st
             roles[column] = f"in features.{number}"
 
 
+ACCEPTED_TYPES = {
+    "numeric": ("number",),
+    "boolean": ("boolean", "number"),
+    "date": ("date",),
+    "categorical": ("text", "boolean", "number", "date"),
+    "ordinal": ("text", "boolean", "number"),
+    "data.target": ("text", "boolean", "number"),
+    "data.sample_weight": ("number",),
+    "data.time": ("date", "number"),
+    "data.groups": ("text", "boolean", "number", "date"),
+    "data.fold": ("text", "boolean", "number", "date"),
+}
+"""Which types a column may be read as, by the type of its feature or by the key that names it."""
+
+
+def _types_fit_their_use(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse a type that contradicts what the column is used as: one of the two would have no effect."""
+    uses = {str(column): f.type for f in (() if spec.features == "auto" else spec.features) for column in f.columns}
+    uses |= {
+        column: f"data.{role}" for role in ("target", *OF_ROWS) if (column := getattr(spec.data, role)) is not None
+    }
+    for column, declared in spec.data.types.items():
+        kind = "date" if isinstance(declared, DateTypeSpec) else declared
+        accepted = ACCEPTED_TYPES.get(uses.get(column, ""), (kind,))
+        if kind not in accepted:
+            use = uses[column] if uses[column].startswith("data.") else f"a feature of type {uses[column]}"
+            message = f"is {kind}, and the column is {use}"
+            yield SpecProblem(("data", "types", column), message, f"accepted: {', '.join(accepted)}")
+
+
+def _signs_differ(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    read = spec.data.read
+    if read.thousands is not None and read.thousands in (read.decimal, read.sep):
+        other = "decimal" if read.thousands == read.decimal else "sep"
+        yield SpecProblem(("data", "read", "thousands"), f"is {GOT}, as {other} is", "accepted: another sign")
+
+
 def _some_column_is_a_feature(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     if spec.features == []:
         yield SpecProblem(("features",), f"is {GOT}: no column goes in", "accepted: auto, or a list of features")
@@ -69,4 +107,6 @@ DATA_RULES = (
     Rule(_test_rows_are_others, ("data.path", "data.test_path")),
     Rule(_columns_have_one_role, _ROLES),
     Rule(_some_column_is_a_feature, ("features",)),
+    Rule(_types_fit_their_use, (*_ROLES, "data.types.*", "features.*.type")),
+    Rule(_signs_differ, ("data.read.thousands", "data.read.decimal", "data.read.sep")),
 )

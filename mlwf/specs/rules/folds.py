@@ -80,7 +80,7 @@ def _splitter_options_have_an_effect(spec: ExperimentSpec) -> Iterator[SpecProbl
     validation = spec.validation
     for name, (users, example) in () if _is_open(spec) else OPTIONS.items():
         is_written = name in validation.model_fields_set and getattr(validation, name) is not None
-        is_used = spec.splitter in users or (name == "gap" and _holds_out_by_time(spec))
+        is_used = spec.splitter in users or (name == "gap" and holds_out_by_time(spec))
         if is_written and not is_used:
             hint = f"write splitter: {example}, or leave it out" if example else "leave it out"
             yield SpecProblem(
@@ -120,7 +120,7 @@ def _is_open(spec: ExperimentSpec) -> bool:
     return are_two and data.fold is None and spec.validation.splitter is None
 
 
-def _holds_out_by_time(spec: ExperimentSpec) -> bool:
+def holds_out_by_time(spec: ExperimentSpec) -> bool:
     """Whether the hold-out is the last part of the rows in time."""
     by_groups = NEEDED.get(spec.splitter) == "groups"
     return spec.validation.strategy == "train_test" and spec.data.time is not None and not by_groups

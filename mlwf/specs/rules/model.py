@@ -25,9 +25,10 @@ def _hyperparameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 def _class_weights_are_weights(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     weights = spec.model.class_weight
     for label, weight in weights.items() if isinstance(weights, dict) else ():
-        if not (math.isfinite(weight) and weight >= 0):
+        # By a weight of zero a class has no rows to learn from.
+        if not (math.isfinite(weight) and weight > 0):
             path = ("model", "class_weight", label)
-            yield SpecProblem(path, f"is {GOT}", "accepted: a finite number, at least 0")
+            yield SpecProblem(path, f"is {GOT}", "accepted: a finite number, above 0")
 
 
 def _weights_are_used(spec: ExperimentSpec) -> Iterator[SpecProblem]:

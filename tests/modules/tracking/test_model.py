@@ -178,15 +178,39 @@ def test_model_is_stored_compressed_and_says_its_size(logged):
     assert Model.load(str(path)).model_size_bytes == pytest.approx(others, abs=20_000)
 
 
-def test_model_says_its_columns_and_that_none_is_required(logged):
+def test_model_says_its_columns(logged):
     from mlflow.models import Model
 
     *_, path, _ = logged
     described = Model.load(str(path))
     inputs = described.signature.inputs
     assert inputs.input_names() == list(KINDS)
-    assert not inputs.required_input_names()
     assert described.metadata["input_columns"] == {name: str(dtype) for name, dtype in make_rows().dtypes.items()}
+
+
+def test_model_that_is_served_says_which_column_is_missing(logged):
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    *_, path, _ = logged
+    rows = logged[1]["as trained"].drop(columns=["text", "flag"])
+    with pytest.raises(MlflowException, match=r"Model is missing inputs \['flag', 'text'\]"):
+        mlflow.pyfunc.load_model(str(path)).predict(rows)
+
+
+def test_model_that_is_served_says_which_date_it_cannot_read_behind_the_words_of_the_server(logged):
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc.scoring_server import invocations
+
+    *_, path, _ = logged
+    model = mlflow.pyfunc.load_model(str(path))
+    record = json.loads(logged[1]["single row"].to_json(orient="records", date_format="iso"))[0] | {"day": "31/12/2020"}
+    with pytest.raises(MlflowException, match="unexpected error") as caught:
+        invocations(
+            json.dumps({"dataframe_records": [record]}), "application/json", model, model.metadata.get_input_schema()
+        )
+    assert "31/12/2020" in json.loads(caught.value.serialize_as_json())["stack_trace"]
 
 
 def test_model_brings_an_example_that_is_valid_json_and_predicts(logged):

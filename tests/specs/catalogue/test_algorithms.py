@@ -106,7 +106,7 @@ def test_check_algorithm_says_what_is_accepted(name: str, hint: str | None) -> N
             "gaussian_nb",
             "priors",
             "a" * 99,
-            "is '" + "a" * 76 + "...",
+            "is '" + "a" * 75 + "...'",
             "accepted: a list, each item a number from 0 to 1 or null",
         ),
         (

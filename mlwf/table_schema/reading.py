@@ -1,0 +1,196 @@
+"""Read a table by its schema, and tell what it holds that the training never saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlwf.errors import DataError, MlwfError, Problem
+from mlwf.results import UnknownValues
+from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
+from mlwf.specs.table_schema import ColumnSchema, Kind, TableSchema
+from mlwf.table_schema.kinds import decoded, read_column, texts_of
+from mlwf.table_schema.missing import default_words, is_text
+from mlwf.table_schema.resolve import RawTable
+
+SHOWN_VALUES = 3
+FEWEST_WORDS = 2
+SHARE_OF_WORDS = 0.01
+"""Words that stand in fewer rows are told of no column."""
+FEWEST_ROWS = 10
+"""In fewer rows, all of a column may well be a category that training never saw."""
+
+
+KINDS_OF_FEATURES: dict[str, Kind] = {"numeric": "number", "boolean": "boolean", "date": "date"}
+"""What a column is read as for a feature of one kind; categories are read as the column says."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadTable:
+    """A table that was read by a schema."""
+
+    rows: pd.DataFrame
+    """Each column with the values that its schema says."""
+    unknown: tuple[UnknownValues, ...] = ()
+    """What the features hold that cannot be read, and is missing now, or that the training never saw."""
+
+
+def load_schema(file: Path) -> TableSchema | None:
+    """Read the schema that was kept with a model; None when there is none, as for a model of an older mlwf.
+
+    Raises
+    ------
+    MlwfError
+        When the file is damaged, or of a newer version.
+    """
+    if not file.exists():
+        return None
+    try:
+        return TableSchema.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MlwfError(f"{file}: is no table schema that this version of mlwf can read") from error
+
+
+def read_training(table: RawTable, schema: TableSchema) -> pd.DataFrame:
+    """Read the table that is trained on; a column with a value that is not of its kind keeps its texts."""
+    return pd.DataFrame({column.name: _kept(table, column, schema) for column in schema.columns})
+
+
+def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
+    """Read a later table by the schema of the training.
+
+    A value of a feature that cannot be read is missing, and told. Columns that the training did not have are left out,
+    and so are those that are absent.
+
+    Raises
+    ------
+    DataError
+        When most values of a feature cannot be read, or are categories that the training never saw.
+    """
+    columns: dict[str, pd.Series[Any]] = {}
+    unknown: list[UnknownValues] = []
+    for name in table.names:
+        column = schema.column(name)
+        if column is None:
+            continue
+        if not column.is_feature:
+            columns[name] = _kept(table, column, schema)
+            continue
+        values = decoded(table.columns.column(name))
+        done = read_column(values, column, schema.read)
+        columns[name] = done.values
+        unknown += _unknown(column, values, done.values, done.unreadable)
+    problems = [problem for each in unknown if (problem := refusal(each, where))]
+    if problems:
+        raise DataError(problems)
+    return ReadTable(pd.DataFrame(columns, index=pd.RangeIndex(len(table))), tuple(unknown))
+
+
+def with_features(
+    schema: TableSchema, features: Sequence[FeatureSpec], rows: pd.DataFrame, train: NDArray[np.intp]
+) -> TableSchema:
+    """Note which columns the model reads, and the categories in the rows that it is trained on."""
+    specs = {str(name): spec for spec in features for name in spec.columns}
+    return schema.model_copy(
+        update={"columns": [_with_feature(column, specs.get(column.name), rows, train) for column in schema.columns]}
+    )
+
+
+def missing_words(table: RawTable, schema: TableSchema, *, target: str = "") -> dict[str, dict[str, int]]:
+    """Count, for each column of texts, the words of pandas' list that are read as missing, where they are frequent."""
+    fewest = max(FEWEST_WORDS, SHARE_OF_WORDS * len(table))
+    counts = {
+        column.name: default_words(decoded(table.columns.column(column.name)), schema.read)
+        for column in schema.columns
+        if column.kind == "text" or column.name == target
+    }
+    return {name: words for name, words in counts.items() if words and sum(words.values()) >= fewest}
+
+
+def unmatched_na_values(table: RawTable, schema: TableSchema) -> list[str]:
+    """List the texts of `read.na_values` that no column holds."""
+    left = list(schema.read.na_values)
+    for name in table.names:
+        values = decoded(table.columns.column(name))
+        texts = values if is_text(values) else texts_of(values) if left and _is_plain(values) else None
+        if not left or texts is None:
+            continue
+        found = pc.is_in(
+            pa.array(left, type=pa.large_string()),
+            value_set=texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts,
+        )
+        left = [text for text, is_there in zip(left, found.to_pylist(), strict=True) if not is_there]
+    return left
+
+
+def refusal(unknown: UnknownValues, where: str) -> Problem | None:
+    """Say that most of a column is unknown, which no score or prediction survives; None when it is not."""
+    if unknown.n_unknown * 2 <= unknown.n_present:
+        return None
+    if unknown.reason == "unseen" and unknown.n_present < FEWEST_ROWS:
+        return None
+    return Problem(where, unknown.column, str(unknown), "read as in training, nothing would be left of the column")
+
+
+def _kept(table: RawTable, column: ColumnSchema, schema: TableSchema) -> pd.Series[Any]:
+    values = decoded(table.columns.column(column.name))
+    done = read_column(values, column, schema.read)
+    if not done.unreadable.any() or not is_text(values):
+        return done.values
+    texts = read_column(values, column.model_copy(update={"kind": "text"}), schema.read).values
+    # Labels that can be read stay what they are, so that only the others are told.
+    is_label = column.kind in ("integer", "boolean")
+    return texts.where(pd.Series(done.unreadable), done.values.astype(object)) if is_label else texts
+
+
+def _unknown(
+    column: ColumnSchema, raw: Any, values: pd.Series[Any], unreadable: NDArray[np.bool_]
+) -> list[UnknownValues]:
+    found = []
+    present = int(values.notna().sum() + unreadable.sum())
+    if unreadable.any():
+        texts = [str(value) for value in pc.filter(raw, pa.array(unreadable)).to_pylist()]
+        found.append(UnknownValues(column.name, "unreadable", column.kind, len(texts), present, _most(texts)))
+    if column.categories is not None:
+        codes, distinct = pd.factorize(values)
+        known = set(column.categories)
+        # The code of a missing value is -1: the last of these.
+        is_new = np.array([*(category_text(value) not in known for value in distinct), False], dtype=bool)
+        mask = is_new[codes]
+        if mask.any():
+            texts = [category_text(value) for value in values[mask]]
+            found.append(UnknownValues(column.name, "unseen", column.kind, len(texts), present, _most(texts)))
+    return found
+
+
+def _most(texts: list[str]) -> dict[str, int]:
+    return dict(Counter(texts).most_common(SHOWN_VALUES))
+
+
+def _with_feature(
+    column: ColumnSchema, spec: FeatureSpec | None, rows: pd.DataFrame, train: NDArray[np.intp]
+) -> ColumnSchema:
+    if spec is None:
+        return column
+    kind = KINDS_OF_FEATURES.get(spec.type, column.kind)
+    categories = None
+    if isinstance(spec, OrdinalFeatureSpec):
+        categories = [category_text(category) for category in spec.categories]
+    elif spec.type == "categorical":
+        values = rows[column.name].iloc[train]
+        categories = sorted({category_text(value) for value in values[values.notna()].unique()})
+    return column.model_copy(update={"kind": kind, "is_feature": True, "categories": categories})
+
+
+def _is_plain(values: Any) -> bool:
+    kind = values.type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

@@ -1,0 +1,172 @@
+"""Names, values and messages as people read them: on one line, of bounded length, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlwf.addresses import redact
+
+LONGEST_VALUE = 40
+LONGEST_NAME = 60
+LONGEST_PLACE = 160
+"""Of a path with a line and a column behind it."""
+LONGEST_MESSAGE = 640
+
+_LINE_BREAKS = {"Zl", "Zp"}
+_CUT_ESCAPE = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no character to be seen: controls, line breaks, bidirectional marks, lone surrogates.
+
+    >>> printable("a\tb\x1b[31m\u202ec")
+    'a\\tb\\x1b[31m\\u202ec'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(character) if is_hidden(character) else character for character in text)
+
+
+def one_line(text: object, longest: int = LONGEST_MESSAGE) -> str:
+    r"""Write a text on one line, cut at its end.
+
+    >>> one_line("no\nsuch\tfile", 8)
+    'no\\nsuc…'
+    """
+    return cut(printable(redact(str(text))), longest)
+
+
+def describe_error(error: object, longest: int = 300) -> str:
+    r"""Say on one line what a library says in several.
+
+    >>> describe_error(ValueError("no such\n   column")), describe_error(KeyError())
+    ('no such column', 'KeyError')
+    """
+    # SQLAlchemy puts the statement behind what the database says, and MLflow takes over both.
+    causes = (error, getattr(error, "__cause__", None), getattr(error, "__context__", None))
+    told = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
+    return one_line(" ".join(str(told).split()) or type(told).__name__, longest)
+
+
+def cut(text: str, longest: int) -> str:
+    """Cut a text that is too long.
+
+    >>> [cut(text, 6) for text in ("short", "longer than that")]
+    ['short', 'longe…']
+    """
+    return text if len(text) <= longest else f"{_CUT_ESCAPE.sub('', text[: longest - 1])}…"
+
+
+def cut_inside(text: str, longest: int) -> str:
+    """Cut a text that is too long, and keep both its ends: paths begin and end tellingly.
+
+    >>> cut_inside("/a/long/way/to/data.csv:3:1", 20)
+    '/a/long/w…ta.csv:3:1'
+    """
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[: longest - half - 1]}…{text[-half:]}"
+
+
+def format_name(name: object, longest: int = LONGEST_NAME) -> str:
+    """Write the name of a column or a class: as it is, or quoted where its ends could not be seen; cut when long.
+
+    >>> [format_name(name) for name in ("age", " age", "", 7)]
+    ['age', "' age'", "''", '7']
+    """
+    text = str(name)
+    if text and text == text.strip():
+        return one_line(text, longest)
+    return _quoted(text, longest)
+
+
+def format_place(where: str) -> str:
+    """Write a path, with a line and a column where it has them; cut inside when long."""
+    return cut_inside(printable(redact(where)), LONGEST_PLACE)
+
+
+def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
+    """Write a value as YAML would: a text in quotes, cut when long.
+
+    >>> format_value([None, True, 1.0, "a", float("inf")])
+    "[null, true, 1.0, 'a', .inf]"
+    >>> format_value("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
+    """
+    if isinstance(value, str):
+        return _quoted(redact(value), longest)
+    text = printable(redact(_written(value)))
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record of the log on one line, and its traceback below; `conceal` takes secrets out of both."""
+
+    def __init__(self, layout: str, conceal: Callable[[str], str] | None = None) -> None:
+        super().__init__(layout)
+        self._conceal = conceal or str
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        return printable(self._conceal(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Write the traceback."""
+        return "\n".join(map(printable, self._conceal(super().formatException(ei)).split("\n")))
+
+
+def is_hidden(character: str) -> bool:
+    """Tell whether a character is none to be seen: of Unicode's category C, or a line break."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in _LINE_BREAKS
+
+
+def printable_in(content: Any) -> Any:
+    """Make every text in nested maps and lists printable and cut it; keys that become alike stay apart."""
+    if isinstance(content, str):
+        return one_line(content)
+    if isinstance(content, Mapping):
+        readable: dict[Any, Any] = {}
+        for key, value in content.items():
+            shown = printable(key) if isinstance(key, str) else key
+            readable[repr(key) if shown in readable else shown] = printable_in(value)
+        return readable
+    return [*map(printable_in, content)] if isinstance(content, list | tuple) else content
+
+
+def pluralize(count: int | None, noun: str) -> str:
+    """Say a count with its noun; nothing when it is unknown.
+
+    >>> [pluralize(count, "row") for count in (1, 39073, None)]
+    ['1 row', '39,073 rows', '']
+    """
+    return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _quoted(text: str, longest: int) -> str:
+    quoted = repr(text[:longest])
+    if len(quoted) <= longest and len(text) <= longest:
+        return quoted
+    return f"{_CUT_ESCAPE.sub('', quoted[: longest - 4])}...{quoted[0]}"
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
+    if type(value).__name__ in {"bool", "bool_"}:  # numpy's, which is not imported here
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,44 @@
+"""Whether a model says itself what its inputs weigh, and that nobody waits for a plot that cannot come."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mlwf import ClassifierModelSpec
+from mlwf.modules.model import build_classifier
+from mlwf.modules.tracking.importances import describe_importances
+from mlwf.specs.catalogue import algorithm_names
+
+IRIS = load_iris(as_frame=True)
+HAVE_SOME = {"decision_tree", "extra_trees", "gradient_boosting", "logistic_regression", "random_forest"}
+HAVE_NONE = {
+    "gaussian_nb": "GaussianNB",
+    "hist_gradient_boosting": "HistGradientBoostingClassifier",
+    "knn": "KNeighborsClassifier",
+    "mlp": "MLPClassifier",
+    "svc": "SVC",
+}
+QUICK = {"hist_gradient_boosting": {"max_iter": 2}, "logistic_regression": {"max_iter": 500}, "mlp": {"max_iter": 2000}}
+
+
+def fitted(algorithm):
+    spec = ClassifierModelSpec(algorithm=algorithm, hyperparameters=QUICK.get(algorithm, {}))
+    pipeline = Pipeline([("preprocessor", StandardScaler()), ("classifier", build_classifier(spec, random_state=0))])
+    return pipeline.fit(IRIS.data, IRIS.target)
+
+
+@pytest.mark.parametrize("algorithm", algorithm_names())
+def test_each_algorithm_has_importances_or_says_that_it_has_none(algorithm):
+    told = describe_importances(fitted(algorithm))
+    assert told["available"] is (algorithm in HAVE_SOME)
+    if algorithm not in HAVE_SOME:
+        assert told["note"] == f"{HAVE_NONE[algorithm]} has none of its own, so there is no plot of them"
+
+
+def test_a_calibrated_model_is_told_by_its_classifier():
+    model = CalibratedClassifierCV(fitted("gaussian_nb"), cv=2).fit(IRIS.data, IRIS.target)
+    assert describe_importances(model)["note"].startswith("GaussianNB has none of its own")
