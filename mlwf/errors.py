@@ -44,11 +44,12 @@ class Problem:
     """What is accepted, or the nearest name: one line, may be empty."""
 
     def __str__(self) -> str:
-        place = f"{format_place(redact(self.where))}  " if self.where else ""
-        subject = f"{format_name(redact(self.key), LONGEST_KEY)}: " if self.key else ""
-        # Before it is cut: what is left of an address must not hold its password.
-        line = f"{place}{subject}{cut_inside(printable(redact(self.message)), LONGEST_PROBLEM)}"
-        return f"{line}; {cut_inside(printable(redact(self.hint)), LONGEST_MESSAGE)}" if self.hint else line
+        place = f"{format_place(self.where)}  " if self.where else ""
+        subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
+        # Before they are cut: what is left of an address must not hold its password.
+        message, hint = printable(redact(self.message)), printable(redact(self.hint))
+        line = f"{place}{subject}{cut_inside(message, LONGEST_PROBLEM)}"
+        return f"{line}; {cut_inside(hint, LONGEST_MESSAGE)}" if self.hint else line
 
 
 class MlwfError(Exception):

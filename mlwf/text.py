@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlwf.addresses import redact
+
 LONGEST_VALUE = 40
 LONGEST_NAME = 60
 LONGEST_PLACE = 160
@@ -36,7 +38,7 @@ def one_line(text: object, longest: int = LONGEST_MESSAGE) -> str:
     >>> one_line("no\nsuch\tfile", 8)
     'no\\nsuc…'
     """
-    return cut(printable(str(text)), longest)
+    return cut(printable(redact(str(text))), longest)
 
 
 def describe_error(error: object, longest: int = 300) -> str:
@@ -84,7 +86,7 @@ def format_name(name: object, longest: int = LONGEST_NAME) -> str:
 
 def format_place(where: str) -> str:
     """Write a path, with a line and a column where it has them; cut inside when long."""
-    return cut_inside(printable(where), LONGEST_PLACE)
+    return cut_inside(printable(redact(where)), LONGEST_PLACE)
 
 
 def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
@@ -96,8 +98,8 @@ def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
     """
     if isinstance(value, str):
-        return _quoted(value, longest)
-    text = printable(_written(value))
+        return _quoted(redact(value), longest)
+    text = printable(redact(_written(value)))
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from mlwf.addresses import is_redacted, redact
 from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
@@ -84,10 +84,9 @@ def store_of_run(path: Path) -> str | None:
     if tracking is None or "tracking_uri" not in tracking.model_fields_set:
         return None
     uri, current = tracking.tracking_uri, environment_store()
-    if current and without_login(current) == without_login(uri):
+    if current and redact(without_login(current)) == redact(without_login(uri)):
         return current
-    is_redacted = "***" in urlsplit(uri).netloc.rpartition("@")[0]
-    return without_login(uri) if is_redacted else uri
+    return without_login(uri) if is_redacted(uri) else uri
 
 
 def check_experiment(spec: ExperimentSpec) -> None:

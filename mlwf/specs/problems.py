@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlwf.addresses import redact
 from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
@@ -59,8 +58,7 @@ def shown(value: Any) -> str:
     """Write a value for a message, as YAML has it, in at most 40 characters."""
     if isinstance(value, dict | list):
         return ("an empty " if not value else "a ") + ("map" if isinstance(value, dict) else "list")
-    # Before it is cut: what is left of an address must not hold its password.
-    return format_value(redact(value) if isinstance(value, str) else value)
+    return format_value(value)
 
 
 @dataclass(frozen=True)

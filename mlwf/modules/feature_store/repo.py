@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, redire
 from pathlib import Path
 from typing import Any
 
-from mlwf.addresses import redact
 from mlwf.atomic import write_text
 from mlwf.errors import ConfigError, FeatureStoreError, Problem, raise_if_bug
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
@@ -259,7 +258,7 @@ def _project_name(repo: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = describe_error(redact(str(error)) or type(error).__name__)
+    text = describe_error(error)
     return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 
 

@@ -144,7 +144,8 @@ def _send_tags(store: Store, unsent: Unsent, tags: dict[str, str | None]) -> Non
     from mlflow.entities import RunTag
 
     run_id = unsent.known["run_id"]
-    for some in batches([RunTag(key, text) for key, text in tags.items() if text is not None], _TAGS_AT_ONCE):
+    texts = [RunTag(key, text) for key, text in tags.items() if text is not None]
+    for some in batches(texts, _TAGS_AT_ONCE):
         store.client.log_batch(run_id, tags=some)
     gone = [key for key, text in tags.items() if text is None]
     there = store.client.get_run(run_id).data.tags if gone else {}

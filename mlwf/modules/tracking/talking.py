@@ -18,12 +18,7 @@ from mlwf.addresses import redact
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.text import describe_error
 
-
-def one_line(error: object) -> str:
-    """Say an error in one line of bearable length, without the logins of addresses."""
-    # Before it is cut: what is left of an address must not hold its password.
-    return describe_error(redact(str(error)) or type(error).__name__)
-
+one_line = describe_error
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -64,11 +59,9 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
     except Exception as error:  # MLflow, SQLAlchemy, requests, clouds and the file system have no error in common
         if isinstance(error, _BUGS) and _raised_here(error):
             raise
-        told = reason_of(error)
-        reason = redact(told, tracking_uri)
-        # The traceback of an error that quotes a password would show it.
-        cause = error if reason == told and redact(str(error), tracking_uri) == str(error) else None
-        raise TrackingError(f"{shown(tracking_uri)}: {doing} failed: {reason}", reason=reason) from cause
+        reason = redact(reason_of(error), tracking_uri)
+        message = f"{shown(tracking_uri)}: {doing} failed: {reason}"
+        raise TrackingError(message, reason=reason) from _told_whole(error, tracking_uri)
 
 
 def reach(tracking_uri: str) -> None:
@@ -122,9 +115,7 @@ def _reach_server(tracking_uri: str) -> None:
         _load_plugins()
         response = _within(_seconds(), lambda: _ask(tracking_uri))
     except Exception as error:  # certificates that are not there, say: requests raises OSError
-        # The errors of requests quote the address, and a login in it.
-        cause = None if "@" in urlsplit(tracking_uri).netloc else error
-        raise _unreachable(tracking_uri, reason_of(error)) from cause
+        raise _unreachable(tracking_uri, reason_of(error)) from _told_whole(error, tracking_uri)
     refusal = _refusal(response)
     if refusal:
         raise _unreachable(tracking_uri, refusal)
@@ -221,7 +212,7 @@ def _reach_database(tracking_uri: str) -> None:
     try:
         socket.create_connection((parts.hostname, parts.port or port), timeout=_seconds()).close()
     except OSError as error:
-        raise _unreachable(tracking_uri, one_line(error)) from error
+        raise _unreachable(tracking_uri, one_line(error)) from _told_whole(error, tracking_uri)
 
 
 def _unreachable(tracking_uri: str, reason: str) -> TrackingError:
@@ -233,6 +224,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _told_whole(error: BaseException, tracking_uri: str) -> BaseException | None:
+    """Give an error that may stand in a traceback; None for one that quotes a login, as one that it has caused may."""
+    texts = [str(cause) for cause in _causes(error)]
+    return error if [redact(text, tracking_uri) for text in texts] == texts else None
 
 
 def _raised_here(error: BaseException) -> bool:

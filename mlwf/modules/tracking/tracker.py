@@ -210,13 +210,8 @@ class MLflowTracker:
 
         A run that `mlflow run` began keeps the parameters that it has.
         """
-        texts = flat_texts(params)
-        keys = self._param_keys.of(texts)
-        new = {
-            keys[name]: text
-            for name, text in texts.items()
-            if keys[name] not in self._given and self._params.get(keys[name]) != text
-        }
+        texts = self._param_texts(params)
+        new = {key: text for key, text in texts.items() if key not in self._given and self._params.get(key) != text}
         changed = sorted(new.keys() & self._params.keys())
         if changed:
             raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
@@ -360,16 +355,14 @@ class MLflowTracker:
     ) -> None:
         """Let parameters and metrics wait that were not logged before."""
         sender = self._started("logging the results")
-        texts = flat_texts(params_of(results))
-        keys = self._param_keys.of(texts)
-        params = {keys[name]: text for name, text in texts.items() if keys[name] not in self._params}
+        texts = self._param_texts(params_of(results))
+        params = {key: text for key, text in texts.items() if key not in self._params}
         if params:
             sender.unsent.add("parameters", params)
             self._params.update(params)
         known = {key: value for key, value, *_ in self._metrics}
         found = {**metrics_of(results), **metrics_of_scores(judgements), **metrics}
-        now = int(time.time() * 1000)
-        keys = self._metric_keys.of(found)
+        keys, now = self._metric_keys.of(found), int(time.time() * 1000)
         new = [
             [keys[name], float(value), now, 0]
             for name, value in found.items()
@@ -423,6 +416,11 @@ class MLflowTracker:
         if register:
             name = self.spec.registered_model_name or self.experiment_name
             unsent.add("registration", {"name": name, "alias": self.spec.alias, "tags": tags})
+
+    def _param_texts(self, params: Mapping[str, Any]) -> dict[str, str]:
+        texts = flat_texts(params)
+        keys = self._param_keys.of(texts)
+        return {keys[name]: text for name, text in texts.items()}
 
     def _started(self, doing: str) -> Sender:
         if self._sender is None:
