@@ -388,6 +388,11 @@ def test_read_table_tells_what_the_system_refuses(tmp_path: Path) -> None:
     assert _error_of(loop) == f"{loop}  cannot be read: Too many levels of symbolic links"
 
 
+def test_read_table_refuses_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.csv")
+    assert _error_of(tmp_path / "t.csv") == f"{tmp_path / 't.csv'}  is no regular file"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_read_table_tells_that_permission_is_denied(tmp_path: Path) -> None:
     path = _file(tmp_path, "t.csv", "a,b\n1,2\n")

@@ -174,6 +174,10 @@ def _of_one_kind(path: str, parts: list[_Part]) -> list[_Part]:
         suffix = suffix_of(unknown[0])
         message = f"suffix {suffix} is no table's" if suffix else "has no suffix that says what it is"
         raise _problem(str(unknown[0]), message, ACCEPTED)
+    # A pipe would be waited for, and can be read only once.
+    special = [part.file for part in parts if part.file.exists() and not part.file.is_file()]
+    if special:
+        raise _problem(str(special[0]), "is no regular file")
     if len({SUFFIXES[suffix_of(part.file)] for part in parts}) > 1:
         raise _problem(path, "holds CSV and Parquet files", "name one kind with a glob, such as data/*.parquet")
     return parts
