@@ -13,13 +13,14 @@ HIDDEN = "***"
 SHORTEST_SECRET = 6
 """Characters from which on a password is replaced wherever it stands; shorter ones may be words like others."""
 
+# Each part is bounded, lest the time to redact a long text grow with its square.
 _LOGIN = re.compile(
     r"""
-    (?P<scheme> [a-z][a-z0-9+.-]* :/{1,2})       # a path that was an address has one / left
+    (?P<scheme> (?<![a-z0-9+.-]) [a-z][a-z0-9+.-]{0,30} :/{1,2})       # a path that was an address has one / left
     (?P<login>
-        [^\s/?\#"<>]*                               # up to the last @ before the path
+        [^\s/?\#"<>]{0,2000}                               # up to the last @ before the path
         |
-        [^\s/?\#"<>@:]* : (?! \d+ (?:[/?\#\s]|$)) [^\s"<>@]*  # a / in the password of a database; no port
+        [^\s/?\#"<>@:]{0,500} : (?! \d{1,9} (?:[/?\#\s]|$)) [^\s"<>@]{0,2000}  # a / in a password; no port
     )@
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -28,8 +29,8 @@ _LOGIN = re.compile(
 _PARAMETER = re.compile(
     r"""
     (?P<name> [?&;\#]
-        (?: [^\s=&;?\#"']* (?:password|passwd|pwd|secret|token|credential|signature|api[-_]?key|access[-_]?key)
-            [^\s=&;?\#"']*
+        (?: [^\s=&;?\#"']{0,50} (?:password|passwd|pwd|secret|token|credential|signature|api[-_]?key|access[-_]?key)
+            [^\s=&;?\#"']{0,50}
             | key | sig | odbc_connect )
     =)
     (?P<secret> [^\s&;\#"'<>]+)
@@ -49,6 +50,8 @@ def redact(text: str, *addresses: str) -> str:
     >>> redact("postgresql://mlflow@db/runs?sslmode=require&password=secret")
     'postgresql://mlflow@db/runs?sslmode=require&password=***'
     """
+    if "@" not in text and "=" not in text and not addresses:
+        return text
     text = _PARAMETER.sub(rf"\g<name>{HIDDEN}", _LOGIN.sub(_without_login, text))
     for address in addresses:
         for secret in _secrets(address):
