@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlwf import CategoricalFeatureSpec, ClassifierModelSpec, NumericFeatureSpec, run_ml_workflow
 from mlwf.errors import DataError, MlwfError, UsageError
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.drafting import draft_experiment
@@ -162,6 +163,24 @@ def test_a_schema_of_another_version_is_refused_in_a_sentence(codes_run, tmp_pat
     shutil.copy(codes_run / "known.csv", tmp_path)
     with pytest.raises(MlwfError, match=r"table_schema\.json: is no table schema that this version of mlwf can read"):
         predict(tmp_path, "known.csv")
+
+
+def test_a_file_is_read_as_the_frame_was_that_a_run_from_python_was_given(tmp_path):
+    rows = rows_of_codes().drop(columns="account").assign(code=lambda frame: frame["code"].replace("060", "NA"))
+    features = [CategoricalFeatureSpec(columns=["code"]), NumericFeatureSpec(columns=["x"])]
+    results = run_ml_workflow(
+        features,
+        ClassifierModelSpec(algorithm="logistic_regression"),
+        rows.drop(columns="label"),
+        rows["label"],
+        "none",
+        runs_dir=tmp_path / "runs",
+    )
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    done, out = predict(tmp_path, "t.csv")
+    expected = results["pipeline"].predict_proba(rows[["code", "x"]])[:, 1]
+    np.testing.assert_array_equal(probabilities(out), expected)
+    assert not done.unknown
 
 
 def loaded(folder, text, *overrides):
