@@ -423,6 +423,7 @@ def test_workflow_2_full_production_pipeline(mlflow_spec: MLflowSpec) -> None:
     types = {key: type(value) for key, value in results.items()}
     assert types == {
         "run_id": type(None),
+        "importances": dict,
         "model_name": str,
         "algorithm": str,
         "n_features": int,

@@ -366,7 +366,7 @@ def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, 
         threshold_spec=ThresholdSpec(),
     )
     judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
-    assert len(judged) > 10
+    assert len(judged) >= 10
     assert not any(set(person[train.index]) & set(person[rows.index]) for train, rows in judged)
     # Without groups each of these scores is close to 1.
     assert results["scores"][0].value < 0.75
@@ -394,7 +394,7 @@ def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatc
     )
     days = time.to_numpy()
     judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
-    assert len(judged) > 10
+    assert len(judged) >= 10
     assert all(days[train.index].max() < days[rows.index].min() for train, rows in judged)
 
 
