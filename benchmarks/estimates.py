@@ -14,6 +14,7 @@ from benchmarks.scenarios import SCENARIOS, Sample, Scenario
 from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
 from mlwf.engine.asks import Fitter
 from mlwf.engine.chain import Chain, Trained
+from mlwf.engine.ear import OF_THREADS
 from mlwf.engine.metrics import build_metrics
 from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
 from mlwf.engine.splitters import holdout_splitter
@@ -23,7 +24,7 @@ from mlwf.modules.validation import baselines, cross_validate, judge
 from mlwf.orchestrator.chains import Recipe, make_chain, make_nested_chain
 from mlwf.orchestrator.circumstances import SAME_ROWS, cross_validated, held_out
 from mlwf.orchestrator.evidence import find_findings
-from mlwf.orchestrator.journal import OF_THREADS, Journal
+from mlwf.orchestrator.journal import Journal
 from mlwf.orchestrator.material import Material
 from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.setting import Setting
