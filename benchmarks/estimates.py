@@ -230,16 +230,16 @@ def _validate(setting: Setting, chain: Chain, fit: Fitter) -> Judgement:
             metrics=METRICS,
             circumstances=cross_validated(setting, chosen),
         )
-    said = chain(setting.split, fit).predictions
-    assert said is not None
+    trained = chain(setting.split, fit)
+    assert trained.predictions is not None
     (baseline,) = baselines(setting.table, [setting.split], fit)
     test = setting.split.test
     return judge(
-        said,
+        trained.predictions,
         setting.table.y_of(test),
         weight=None,
         baseline=baseline,
         groups=setting.table.groups_of(test),
         metrics=METRICS,
-        circumstances=held_out(setting, chosen),
+        circumstances=held_out(setting, chosen, trained),
     )
