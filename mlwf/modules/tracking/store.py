@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2s
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -211,7 +212,8 @@ def _create(path: Path, artifacts: Path) -> None:
     def hasten(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name of its own each time: MLflow keeps what it has opened by that name, also where it failed.
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
     # Some sixty migrations wait for the disk after each statement otherwise: eight seconds instead of two.
     event.listen(Engine, "connect", hasten)
     try:
