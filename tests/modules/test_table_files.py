@@ -69,6 +69,11 @@ def test_read_table_follows_the_read_section(tmp_path: Path) -> None:
     assert frame.to_dict("list") == {"größe": [1.5, 2.5], "art": [None, "b"]}
 
 
+def test_read_table_reads_thousands_in_quotes(tmp_path: Path) -> None:
+    path = _file(tmp_path, "t.csv", 'a,b\n"1,234.5",x\n7,y\n')
+    assert read_table(str(path), ReadSpec(thousands=","))["a"].tolist() == [1234.5, 7.0]
+
+
 def test_read_table_drops_a_byte_order_mark(tmp_path: Path) -> None:
     path = _file(tmp_path, "t.csv", b'\xef\xbb\xbf"a",b\n1,2\n')
     assert list(read_table(str(path))) == ["a", "b"]

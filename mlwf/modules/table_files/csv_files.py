@@ -40,11 +40,11 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
         When the file is no CSV file in this encoding, or a line has more or fewer fields than the header.
     """
     sep = read.sep or default_separator(file)
-    if sep in (read.decimal, read.thousands):
-        sign = "decimal" if sep == read.decimal else "thousands"
-        message = f"{sep!r} is the {sign} sign and the separator too"
+    # Of the thousands it may be, where numbers stand in quotes.
+    if sep == read.decimal:
+        message = f"{sep!r} is the decimal sign and the separator too"
         hint = 'set data.read.sep, such as ";"'
-        raise DataError(Problem(where=str(file), key=f"data.read.{sign}", message=message, hint=hint))
+        raise DataError(Problem(where=str(file), key="data.read.decimal", message=message, hint=hint))
     try:
         names, n_lines = _header(file, read.encoding, sep)
         return _columns(file, read.encoding, sep, names, n_lines)

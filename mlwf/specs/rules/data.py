@@ -90,9 +90,8 @@ def _types_fit_their_use(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _signs_differ(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     read = spec.data.read
-    if read.thousands is not None and read.thousands in (read.decimal, read.sep):
-        other = "decimal" if read.thousands == read.decimal else "sep"
-        yield SpecProblem(("data", "read", "thousands"), f"is {GOT}, as {other} is", "accepted: another sign")
+    if read.thousands == read.decimal:
+        yield SpecProblem(("data", "read", "thousands"), f"is {GOT}, as decimal is", "accepted: another sign")
 
 
 def _some_column_is_a_feature(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -108,5 +107,5 @@ DATA_RULES = (
     Rule(_columns_have_one_role, _ROLES),
     Rule(_some_column_is_a_feature, ("features",)),
     Rule(_types_fit_their_use, (*_ROLES, "data.types.*", "features.*.type")),
-    Rule(_signs_differ, ("data.read.thousands", "data.read.decimal", "data.read.sep")),
+    Rule(_signs_differ, ("data.read.thousands", "data.read.decimal")),
 )
