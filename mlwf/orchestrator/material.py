@@ -23,6 +23,7 @@ from mlwf.specs.features import FeatureSpec
 from mlwf.specs.table_schema import TableSchema
 from mlwf.table_schema import (
     RawTable,
+    Use,
     missing_words,
     raw_of_frame,
     read_rows,
@@ -100,7 +101,8 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> Materi
     # A type of a column that the store joins is that of no column of the file.
     types = {name: kind for name, kind in data.types.items() if not uses_store or name in table.names}
     uses = uses_of(data, spec.features)
-    schema = resolve_schema(table, read=data.read, uses=uses, types=types, where=data.path)
+    other_use: Use = "key" if uses_store else "any"
+    schema = resolve_schema(table, read=data.read, uses=uses, other_use=other_use, types=types, where=data.path)
     frame = read_training(table, schema)
     joined = None
     if uses_store:

@@ -20,8 +20,9 @@ from mlwf.table_schema.missing import is_missing, is_text
 from mlwf.table_schema.numbers import LARGEST_EXACT, PLAIN_WHOLE, has_leading_zeros, to_floats
 from mlwf.text import format_value
 
-Use = Literal["number", "boolean", "date", "category", "name", "moment", "any"]
-"""What a column is used as: `name` is a label, a group or a fold, `moment` a time or a number that orders the rows."""
+Use = Literal["number", "boolean", "date", "category", "name", "moment", "key", "any"]
+"""What a column is used as: `name` is a label, a group or a fold, `moment` a time or a number that orders the rows,
+`key` what a feature store may look rows up by."""
 
 FEATURE_USES: dict[str, Use] = {
     "numeric": "number",
@@ -37,6 +38,7 @@ ROLE_USES: dict[str, Use] = {
     "sample_weight": "number",
     "time": "moment",
 }
+NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
 FEW = 100
 WORDS = pa.array(["true", "false"], type=pa.large_string())
 
@@ -72,6 +74,7 @@ def resolve_schema(
     *,
     read: ReadSpec | None = None,
     uses: Mapping[str, Use] | None = None,
+    other_use: Use = "any",
     types: Mapping[str, ColumnType | DateTypeSpec] | None = None,
     where: str = "",
 ) -> TableSchema:
@@ -88,7 +91,9 @@ def resolve_schema(
     read
         How texts are read.
     uses
-        What each column is used as; others are judged by their content alone.
+        What each column is used as.
+    other_use
+        What all others are used as; by default they are judged by their content alone.
     types
         What the experiment file says of a column.
 
@@ -110,7 +115,7 @@ def resolve_schema(
             problems += _misdeclared(column, values, read, where)
         else:
             values = pc.if_else(is_missing(values, read), pa.scalar(None, values.type), values)
-            judge = KINDS[uses.get(name, "any")] if is_plain(values.type) else _any
+            judge = KINDS[uses.get(name, other_use)] if is_plain(values.type) else _any
             kind = judge(values, read, name in table.untyped)
             column = ColumnSchema(name=name, kind=kind)
         columns.append(column)
@@ -229,9 +234,9 @@ def _of_texts(texts: Any, read: ReadSpec) -> Kind:
 
 
 def _number(values: Any, read: ReadSpec, untyped: bool) -> Kind:
-    kind = _any(values, read, untyped)
+    is_number = _are_numbers(values, read) if is_text(values) else any(test(values.type) for test in NUMBERS)
     # What cannot be a number is left as it is, for the check of the feature to tell.
-    return "number" if not is_text(values) or _are_numbers(values, read) else kind
+    return "number" if is_number else _any(values, read, untyped)
 
 
 def _boolean(values: Any, read: ReadSpec, untyped: bool) -> Kind:
@@ -273,8 +278,18 @@ def _name(values: Any, read: ReadSpec, untyped: bool) -> Kind:
     return "number" if fractions and _are_numbers(values, read) else "text"
 
 
+def _key(values: Any, read: ReadSpec, untyped: bool) -> Kind:
+    """Judge a column by its content, but keep long whole numbers what a store has them as."""
+    kind = _any(values, read, untyped)
+    is_whole = pa.types.is_integer(values.type) or (
+        untyped and is_text(values) and pc.all(pc.match_substring_regex(values, PLAIN_WHOLE)).as_py()
+    )
+    return "integer" if kind == "text" and is_whole else kind
+
+
 def _moment(values: Any, read: ReadSpec, untyped: bool) -> Kind:
-    return _number(values, read, untyped) if untyped and _are_numbers(values, read) else _date(values, read, untyped)
+    is_number = untyped and _are_numbers(values, read) if is_text(values) else _number(values, read, False) == "number"
+    return "number" if is_number else _date(values, read, untyped)
 
 
 KINDS: dict[Use, Callable[[Any, ReadSpec, bool], Kind]] = {
@@ -285,6 +300,7 @@ KINDS: dict[Use, Callable[[Any, ReadSpec, bool], Kind]] = {
     "category": _category,
     "name": _name,
     "moment": _moment,
+    "key": _key,
 }
 """How the kind of a column is judged, by what it is used as."""
 

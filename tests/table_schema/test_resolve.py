@@ -92,6 +92,9 @@ USES = {
     "labels of fractions": (["1.5", "2.5"], "name", "number"),
     "labels of booleans": (["TRUE", "FALSE"], "name", "boolean"),
     "moments that are numbers": (["2020", "2021"], "moment", "number"),
+    "keys of eighteen digits": ([str(LARGE), ""], "key", "integer"),
+    "keys with leading zeros": (["007", "7"], "key", "text"),
+    "keys of few digits": (["7", "8"], "key", "number"),
     "moments that are days": (["2024-03-31"], "moment", "date"),
 }
 
@@ -99,6 +102,24 @@ USES = {
 @pytest.mark.parametrize(("values", "use", "expected"), USES.values(), ids=USES)
 def test_what_a_column_is_used_as_decides(values, use, expected):
     assert kind(values, use) == expected
+
+
+TYPED_USES = {
+    "nanoseconds that order the rows": ([LARGE, LARGE + 1], "moment", "number"),
+    "days that order the rows": ([DAY], "moment", "date"),
+    "a numeric feature of large whole numbers": ([LARGE, None], "number", "number"),
+    "a numeric feature of days": ([DAY], "number", "date"),
+    "a category of large whole numbers": ([LARGE, None], "category", "text"),
+    "labels of whole floats": ([1.0, 0.0], "name", "integer"),
+    "labels of digits": (["1", "0"], "name", "text"),
+    "keys of large whole numbers": ([LARGE, None], "key", "integer"),
+    "lists as a date": ([[1]], "date", "other"),
+}
+
+
+@pytest.mark.parametrize(("values", "use", "expected"), TYPED_USES.values(), ids=TYPED_USES)
+def test_what_a_column_of_a_parquet_file_is_used_as_decides(values, use, expected):
+    assert kind(values, use, untyped=False) == expected
 
 
 def test_each_named_column_has_its_use():
