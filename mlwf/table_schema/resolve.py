@@ -264,7 +264,9 @@ def _name(values: Any, read: ReadSpec, untyped: bool) -> Kind:
         return "integer"
     if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
         floats = values.cast(pa.float64(), safe=False)
-        return "integer" if pc.all(pc.equal(floats, pc.floor(floats))).as_py() else "number"
+        if not pc.all(pc.equal(floats, pc.floor(floats))).as_py():
+            return "number"
+        return "integer" if _fit_floats(floats) else "text"
     if not is_text(values) or not untyped:
         return _any(values, read, untyped) if not is_text(values) else "text"
     if _are_booleans(values):

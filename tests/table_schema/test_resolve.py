@@ -111,6 +111,7 @@ TYPED_USES = {
     "a numeric feature of days": ([DAY], "number", "date"),
     "a category of large whole numbers": ([LARGE, None], "category", "text"),
     "labels of whole floats": ([1.0, 0.0], "name", "integer"),
+    "groups of large decimals": (pa.array([Decimal(10**24), None], pa.decimal128(38, 0)), "name", "text"),
     "labels of digits": (["1", "0"], "name", "text"),
     "keys of large whole numbers": ([LARGE, None], "key", "integer"),
     "lists as a date": ([[1]], "date", "other"),
