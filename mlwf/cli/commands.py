@@ -239,25 +239,16 @@ def predict(
     from mlwf.cli.lookup import find_model_store
     from mlwf.cli.reading import read_options
 
-    is_registered = run.startswith("models:/")
-    unused, meant = ("runs_dir", "a registered model") if is_registered else ("tracking_uri", "the id of a run")
     # What the environment says is said for other commands too.
-    source = ctx.get_parameter_source(unused)
-    if source is not None and source.name == "COMMANDLINE":
-        raise UsageError(f"mlwf predict: --{unused.replace('_', '-')} has no effect with {meant}; leave it out")
+    source = ctx.get_parameter_source("tracking_uri")
+    if source is not None and source.name == "COMMANDLINE" and not run.startswith("models:/"):
+        raise UsageError("mlwf predict: --tracking-uri has no effect with the id of a run; leave it out")
     store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     options = read_options(read or [])
     from mlwf.orchestrator.prediction import predict_table
 
-    done = predict_table(
-        run,
-        data,
-        output,
-        runs_dir=runs_dir,
-        tracking_uri=store,
-        read=options,
-        fail_on_unseen=fail_on_unseen,
-    )
+    reading: dict[str, Any] = {"read": options, "fail_on_unseen": fail_on_unseen}
+    done = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store, **reading)
     show_predicted(done, output, form)
 
 

@@ -129,12 +129,8 @@ def test_a_page_that_cannot_be_written_is_said_and_changes_nothing(train, capsys
             ["predict", "20260101", "t.csv", "-o", "p.csv", "--tracking-uri", "sqlite:///mlflow.db"],
             "mlwf predict: --tracking-uri has no effect with the id of a run; leave it out",
         ),
-        (
-            ["predict", "models:/m@champion", "t.csv", "-o", "p.csv", "--runs-dir", "runs"],
-            "mlwf predict: --runs-dir has no effect with a registered model; leave it out",
-        ),
     ],
-    ids=["quiet and verbose", "a run on a store", "a model in a folder"],
+    ids=["quiet and verbose", "a run on a store"],
 )
 def test_an_option_of_the_command_line_without_effect_is_refused(train, capsys, arguments, told):
     assert run(arguments) == 2
