@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.tables.wording import counted, labels_of, number, share
-from mlwf.text import format_name, printable
+from mlwf.tables.wording import counted, labels_of, number
+from mlwf.text import format_name, format_share, printable
 
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
@@ -51,7 +51,7 @@ def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
 def calibration_told(calibration: Mapping[str, Any]) -> str:
     """Tell how probabilities were calibrated, what that changed, and whether it was kept."""
     if calibration.get("holdout"):
-        how = f"fitted on a hold-out of {share(calibration['holdout'], 1)}"
+        how = f"fitted on a hold-out of {format_share(calibration['holdout'], 1)}"
     else:
         how = f"{calibration['cv_folds']} folds, {'ensemble' if calibration.get('ensemble') else 'one model'}"
     lines = [f"{calibration['method']}, {how}"]

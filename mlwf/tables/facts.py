@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
-from mlwf.tables.wording import counted, duration, number, share
-from mlwf.text import format_name
+from mlwf.tables.wording import counted, duration, number
+from mlwf.text import format_name, format_share
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _target(data: Mapping[str, Any]) -> str:
     classes = data.get("classes") or {}
     total = sum(classes.values()) or 1
     shown = [
-        f"{format_name(label)} {count:,} ({share(count, total)})"
+        f"{format_name(label)} {count:,} ({format_share(count, total)})"
         for label, count in list(classes.items())[:MOST_LISTED]
     ]
     more = [f"and {len(classes) - MOST_LISTED:,} more"] if len(classes) > MOST_LISTED else []

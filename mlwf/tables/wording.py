@@ -99,20 +99,6 @@ def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def share(part: float, whole: float) -> str:
-    """Write a share in percent; one that is neither nothing nor all is never shown as such.
-
-    >>> [share(part, 2010) for part in (0, 10, 1, 1005, 2000, 2009.5, 2010)]
-    ['0%', '0.5%', '<0.1%', '50%', '99.5%', '>99.9%', '100%']
-    """
-    ratio = part / whole
-    if ratio in (0, 1) or 0.005 < ratio < 0.995:
-        return f"{ratio:.0%}"
-    if ratio < 0.5:
-        return f"{ratio:.1%}" if ratio >= 0.0005 else "<0.1%"
-    return f"{ratio:.1%}" if ratio < 0.9995 else ">99.9%"
-
-
 def labels_of(note: str) -> list[str]:
     """Find the labels in what is said of a number.
 

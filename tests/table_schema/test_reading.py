@@ -29,6 +29,7 @@ from mlwf.table_schema import (
     unmatched_na_values,
     with_features,
 )
+from mlwf.table_schema.missing import DEFAULT_NA
 
 USES = {"numeric": "number", "boolean": "boolean", "date": "date", "categorical": "category", "ordinal": "category"}
 
@@ -190,3 +191,10 @@ def test_a_schema_is_kept_as_json(tmp_path):
 def test_unknown_values_show_the_most_frequent_and_that_there_are_more():
     unknown = UnknownValues("c\n", "unseen", "text", 9, 20, {"a": 4, "b": 2, "\x1b": 1})
     assert str(unknown) == r"9 of 20 rows hold values of `'c\n'` that training never saw: a (4), b (2), \x1b (1), ..."
+
+
+def test_the_words_that_are_missing_by_default_are_those_of_pandas():
+    # pandas lists them in its documentation and names them nowhere in public.
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    assert {*DEFAULT_NA, ""} == STR_NA_VALUES

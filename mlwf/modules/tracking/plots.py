@@ -30,6 +30,7 @@ from mlwf.modules.tracking.canvas import (
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.reliability import calibration_figure, reliability_curve
 from mlwf.results import CalibrationResult, Judgement
+from mlwf.text import format_share
 
 logger = logging.getLogger(__name__)
 
@@ -172,18 +173,9 @@ def _confusion(y: NDArray[Any], predictions: Predictions, note: str) -> Any:
     if len(labels) <= MOST_NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.6 else INK
-            text = f"{count:,}\n{_share(float(shares[row, column]))}"
+            text = f"{count:,}\n{format_share(float(shares[row, column]))}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9, linespacing=1.3)
     return figure
-
-
-def _share(ratio: float) -> str:
-    """Write a share in percent; one that is neither nothing nor all is never shown as such."""
-    if ratio in (0, 1) or 0.005 < ratio < 0.995:
-        return f"{ratio:.0%}"
-    if 0.0005 <= ratio < 0.9995:
-        return f"{ratio:.1%}"
-    return "<0.1%" if ratio < 0.5 else ">99.9%"
 
 
 def _roc(curves: Sequence[Curve], note: str) -> Any:
