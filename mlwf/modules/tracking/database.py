@@ -1,4 +1,4 @@
-"""Let one process at a time open a database: MLflow creates its tables without a lock, and crashes beside another."""
+"""Let one process at a time open a database or register in it: MLflow fails when two do so at the same moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlwf.errors import TrackingError
 from mlwf.modules.tracking.talking import shown
 
 LOCK_SECONDS = 60
-"""How long to wait for another process that is creating the same store."""
+"""How long to wait for another process that holds the lock."""
 
 _NUMBER = 0x6D6C7766
 """The lock's number in a PostgreSQL database: mlwf, in ASCII."""
@@ -34,7 +34,7 @@ def locked_database(tracking_uri: str) -> Iterator[None]:
     with engine.begin() as connection:
         if not lock(connection):
             raise TrackingError(
-                f"{shown(tracking_uri)}: another process has been creating the tracking store for {LOCK_SECONDS} "
+                f"{shown(tracking_uri)}: another process has held the lock of the tracking store for {LOCK_SECONDS} "
                 "seconds; try again when it has ended"
             )
         yield

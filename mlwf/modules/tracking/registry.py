@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking.database import locked_database
 from mlwf.modules.tracking.files import TRAINING_ROWS, read_training_rows
 from mlwf.modules.tracking.model import artifact_uri
 from mlwf.modules.tracking.store import Store, as_default, find_store
@@ -41,6 +42,14 @@ def register_model(
 
     `model_id` is None where the model is an artifact of the run. A version that the run has already is taken again.
     """
+    # Two versions of one model at the same moment are one too many for MLflow.
+    with locked_database(store.tracking_uri):
+        return _register(store, run, model_id, name, alias, tags or {})
+
+
+def _register(
+    store: Store, run: Any, model_id: str | None, name: str, alias: str | None, tags: Mapping[str, str]
+) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -54,7 +63,7 @@ def register_model(
         more = {} if model_id is None else {"model_id": model_id}
         with as_default(store):
             registered = store.client.create_model_version(
-                name, source, run_id=run.info.run_id, tags=dict(tags or {}), **more
+                name, source, run_id=run.info.run_id, tags=dict(tags), **more
             )
         version = str(registered.version)
     if alias:

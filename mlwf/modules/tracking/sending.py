@@ -17,7 +17,9 @@ from mlwf.modules.tracking.unsent import CLOSING, PARTS, SUMMARY, Part, Unsent, 
 from mlwf.modules.tracking.values import batches
 
 RETRY_SECONDS = 1.0
-"""How long to wait before a database is asked once more; for a server MLflow's client retries by itself."""
+"""How long to wait before a store is asked once more."""
+
+_TRIES = 3
 
 _PARAMS_AT_ONCE, _TAGS_AT_ONCE, _METRICS_AT_ONCE = 100, 100, 500
 
@@ -40,7 +42,7 @@ class Sender:
         try:
             self._check_still_there()
             with talking(self.store.tracking_uri, _DOING[part]):
-                _retried(self.store, lambda: _SEND[part](self.store, self.unsent, self.unsent.waiting[part]))
+                _retried(self.store, part, lambda: _SEND[part](self.store, self.unsent, self.unsent.waiting[part]))
         except TrackingError as error:
             self._is_doubtful = True
             self.unsent.failed(part, error.reason)
@@ -112,17 +114,21 @@ def push_unsent(
         raise TrackingError(f"{shown(store.tracking_uri)}: not sent: {reason}", reason=reason)
 
 
-def _retried(store: Store, call: Callable[[], None]) -> None:
-    """Call, and once more where a database was busy for a moment."""
+def _retried(store: Store, part: Part, call: Callable[[], None]) -> None:
+    """Call, and again where a database was busy for a moment, or others registered at the same one."""
     from mlflow.exceptions import MlflowException
 
-    try:
-        call()
-    except MlflowException as error:
-        if is_server(store.tracking_uri) or error.error_code != "TEMPORARILY_UNAVAILABLE":
-            raise
+    # MLflow's client repeats by itself what a server was too busy for.
+    passing = set() if is_server(store.tracking_uri) else {"TEMPORARILY_UNAVAILABLE"}
+    if part == "registration":
+        passing.add("BAD_REQUEST")
+    for left in reversed(range(_TRIES)):
+        try:
+            return call()
+        except MlflowException as error:
+            if not left or error.error_code not in passing:
+                raise
         time.sleep(RETRY_SECONDS)
-        call()
 
 
 def _send_parameters(store: Store, unsent: Unsent, params: dict[str, str]) -> None:

@@ -18,11 +18,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from sqlalchemy import create_engine, text
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking import database
+from mlwf.modules.tracking import database, sending
+from mlwf.modules.tracking.registry import register_model
 from mlwf.modules.tracking.store import open_store
+from mlwf.modules.tracking.unsent import Unsent
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +144,8 @@ def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
         client = open_store(uri).client
         runs = client.search_runs([client.get_experiment_by_name("race").experiment_id])
         assert [run.info.status for run in runs] == ["FINISHED"] * 4
-        assert [run.data.tags["mlwf.status"] for run in runs] == ["done"] * 4
+        tags = [run.data.tags for run in runs]
+        assert [(each["mlwf.status"], each.get("mlwf.degraded")) for each in tags] == [("done", None)] * 4
         versions = client.search_model_versions("name = 'race'")
         assert sorted(int(version.version) for version in versions) == [1, 2, 3, 4]
         assert {version.run_id for version in versions} == {run.info.run_id for run in runs}
@@ -154,8 +159,41 @@ def test_who_waits_for_a_database_too_long_says_so(tmp_path, monkeypatch):
         with pytest.raises(TrackingError) as caught:
             open_store(uri)
     assert str(caught.value) == (
-        f"{uri}: another process has been creating the tracking store for 1 seconds; try again when it has ended"
+        f"{uri}: another process has held the lock of the tracking store for 1 seconds; try again when it has ended"
     )
+
+
+def test_one_run_registers_at_a_time(tmp_path, monkeypatch):
+    """Two at once set the alias of one model at the same moment, and MLflow refuses one of them."""
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    with postgresql(tmp_path) as uri:
+        store = open_store(uri)
+        run = store.client.create_run(store.experiment_id("race"))
+        with create_engine(uri).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": database._NUMBER})
+            with pytest.raises(TrackingError, match="another process has held the lock"):
+                register_model(store, run, None, "race", alias="best")
+        assert register_model(store, run, None, "race", alias="best") == "1"
+
+
+def test_what_others_registered_at_the_same_moment_is_tried_again(tmp_path, monkeypatch):
+    refusals = [MlflowException("two at once", error_code=BAD_REQUEST)]
+    store = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    run = store.client.create_run(store.experiment_id("race"))
+    unsent = Unsent(tmp_path / "unsent", {"run_id": run.info.run_id, "model_id": None})
+    unsent.add("registration", {"name": "race", "alias": "best", "tags": {}})
+    set_alias = store.client.set_registered_model_alias
+
+    def refuse_once(*arguments: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        set_alias(*arguments)
+
+    monkeypatch.setattr(store.client, "set_registered_model_alias", refuse_once)
+    monkeypatch.setattr(sending, "RETRY_SECONDS", 0)
+    sending.Sender(store, unsent).send("registration")
+    assert unsent.known["version"] == "1"
+    assert store.client.get_model_version_by_alias("race", "best").version == 1
 
 
 def test_a_database_is_free_again_when_who_opens_it_is_killed(tmp_path):
