@@ -8,7 +8,8 @@ from typing import Any
 
 from sklearn.base import clone
 
-from mlwf.engine.asks import Answer, Ask, predict
+from mlwf.engine.asks import Answer, Ask
+from mlwf.engine.predictions import predict
 from mlwf.engine.rows import Rows, Table
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.replay import Replay, positions
 from mlwf.errors import FitError, raise_if_bug
 

@@ -20,7 +20,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Hidden, Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.validation import has_fit_parameter
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.scoring import build_scorer, score
 from mlwf.specs.catalogue.algorithms import ALGORITHMS, SET_ELSEWHERE
 from mlwf.specs.catalogue.constraints import Constraint

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Answer, Fitter, Predictions, gather
+from mlwf.engine.asks import Answer, Fitter
+from mlwf.engine.predictions import Predictions, gather
 from mlwf.engine.rows import Rows, Split
 from mlwf.results import CalibrationResult, ThresholdResult
 

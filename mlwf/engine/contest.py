@@ -13,7 +13,8 @@ import numpy as np
 from mlwf.errors import raise_if_bug
 
 if TYPE_CHECKING:
-    from mlwf.engine.asks import Answer, Predictions
+    from mlwf.engine.asks import Answer
+    from mlwf.engine.predictions import Predictions
 
 Score = Callable[[str, int, "Predictions"], float]
 """Scores what a model says first: name of the scorer, number of the fold, predictions. It may raise what scorers do."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from mlwf.engine.asks import Answer, Ask, Predictions
+from mlwf.engine.asks import Answer, Ask
 from mlwf.engine.fit_record import FitRecord
 from mlwf.engine.identity import Fit, Identifier
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.replay import Replay
 from mlwf.engine.rows import Rows, Table
 from mlwf.engine.tally import Tally

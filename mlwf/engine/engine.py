@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mlwf.engine.asks import LATE, Answer, Ask, predict
+from mlwf.engine.asks import LATE, Answer, Ask
 from mlwf.engine.ear import DISPLAY, Warned, recorded
 from mlwf.engine.fit_record import FitRecord
 from mlwf.engine.folds import Fold, Folds
@@ -23,6 +23,7 @@ from mlwf.engine.identity import Fit, Identifier
 from mlwf.engine.line import Line
 from mlwf.engine.plain import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
 from mlwf.engine.pools import Pool, ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.predictions import predict
 from mlwf.engine.rows import Table
 from mlwf.engine.shelf import Kept, Shelf
 from mlwf.engine.sizes import RELEASES_GIL

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.model_file import load_model, save_model
 from mlwf.engine.packing import Recorded, pack, unpack
+from mlwf.engine.predictions import Predictions
 from mlwf.errors import MlwfError
 from mlwf.processes import is_running, this_process
 from mlwf.results import RecordSize

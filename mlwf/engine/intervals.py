@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.kernels import Weight, encode
 from mlwf.engine.metrics import Metric
+from mlwf.engine.predictions import Predictions
 from mlwf.results import Difference, Interval
 
 LEVEL = 0.95

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 
 Weight = NDArray[np.float64] | None
 Values = NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.ear import muted
 from mlwf.engine.kernels import Kernel, Values, Weight, kernel_of
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.reliability import ece, ece_kernel
 from mlwf.engine.reliability import reliability_bins as reliability_bins
 from mlwf.engine.scoring import build_scorer, score

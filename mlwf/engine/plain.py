@@ -1,13 +1,8 @@
-"""The plain fitter: one clone and one fit for each ask."""
+"""One fit of a whole pipeline, and how many of them this machine can make at the same time."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -15,8 +10,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from mlwf.engine.asks import LATE, Answer, Ask, predict
-from mlwf.engine.ear import DISPLAY
+from mlwf.engine.asks import LATE, Answer, Ask
+from mlwf.engine.predictions import predict
 from mlwf.engine.rows import Table
 from mlwf.errors import raise_if_bug
 from mlwf.shared_state import SharedState
@@ -27,59 +22,6 @@ ROWS_WORTH_THREADS = 10_000
 BLAS = SharedState(lambda: threadpool_limits(1, user_api="blas"))
 """The threads of OpenBLAS would share the cores with the workers, and wait for each other even when a calibrator fits
 two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split."""
-
-
-class PlainFitter:
-    """Answer asks about one table with plain scikit-learn fits, several at the same time.
-
-    Threads serve: scikit-learn's tree builders release the GIL, and nothing is copied or started. Fits that run at
-    the same time share the cores, since each histogram booster would otherwise take them all.
-    """
-
-    def __init__(self, table: Table, *, n_jobs: int = 1, on_fit: Callable[[], None] | None = None) -> None:
-        self.table = table
-        self.workers = count_workers(n_jobs)
-        self._on_fit = on_fit
-        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="mlwf-fit")
-        self._lock = threading.Lock()
-        self._held = ExitStack()
-        self._waiting = 0
-
-    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
-        """Answer the asks, in their order; may be called from several threads."""
-        with self._lock:
-            self._waiting += len(asks)
-        futures = [self._executor.submit(copy_context().run, self._answer, ask) for ask in asks]
-        return [future.result() for future in futures]
-
-    def with_jobs(self, n_jobs: int) -> PlainFitter:
-        """Make a fitter for the same table with another number of fits at the same time."""
-        return PlainFitter(self.table, n_jobs=n_jobs, on_fit=self._on_fit)
-
-    def close(self, *, wait: bool = True) -> None:
-        """Let go of the workers; asks that have not begun are dropped."""
-        self._executor.shutdown(wait=wait, cancel_futures=True)
-
-    def __enter__(self) -> PlainFitter:
-        for state in (DISPLAY, BLAS):
-            self._held.enter_context(state.held())
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(wait=kind is None)
-        self._held.close()
-
-    def _answer(self, ask: Ask) -> Answer:
-        sharers = min(self.workers, max(1, self._waiting))
-        threads = cores() // sharers if len(ask.train) >= ROWS_WORTH_THREADS else 1
-        # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
-        with threadpool_limits(max(1, threads), user_api="openmp"):
-            answer = fit_one(self.table, ask)
-        with self._lock:
-            self._waiting -= 1
-        if self._on_fit is not None:
-            self._on_fit()
-        return answer
 
 
 def fit_one(table: Table, ask: Ask) -> Answer:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, ndtri
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.kernels import Kernel, Values, Weight, sums_by
+from mlwf.engine.predictions import Predictions
 from mlwf.errors import MetricError
 from mlwf.results import ReliabilityBin
 

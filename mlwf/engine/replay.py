@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 
 
 def positions(n_rows: int) -> NDArray[np.intp]:

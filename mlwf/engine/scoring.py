@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.metrics import get_scorer, make_scorer
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.replay import Replay, positions
 
 

@@ -29,7 +29,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import validate_data
 
-from mlwf.engine.asks import Predictions, predict
+from mlwf.engine.predictions import Predictions, predict
 
 
 @dataclass(frozen=True)

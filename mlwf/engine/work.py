@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from threadpoolctl import ThreadpoolController
 
-from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.plain import BLAS
+from mlwf.engine.predictions import Predictions, predict
 from mlwf.engine.stages import staged_predictions, to_continue
 from mlwf.errors import raise_if_bug
 

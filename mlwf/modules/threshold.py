@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import FixedThresholdClassifier
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.chain import OutOfFold, Trained
 from mlwf.engine.metrics import build_metric
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.rows import Table
 from mlwf.results import ThresholdResult
 from mlwf.specs.threshold import ThresholdSpec

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.intervals import bootstrap
 from mlwf.engine.metrics import build_metric
 from mlwf.engine.model_file import load_model
+from mlwf.engine.predictions import Predictions, predict
 from mlwf.errors import ConfigError, DataError, MlwfError, Problem, TrackingError, raise_if_bug
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from mlwf.engine.asks import Ask, Fitter, predict
+from mlwf.engine.asks import Ask, Fitter
 from mlwf.engine.chain import Trained
 from mlwf.engine.engine import Engine
+from mlwf.engine.predictions import predict
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.model_file import load_model
+from mlwf.engine.predictions import Predictions, predict
 from mlwf.errors import RunNotFoundError
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import find_run

@@ -15,11 +15,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask, gather, predict
+from mlwf.engine.asks import Ask
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.predictions import gather, predict
 from mlwf.engine.rows import Table
 from mlwf.engine.splitters import fold_splitter
+from tests.reference_fitter import PlainFitter
 
 CLASSIFIERS = {
     "logistic_regression": LogisticRegression(),

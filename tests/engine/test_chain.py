@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from mlwf.engine.asks import Answer, Predictions
+from mlwf.engine.asks import Answer
 from mlwf.engine.chain import OutOfFold, at_once, recut, stack
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.rows import Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.errors import FitError

@@ -9,8 +9,9 @@ import threading
 import numpy as np
 import pytest
 
-from mlwf.engine.asks import LATE, Answer, Predictions
+from mlwf.engine.asks import LATE, Answer
 from mlwf.engine.contest import Contest, Entry
+from mlwf.engine.predictions import Predictions
 
 LABELS = np.array(["a", "b"])
 

@@ -17,10 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from mlwf.engine import engine as engine_module
 from mlwf.engine.asks import Ask
 from mlwf.engine.engine import Engine
-from mlwf.engine.plain import PlainFitter
 from mlwf.engine.pools import ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.rows import Table
 from mlwf.engine.splitters import fold_splitter
+from tests.reference_fitter import PlainFitter
 
 X, Y = make_classification(400, 8, random_state=0)
 TABLE = Table(X, np.array(["no", "yes"], dtype=object)[Y])

@@ -34,10 +34,10 @@ from mlwf.engine.asks import LATE, Ask
 from mlwf.engine.contest import Contest, Entry
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_record import FitRecord
-from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.engine.work import do
+from tests.reference_fitter import PlainFitter
 
 NUMBERS, Y = make_classification(160, 6, n_informative=4, n_classes=3, random_state=0)
 X = pd.DataFrame(NUMBERS, columns=list("abcdef")).assign(city=np.array(list("PQRS"))[np.arange(160) % 4])

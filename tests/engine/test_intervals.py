@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import t
 
 from mlwf.engine import intervals
-from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference, paired_difference
 from mlwf.engine.metrics import build_metrics
+from mlwf.engine.predictions import Predictions
 from mlwf.results import Difference
 
 CLASSES = np.array(["no", "yes"], dtype=object)

@@ -15,9 +15,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.asks import LATE, Ask, predict
-from mlwf.engine.plain import PlainFitter, cores, count_workers
+from mlwf.engine.asks import LATE, Ask
+from mlwf.engine.plain import cores, count_workers
+from mlwf.engine.predictions import predict
 from mlwf.engine.rows import Rows, Table
+from tests.reference_fitter import PlainFitter
 
 X, Y = make_classification(120, 5, random_state=0)
 TABLE = Table(X, Y)

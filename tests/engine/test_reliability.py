@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.metrics import build_metric, reliability_bins
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.reliability import ece_of_draws
 
 CLASSES = np.array(["no", "yes"], dtype=object)

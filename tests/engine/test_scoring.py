@@ -10,7 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, log_loss
 
-from mlwf.engine.asks import predict
+from mlwf.engine.predictions import predict
 from mlwf.engine.scoring import build_scorer, score
 
 SCORERS = ["accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "roc_auc", "average_precision",

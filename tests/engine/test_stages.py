@@ -28,8 +28,8 @@ from sklearn.metrics import get_scorer
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine import stages as module
-from mlwf.engine.asks import Predictions, predict
 from mlwf.engine.model_file import load_model, save_model
+from mlwf.engine.predictions import Predictions, predict
 from mlwf.engine.stages import GROWTHS, goes_on, may_go_on, stage_parameter, staged_predictions, to_continue, truncated
 
 STAGES = (1, 3, 7, 10)

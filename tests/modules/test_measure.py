@@ -12,14 +12,15 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask, Predictions
+from mlwf.engine.asks import Ask
 from mlwf.engine.chain import OutOfFold, recut, stack
 from mlwf.engine.metrics import build_metric
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.rows import Rows, Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.modules.calibration import cross_fit, describe, error_of
 from mlwf.specs.calibration import CalibrationSpec
+from tests.reference_fitter import PlainFitter
 
 N = 240
 RANDOM = np.random.default_rng(0)

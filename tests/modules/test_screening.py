@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Split, Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.modules.findings import list_columns, search_leaks
@@ -25,6 +24,7 @@ from mlwf.specs.features import (
     OrdinalFeatureSpec,
 )
 from tests.modules.test_findings import build_probe
+from tests.reference_fitter import PlainFitter
 
 NUMERIC, BOOLEAN, DATE = (kind(columns=["v"]) for kind in (NumericFeatureSpec, BooleanFeatureSpec, DateFeatureSpec))
 CATEGORICAL = CategoricalFeatureSpec(columns=["v"])

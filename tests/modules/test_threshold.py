@@ -24,15 +24,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask, Predictions, predict
+from mlwf.engine.asks import Ask
 from mlwf.engine.chain import OutOfFold, Trained, stack
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.plain import PlainFitter
+from mlwf.engine.predictions import Predictions, predict
 from mlwf.engine.rows import Rows, Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.modules.threshold import MOST_CANDIDATES, choose_threshold, with_threshold
 from mlwf.results import ThresholdResult
 from mlwf.specs.threshold import ThresholdSpec, threshold_scorers
+from tests.reference_fitter import PlainFitter
 
 N = 60
 RANDOM = np.random.default_rng(4)

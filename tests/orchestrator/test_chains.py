@@ -14,7 +14,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 
 from mlwf import ClassifierModelSpec, run_ml_workflow
 from mlwf.engine.chain import OutOfFold, Trained
-from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Rows, Split
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
@@ -36,6 +35,7 @@ from mlwf.orchestrator.setting import Setting
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
+from tests.reference_fitter import PlainFitter
 
 N = 150
 RANDOM = np.random.default_rng(11)

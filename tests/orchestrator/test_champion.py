@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from mlwf.engine.asks import predict
+from mlwf.engine.predictions import predict
 from mlwf.errors import ConfigError, TrackingError
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Comparison

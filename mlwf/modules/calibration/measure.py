@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Predictions, gather
 from mlwf.engine.calibrators import fit_calibrators, with_predictions
 from mlwf.engine.chain import OutOfFold
 from mlwf.engine.intervals import paired_difference
 from mlwf.engine.metrics import build_metrics, reliability_bins
+from mlwf.engine.predictions import Predictions, gather
 from mlwf.engine.rows import Table
 from mlwf.errors import FitError
 from mlwf.results import CalibrationError, CalibrationResult, Difference

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.metrics import build_metric
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.reliability import ece_of_draws
 from mlwf.modules.findings.evidence import Evidence
 from mlwf.modules.findings.grid_edge import find_grid_edge

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.reliability import reliability_bins
 from mlwf.modules.tracking.canvas import (
     COLORS,

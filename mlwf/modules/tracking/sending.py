@@ -124,11 +124,13 @@ def _retried(store: Store, part: Part, call: Callable[[], None]) -> None:
         passing.add("BAD_REQUEST")
     for left in reversed(range(_TRIES)):
         try:
-            return call()
+            call()
         except MlflowException as error:
             if not left or error.error_code not in passing:
                 raise
-        time.sleep(RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _send_parameters(store: Store, unsent: Unsent, params: dict[str, str]) -> None:

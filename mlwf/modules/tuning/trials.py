@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlwf.engine.asks import Answer, Ask, Fitter, Predictions
+from mlwf.engine.asks import Answer, Ask, Fitter
 from mlwf.engine.contest import Contest, Entry
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.rows import Rows, Split, Table
 from mlwf.engine.scoring import score
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.asks import Answer, Ask, Fitter, Predictions
+from mlwf.engine.asks import Answer, Ask, Fitter
 from mlwf.engine.chain import Chain, OutOfFold, Trained, at_once, stack
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.rows import Rows, Split, Splitter, Table
 from mlwf.errors import FitError
 from mlwf.modules.validation.scores import (

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from mlwf.engine.asks import Predictions
 from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.engine.metrics import Metric, build_metrics
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.scoring import codes_of
 from mlwf.errors import raise_if_bug
 from mlwf.results import ClassReport, Score, Source

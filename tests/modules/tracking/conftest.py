@@ -14,7 +14,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.engine.reliability import reliability_bins
 from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.importances import read_importances

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from mlwf.engine.asks import Predictions
+from mlwf.engine.predictions import Predictions
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking import TrackedDataset, training_rows
 from mlwf.modules.tracking.values import verdict_tags

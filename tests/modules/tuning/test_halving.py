@@ -14,8 +14,8 @@ from sklearn.model_selection import HalvingGridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import predict
 from mlwf.engine.contest import Contest
+from mlwf.engine.predictions import predict
 from mlwf.errors import FitError
 from mlwf.modules.tuning import HalvingSearch, create_tuning
 from mlwf.modules.tuning.halving import plan_rungs, rounds_parameter

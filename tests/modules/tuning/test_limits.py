@@ -10,12 +10,12 @@ from sklearn.model_selection import ParameterSampler
 from sklearn.neighbors import KNeighborsClassifier
 
 from mlwf.engine.asks import LATE, Answer
-from mlwf.engine.plain import PlainFitter
 from mlwf.engine.rows import Table
 from mlwf.engine.splitters import fold_splitter
 from mlwf.errors import FitError
 from mlwf.modules.tuning import list_candidates, tune
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, OptunaSearchSpec, RandomizedSearchSpec
+from tests.reference_fitter import PlainFitter
 
 GRID = {"classifier__C": [1e-4, 1e-2, 1.0, 10.0]}
 ROUNDS = {"classifier__max_depth": [1, 2, 3], "classifier__learning_rate": [0.1, 0.3, 1.0]}
