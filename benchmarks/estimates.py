@@ -12,27 +12,27 @@ import numpy as np
 from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
 from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
-from mlwf.engine.asks import Fitter
-from mlwf.engine.chain import Chain, Trained
-from mlwf.engine.ear import OF_THREADS
-from mlwf.engine.metrics import build_metrics
-from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
-from mlwf.engine.splitters import holdout_splitter
+from mlwf.engine.requests import Fitter
+from mlwf.engine.training import Chain, Trained
+from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.tuning import tune
 from mlwf.modules.validation import baselines, cross_validate, judge
-from mlwf.orchestrator.chains import Recipe, make_chain, make_nested_chain
-from mlwf.orchestrator.circumstances import SAME_ROWS, cross_validated, held_out
-from mlwf.orchestrator.evidence import find_findings
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import Material
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.finding_inputs import find_findings
 from mlwf.orchestrator.phases import build_phase
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.provenance import SAME_ROWS, cross_validated, held_out
+from mlwf.orchestrator.run_data import Material
+from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.training import Recipe, make_chain, make_nested_chain
+from mlwf.process_state import OF_THREADS
 from mlwf.results import Judgement
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import FINDINGS, FindingsSpec
 from mlwf.specs.validation import ValidationSpec
+from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
+from mlwf.splitting.splitters import holdout_splitter
 
 METRICS = ("accuracy", "roc_auc")
 HOLD_OUTS = 5

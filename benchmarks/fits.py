@@ -8,9 +8,9 @@ from typing import Any
 
 from sklearn.base import clone
 
-from mlwf.engine.asks import Answer, Ask
-from mlwf.engine.predictions import predict
-from mlwf.engine.rows import Rows, Table
+from mlwf.engine.requests import Answer, Ask
+from mlwf.evaluation.predictions import predict
+from mlwf.splitting.rows import Rows, Table
 
 
 class SharedPreparation:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import TargetEncoder
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
-from mlwf.engine.rows import Rows, Split
+from mlwf.splitting.rows import Rows, Split
 
 FRESH_ROWS = 5_000
 """Rows that tell the truth of a model: with as many, chance moves an accuracy by 0.007."""

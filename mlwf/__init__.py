@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "mlwf.orchestrator.guide": ["run_ml_workflow"],
+    "mlwf.orchestrator.api": ["run_ml_workflow"],
     "mlwf.orchestrator.summary": ["get_workflow_summary"],
-    "mlwf.orchestrator.chains": ["build_ml_pipeline"],
+    "mlwf.orchestrator.training": ["build_ml_pipeline"],
     "mlwf.modules.preprocessing": ["FeatureSpecPipeline"],
     "mlwf.modules.model": ["GradientBoostingClassifierImpl"],
     "mlwf.modules.tuning": ["GridSearch", "RandomizedSearch", "create_tuning"],
     "mlwf.modules.calibration": ["ClassifierCalibration", "create_calibration"],
     "mlwf.modules.tracking": ["MLflowTracker", "create_mlflow_tracker"],
     "mlwf.modules.feature_store": ["create_feast_manager"],
-    "mlwf.specs.builders": ["GridSearchSpecBuilder", "RandomizedSearchSpecBuilder"],
-    "mlwf.specs.calibration": ["CalibrationSpec"],
+    "mlwf.specs.classifier": ["CalibrationSpec", "ClassifierModelSpec", "ThresholdSpec"],
     "mlwf.specs.data": ["DataSpec", "ReadSpec"],
     "mlwf.specs.feature_store": ["FeatureStoreSpec", "FeatureViewSpec"],
     "mlwf.specs.features": [
@@ -30,15 +29,15 @@ _HOMES = {
         "OrdinalFeatureSpec",
     ],
     "mlwf.specs.gates": ["FindingsSpec", "GateSpec"],
-    "mlwf.specs.model": ["ClassifierModelSpec"],
-    "mlwf.specs.threshold": ["ThresholdSpec"],
     "mlwf.specs.tracking": ["MLflowSpec"],
     "mlwf.specs.tuning": [
         "GridSearchSpec",
+        "GridSearchSpecBuilder",
         "HalvingSearchSpec",
         "OptunaSearchSpec",
         "ParamTuningSpec",
         "RandomizedSearchSpec",
+        "RandomizedSearchSpecBuilder",
     ],
     "mlwf.specs.validation": ["ValidationSpec"],
     "mlwf.errors": ["ConfigError", "DataError", "FeatureStoreError", "FitError", "MlwfError", "TrackingError"],
@@ -55,11 +54,10 @@ if TYPE_CHECKING:
     from mlwf.modules.preprocessing import FeatureSpecPipeline
     from mlwf.modules.tracking import MLflowTracker, create_mlflow_tracker
     from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning
-    from mlwf.orchestrator.chains import build_ml_pipeline
-    from mlwf.orchestrator.guide import run_ml_workflow
+    from mlwf.orchestrator.api import run_ml_workflow
     from mlwf.orchestrator.summary import get_workflow_summary
-    from mlwf.specs.builders import GridSearchSpecBuilder, RandomizedSearchSpecBuilder
-    from mlwf.specs.calibration import CalibrationSpec
+    from mlwf.orchestrator.training import build_ml_pipeline
+    from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
     from mlwf.specs.data import DataSpec, ReadSpec
     from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
     from mlwf.specs.features import (
@@ -71,15 +69,15 @@ if TYPE_CHECKING:
         OrdinalFeatureSpec,
     )
     from mlwf.specs.gates import FindingsSpec, GateSpec
-    from mlwf.specs.model import ClassifierModelSpec
-    from mlwf.specs.threshold import ThresholdSpec
     from mlwf.specs.tracking import MLflowSpec
     from mlwf.specs.tuning import (
         GridSearchSpec,
+        GridSearchSpecBuilder,
         HalvingSearchSpec,
         OptunaSearchSpec,
         ParamTuningSpec,
         RandomizedSearchSpec,
+        RandomizedSearchSpecBuilder,
     )
     from mlwf.specs.validation import ValidationSpec
 

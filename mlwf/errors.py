@@ -21,8 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlwf.addresses import redact
-from mlwf.text import LONGEST_MESSAGE, cut_inside, format_name, format_place, printable
+from mlwf.text import LONGEST_MESSAGE, cut_inside, format_name, format_place, printable, redact
 
 LONGEST_KEY = 100
 LONGEST_PROBLEM = 320

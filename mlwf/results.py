@@ -1,4 +1,4 @@
-"""The frozen hand-overs between phases."""
+"""The frozen results that the phases hand over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mlwf.text import format_name, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 Status = Literal["done", "skipped", "degraded", "failed"]
 Source = Literal["cross_validation", "train_test", "test"]
@@ -382,3 +383,15 @@ class GateResult:
     """Where the number comes from; None for a gate on findings."""
     note: str = ""
     """What must be known beside it: how the number was got, which rows a champion was compared on."""
+
+
+@dataclass
+class Tally:
+    """What came of the asks of a run."""
+
+    asked: int = 0
+    """Asks: a naive script would make a fit for each."""
+    fitted: int = 0
+    """Fits that were made."""
+    recorded: int = 0
+    """Asks that an earlier run had answered."""

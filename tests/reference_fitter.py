@@ -10,10 +10,10 @@ from contextvars import copy_context
 
 from threadpoolctl import threadpool_limits
 
-from mlwf.engine.asks import Answer, Ask
-from mlwf.engine.ear import DISPLAY
-from mlwf.engine.plain import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
-from mlwf.engine.rows import Table
+from mlwf.engine.requests import Answer, Ask
+from mlwf.engine.work import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
+from mlwf.process_state import DISPLAY
+from mlwf.splitting.rows import Table
 
 
 class PlainFitter:

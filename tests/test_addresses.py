@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.addresses import is_redacted, redact, redact_in
+from mlwf.text import is_redacted, redact, redact_in
 
 LOGINS = {
     "https://me:s3cret@host:5000/mlflow": "https://***@host:5000/mlflow",

@@ -26,8 +26,8 @@ from benchmarks.speed_report import END as SPEED_END
 from benchmarks.speed_report import DifferentResultsError
 from benchmarks.speed_report import write_report as write_speed_report
 from mlwf import build_ml_pipeline, run_ml_workflow
-from mlwf.engine.rows import Rows, Split
-from mlwf.engine.stages import stage_parameter
+from mlwf.engine.staged_ensembles import stage_parameter
+from mlwf.splitting.rows import Rows, Split
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/honesty.md"

@@ -43,7 +43,7 @@ def test_import_contracts_hold(copy):
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
-        pytest.param("engine/rows.py", "import mlwf.modules.tuning", "Imports point down BROKEN", id="upwards"),
+        pytest.param("splitting/rows.py", "import mlwf.modules.tuning", "Imports point down BROKEN", id="upwards"),
         pytest.param("tables/facts.py", "import mlwf.orchestrator", "Imports point down BROKEN", id="sideways"),
         pytest.param("errors.py", "import mlwf.config", "Imports point down BROKEN", id="errors stand on texts alone"),
         pytest.param("text.py", "import mlwf.errors", "Imports point down BROKEN", id="texts are the ground"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import mlwf
+from mlwf.cli.boundary import say, write, write_line
 from mlwf.cli.display import (
     Format,
     PlainFormat,
@@ -19,8 +20,7 @@ from mlwf.cli.display import (
     show_summary,
     write_json,
 )
-from mlwf.cli.help import Command, Group
-from mlwf.cli.streams import say, write, write_line
+from mlwf.cli.options import Command, Group
 from mlwf.errors import UsageError
 
 app = typer.Typer(
@@ -114,7 +114,7 @@ def train(
 
     spec, document = load_experiment(config, set_ or [])
     with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
-        from mlwf.orchestrator.experiment import run_experiment
+        from mlwf.orchestrator.api import run_experiment
 
         options: dict[str, Any] = {"fresh": fresh, "fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
         summary = run_experiment(spec, document, runs_dir=runs_dir, **options)
@@ -134,7 +134,7 @@ def plan(config: Config, set_: Set = None, form: Form = Format.table, runs_dir: 
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
-    from mlwf.orchestrator.experiment import plan_experiment
+    from mlwf.orchestrator.api import plan_experiment
 
     show_plan(plan_experiment(spec, document, runs_dir=runs_dir), form)
 
@@ -157,7 +157,7 @@ def validate(
         try:
             spec, document = load_experiment(config, set_ or [])
             if data:
-                from mlwf.orchestrator.experiment import check_data
+                from mlwf.orchestrator.api import check_data
 
                 for note in check_data(spec, document):
                     say(f"{config}: {note}")
@@ -237,7 +237,7 @@ def predict(
     are. Values that the training never saw are told on stderr.
     """
     from mlwf.cli.lookup import find_model_store
-    from mlwf.cli.reading import read_options
+    from mlwf.cli.options import read_options
 
     # What the environment says is said for other commands too.
     source = ctx.get_parameter_source("tracking_uri")
@@ -273,7 +273,7 @@ def init(
 
     Its features are resolved, and every line is explained.
     """
-    from mlwf.cli.reading import read_options
+    from mlwf.cli.options import read_options
     from mlwf.orchestrator.drafting import draft_experiment
     from mlwf.specs.data import ReadSpec
 
@@ -308,7 +308,7 @@ def push(
     from mlwf.modules.runs import find_run
 
     folder = find_run(runs_dir, run)
-    from mlwf.orchestrator.pushing import push_run
+    from mlwf.orchestrator.mlflow_logger import push_run
 
     sent = push_run(folder, tracking_uri=tracking_uri)
     write(f"{folder.run_id}: sent {', '.join(sent)}" if sent else f"{folder.run_id}: the store has everything already")
@@ -323,9 +323,9 @@ def cache(
 
     When it grows beyond 2 GB, what was not used for longest is removed.
     """
-    from mlwf.engine.fit_record import FitRecord
+    from mlwf.engine.fit_cache import FitRecord
     from mlwf.modules.runs import fits_of
-    from mlwf.tables.wording import size_told
+    from mlwf.tables.blocks import size_told
 
     record = FitRecord(fits_of(runs_dir))
     told = size_told(record.size())

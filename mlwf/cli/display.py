@@ -11,14 +11,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwf.cli.streams import can_encode, encoded, say, write, write_line
+from mlwf.cli.boundary import can_encode, encoded, say, write, write_line
 from mlwf.text import LineFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from mlwf.orchestrator.journal import OnProgress, Progress
     from mlwf.orchestrator.prediction import Predicted
+    from mlwf.orchestrator.run_log import OnProgress, Progress
     from mlwf.results import PhasePlan
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -65,7 +65,7 @@ def append_step_summary(summary: Mapping[str, Any]) -> None:
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:
         return
-    from mlwf.cli.paths import all_from_here
+    from mlwf.cli.lookup import all_from_here
     from mlwf.tables import summary_markdown
 
     try:
@@ -160,7 +160,7 @@ class _Lines:
 
 
 def _words(step: Progress) -> str:
-    from mlwf.tables.wording import duration
+    from mlwf.tables.blocks import duration
 
     words = f"[{duration(step.seconds)}] {step.description}"
     if step.planned:
@@ -213,7 +213,7 @@ def _as_read_here(content: Any) -> Any:
 
     Before the table is laid out, so that its columns keep their widths.
     """
-    from mlwf.cli.paths import all_from_here
+    from mlwf.cli.lookup import all_from_here
 
     return all_from_here(content, keep=str if can_encode("\u2013\U0001f600") else encoded)
 

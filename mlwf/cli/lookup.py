@@ -1,14 +1,36 @@
-"""Find a run's summary: in the folder of runs, else on the tracking store."""
+"""Find a run's summary: in the folder of runs, else on the tracking store; and paths as a person would write them."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
 from mlwf.modules.runs import RunFolder, find_run, list_runs
+
+
+def from_here(text: str) -> str:
+    """Write every absolute path below the current folder relative to it; also in `sqlite:////here/mlflow.db`."""
+    folder = str(Path.cwd()).rstrip(os.sep)
+    # What stands before must not belong to the path: /backup/home/me is not /home/me.
+    return re.sub(rf"(?<![\w.-]){re.escape(folder + os.sep)}", "", text) if folder else text
+
+
+def all_from_here(content: Any, keep: Callable[[str], str] = str) -> Any:
+    """Do the same for every text in a summary; `keep` writes all of them, and the keys, as they can be shown."""
+    if isinstance(content, str):
+        return keep(from_here(content))
+    if isinstance(content, Mapping):
+        return {
+            keep(key) if isinstance(key, str) else key: all_from_here(value, keep) for key, value in content.items()
+        }
+    if isinstance(content, list | tuple):
+        return [all_from_here(value, keep) for value in content]
+    return content
+
 
 DEFAULT_STORE = Path("mlflow.db")
 REGISTRY = "models:/"
@@ -37,7 +59,7 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     not there makes it.
     """
     if tracking_uri is not None:
-        from mlwf.specs.paths import is_address
+        from mlwf.specs.loading import is_address
 
         if not is_address(tracking_uri):
             accepted = "accepted: sqlite:///FILE, http://HOST:PORT"

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlwf.addresses import redact
-from mlwf.config.files import read_file
-from mlwf.config.overrides import apply_overrides
+from mlwf.config.files import apply_overrides, read_file
 from mlwf.config.strict_yaml import Entry, KeyPath, Order, Origin, Reading, Value, dotted
 from mlwf.errors import ConfigError, Problem
+from mlwf.text import redact
 
 SHORTEST_SECRET = 3
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from mlwf.config.parsing import MAX_DEPTH, ParseError, compose
-from mlwf.config.scalars import TAG, construct, shown_tag, tag_of
+from mlwf.config.parsing import MAX_DEPTH, TAG, ParseError, compose, construct, shown_tag, tag_of
 from mlwf.errors import Problem
 
 KeyPath = tuple[Any, ...]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.replay import Replay, positions
 from mlwf.errors import FitError, raise_if_bug
+from mlwf.evaluation.predictions import Predictions
+from mlwf.evaluation.scoring import Replay, positions
 
 
 def fit_calibrators(

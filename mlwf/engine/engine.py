@@ -15,25 +15,31 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mlwf.engine.asks import LATE, Answer, Ask
-from mlwf.engine.ear import DISPLAY, Warned, recorded
-from mlwf.engine.fit_record import FitRecord
-from mlwf.engine.folds import Fold, Folds
-from mlwf.engine.identity import Fit, Identifier
-from mlwf.engine.line import Line
-from mlwf.engine.plain import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
-from mlwf.engine.pools import Pool, ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.predictions import predict
-from mlwf.engine.rows import Table
-from mlwf.engine.shelf import Kept, Shelf
-from mlwf.engine.sizes import RELEASES_GIL
-from mlwf.engine.stages import truncated
-from mlwf.engine.tally import Tally
-from mlwf.engine.tasks import Task, sort_tasks
-from mlwf.engine.under_way import UnderWay
-from mlwf.engine.work import Done, Job, do, do_apart, openmp_threads
+from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.fit_key import Fit, Identifier
+from mlwf.engine.model_cache import Kept, Shelf
+from mlwf.engine.prepared_folds import Fold, Folds
+from mlwf.engine.process_pools import Pool, ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.requests import LATE, Answer, Ask
+from mlwf.engine.scheduling import RELEASES_GIL, Line, Task, UnderWay, sort_tasks
+from mlwf.engine.staged_ensembles import truncated
+from mlwf.engine.work import (
+    BLAS,
+    ROWS_WORTH_THREADS,
+    Done,
+    Job,
+    cores,
+    count_workers,
+    do,
+    do_apart,
+    fit_one,
+    openmp_threads,
+)
 from mlwf.errors import raise_if_bug
-from mlwf.shared_state import SharedState
+from mlwf.evaluation.predictions import predict
+from mlwf.process_state import DISPLAY, SharedState, Warned, recorded
+from mlwf.results import Tally
+from mlwf.splitting.rows import Table
 
 SECONDS_WORTH_PROCESSES = 30.0
 """Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""

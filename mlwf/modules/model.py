@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError, validate_para
 
 from mlwf.errors import ConfigError, Problem, nearest
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.model import ClassifierModelSpec
+from mlwf.specs.classifier import ClassifierModelSpec
 
 _TUPLES = {"hidden_layer_sizes"}
 """Parameters that scikit-learn documents as tuples; YAML and JSON have only lists."""

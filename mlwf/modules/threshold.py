@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import FixedThresholdClassifier
 
-from mlwf.engine.chain import OutOfFold, Trained
-from mlwf.engine.metrics import build_metric
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.rows import Table
+from mlwf.engine.training import OutOfFold, Trained
+from mlwf.evaluation.metrics import build_metric
+from mlwf.evaluation.predictions import Predictions
 from mlwf.results import ThresholdResult
-from mlwf.specs.threshold import ThresholdSpec
+from mlwf.specs.classifier import ThresholdSpec
+from mlwf.splitting.rows import Table
 
 MOST_CANDIDATES = 500
 """Thresholds that are tried; with more different scores, their quantiles."""

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlwf.engine.intervals import bootstrap
-from mlwf.engine.metrics import build_metric
 from mlwf.engine.model_file import load_model
-from mlwf.engine.predictions import Predictions, predict
 from mlwf.errors import ConfigError, DataError, MlwfError, Problem, TrackingError, raise_if_bug
+from mlwf.evaluation.intervals import bootstrap
+from mlwf.evaluation.metrics import build_metric
+from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
-from mlwf.orchestrator.journal import one_line
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.run_log import one_line
 from mlwf.results import Judgement, Source
 from mlwf.specs.catalogue import needs_labels, needs_probabilities
+from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.gates import GateSpec
-from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 
 FEWEST_ROWS = 30

@@ -13,9 +13,8 @@ from mlwf.errors import DataError, Problem, UsageError, nearest
 from mlwf.modules.data import prepare
 from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_raw
-from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec
+from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.table_schema import TableSchema
 from mlwf.specs.writing import draft_experiment_text
 from mlwf.table_schema import RawTable, codes, missing_words, read_training, resolve_schema, uses_of
 from mlwf.text import format_name, format_value, pluralize

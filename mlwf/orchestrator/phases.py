@@ -8,16 +8,29 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from mlwf.engine.asks import Ask, Fitter
-from mlwf.engine.chain import Trained
 from mlwf.engine.engine import Engine
-from mlwf.engine.predictions import predict
+from mlwf.engine.requests import Ask, Fitter
+from mlwf.engine.training import Trained
 from mlwf.errors import ConfigError, FitError, Problem, nearest
+from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates
 from mlwf.modules.tuning import check_installed, list_parameters
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, judge
-from mlwf.orchestrator.chains import (
+from mlwf.orchestrator.champion import Champions, comparing
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.finding_inputs import find_findings
+from mlwf.orchestrator.provenance import (
+    cross_validated,
+    held_out,
+    tested,
+    told_of_calibration,
+    told_of_refit,
+    told_of_threshold,
+    told_of_tuning,
+)
+from mlwf.orchestrator.run_log import Outcome, one_line
+from mlwf.orchestrator.training import (
     Recipe,
     build_ml_pipeline,
     calibrated,
@@ -28,19 +41,6 @@ from mlwf.orchestrator.chains import (
     thresholded,
     whole,
 )
-from mlwf.orchestrator.champion import Champions, comparing
-from mlwf.orchestrator.circumstances import (
-    cross_validated,
-    held_out,
-    tested,
-    told_of_calibration,
-    told_of_refit,
-    told_of_threshold,
-    told_of_tuning,
-)
-from mlwf.orchestrator.evidence import find_findings
-from mlwf.orchestrator.journal import Outcome, one_line
-from mlwf.orchestrator.setting import Setting
 from mlwf.results import Finding, GateResult, Judgement, TuningResult
 
 logger = logging.getLogger(__name__)

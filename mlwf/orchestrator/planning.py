@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlwf.engine.asks import Ask, Fitter
-from mlwf.engine.counting import CountingFitter
-from mlwf.engine.ear import muted
-from mlwf.engine.fit_record import FitRecord
+from mlwf.engine.dry_run import CountingFitter
+from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.requests import Ask, Fitter
 from mlwf.errors import MlwfError
 from mlwf.modules.validation import BASELINE, baselines
-from mlwf.orchestrator.chains import (
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.finding_inputs import count_columns
+from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.training import (
     Recipe,
     ask_for_calibration,
     asked,
@@ -23,9 +25,7 @@ from mlwf.orchestrator.chains import (
     search,
     whole,
 )
-from mlwf.orchestrator.evidence import count_columns
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.setting import Setting
+from mlwf.process_state import muted
 from mlwf.results import PhasePlan
 
 logger = logging.getLogger(__name__)

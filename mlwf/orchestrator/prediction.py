@@ -10,17 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from mlwf.engine.model_file import load_model
-from mlwf.engine.predictions import Predictions, predict
 from mlwf.errors import RunNotFoundError
+from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
-from mlwf.orchestrator.material import read_by_schema, refuse_unknown
+from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.results import UnknownValues
-from mlwf.specs.data import DataSpec, ReadSpec
+from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved
-from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
 from mlwf.table_schema import RawTable, load_schema, resolve_schema, uses_of
 
 REGISTRY = "models:/"

@@ -1,19 +1,22 @@
-"""The log of a run in its folder: its own lines, whatever else goes on in this process."""
+"""The log of a run: its phases, its warnings, its file."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
-from mlwf.addresses import redact
 from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
-from mlwf.shared_state import SharedState
-from mlwf.text import LineFormatter
+from mlwf.process_state import SharedState, listening
+from mlwf.results import LeakSearch, PhasePlan, PhaseResult, Status, Tally
+from mlwf.text import LineFormatter, cut, printable, redact
 
 LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -86,3 +89,172 @@ class LogFile(logging.FileHandler):
         """Close the file, whatever is left to be written."""
         with suppress(OSError):
             super().close()
+
+
+logger = logging.getLogger("mlwf")
+
+PHASES = {
+    "initialise": "reading the data",
+    "build": "building the pipeline",
+    "tune": "searching parameters",
+    "fit": "fitting the model",
+    "calibrate": "calibrating probabilities",
+    "threshold": "choosing the threshold",
+    "validate": "estimating the score",
+    "test": "scoring the test set",
+    "judge": "looking for findings",
+    "log": "writing results",
+}
+
+LONGEST_KEPT = 2000
+"""Of a message in characters; whoever shows it cuts it shorter."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    phase: str
+    """One of PHASES."""
+    has_work: bool
+    """Whether the phase has anything to do in this run."""
+    done: int
+    """Fits done."""
+    planned: int
+    """Fits that the whole run will make."""
+    seconds: float
+    """Since the run began."""
+    remaining_seconds: float | None
+    """What the fits that are left will take, each by its size, at the pace so far; None before the first."""
+    columns_done: int = 0
+    """Columns that the search for leaks has screened."""
+    columns_planned: int = 0
+    """Columns that it will screen; 0 in other phases."""
+
+    @property
+    def description(self) -> str:
+        """What the phase does, in words."""
+        return PHASES[self.phase]
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Journal:
+    """Collects what each phase did, and tells whoever listens."""
+
+    def __init__(self, on_progress: OnProgress | None = None) -> None:
+        self.phases: list[PhaseResult] = []
+        self.warnings: list[str] = []
+        self.plan: Sequence[PhasePlan] = ()
+        self.tally = Tally()
+        self.leak_search: LeakSearch | None = None
+        """What the search for leaks looked at; None before it, and where it was not asked for."""
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._started = monotonic()
+        self._fits_started: float | None = None
+        self._phase = "initialise"
+        self._done = 0
+        self._size_done = 0.0
+        self._columns_done = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return monotonic() - self._started
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """The phases that degraded, and why."""
+        return {phase.name: phase.reason or "" for phase in self.phases if phase.status == "degraded"}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Outcome]:
+        """Time a phase and record what became of it, also when it raises."""
+        self._phase = name
+        outcome, started, done = Outcome(), monotonic(), self._done
+        self._tell()
+        try:
+            yield outcome
+        except BaseException as error:
+            outcome.status, outcome.reason = "failed", one_line(error)
+            raise
+        finally:
+            self.phases.append(
+                PhaseResult(name, outcome.status, outcome.reason, monotonic() - started, self._done - done)
+            )
+
+    def on_fit(self, size: float) -> None:
+        """Count a fit that is done, and how large it was; called from the fitter's threads."""
+        with self._lock:
+            self._done += 1
+            self._size_done += size
+            self._tell()
+
+    def on_columns(self, done: int, planned: int) -> None:
+        """Tell how many columns are screened for leaks, of how many."""
+        with self._lock:
+            size = sum(phase.seconds for phase in self.plan if phase.columns)
+            self._size_done += size * (done - self._columns_done) / planned
+            self._columns_done = done
+            self._tell()
+
+    def start_counting(self, tally: Tally) -> None:
+        """Begin the clock by which the remaining time is told; `tally` says what comes of all that is asked."""
+        self._fits_started = monotonic()
+        self.tally = tally
+
+    def warn(self, message: str) -> None:
+        """Keep a warning for the summary, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            logger.warning("%s", message)
+
+    def warn_of(self, category: str, message: str) -> None:
+        """Keep a Python warning."""
+        self.warn(f"{category}: {one_line(message)}")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
+        with listening(self.warn_of, is_kept=True):
+            yield
+
+    def _tell(self) -> None:
+        if self._on_progress is None:
+            return
+        planned = max(sum(phase.fits for phase in self.plan), self._done)
+        remaining = None
+        if self._fits_started is not None and self._size_done:
+            left = sum(phase.seconds for phase in self.plan) - self._size_done
+            remaining = (monotonic() - self._fits_started) / self._size_done * max(0.0, left)
+        plan = next((phase for phase in self.plan if phase.name == self._phase), None)
+        has_work = plan is None or plan.asked > 0 or plan.columns > 0
+        columns = (self._columns_done, plan.columns if plan else 0)
+        self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining, *columns))
+
+
+class Outcome:
+    """What a phase says of itself; done unless it says otherwise."""
+
+    status: Status = "done"
+    reason: str | None = None
+
+    def skip(self, reason: str) -> None:
+        """Say that the phase had nothing to do."""
+        self.status, self.reason = "skipped", reason
+
+    def degrade(self, reason: str) -> None:
+        """Say that the run goes on without what the phase was to give."""
+        self.status, self.reason = "degraded", reason
+
+
+def one_line(message: object) -> str:
+    """Fold a message to its first line, without its newlines."""
+    if isinstance(message, KeyboardInterrupt):
+        return "interrupted"
+    first, *others = str(message).strip().splitlines() or [type(message).__name__]
+    # What such a line announces stands in the next.
+    line = f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    return cut(printable(line), LONGEST_KEPT)

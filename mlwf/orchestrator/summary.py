@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mlwf.modules.runs import RunFolder
-from mlwf.orchestrator.circumstances import ALL, fold_rows
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.provenance import ALL, fold_rows
+from mlwf.orchestrator.run_log import Journal
 from mlwf.results import Judgement
 from mlwf.specs.experiment import ExperimentSpec
 

@@ -1,19 +1,19 @@
-"""WHEN: the phases of a run, top to bottom."""
+"""The phases of a run, top to bottom."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from mlwf.engine.engine import Engine
-from mlwf.engine.fit_record import FitRecord
-from mlwf.orchestrator.chains import fitted
+from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.process_pools import Pool
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.circumstances import what_was_chosen
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import Load
+from mlwf.orchestrator.context import Setting
 from mlwf.orchestrator.phases import (
     build_phase,
     calibrate_phase,
@@ -26,12 +26,35 @@ from mlwf.orchestrator.phases import (
     validate_phase,
 )
 from mlwf.orchestrator.planning import plan_fits
-from mlwf.orchestrator.record import Record
-from mlwf.orchestrator.setting import Setting
-from mlwf.orchestrator.weights import describe_weights
-from mlwf.orchestrator.workers import workers
+from mlwf.orchestrator.provenance import what_was_chosen
+from mlwf.orchestrator.run_data import Load, describe_weights
+from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_recorder import Record
+from mlwf.orchestrator.training import fitted
+from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import describe_unused
+
+
+@contextmanager
+def workers(compute: ComputeSpec) -> Iterator[Pool | None]:
+    """Reach the workers of `compute`; None when the run makes its fits here.
+
+    Raises MlwfError within seconds when no cluster answers.
+    """
+    if compute.backend == "local":
+        yield None
+        return
+    from mlwf.engine.dask_pool import DaskPool
+
+    pool = DaskPool(compute.address, compute.n_jobs)
+    try:
+        yield pool
+    except BaseException:
+        pool.close(wait=False)
+        raise
+    pool.close()
+
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from mlwf.specs.base import Spec
-from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
 from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.data import DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
 from mlwf.specs.gates import FindingsSpec, GateSpec
-from mlwf.specs.model import ClassifierModelSpec
-from mlwf.specs.threshold import ThresholdSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import TuningSection
 from mlwf.specs.validation import Splitter, ValidationSpec

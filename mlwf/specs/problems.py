@@ -1,8 +1,8 @@
-"""pydantic's errors -> what is wrong with an experiment, in our words and YAML's."""
+"""What is wrong with an experiment: problems, rules that find them, and pydantic's errors in our words and YAML's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -14,6 +14,15 @@ from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.text import format_value
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and what it reads: dotted paths, where `*` is any item."""
+
+    check: Callable[[ExperimentSpec], Iterator[SpecProblem]]
+    reads: tuple[str, ...]
+
 
 KeyPath = tuple[Any, ...]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.specs.catalogue import algorithm_names, metric_names, scorer_names
+from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import FINDINGS
-from mlwf.specs.threshold import threshold_scorers
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")
 

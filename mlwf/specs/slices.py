@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mlwf.config.scalars import scalar, tag_of
+from mlwf.config.parsing import scalar, tag_of
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 

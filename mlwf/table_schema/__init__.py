@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mlwf.table_schema.dates import ISO_DATE, date_formats, dates_of, read_dates
 from mlwf.table_schema.kinds import booleans_of
 from mlwf.table_schema.reading import (
     ReadTable,
@@ -14,6 +13,7 @@ from mlwf.table_schema.reading import (
     with_features,
 )
 from mlwf.table_schema.resolve import RawTable, Use, codes, raw_of_frame, resolve_schema, schema_of_frame, uses_of
+from mlwf.table_schema.values import ISO_DATE, date_formats, dates_of, read_dates
 
 __all__ = [
     "ISO_DATE",

@@ -12,12 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlwf.specs.data import ReadSpec
+from mlwf.specs.data import ColumnSchema, Kind, ReadSpec
 from mlwf.specs.features import category_text
-from mlwf.specs.table_schema import ColumnSchema, Kind
-from mlwf.table_schema.dates import read_date, read_dates
-from mlwf.table_schema.missing import is_missing, is_text, missing_numbers
-from mlwf.table_schema.numbers import to_floats, to_integers
+from mlwf.table_schema.values import is_missing, is_text, missing_numbers, read_date, read_dates, to_floats, to_integers
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 """How a boolean may be written, whatever the case."""

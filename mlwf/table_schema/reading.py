@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from mlwf.errors import DataError, MlwfError, Problem
 from mlwf.results import UnknownValues
+from mlwf.specs.data import ColumnSchema, Kind, TableSchema
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
-from mlwf.specs.table_schema import ColumnSchema, Kind, TableSchema
 from mlwf.table_schema.kinds import decoded, read_column, texts_of
-from mlwf.table_schema.missing import default_words, is_text
 from mlwf.table_schema.resolve import RawTable
+from mlwf.table_schema.values import default_words, is_text
 
 SHOWN_VALUES = 3
 FEWEST_WORDS = 2

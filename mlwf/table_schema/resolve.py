@@ -11,13 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlwf.errors import DataError, Problem, nearest
-from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec
+from mlwf.specs.data import ColumnSchema, ColumnType, DataSpec, DateTypeSpec, Kind, ReadSpec, TableSchema
 from mlwf.specs.features import FeatureSpec
-from mlwf.specs.table_schema import ColumnSchema, Kind, TableSchema
-from mlwf.table_schema.dates import ISO_DATE
 from mlwf.table_schema.kinds import can_be_date, decoded, is_plain, read_column
-from mlwf.table_schema.missing import is_missing, is_text
-from mlwf.table_schema.numbers import LARGEST_EXACT, PLAIN_WHOLE, has_leading_zeros, to_floats
+from mlwf.table_schema.values import (
+    ISO_DATE,
+    LARGEST_EXACT,
+    PLAIN_WHOLE,
+    has_leading_zeros,
+    is_missing,
+    is_text,
+    to_floats,
+)
 from mlwf.text import format_value
 
 Use = Literal["number", "boolean", "date", "category", "name", "moment", "key", "any"]

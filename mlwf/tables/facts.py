@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlwf.tables.blocks import counted, duration, number
 from mlwf.tables.choices import MOST_LISTED, calibration_told, nested_told, refit_told, threshold_told, tuning_told
-from mlwf.tables.wording import counted, duration, number
 from mlwf.text import format_name, format_share
 
 

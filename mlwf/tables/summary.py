@@ -1,21 +1,112 @@
-"""One run: what was done, every score with how it was got, and whether to trust it."""
+"""The tables themselves: one run, a plan, many runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mlwf.tables.blocks import marked, with_alarm
+from mlwf.tables.blocks import (
+    BAD,
+    NOTHING,
+    STATUS_STYLES,
+    FirstFitting,
+    duration,
+    escaped,
+    markdown_row,
+    marked,
+    number,
+    sentence,
+    with_alarm,
+)
+from mlwf.tables.choices import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
 from mlwf.tables.facts import facts_of
-from mlwf.tables.judgement import best_slices, judgement_shown, judgement_written
-from mlwf.tables.scores import notes_of, scores_shown, scores_written
-from mlwf.tables.verdicts import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
-from mlwf.tables.wording import STATUS_STYLES, duration, escaped, markdown_row, sentence
+from mlwf.tables.scores import best_slices, judgement_shown, judgement_written, notes_of, scores_shown, scores_written
 from mlwf.text import printable_in
+
+PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recorded": "recorded"}
+"""What a column is called, and what it shows of a phase: the fits of a naive script, those that are left to make, and
+the answers that earlier runs have left."""
+
+
+def plan_table(phases: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the fits of each phase, and of all."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in PLAN_COLUMNS:
+        table.add_column(column, justify="left" if column == "Phase" else "right", no_wrap=True)
+    *rows, total = _rows(phases)
+    for row in rows:
+        table.add_row(*row)
+    table.add_row(*(Text(cell, "bold") for cell in total))
+    return table
+
+
+def plan_markdown(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Write the fits of each phase as a Markdown table."""
+    lines = [markdown_row(PLAN_COLUMNS), markdown_row(["---", *["---:"] * (len(PLAN_COLUMNS) - 1)])]
+    return "\n".join([*lines, *(markdown_row(row) for row in _rows(phases))]) + "\n"
+
+
+def _rows(phases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    rows = [[str(phase["name"]), *(f"{phase[key]:,}" for key in _counts())] for phase in phases if phase["asked"]]
+    return [*rows, ["all", *(f"{sum(phase[key] for phase in phases):,}" for key in _counts())]]
+
+
+def _counts() -> list[str]:
+    return [key for key in PLAN_COLUMNS.values() if key != "name"]
+
+
+RUN_COLUMNS = ("Run", "Name", "Status", "Score", "Test", "Time", "Algorithm", "Started")
+FEWEST = 4
+RIGHT = {"Score", "Test", "Time"}
+GATES = {"met": "gates met", "not met": "gate not met"}
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show runs, a row each; a narrow terminal shows fewer columns."""
+    rows = printable_in(rows)
+    return FirstFitting([_table(rows, RUN_COLUMNS[:count]) for count in range(len(RUN_COLUMNS), FEWEST - 1, -1)])
+
+
+def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write runs as a Markdown table."""
+    lines = [markdown_row(RUN_COLUMNS), markdown_row(["---:" if column in RIGHT else "---" for column in RUN_COLUMNS])]
+    for row in printable_in(rows):
+        cells = _run_cells(row)
+        lines.append(markdown_row([escaped(cells[column]) for column in RUN_COLUMNS]))
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        # Names alone may fold, and what is said beside a status: of a run id every character is needed.
+        justify: JustifyMethod = "right" if column in RIGHT else "left"
+        table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
+    for row in rows:
+        cells = _run_cells(row)
+        styles = {"Status": BAD if row.get("gates") == "not met" else STATUS_STYLES.get(str(row.get("status")), "")}
+        table.add_row(*(Text(cells[column], styles.get(column, "")) for column in columns))
+    return table
+
+
+def _run_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    score, test = row.get("score"), row.get("test")
+    started = row.get("started_at")
+    return {
+        "Run": str(row["run_id"]),
+        "Name": str(row.get("name") or ""),
+        "Status": ", ".join(filter(None, [str(row.get("status") or ""), GATES.get(row.get("gates") or "")])),
+        "Score": f"{score['metric']} {number(score.get('value'))}" if score else NOTHING,
+        "Test": f"{test['metric']} {number(test.get('value'))}" if test else NOTHING,
+        "Time": duration(row.get("seconds")),
+        "Algorithm": str(row.get("algorithm") or NOTHING),
+        "Started": f"{datetime.fromisoformat(started).astimezone():%Y-%m-%d %H:%M}" if started else NOTHING,
+    }
 
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:

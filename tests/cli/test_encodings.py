@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.cli.boundary import run
-from mlwf.cli.streams import prepare_streams
+from mlwf.cli.boundary import prepare_streams, run
 
 CLASSES = {"größer": 3, "kleiner 💥": 4}
 SUMMARY = {

@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 
 from mlwf.cli.commands import app
-from mlwf.cli.values import take_plainly
+from mlwf.cli.options import take_plainly
 
 COMMANDS = get_command(app).commands
 

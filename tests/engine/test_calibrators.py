@@ -15,11 +15,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
-from mlwf.engine.predictions import gather, predict
-from mlwf.engine.rows import Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Ask
+from mlwf.evaluation.predictions import gather, predict
+from mlwf.splitting.rows import Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 CLASSIFIERS = {

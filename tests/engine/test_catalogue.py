@@ -12,7 +12,7 @@ import sklearn
 from sklearn.datasets import load_iris
 from sklearn.metrics import get_scorer_names
 
-from mlwf.engine.catalogue import (
+from mlwf.catalogue_writer import (
     ITEMS,
     LEFT_OUT,
     WITHOUT_MEANING,
@@ -27,9 +27,8 @@ from mlwf.specs.catalogue import (
     scorer_names,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.algorithms import probabilities_hold
-from mlwf.specs.catalogue.constraints import meets
-from mlwf.specs.catalogue.facts import PATH, facts
+from mlwf.specs.catalogue.algorithms import PATH, facts, probabilities_hold
+from mlwf.specs.catalogue.param_values import meets
 
 # What a person may write for any hyperparameter at all.
 VALUES: list[Any] = [

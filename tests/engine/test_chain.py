@@ -7,12 +7,12 @@ import threading
 import numpy as np
 import pytest
 
-from mlwf.engine.asks import Answer
-from mlwf.engine.chain import OutOfFold, at_once, recut, stack
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.rows import Rows, Split, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Answer
+from mlwf.engine.training import OutOfFold, at_once, recut, stack
 from mlwf.errors import FitError
+from mlwf.evaluation.predictions import Predictions
+from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.splitters import fold_splitter
 
 N = 24
 CLASSES = np.array([0, 1])

@@ -9,9 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from mlwf.engine.asks import LATE, Answer
-from mlwf.engine.contest import Contest, Entry
-from mlwf.engine.predictions import Predictions
+from mlwf.engine.requests import LATE, Answer, Contest, Entry
+from mlwf.evaluation.predictions import Predictions
 
 LABELS = np.array(["a", "b"])
 

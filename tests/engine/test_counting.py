@@ -11,11 +11,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask
-from mlwf.engine.counting import CountingFitter
+from mlwf.engine.dry_run import CountingFitter
 from mlwf.engine.engine import Engine
-from mlwf.engine.fit_record import FitRecord
-from mlwf.engine.rows import Rows, Table
+from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.requests import Ask
+from mlwf.splitting.rows import Rows, Table
 
 X, Y = make_classification(90, 5, n_informative=3, n_classes=3, random_state=0)
 TABLE = Table(X, Y)

@@ -21,9 +21,9 @@ import sklearn
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from mlwf.engine import dask_cluster
+from mlwf.engine import dask_pool as dask_cluster
 from mlwf.engine.dask_pool import DaskPool
-from mlwf.engine.pools import WorkerLostError
+from mlwf.engine.process_pools import WorkerLostError
 from mlwf.errors import MlwfError
 
 distributed = pytest.importorskip("distributed")

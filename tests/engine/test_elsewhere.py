@@ -15,11 +15,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlwf.engine import engine as engine_module
-from mlwf.engine.asks import Ask
 from mlwf.engine.engine import Engine
-from mlwf.engine.pools import ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.rows import Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.process_pools import ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.requests import Ask
+from mlwf.splitting.rows import Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 X, Y = make_classification(400, 8, random_state=0)

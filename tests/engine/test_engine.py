@@ -29,14 +29,13 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine import engine as module
-from mlwf.engine import folds
-from mlwf.engine.asks import LATE, Ask
-from mlwf.engine.contest import Contest, Entry
+from mlwf.engine import prepared_folds as folds
 from mlwf.engine.engine import Engine
-from mlwf.engine.fit_record import FitRecord
-from mlwf.engine.rows import Rows, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.requests import LATE, Ask, Contest, Entry
 from mlwf.engine.work import do
+from mlwf.splitting.rows import Rows, Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 NUMBERS, Y = make_classification(160, 6, n_informative=4, n_classes=3, random_state=0)
@@ -244,7 +243,7 @@ def test_engine_fits_anew_what_another_table_weight_or_version_would_make_differ
         with Engine(table, record=FitRecord(tmp_path)) as engine:
             engine([ask])
         assert engine.tally.fitted == 1
-    monkeypatch.setattr("mlwf.engine.identity.VERSIONS", "another scikit-learn")
+    monkeypatch.setattr("mlwf.engine.fit_key.VERSIONS", "another scikit-learn")
     with Engine(TABLE, record=FitRecord(tmp_path)) as engine:
         engine([ask])
     assert engine.tally.fitted == 1

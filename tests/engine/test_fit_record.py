@@ -22,8 +22,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from mlwf.engine.fit_record import CACHEDIR_TAG, FitRecord, RecordSize
-from mlwf.engine.predictions import Predictions, predict
+from mlwf.engine.fit_cache import CACHEDIR_TAG, FitRecord, RecordSize
+from mlwf.evaluation.predictions import Predictions, predict
 
 ROWS, OTHER_ROWS = "a" * 64, "b" * 64
 

@@ -18,11 +18,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.asks import Ask
-from mlwf.engine.identity import Identifier, is_reproducible
-from mlwf.engine.rows import Rows, Table
+from mlwf.engine.fit_key import Identifier, is_reproducible
+from mlwf.engine.requests import Ask
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.specs.features import CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec
+from mlwf.splitting.rows import Rows, Table
 
 TABLE = Table(np.arange(40.0).reshape(20, 2), np.arange(20) % 2, digest="table")
 TRAIN = Rows(np.arange(15))

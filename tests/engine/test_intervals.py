@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from mlwf.engine import intervals
-from mlwf.engine.intervals import bootstrap, corrected_t, corrected_t_difference, paired_difference
-from mlwf.engine.metrics import build_metrics
-from mlwf.engine.predictions import Predictions
+from mlwf.evaluation import intervals
+from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_difference, paired_difference
+from mlwf.evaluation.metrics import build_metrics
+from mlwf.evaluation.predictions import Predictions
 from mlwf.results import Difference
 
 CLASSES = np.array(["no", "yes"], dtype=object)

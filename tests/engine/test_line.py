@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from mlwf.engine.line import Line
+from mlwf.engine.scheduling import Line
 
 
 def held(line):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from mlwf.engine.metrics import build_metric, build_metrics
-from mlwf.engine.predictions import Predictions
+from mlwf.evaluation.metrics import build_metric, build_metrics
+from mlwf.evaluation.predictions import Predictions
 from mlwf.specs.catalogue import binary_only, metric_names
 
 N_ROWS, N_RESAMPLES = 120, 7

@@ -32,6 +32,7 @@ from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.specs.catalogue import ALGORITHMS
+from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import (
     BooleanFeatureSpec,
     CategoricalFeatureSpec,
@@ -40,7 +41,6 @@ from mlwf.specs.features import (
     NumericFeatureSpec,
     OrdinalFeatureSpec,
 )
-from mlwf.specs.model import ClassifierModelSpec
 
 N = 120
 BINARY = np.array(["no", "yes"] * (N // 2))

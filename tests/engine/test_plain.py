@@ -15,10 +15,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.asks import LATE, Ask
-from mlwf.engine.plain import cores, count_workers
-from mlwf.engine.predictions import predict
-from mlwf.engine.rows import Rows, Table
+from mlwf.engine.requests import LATE, Ask
+from mlwf.engine.work import cores, count_workers
+from mlwf.evaluation.predictions import predict
+from mlwf.splitting.rows import Rows, Table
 from tests.reference_fitter import PlainFitter
 
 X, Y = make_classification(120, 5, random_state=0)

@@ -16,9 +16,9 @@ import joblib
 import numpy as np
 import pytest
 
-from mlwf.engine import shared_files
-from mlwf.engine.plain import cores
-from mlwf.engine.pools import ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine import process_pools as shared_files
+from mlwf.engine.process_pools import ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.work import cores
 from mlwf.processes import _start
 
 # Tasks are made by functions: the workers cannot import this module, and get what was made here by value.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mlwf.engine.metrics import build_metric, reliability_bins
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.reliability import ece_of_draws
+from mlwf.evaluation.calibration_error import ece_of_draws
+from mlwf.evaluation.metrics import build_metric, reliability_bins
+from mlwf.evaluation.predictions import Predictions
 
 CLASSES = np.array(["no", "yes"], dtype=object)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mlwf.engine.rows import Rows, Table
+from mlwf.splitting.rows import Rows, Table
 
 Y = np.array(["a"] * 30 + ["b"] * 10, dtype=object)
 TABLE = Table(pd.DataFrame({"x": np.arange(40.0)}), Y)

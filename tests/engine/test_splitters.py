@@ -19,15 +19,8 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from mlwf.engine.rows import Rows, Table
-from mlwf.engine.splitters import (
-    KINDS,
-    fold_splitter,
-    holdout_splitter,
-    is_ordered,
-    is_partition,
-    splits_by_count,
-)
+from mlwf.splitting.rows import Rows, Table
+from mlwf.splitting.splitters import KINDS, fold_splitter, holdout_splitter, is_ordered, is_partition, splits_by_count
 
 N = 120
 RANDOM = np.random.default_rng(5)

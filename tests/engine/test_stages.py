@@ -27,10 +27,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine import stages as module
+from mlwf.engine import staged_ensembles as module
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.predictions import Predictions, predict
-from mlwf.engine.stages import GROWTHS, goes_on, may_go_on, stage_parameter, staged_predictions, to_continue, truncated
+from mlwf.engine.staged_ensembles import (
+    GROWTHS,
+    goes_on,
+    may_go_on,
+    stage_parameter,
+    staged_predictions,
+    to_continue,
+    truncated,
+)
+from mlwf.evaluation.predictions import Predictions, predict
 
 STAGES = (1, 3, 7, 10)
 SEED: dict[str, Any] = {"random_state": 5}

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from mlwf.errors import MlwfError
-from mlwf.orchestrator.experiment import check_data, run_experiment
+from mlwf.orchestrator.api import check_data, run_experiment
 from mlwf.orchestrator.prediction import predict_table
 from mlwf.specs.loading import load_experiment
 

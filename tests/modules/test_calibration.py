@@ -14,11 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.rows import Split, Table
-from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.errors import FitError
 from mlwf.modules.calibration import calibrate, create_calibration
-from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.classifier import CalibrationSpec
+from mlwf.splitting.rows import Split, Table
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 from tests.reference_fitter import PlainFitter
 
 X, Y = make_classification(240, 6, n_informative=4, flip_y=0.2, random_state=0)

@@ -13,14 +13,14 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_clas
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.rows import Rows, Split, Table
-from mlwf.engine.splitters import fold_splitter, holdout_splitter
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings import Evidence, find, search_leaks
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.results import CalibrationResult, Difference, Interval, Judgement, LeakSearch, Score, TuningResult
 from mlwf.specs.features import BooleanFeatureSpec, CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
+from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 from tests.reference_fitter import PlainFitter
 
 

@@ -12,14 +12,14 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask
-from mlwf.engine.chain import OutOfFold, recut, stack
-from mlwf.engine.metrics import build_metric
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.rows import Rows, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Ask
+from mlwf.engine.training import OutOfFold, recut, stack
+from mlwf.evaluation.metrics import build_metric
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.calibration import cross_fit, describe, error_of
-from mlwf.specs.calibration import CalibrationSpec
+from mlwf.specs.classifier import CalibrationSpec
+from mlwf.splitting.rows import Rows, Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 N = 240

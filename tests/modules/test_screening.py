@@ -10,8 +10,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mlwf.engine.rows import Rows, Split, Table
-from mlwf.engine.splitters import fold_splitter
 from mlwf.modules.findings import list_columns, search_leaks
 from mlwf.modules.findings.leakage import ALMOST_ALONE, WORTH_A_PROBE
 from mlwf.modules.findings.screening import screen_columns
@@ -23,6 +21,8 @@ from mlwf.specs.features import (
     NumericFeatureSpec,
     OrdinalFeatureSpec,
 )
+from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.modules.test_findings import build_probe
 from tests.reference_fitter import PlainFitter
 

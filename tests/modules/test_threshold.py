@@ -24,15 +24,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask
-from mlwf.engine.chain import OutOfFold, Trained, stack
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.predictions import Predictions, predict
-from mlwf.engine.rows import Rows, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Ask
+from mlwf.engine.training import OutOfFold, Trained, stack
+from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.threshold import MOST_CANDIDATES, choose_threshold, with_threshold
 from mlwf.results import ThresholdResult
-from mlwf.specs.threshold import ThresholdSpec, threshold_scorers
+from mlwf.specs.classifier import ThresholdSpec, threshold_scorers
+from mlwf.splitting.rows import Rows, Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 N = 60

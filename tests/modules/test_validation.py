@@ -22,13 +22,13 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.model_selection import cross_validate as theirs
 from sklearn.svm import SVC
 
-from mlwf.engine.asks import Ask
-from mlwf.engine.chain import Trained
-from mlwf.engine.predictions import Predictions, gather, predict
-from mlwf.engine.rows import Rows, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Ask
+from mlwf.engine.training import Trained
 from mlwf.errors import FitError
+from mlwf.evaluation.predictions import Predictions, gather, predict
 from mlwf.modules.validation import Circumstances, cross_validate, default_metrics, judge
+from mlwf.splitting.rows import Rows, Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 FOLDS = fold_splitter("stratified_kfold", n_splits=4, shuffle=False, random_state=0)

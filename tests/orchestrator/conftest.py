@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
-from mlwf.orchestrator.chains import Recipe
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import load_arrays
+from mlwf.orchestrator.context import Setting
 from mlwf.orchestrator.phases import build_phase
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.run_data import load_arrays
+from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.training import Recipe
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 

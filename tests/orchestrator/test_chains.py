@@ -13,14 +13,14 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
 from mlwf import ClassifierModelSpec, run_ml_workflow
-from mlwf.engine.chain import OutOfFold, Trained
-from mlwf.engine.rows import Rows, Split
+from mlwf.engine.training import OutOfFold, Trained
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold
-from mlwf.orchestrator import circumstances
-from mlwf.orchestrator.chains import calibrated, choices_of, fitted, make_chain, make_nested_chain, thresholded
-from mlwf.orchestrator.circumstances import (
+from mlwf.orchestrator import provenance as circumstances
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.phases import build_phase, tune_phase
+from mlwf.orchestrator.provenance import (
     cross_validated,
     held_out,
     told_of_calibration,
@@ -28,13 +28,13 @@ from mlwf.orchestrator.circumstances import (
     told_of_tuning,
     what_was_chosen,
 )
-from mlwf.orchestrator.journal import Journal, Outcome
-from mlwf.orchestrator.material import load_arrays, with_test
-from mlwf.orchestrator.phases import build_phase, tune_phase
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.run_data import load_arrays, with_test
+from mlwf.orchestrator.run_log import Journal, Outcome
+from mlwf.orchestrator.training import calibrated, choices_of, fitted, make_chain, make_nested_chain, thresholded
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
+from mlwf.splitting.rows import Rows, Split
 from tests.reference_fitter import PlainFitter
 
 N = 150

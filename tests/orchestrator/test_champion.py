@@ -18,25 +18,25 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from mlwf.engine.predictions import predict
 from mlwf.errors import ConfigError, TrackingError
+from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Comparison
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import create_mlflow_tracker
+from mlwf.orchestrator.api import run_experiment
 from mlwf.orchestrator.champion import Champion, comparing, load_champions, trained_rows
-from mlwf.orchestrator.experiment import run_experiment
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.locating import located
-from mlwf.orchestrator.material import load_arrays, load_tables, with_test
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.checks import located
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
+from mlwf.orchestrator.run_log import Journal
 from mlwf.results import Judgement, Source
+from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec
 from mlwf.specs.gates import GateSpec
 from mlwf.specs.loading import load_experiment
-from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.validation import ValidationSpec
 

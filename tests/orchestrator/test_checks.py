@@ -8,9 +8,9 @@ import pytest
 
 from mlwf.errors import DataError
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import load_arrays, with_test
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.run_data import load_arrays, with_test
+from mlwf.orchestrator.run_log import Journal
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 

@@ -20,8 +20,8 @@ import mlwf
 from mlwf.cli.boundary import run
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.talking import talking
+from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import NumericFeatureSpec
-from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
 
 SECRET = "s3cret-pa55"

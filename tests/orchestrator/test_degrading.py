@@ -23,7 +23,7 @@ from mlwf import (
 )
 from mlwf.engine.model_file import load_model
 from mlwf.modules.runs import find_run
-from mlwf.orchestrator.experiment import run_experiment
+from mlwf.orchestrator.api import run_experiment
 from mlwf.specs.loading import load_experiment
 
 NUMERIC = [NumericFeatureSpec(columns=["height", "weight"])]

@@ -22,10 +22,10 @@ from mlwf import (
 )
 from mlwf.engine.engine import Engine
 from mlwf.engine.model_file import load_model
-from mlwf.engine.rows import NO_ROWS, Rows, Split, Table
-from mlwf.engine.splitters import fold_splitter, holdout_splitter
 from mlwf.modules.calibration import calibrate
 from mlwf.modules.runs import find_run
+from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 from tests.reference_fitter import PlainFitter
 
 BOOSTING = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 4})

@@ -22,7 +22,7 @@ from mlwf import (
     run_ml_workflow,
 )
 from mlwf.engine.model_file import load_model
-from mlwf.orchestrator.experiment import run_experiment
+from mlwf.orchestrator.api import run_experiment
 from mlwf.specs.catalogue import ALGORITHMS, takes_sample_weight
 from mlwf.specs.loading import load_experiment
 

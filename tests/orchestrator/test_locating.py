@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlwf.errors import DataError
-from mlwf.orchestrator.experiment import check_data
+from mlwf.orchestrator.api import check_data
 from mlwf.specs.loading import load_experiment
 
 ROWS = "age,sex,city,y\n" + "".join(

@@ -15,9 +15,9 @@ from mlwf import (
     ThresholdSpec,
     run_ml_workflow,
 )
-from mlwf.orchestrator import guide
-from mlwf.orchestrator.journal import Journal
+from mlwf.orchestrator import api as guide
 from mlwf.orchestrator.planning import plan_fits
+from mlwf.orchestrator.run_log import Journal
 
 VALIDATIONS = {
     "cv": {"strategy": "cross_validation", "cv_folds": 3, "metrics": ["accuracy"]},

@@ -10,8 +10,8 @@ import pytest
 
 from mlwf.engine.model_file import load_model
 from mlwf.errors import DataError, UsageError
+from mlwf.orchestrator.api import run_experiment
 from mlwf.orchestrator.drafting import draft_experiment
-from mlwf.orchestrator.experiment import run_experiment
 from mlwf.orchestrator.prediction import predict_table
 from mlwf.specs.loading import load_experiment
 

@@ -14,9 +14,9 @@ import yaml
 
 from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.runs import find_run
-from mlwf.orchestrator.experiment import run_experiment
+from mlwf.orchestrator.api import run_experiment
+from mlwf.orchestrator.mlflow_logger import push_run
 from mlwf.orchestrator.prediction import predict_table
-from mlwf.orchestrator.pushing import push_run
 from mlwf.specs.loading import load_experiment
 
 

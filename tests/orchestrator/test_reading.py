@@ -13,13 +13,13 @@ import pytest
 
 from mlwf import CategoricalFeatureSpec, ClassifierModelSpec, NumericFeatureSpec, run_ml_workflow
 from mlwf.errors import DataError, MlwfError, UsageError
+from mlwf.orchestrator.api import check_data, run_experiment
 from mlwf.orchestrator.champion import load_champions
+from mlwf.orchestrator.context import Setting
 from mlwf.orchestrator.drafting import draft_experiment
-from mlwf.orchestrator.experiment import check_data, run_experiment
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import load_tables
 from mlwf.orchestrator.prediction import predict_table
-from mlwf.orchestrator.setting import Setting
+from mlwf.orchestrator.run_data import load_tables
+from mlwf.orchestrator.run_log import Journal
 from mlwf.specs.data import ReadSpec
 from mlwf.specs.loading import load_experiment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlwf.errors import MlwfError
-from mlwf.orchestrator.experiment import run_experiment
+from mlwf.orchestrator.api import run_experiment
 from mlwf.specs.loading import load_experiment
 
 ROWS = "age,plan,churned\n" + "".join(f"{20 + i}.5,{'ab'[i % 2]},{'no' if i % 3 else 'yes'}\n" for i in range(60))

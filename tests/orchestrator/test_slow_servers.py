@@ -24,8 +24,8 @@ import yaml
 from mlwf.engine.model_file import load_model
 from mlwf.modules.runs import find_run
 from mlwf.modules.tracking import load_registered_model
-from mlwf.orchestrator.experiment import run_experiment
-from mlwf.orchestrator.pushing import push_run
+from mlwf.orchestrator.api import run_experiment
+from mlwf.orchestrator.mlflow_logger import push_run
 from mlwf.specs.loading import load_experiment
 
 pytestmark = pytest.mark.slow

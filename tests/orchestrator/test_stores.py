@@ -15,7 +15,7 @@ from mlwf import ClassifierModelSpec, MLflowSpec, run_ml_workflow
 from mlwf.cli.lookup import find_model_store, find_summary
 from mlwf.errors import ConfigError, RunNotFoundError
 from mlwf.modules.runs import find_run
-from mlwf.orchestrator.experiment import run_experiment
+from mlwf.orchestrator.api import run_experiment
 from mlwf.specs.loading import load_experiment, load_resolved, store_of_run
 
 
@@ -87,8 +87,8 @@ def test_a_store_of_the_environment_that_is_none_is_told_where_it_is_written(exp
 
 
 def test_a_login_of_the_environment_is_not_written_down(experiment, monkeypatch):
-    from mlwf.orchestrator.journal import Journal
-    from mlwf.orchestrator.telling import Telling
+    from mlwf.orchestrator.mlflow_logger import Telling
+    from mlwf.orchestrator.run_log import Journal
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     spec, document = load_experiment(experiment())

@@ -9,10 +9,9 @@ import pytest
 from mlwf import CategoricalFeatureSpec, ClassifierModelSpec, NumericFeatureSpec, run_ml_workflow
 from mlwf.errors import DataError
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.journal import Journal
-from mlwf.orchestrator.material import load_arrays
-from mlwf.orchestrator.setting import Setting
-from mlwf.orchestrator.weights import describe_weights
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.run_data import describe_weights, load_arrays
+from mlwf.orchestrator.run_log import Journal
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.specs.builders import GridSearchSpecBuilder, RandomizedSearchSpecBuilder
-from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
+from mlwf.specs.tuning import GridSearchSpec, GridSearchSpecBuilder, RandomizedSearchSpec, RandomizedSearchSpecBuilder
 
 GRID = {"classifier__max_depth": [3, 5]}
 

@@ -18,13 +18,7 @@ from mlflow.utils.validation import (
 
 from mlwf.errors import ConfigError
 from mlwf.specs.loading import load_experiment
-from mlwf.specs.mlflow_names import (
-    LONGEST,
-    refused_alias,
-    refused_experiment,
-    refused_model,
-    refused_run,
-)
+from mlwf.specs.tracking import LONGEST, refused_alias, refused_experiment, refused_model, refused_run
 
 PARTS = [
     "",

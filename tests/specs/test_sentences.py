@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from mlwf.specs import experiment
-from mlwf.specs.base import Spec
-from mlwf.specs.sentences import written_sentences
+from mlwf.specs.base import Spec, written_sentences
 
 
 def all_below(spec):

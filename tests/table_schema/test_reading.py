@@ -29,7 +29,7 @@ from mlwf.table_schema import (
     unmatched_na_values,
     with_features,
 )
-from mlwf.table_schema.missing import DEFAULT_NA
+from mlwf.table_schema.values import DEFAULT_NA
 
 USES = {"numeric": "number", "boolean": "boolean", "date": "date", "categorical": "category", "ordinal": "category"}
 

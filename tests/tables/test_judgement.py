@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.tables.judgement import best_slices, judgement_shown, judgement_written
+from mlwf.tables.scores import best_slices, judgement_shown, judgement_written
 
 THREE = {
     "source": "test",

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.tables.verdicts import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
+from mlwf.tables.choices import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
 
 FINDINGS = {
     "findings": [

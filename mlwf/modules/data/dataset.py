@@ -1,20 +1,192 @@
-"""The data of a run, and the digest that identifies its content."""
+"""The data of a run: features, target and what else each row carries; digests of its content and of each row."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from datetime import UTC
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from pandas.util import hash_array
+
+from mlwf.errors import Problem
+from mlwf.modules.data.columns import FEATURE_KINDS, Column, counted, infinite, kind_of, numbers_of
+from mlwf.table_schema import ISO_DATE, dates_of, read_dates
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+
+MISSING = np.uint64(0x6D697373696E6721)
+"""What stands for the hash of a missing value, whether None, NaN or NaT."""
+
+
+def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) -> NDArray[np.uint64]:
+    """Hash each row, so that equal rows of different tables have equal hashes.
+
+    Neither the order of the columns counts nor how a value is stored: the numbers 1 and 1.0, the boolean true and the
+    text "1" are the same, as are all missing values, and a time in two zones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Rows that passed every check.
+    columns : sequence of str or int, optional
+        The features that count, besides the target; positions when X is an array. The default is the whole row as it
+        was read: all features, the other columns and the target.
+
+    Returns
+    -------
+    array of shape (n_samples,)
+    """
+    values = _features(dataset)
+    if columns is None:
+        values |= {str(name): column for name, column in dataset.other.items()}
+        columns = list(values)
+    digests = np.zeros(len(dataset), dtype=np.uint64)
+    for column in [*(values[name] for name in sorted(map(str, columns))), pd.Series(dataset.y)]:
+        # Mixed again after each column, lest two values that change places give the same sum.
+        digests = hash_array(digests + _hashes(column))
+    return digests
+
+
+def _features(dataset: Dataset) -> dict[str, pd.Series[Any]]:
+    if isinstance(dataset.X, pd.DataFrame):
+        return {str(name): column for name, column in dataset.X.items()}
+    return {str(position): pd.Series(dataset.X[:, position]) for position in range(dataset.X.shape[1])}
+
+
+def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    if values.dtype.kind in "biuf":
+        return _of_numbers(values)
+    kind = kind_of(values)
+    if kind == "dates":
+        return _of_times(values)
+    if kind not in FEATURE_KINDS:
+        # Lists and maps cannot be told apart by a hash table.
+        values = values.astype(str).where(values.notna(), None)
+    codes, distinct = pd.factorize(values)
+    # The code of a missing value is -1: the last hash.
+    hashes = np.append(_of_objects(pd.Series(distinct, dtype=object)), MISSING)
+    picked: NDArray[np.uint64] = hashes[codes]
+    return picked
+
+
+def _of_numbers(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    # Adding zero makes one of the two zeros.
+    numbers = values.to_numpy(dtype=np.float64) + 0.0
+    hashes: NDArray[np.uint64] = np.where(np.isnan(numbers), MISSING, hash_array(numbers))
+    return hashes
+
+
+def _of_times(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    # Nanoseconds would end in 2262, and year 9999 is what many tables say for never.
+    if values.dtype == object:
+        times = np.array([_in_utc(value) for value in values.where(values.notna(), None)], dtype="datetime64[us]")
+    else:
+        times = (values.dt.tz_convert(None) if values.dt.tz else values).to_numpy().astype("datetime64[us]")
+    return np.where(np.isnat(times), MISSING, hash_array(times.view(np.int64)))
+
+
+def _in_utc(value: Any) -> Any:
+    return value.astimezone(UTC).replace(tzinfo=None) if getattr(value, "tzinfo", None) else value
+
+
+def _of_objects(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    """Hash values of which none is missing: as numbers or times where they can be read so, as texts otherwise."""
+    numbers = numbers_of(values)
+    texts = np.array([str(value).encode("utf-8", "surrogatepass") for value in values], dtype=object)
+    hashes = np.where(numbers.isna(), hash_array(texts, categorize=False), _of_numbers(numbers))
+    # A date is text in a CSV file and a time in a Parquet file.
+    times = read_dates(values.where(values.astype(str).str.match(ISO_DATE), None))
+    return np.where(times.isna(), hashes, _of_times(times))
+
+
+A_TIME = "accepted: times such as 2024-03-31T12:30:00, or numbers such as a year"
+A_NAME = "accepted: texts, numbers, dates, true and false"
+
+
+def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Problem]]:
+    """Read columns by the keys that name them in the experiment file; the result goes by the fields of a Dataset."""
+    carried, problems = {}, []
+    for key, column in columns.items():
+        field, read = CARRIED[key]
+        carried[field], found = read(column)
+        problems += found
+    return carried, problems
+
+
+def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem]]:
+    """Give the weights of a column, or say why they are none."""
+    missing = column.values.isna().to_numpy()
+    numbers = numbers_of(column.values) if column.kind in ("numbers", "texts", "nothing") else None
+    if numbers is None:
+        return None, [column.problem(f"holds {column.kind}, and a weight is a number")]
+    weight = numbers.to_numpy(dtype=np.float64)
+    wrong = np.isnan(weight) & ~missing
+    problems = []
+    if wrong.any():
+        problems.append(column.problem(f"{column.first(wrong)}, and a weight is a number"))
+    if missing.any():
+        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a weight"
+        problems.append(column.problem(message))
+    problems += infinite(Column(column.name, numbers, column.rows, column.where))
+    if (weight < 0).any():
+        problems.append(column.problem(f"{column.first(weight < 0)}, and a weight is at least 0"))
+    if not problems and not weight.any():
+        problems.append(column.problem("all weights are 0"))
+    return weight, problems
+
+
+def times_of(column: Column) -> tuple[pd.Series[Any] | None, list[Problem]]:
+    """Read the times of a column, or say why they are none; texts without a time zone stay without one, numbers too."""
+    missing = column.values.isna()
+    problems = []
+    if missing.any():
+        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a time"
+        problems.append(column.problem(message))
+    if column.values.dtype.kind == "M" or missing.all():
+        return column.values, problems
+    if column.kind == "numbers":
+        return numbers_of(column.values), [*problems, *infinite(column)]
+    if column.kind not in ("texts", "dates"):
+        return None, [*problems, column.problem(f"holds {column.kind}", A_TIME)]
+    times = dates_of(column.values)
+    wrong = (times.isna() & ~missing).to_numpy()
+    if wrong.any():
+        problems.append(column.problem(f"{column.first(wrong)}, which is no time", A_TIME))
+    return times, problems
+
+
+def names_of(column: Column, noun: str) -> tuple[NDArray[Any] | None, list[Problem]]:
+    """Give the groups or folds of a column, or say why they are none: numbers and booleans as they are, or texts.
+
+    `noun` is what messages call one of them.
+    """
+    missing = column.values.isna()
+    if missing.any():
+        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a {noun}"
+        return None, [column.problem(message)]
+    if column.kind in ("numbers", "booleans"):
+        return column.values.to_numpy(), []
+    if column.kind not in ("texts", "dates"):
+        return None, [column.problem(f"holds {column.kind}, and a {noun} is a name", A_NAME)]
+    return column.values.astype(str).to_numpy(dtype=object), []
+
+
+CARRIED: dict[str, tuple[str, Callable[[Column], tuple[Any, list[Problem]]]]] = {
+    "sample_weight": ("weight", weights_of),
+    "time": ("time", times_of),
+    "groups": ("groups", partial(names_of, noun="group")),
+    "fold": ("fold", partial(names_of, noun="fold")),
+}
+"""The keys that name such columns: the field of a Dataset that they fill, and what reads them."""
 
 
 @dataclass(frozen=True, eq=False)

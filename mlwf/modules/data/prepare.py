@@ -10,10 +10,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.data.carried import CARRIED, read_carried
-from mlwf.modules.data.columns import Column, absent, counted, plain, shown, with_columns
-from mlwf.modules.data.dataset import Dataset
-from mlwf.modules.data.features import as_feature, check_any, check_feature, readable
+from mlwf.modules.data.columns import (
+    Column,
+    absent,
+    as_feature,
+    check_any,
+    check_feature,
+    counted,
+    plain,
+    readable,
+    shown,
+    with_columns,
+)
+from mlwf.modules.data.dataset import CARRIED, Dataset, read_carried
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
 from mlwf.specs.data import DataSpec
 from mlwf.specs.features import FeatureSpec

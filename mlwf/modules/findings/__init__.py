@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlwf.modules.findings.evidence import Evidence
-from mlwf.modules.findings.find import find
+from mlwf.modules.findings.find import Evidence, find
 from mlwf.modules.findings.leakage import list_columns, search_leaks
 
 __all__ = ["Evidence", "find", "list_columns", "search_leaks"]

@@ -1,21 +1,69 @@
-"""Find what a person should look at before trusting a run. It stays silent where it cannot be sure."""
+"""What a person should look at before trusting a run: one check for each finding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.metrics import build_metric
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.reliability import ece_of_draws
-from mlwf.modules.findings.evidence import Evidence
+from mlwf.evaluation.calibration_error import ece_of_draws
+from mlwf.evaluation.metrics import build_metric
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.grid_edge import find_grid_edge
 from mlwf.modules.findings.leakage import tell_leaks
-from mlwf.results import Finding, Severity
+from mlwf.results import CalibrationResult, Finding, Judgement, LeakSearch, Severity, TuningResult
 from mlwf.specs.gates import FINDINGS
+from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.text import format_name
+
+BEST_FIRST = ("test", "train_test", "cross_validation")
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a run knows when it is done."""
+
+    table: Table
+    rows: Rows
+    """The rows that are trained on."""
+    splits: Sequence[Split]
+    """By which the scores of the validation were made; none without one."""
+    leaks: LeakSearch | None
+    """What the search for leaks found; None where it was not asked for."""
+    identifiers: Mapping[str, str]
+    """Used columns that look like an identifier, with the reason."""
+    judgements: Sequence[Judgement]
+    """Of the validation and of the test set, where there are such."""
+    tuned: TuningResult | None
+    tuning: ParamTuningSpec | None
+    algorithm: str
+    calibration: CalibrationResult | None
+    digests: NDArray[np.uint64]
+    """One hash for each row of the table, equal for identical rows, of shape (n_samples,)."""
+    test_digests: NDArray[np.uint64] | None
+    """The same of the test set."""
+    degraded: Mapping[str, str]
+    """Why a phase degraded, by phase."""
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
+        return min(self.judgements, key=lambda judgement: BEST_FIRST.index(judgement.source), default=None)
+
+    @property
+    def judged_rows(self) -> NDArray[np.intp]:
+        """Number the judged rows of the best judgement: a row that repeats judge several times has one number."""
+        judgement = self.judgement
+        n_judged = 0 if judgement is None else len(judgement.y)
+        if judgement is not None and judgement.source == "cross_validation" and self.splits:
+            numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
+            assert len(numbers) == n_judged
+            return numbers
+        return np.arange(n_judged)
+
 
 MANY_TWINS = 0.01
 """Share of judged rows with a twin from which scores suffer."""

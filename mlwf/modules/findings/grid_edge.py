@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from mlwf.modules.findings.evidence import Evidence
+from mlwf.modules.findings.find import Evidence
 from mlwf.results import Severity, TuningResult
-from mlwf.specs.catalogue.constraints import Constraint, meets
-from mlwf.specs.catalogue.facts import facts
+from mlwf.specs.catalogue.algorithms import facts
+from mlwf.specs.catalogue.param_values import Constraint, meets
 from mlwf.specs.tuning import ParamTuningSpec
 
 FEWEST_VALUES = 3

@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.asks import Answer, Ask, Fitter
-from mlwf.engine.rows import Rows, Split, Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Answer, Ask, Fitter
 from mlwf.errors import SplitError
-from mlwf.modules.findings.binned_roc_auc import FEWEST_OF_CLASS, MOSTLY_KNOWN
-from mlwf.modules.findings.screening import Column, OnColumns, screen_columns
+from mlwf.modules.findings.screening import FEWEST_OF_CLASS, MOSTLY_KNOWN, Column, OnColumns, screen_columns
 from mlwf.results import Leak, LeakSearch, Severity
 from mlwf.specs.features import FeatureSpec
+from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.splitters import fold_splitter
 
 ALMOST_ALONE = 0.97
 """ROC AUC of one column from which it is suspect: the best honest columns of breast cancer reach 0.96, a copy of the

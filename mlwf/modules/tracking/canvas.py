@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.shared_state import SharedState
+from mlwf.process_state import SharedState
 
 MOST_INSIDE = 4
 """Curves up to which the legend stands inside the plot."""

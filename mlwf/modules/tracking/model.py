@@ -11,7 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from mlwf.engine.model_file import TRUSTED_TYPES
 from mlwf.modules.tracking.store import Store
-from mlwf.specs.table_schema import SCHEMA_FILE, TableSchema
+from mlwf.specs.data import SCHEMA_FILE, TableSchema
 
 MODEL = "model"
 """Name of the one model artifact of a run."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.predictions import Predictions
 from mlwf.errors import raise_if_bug
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking.canvas import (
     COLORS,
     DPI,

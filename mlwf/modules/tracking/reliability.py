@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.reliability import reliability_bins
+from mlwf.evaluation.calibration_error import reliability_bins
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking.canvas import (
     COLORS,
     GREY,

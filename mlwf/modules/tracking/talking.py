@@ -14,9 +14,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mlwf.addresses import redact
 from mlwf.errors import MlwfError, TrackingError
-from mlwf.text import describe_error
+from mlwf.text import describe_error, redact
 
 one_line = describe_error
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlwf.addresses import redact
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.datasets import Context, TrackedDataset, describe_dataset
 from mlwf.modules.tracking.files import (
@@ -40,9 +39,10 @@ from mlwf.modules.tracking.values import (
     verdict_tags,
 )
 from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
-from mlwf.specs.model import ClassifierModelSpec
-from mlwf.specs.table_schema import TableSchema
+from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.data import TableSchema
 from mlwf.specs.tracking import MLflowSpec, with_environment
+from mlwf.text import redact
 
 if TYPE_CHECKING:
     import numpy as np

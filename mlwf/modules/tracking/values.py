@@ -6,8 +6,8 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.addresses import redact
 from mlwf.results import Finding, GateResult, Judgement, Score, Source
+from mlwf.text import redact
 
 SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
 """What a metric's name begins with, by where its rows come from."""

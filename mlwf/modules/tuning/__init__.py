@@ -13,9 +13,8 @@ search.py       the guide's classes
 from __future__ import annotations
 
 from mlwf.modules.tuning.candidates import list_candidates, list_parameters
-from mlwf.modules.tuning.proposals import check_installed
-from mlwf.modules.tuning.search import GridSearch, HalvingSearch, OptunaSearch, RandomizedSearch, create_tuning
-from mlwf.modules.tuning.tune import tune
+from mlwf.modules.tuning.optuna_search import check_installed
+from mlwf.modules.tuning.tune import GridSearch, HalvingSearch, OptunaSearch, RandomizedSearch, create_tuning, tune
 
 __all__ = [
     "GridSearch",

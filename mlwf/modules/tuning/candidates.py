@@ -9,7 +9,8 @@ from typing import Any
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from mlwf.engine.ear import muted
+from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.process_state import muted
 from mlwf.specs.tuning import (
     GridSearchSpec,
     HalvingSearchSpec,
@@ -80,3 +81,11 @@ CANDIDATES: dict[str, Any] = {
     "halving": _grid_candidates,
     "optuna": lambda spec, random_state: [],
 }
+
+
+def try_all(spec: ParamTuningSpec, search: Search, random_state: int) -> Tried:
+    """Try every candidate on all splits."""
+    candidates = list_candidates(spec, random_state=random_state)
+    trials = Trials(search, search.splits, candidates)
+    trials.ask([(candidate, fold) for candidate in range(len(candidates)) for fold in range(len(search.splits))])
+    return Tried([trials], f"{len(trials.tried):,} of {len(candidates):,} candidates were tried")

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils import resample
 
-from mlwf.engine.rows import Rows, Split
-from mlwf.engine.shelf import MOST_BEGUN
-from mlwf.engine.stages import may_go_on
+from mlwf.engine.model_cache import MOST_BEGUN
+from mlwf.engine.staged_ensembles import may_go_on
 from mlwf.errors import FitError
 from mlwf.modules.tuning.candidates import list_candidates
 from mlwf.modules.tuning.trials import Search, Trials, Tried
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
+from mlwf.splitting.rows import Rows, Split
 
 
 def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:

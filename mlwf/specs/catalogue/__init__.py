@@ -15,7 +15,7 @@ from mlwf.specs.catalogue.algorithms import (
     gives_probabilities,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.grids import check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.param_values import check_param_distributions, check_param_grid
 from mlwf.specs.catalogue.scorers import (
     binary_only,
     check_metric,

@@ -1,13 +1,66 @@
-"""The classifiers: their names, their classes and their hyperparameters."""
+"""The classifiers: their names, their classes and their hyperparameters, from `catalogue.json`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, cast
 
 from mlwf.errors import nearest
-from mlwf.specs.catalogue.constraints import accepted, meets, shown
-from mlwf.specs.catalogue.facts import AlgorithmFacts, facts
+from mlwf.specs.catalogue.param_values import Constraint, accepted, meets, shown
+
+PATH = Path(__file__).parent.parent / "catalogue.json"
+
+
+class ParameterFacts(TypedDict):
+    """A hyperparameter; a value that meets one of the constraints is accepted."""
+
+    accepts: list[Constraint]
+    default: Any
+    deprecated: NotRequired[bool]
+
+
+class Condition(TypedDict):
+    """Something that holds when this parameter has one of these values."""
+
+    parameter: str
+    values: list[Any]
+
+
+class AlgorithmFacts(TypedDict):
+    """A classifier."""
+
+    class_path: str
+    sample_weight: bool
+    decision_function: bool
+    probabilities: bool | Condition
+    parameters: dict[str, ParameterFacts]
+
+
+class ScorerFacts(TypedDict):
+    """A scorer; one that serves neither binary nor multiclass targets does not score classifiers."""
+
+    needs: list[str]
+    binary: bool
+    multiclass: bool
+    greater_is_better: bool
+
+
+class Facts(TypedDict):
+    """All of catalogue.json."""
+
+    scikit_learn: str
+    algorithms: dict[str, AlgorithmFacts]
+    scorers: dict[str, ScorerFacts]
+
+
+@cache
+def facts() -> Facts:
+    """Read the catalogue."""
+    return cast(Facts, json.loads(PATH.read_text(encoding="utf-8")))
+
 
 ALGORITHMS = {
     "gradient_boosting": "sklearn.ensemble.GradientBoostingClassifier",

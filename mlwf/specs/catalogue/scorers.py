@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlwf.errors import nearest
-from mlwf.specs.catalogue.algorithms import Verdict, gives_probabilities
-from mlwf.specs.catalogue.facts import ScorerFacts, facts
+from mlwf.specs.catalogue.algorithms import ScorerFacts, Verdict, facts, gives_probabilities
 
 OWN_METRICS: dict[str, ScorerFacts] = {
     "ece": {"needs": ["predict_proba"], "binary": True, "multiclass": True, "greater_is_better": False},

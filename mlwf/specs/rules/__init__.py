@@ -16,17 +16,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.problems import KeyPath, SpecProblem
-from mlwf.specs.rules.compute import COMPUTE_RULES
-from mlwf.specs.rules.data import DATA_RULES
-from mlwf.specs.rules.folds import FOLD_RULES
-from mlwf.specs.rules.gates import GATE_RULES
-from mlwf.specs.rules.model import MODEL_RULES
-from mlwf.specs.rules.rule import Rule
-from mlwf.specs.rules.stages import STAGE_RULES
-from mlwf.specs.rules.stores import STORE_RULES
-from mlwf.specs.rules.tuning import TUNING_RULES
-from mlwf.specs.rules.unused import unused_options as unused_options
+from mlwf.specs.problems import KeyPath, Rule, SpecProblem
+from mlwf.specs.rules.data_rules import DATA_RULES
+from mlwf.specs.rules.fold_rules import FOLD_RULES
+from mlwf.specs.rules.gate_rules import GATE_RULES
+from mlwf.specs.rules.service_rules import COMPUTE_RULES, STORE_RULES
+from mlwf.specs.rules.training_rules import MODEL_RULES, STAGE_RULES, TUNING_RULES
+from mlwf.specs.rules.unused_rules import unused_options as unused_options
 
 RULES: tuple[Rule, ...] = (
     *DATA_RULES,

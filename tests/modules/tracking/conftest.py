@@ -14,7 +14,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.predictions import Predictions
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker
@@ -31,8 +31,8 @@ from mlwf.results import (
     ReliabilityBin,
     Score,
 )
+from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import CategoricalFeatureSpec, NumericFeatureSpec
-from mlwf.specs.model import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
 
 DIGEST = "0123456789abcdef" * 4

@@ -20,8 +20,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.predictions import Predictions
-from mlwf.engine.reliability import reliability_bins
+from mlwf.evaluation.calibration_error import reliability_bins
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import draw_plots

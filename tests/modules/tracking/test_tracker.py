@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from mlwf.engine.predictions import Predictions
 from mlwf.errors import TrackingError
+from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import TrackedDataset, training_rows
 from mlwf.modules.tracking.values import verdict_tags
 from mlwf.results import GateResult, Judgement, Score

@@ -14,9 +14,9 @@ from sklearn.model_selection import HalvingGridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from mlwf.engine.contest import Contest
-from mlwf.engine.predictions import predict
+from mlwf.engine.requests import Contest
 from mlwf.errors import FitError
+from mlwf.evaluation.predictions import predict
 from mlwf.modules.tuning import HalvingSearch, create_tuning
 from mlwf.modules.tuning.halving import plan_rungs, rounds_parameter
 from mlwf.specs.catalogue import ALGORITHMS

@@ -9,12 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterSampler
 from sklearn.neighbors import KNeighborsClassifier
 
-from mlwf.engine.asks import LATE, Answer
-from mlwf.engine.rows import Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import LATE, Answer
 from mlwf.errors import FitError
 from mlwf.modules.tuning import list_candidates, tune
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, OptunaSearchSpec, RandomizedSearchSpec
+from mlwf.splitting.rows import Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 GRID = {"classifier__C": [1e-4, 1e-2, 1.0, 10.0]}

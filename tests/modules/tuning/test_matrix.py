@@ -24,9 +24,9 @@ from sklearn.model_selection import (
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from mlwf.engine.rows import Split
 from mlwf.modules.tuning import create_tuning
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
+from mlwf.splitting.rows import Split
 
 ESTIMATORS = {
     "boosting": (

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from mlwf.engine.asks import Answer
-from mlwf.engine.plain import fit_one
-from mlwf.engine.predictions import predict
-from mlwf.engine.rows import Table
-from mlwf.engine.splitters import fold_splitter
+from mlwf.engine.requests import Answer
+from mlwf.engine.work import fit_one
 from mlwf.errors import ConfigError, FitError
+from mlwf.evaluation.predictions import predict
 from mlwf.modules.tuning import OptunaSearch, check_installed, create_tuning, tune
 from mlwf.specs.tuning import GridSearchSpec, OptunaSearchSpec
+from mlwf.splitting.rows import Table
+from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 pytest.importorskip("optuna")

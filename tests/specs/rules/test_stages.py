@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.specs.catalogue.facts import facts
+from mlwf.specs.catalogue.algorithms import facts
+from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.loading import load_experiment
-from mlwf.specs.threshold import threshold_scorers
 
 DATA = "data: {path: d.csv, target: y}\n"
 

@@ -1,0 +1,146 @@
+"""The rows of a fold, prepared once for all fits that prepare them alike."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from scipy.sparse import issparse
+from sklearn.base import clone
+
+from mlwf.engine.process_pools import Pool
+from mlwf.engine.scheduling import Task
+from mlwf.engine.work import Prepared
+from mlwf.splitting.rows import Rows
+
+MOST_IDLE_BYTES = 2**28
+"""Of the prepared rows that no task needs at the moment: a search that asks again and again needs the same."""
+
+Key = tuple[str, bool]
+"""Identifies prepared rows, and whether their classes are weighted: the weights lie beside them."""
+
+
+class Fold:
+    """The training rows of some tasks and the rows to predict; prepared when first needed."""
+
+    def __init__(self, key: Key, tasks: Sequence[Task]) -> None:
+        self.key = key
+        fit, self._train = tasks[0].fit, tasks[0].ask.train
+        self._table, self._unfitted = fit.table, fit.parts.preparation.preprocessor
+        self._rows = _rows_of(tasks)
+        self.n_bytes = inf
+        """How large the prepared rows are; infinite until there are any."""
+        self._left = len(tasks)
+        self._lock = threading.Lock()
+        self._made: tuple[Any, Prepared] | None = None
+        self._shared: dict[int, tuple[Pool, Any]] = {}
+
+    def prepared(self, pool: Pool) -> tuple[Any, Any]:
+        """Give the fitted preprocessor, or None, and the rows as the workers of a pool take them.
+
+        Raises what the fit of the preprocessor raises.
+        """
+        with self._lock:
+            if self._made is None:
+                self._made = self._fit()
+                self.n_bytes = sum(map(_n_bytes, (self._made[1].X, *self._made[1].parts.values())))
+            if id(pool) not in self._shared:
+                self._shared[id(pool)] = pool, pool.share(self._made[1])
+            return self._made[0], self._shared[id(pool)][1]
+
+    def serves(self, tasks: Sequence[Task]) -> bool:
+        """Take further tasks on, if these are the rows that they predict."""
+        with self._lock:
+            is_enough = self._rows.keys() >= _rows_of(tasks).keys()
+            self._left += len(tasks) if is_enough else 0
+            return is_enough
+
+    def release(self) -> bool:
+        """Say that a task is done; tell whether it was the last."""
+        with self._lock:
+            self._left -= 1
+            return not self._left
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        with self._lock:
+            for pool, handle in self._shared.values():
+                pool.free(handle)
+            self._shared, self._made = {}, None
+
+    def _fit(self) -> tuple[Any, Prepared]:
+        table, train = self._table, self._train
+        X, y = table.X_of(train), table.y_of(train)
+        _, is_class_weighted = self.key
+        weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
+        if self._unfitted is None:
+            return None, Prepared(X, y, weight, {digest: table.X_of(rows) for digest, rows in self._rows.items()})
+        preprocessor = clone(self._unfitted)
+        # Of the training rows a target encoder makes something else than of the same rows later.
+        X = preprocessor.fit_transform(X, y)
+        parts = {digest: preprocessor.transform(table.X_of(rows)) for digest, rows in self._rows.items()}
+        return preprocessor, Prepared(X, y, weight, parts)
+
+
+class Folds:
+    """The folds of an engine: those that tasks need, and as many of the latest others as there is room for."""
+
+    def __init__(self) -> None:
+        self._idle: OrderedDict[Key, Fold] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def gather(self, tasks: Sequence[Task]) -> dict[Task, Fold]:
+        """Give each task its fold, which it shares with the tasks that prepare the same rows alike."""
+        together: dict[Key, list[Task]] = {}
+        for task in tasks:
+            if task.fits:
+                together.setdefault((task.fit.preparation, task.ask.class_weighted), []).append(task)
+        return {task: fold for key, each in together.items() for fold in [self._take(key, each)] for task in each}
+
+    def release(self, fold: Fold) -> None:
+        """Say that a task is done."""
+        if not fold.release():
+            return
+        if fold.n_bytes > MOST_IDLE_BYTES:
+            fold.close()
+            return
+        with self._lock:
+            # Two calls at the same time have each prepared the same rows.
+            gone = [self._idle.pop(fold.key)] if fold.key in self._idle else []
+            self._idle[fold.key] = fold
+            while sum(each.n_bytes for each in self._idle.values()) > MOST_IDLE_BYTES:
+                gone.append(self._idle.popitem(last=False)[1])
+        for each in gone:
+            each.close()
+
+    def close(self) -> None:
+        """Let go of those that nobody needs at the moment."""
+        with self._lock:
+            gone, self._idle = list(self._idle.values()), OrderedDict()
+        for fold in gone:
+            fold.close()
+
+    def _take(self, key: Key, tasks: Sequence[Task]) -> Fold:
+        with self._lock:
+            fold = self._idle.pop(key, None)
+        if fold is not None and fold.serves(tasks):
+            return fold
+        if fold is not None:
+            fold.close()
+        return Fold(key, tasks)
+
+
+def _rows_of(tasks: Sequence[Task]) -> dict[str, Rows]:
+    return {digest: rows for task in tasks for digest, rows in task.rows.items()}
+
+
+def _n_bytes(X: Any) -> float:
+    """Tell how large rows are; infinite where that is not known."""
+    if hasattr(X, "memory_usage"):
+        return float(X.memory_usage(deep=True).sum())
+    # Sparse matrices have three arrays.
+    parts = [getattr(X, name, None) for name in ("data", "indices", "indptr")] if issparse(X) else [X]
+    return float(sum(getattr(part, "nbytes", inf) for part in parts))

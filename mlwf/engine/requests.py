@@ -1,0 +1,186 @@
+"""Fit requests and their results, and the leaderboard of a search while its fits come in any order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from mlwf.errors import raise_if_bug
+from mlwf.evaluation.predictions import Predictions
+from mlwf.splitting.rows import Rows, Table
+
+if TYPE_CHECKING:
+    from mlwf.evaluation.predictions import Predictions
+
+
+Score = Callable[[str, int, "Predictions"], float]
+"""Scores what a model says first: name of the scorer, number of the fold, predictions. It may raise what scorers do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One fold of one candidate."""
+
+    contest: Contest
+    candidate: int
+    fold: int
+
+
+@dataclass(eq=False)
+class Contest:
+    """Scores the answers of a search as they come, and holds the fold models of the best candidates alone.
+
+    The best has the highest mean over all of its folds; of equals it is the one with the lowest number, as in
+    scikit-learn. A fit or a scorer that fails scores NaN, and such a candidate is never the best. One with a fold that
+    was not begun in time is out of it.
+    """
+
+    score: Score
+    scorers: tuple[str, ...]
+    chosen_by: str
+    n_folds: int
+    n_held: int = 1
+    """Of how many candidates models are held: those that are to be continued, beside the best."""
+    cells: dict[tuple[int, int], Mapping[str, float]] = field(default_factory=dict)
+    """Scores of each candidate and fold, by scorer."""
+    failures: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """What the scorers that failed said, by candidate and fold."""
+    best: int | None = None
+    """The best candidate of those that are complete."""
+    _held: dict[int, list[Any]] = field(default_factory=dict, repr=False)
+    _ranks: list[tuple[float, int]] = field(default_factory=list, repr=False)
+    """Mean and negative number of the complete candidates whose models are held, the best first."""
+    _withdrawn: set[int] = field(default_factory=set, repr=False)
+    _known: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    def enter(self, entry: Entry, answer: Answer, kept: Any = None) -> bool:
+        """Take an answer, and hold what is kept of it while its candidate may win; tell if the best changed."""
+        if answer.is_late:
+            self.withdraw(entry.candidate)
+            return False
+        cell, failures = self._scored(entry.fold, answer)
+        with self._lock:
+            self.cells[entry.candidate, entry.fold] = cell
+            if failures:
+                self.failures[entry.candidate, entry.fold] = failures
+            if kept is not None and entry.candidate not in self._withdrawn:
+                self._held.setdefault(entry.candidate, []).append(kept)
+            mean = self.mean(entry.candidate)
+            return mean is not None and self._is_new_best(entry.candidate, mean)
+
+    def mean(self, candidate: int, scorer: str | None = None) -> float | None:
+        """Average a candidate's scores over the folds; None until all have been answered."""
+        cells = [self.cells.get((candidate, fold)) for fold in range(self.n_folds)]
+        present = [cell[scorer or self.chosen_by] for cell in cells if cell is not None]
+        return float(np.average(present)) if len(present) == self.n_folds else None
+
+    def withdraw(self, candidate: int) -> None:
+        """Give a candidate up before all of its folds are answered."""
+        with self._lock:
+            self._withdrawn.add(candidate)
+            self._held.pop(candidate, None)
+
+    @property
+    def kept(self) -> list[Any]:
+        """What is kept of the best candidate, in any order."""
+        with self._lock:
+            return [] if self.best is None else list(self._held.get(self.best, ()))
+
+    def let_go(self) -> list[Any]:
+        """Give what is held of all complete candidates, the best last, and hold that of the best alone from now on."""
+        with self._lock:
+            places = [-negative for _, negative in reversed(self._ranks)]
+            given = [kept for place in places for kept in self._held.get(place, ())]
+            for place in places[:-1]:
+                self._held.pop(place, None)
+            return given
+
+    def _is_new_best(self, candidate: int, mean: float) -> bool:
+        if np.isnan(mean):
+            self._held.pop(candidate, None)
+            return False
+        self._ranks = sorted({*self._ranks, (mean, -candidate)}, reverse=True)
+        for _, negative in self._ranks[self.n_held :]:
+            self._held.pop(-negative, None)
+        del self._ranks[self.n_held :]
+        before, self.best = self.best, -self._ranks[0][1]
+        return self.best != before
+
+    def _scored(self, fold: int, answer: Answer) -> _Scored:
+        if answer.error:
+            return dict.fromkeys(self.scorers, np.nan), []
+        # Fits that are only counted all say the same: to score it each time would take longer than the fits do.
+        predictions = answer.predictions[0]
+        with self._lock:
+            known = self._known.setdefault(predictions, {})
+        if fold not in known:
+            known[fold] = self._judged(fold, predictions)
+        return known[fold]
+
+    def _judged(self, fold: int, predictions: Predictions) -> _Scored:
+        """Score with every scorer; NaN for one that fails, as scikit-learn's error_score."""
+        cell: dict[str, float] = {}
+        failures: list[str] = []
+        for name in self.scorers:
+            try:
+                cell[name] = self.score(name, fold, predictions)
+            except Exception as error:
+                raise_if_bug(error)
+                cell[name] = np.nan
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+        return cell, failures
+
+
+_Scored = tuple[Mapping[str, float], list[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """This pipeline with these parameters, trained on these rows: its predictions on those rows?"""
+
+    pipeline: Any
+    params: Mapping[str, Any]
+    train: Rows
+    predict: tuple[Rows, ...] = ()
+    keep_model: bool = False
+    class_weighted: bool = True
+    """Whether the fit weighs the classes as the table says."""
+    table: Table | None = None
+    """The same rows with other columns, where they are not those of the fitter's own table."""
+    entry: Entry | None = None
+    """Its place in a search, of which only the best candidate's models are worth keeping."""
+    deadline: float | None = None
+    """Reading of `time.monotonic` from which on it is not begun any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of an Ask; a fit that failed is an answer too."""
+
+    predictions: tuple[Predictions, ...] = ()
+    model: Any = field(default=None, repr=False)
+    fit_seconds: float = 0.0
+    """What the fit took; asks that share one fit share its time."""
+    predict_seconds: float = 0.0
+    reused: bool = False
+    """Whether no fit was made for it: a record of fits had it."""
+    error: str | None = None
+    """Why the fit failed, or None."""
+    is_late: bool = False
+    """Whether it was not begun because its deadline had passed; `error` says so too."""
+
+
+LATE = "not begun: the time was up"
+
+Fitter = Callable[[Sequence[Ask]], Sequence[Answer]]
+
+
+def on_table(fit: Fitter, table: Table) -> Fitter:
+    """Ask a fitter about the same rows with other columns."""
+    return lambda asks: fit([replace(ask, table=table) for ask in asks])

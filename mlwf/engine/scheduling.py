@@ -1,0 +1,267 @@
+"""Which fits are made, in which order, and each once: tasks from requests, estimates of their cost, the queue."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from math import log2
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwf.engine.fit_key import Fit
+from mlwf.engine.requests import Ask
+from mlwf.splitting.rows import Rows, Table
+
+
+class Line:
+    """Does what is put in, the lowest rank first, and of equals what was put in first."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._executor = ThreadPoolExecutor(slots, thread_name_prefix="mlwf-fit")
+        self._heap: list[tuple[Any, int, Callable[[], Any], Future[Any]]] = []
+        self._turn = itertools.count()
+        self._lock = threading.Lock()
+        self._n_at_work = 0
+
+    def put(self, rank: Any, work: Callable[[], Any]) -> Future[Any]:
+        """Put in a piece of work, and give what will come of it."""
+        future: Future[Any] = Future()
+        # Whoever listens to the warnings of this context hears those of its work.
+        here: Callable[[], Any] = partial(copy_context().run, work)
+        with self._lock:
+            heapq.heappush(self._heap, (rank, next(self._turn), here, future))
+        # Whichever thread is free next takes what then stands first.
+        self._executor.submit(self._take)
+        return future
+
+    def __len__(self) -> int:
+        """Count what waits or is being done."""
+        return len(self._heap) + self._n_at_work
+
+    def close(self, *, wait: bool = True) -> None:
+        """Do no more: what has begun is waited for, if `wait`, and what has not is cancelled."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+        with self._lock:
+            left, self._heap = self._heap, []
+        for *_, future in left:
+            future.cancel()
+
+    def _take(self) -> None:
+        with self._lock:
+            if not self._heap:
+                return
+            *_, work, future = heapq.heappop(self._heap)
+            self._n_at_work += 1
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            with self._lock:
+                self._n_at_work -= 1
+
+
+class UnderWay:
+    """Knows which fits are claimed, and lets others wait for them."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def claimed(self, fits: Mapping[int, Fit | None]) -> Iterator[list[int]]:
+        """Claim what nobody else does, and give its places; afterwards wait for the claims of others on the rest.
+
+        Whoever claims does its own part before it waits, so that no two wait for each other.
+        """
+        done = threading.Event()
+        keys = {fit.key for fit in fits.values() if fit is not None}
+        with self._lock:
+            others = {key: self._claims[key] for key in keys if key in self._claims}
+            own = keys - others.keys()
+            self._claims |= dict.fromkeys(own, done)
+        try:
+            yield [place for place, fit in fits.items() if fit is None or fit.key in own]
+        finally:
+            with self._lock:
+                for key in own:
+                    del self._claims[key]
+            done.set()
+        for event in others.values():
+            event.wait()
+
+
+LEAST_SECONDS = 1e-3
+
+RELEASES_GIL = frozenset(
+    {
+        DecisionTreeClassifier,
+        ExtraTreesClassifier,
+        GradientBoostingClassifier,
+        LogisticRegression,
+        RandomForestClassifier,
+        SVC,
+    }
+)
+"""Classifiers of which two threads fit nearly twice as many as one; of the others they fit hardly more."""
+
+
+def estimate_seconds(classifier: Any, n_rows: int, n_columns: int, n_classes: int) -> float:
+    """Estimate the seconds of one fit on one core of a machine of today, within a factor of three or so."""
+    estimate = ESTIMATES.get(type(classifier), _unknown)
+    # One set of trees, or one column of coefficients, serves two classes.
+    return LEAST_SECONDS + float(estimate(classifier, n_rows, n_columns, n_classes if n_classes > 2 else 1))
+
+
+def _unknown(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return 0.0
+
+
+def _gradient_boosting(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    depth = model.max_depth or log2(n_rows + 2)
+    return float(9e-8 * n_rows * model.subsample * n_columns * depth * model.n_estimators * n_outputs)
+
+
+def _hist_gradient_boosting(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    leaves = min(model.max_leaf_nodes or 128, 2 ** min(model.max_depth or 10, 10), n_rows)
+    return float((6e-5 * leaves + 5e-9 * n_rows * n_columns) * model.max_iter * n_outputs)
+
+
+def _forest(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return float(4e-8 * n_rows * log2(n_rows + 2) * n_columns**0.5 * model.n_estimators)
+
+
+def _tree(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return float(4e-8 * n_rows * log2(n_rows + 2) * n_columns)
+
+
+def _logistic_regression(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return float(1e-9 * n_rows * n_columns * model.max_iter * n_outputs)
+
+
+def _mlp(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    widths = model.hidden_layer_sizes if hasattr(model.hidden_layer_sizes, "__len__") else [model.hidden_layer_sizes]
+    sizes = [n_columns, *widths, n_outputs]
+    return float(2e-9 * n_rows * sum(a * b for a, b in pairwise(sizes)) * model.max_iter)
+
+
+def _svc(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return float(2e-9 * n_rows**2 * n_columns)
+
+
+ESTIMATES: dict[type, Callable[[Any, int, int, int], float]] = {
+    DecisionTreeClassifier: _tree,
+    ExtraTreesClassifier: _forest,
+    GradientBoostingClassifier: _gradient_boosting,
+    HistGradientBoostingClassifier: _hist_gradient_boosting,
+    LogisticRegression: _logistic_regression,
+    MLPClassifier: _mlp,
+    RandomForestClassifier: _forest,
+    SVC: _svc,
+}
+
+
+@dataclass(eq=False)
+class Task:
+    """One fit, and the asks that it answers."""
+
+    asks: dict[int, Ask]
+    """By their place among those that were asked together."""
+    fits: dict[int, Fit]
+    """What identifies each; empty for a plain fit."""
+    seconds: float
+    """What it takes, roughly."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """All rows to predict, by their digest."""
+
+    @property
+    def fit(self) -> Fit:
+        """What its asks have in common: everything but the stage."""
+        return next(iter(self.fits.values()))
+
+    @property
+    def ask(self) -> Ask:
+        """One of its asks."""
+        return next(iter(self.asks.values()))
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The stages that are wanted, ascending; none where there is no stage parameter."""
+        return tuple(sorted({fit.stage[1] for fit in self.fits.values() if fit.stage}))
+
+    @property
+    def turn(self) -> tuple[float, float]:
+        """When it is done among those asked together, the lowest first: the longest, so that none is left at the end.
+
+        Where the time may run out candidates come one after another, so that those begun are complete.
+        """
+        if self.deadline is None:
+            return (0, -self.seconds)
+        return (min((ask.entry.candidate for ask in self.asks.values() if ask.entry), default=0), -self.seconds)
+
+    @property
+    def deadline(self) -> float | None:
+        """When it need not be begun any more; None while any of its asks can wait."""
+        deadlines = [ask.deadline for ask in self.asks.values() if ask.deadline is not None]
+        return max(deadlines) if len(deadlines) == len(self.asks) else None
+
+
+def sort_tasks(asks: Mapping[int, Ask], fits: Mapping[int, Fit | None], table: Table) -> list[Task]:
+    """Group asks that one fit answers: those that differ only in the stage, or not at all."""
+    groups: dict[str | int, list[int]] = {}
+    for place in asks:
+        fit = fits[place]
+        groups.setdefault(place if fit is None else fit.group, []).append(place)
+    return [_task({place: asks[place] for place in places}, fits, table) for places in groups.values()]
+
+
+def _task(asks: dict[int, Ask], fits: Mapping[int, Fit | None], table: Table) -> Task:
+    known = {place: fit for place in asks if (fit := fits[place]) is not None}
+    rows = {rows.digest: rows for ask in asks.values() for rows in ask.predict}
+    task = Task(asks, known, 0.0, rows)
+    if known:
+        classifier = task.fit.parts.classifier
+        if task.fit.stage is not None:
+            classifier = clone(classifier).set_params(**{task.fit.stage[0]: task.stages[-1]})
+        table = task.fit.table
+    else:
+        classifier = _last(task.ask)
+    task.seconds = _seconds(classifier, table, task.ask)
+    return task
+
+
+def _seconds(classifier: Any, table: Table, ask: Ask) -> float:
+    try:
+        return estimate_seconds(classifier, len(ask.train), _n_columns(table), len(table.classes))
+    except (TypeError, ValueError, ArithmeticError):  # values that only the fit will refuse
+        return estimate_seconds(None, 0, 0, 0)
+
+
+def _n_columns(table: Table) -> int:
+    shape: Sequence[int] = table.X.shape
+    return int(shape[1])
+
+
+def _last(ask: Ask) -> Any:
+    steps: Sequence[tuple[str, Any]] | None = getattr(ask.pipeline, "steps", None)
+    return ask.pipeline if steps is None else steps[-1][1]

@@ -1,0 +1,101 @@
+"""Phases 3 to 5 as one question: what they make of some rows, so that validation can repeat them on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.engine.requests import Answer, Fitter
+from mlwf.evaluation.predictions import Predictions, gather
+from mlwf.results import CalibrationResult, ThresholdResult
+from mlwf.splitting.rows import Rows, Split
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What fold models say about rows that they did not see."""
+
+    rows: Rows
+    """The judged rows, in the order of those that were split; a row that was judged twice stands twice."""
+    predictions: Predictions
+    """One for each of `rows`."""
+    folds: tuple[NDArray[np.intp], ...]
+    """Positions among `rows` that are judged apart when something is chosen on the others: those of each model, or
+    parts of what one model judged."""
+
+    def others(self, number: int, *, ordered: bool = False) -> NDArray[np.intp]:
+        """Give the positions of which no row is in that fold; with `ordered` only those of the folds before it."""
+        candidates = self.folds[:number] if ordered else self.folds
+        positions = np.sort(np.concatenate(candidates)) if candidates else np.empty(0, dtype=np.intp)
+        # A repeated splitter judges a row of this fold in others too: its label must not come back that way.
+        judged = self.rows.index[self.folds[number]]
+        return positions[~np.isin(self.rows.index[positions], judged)]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What the chain made of the rows it was trained on."""
+
+    predictions: Predictions | None
+    """What it says about the rows of `Split.test`; None where there are none."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters it was trained with."""
+    model: Any = field(default=None, repr=False)
+    """The fitted model, where it was asked for."""
+    out_of_fold: OutOfFold | None = None
+    """What models of the same kind say about training rows that they did not see, where such were fitted."""
+    calibration: CalibrationResult | None = None
+    """How it was calibrated, and whether that was kept; None where it was not tried."""
+    threshold: ThresholdResult | None = None
+    """The threshold that it chose; None for the classifier's own."""
+    features: Sequence[Any] | None = None
+    """The features that it inferred; None where it was told."""
+
+
+Chain = Callable[[Split, Fitter], Trained]
+"""Trains on `Split.train` and predicts `Split.test`; no other row has a say. Raises FitError when a fit fails."""
+
+
+def stack(answers: Sequence[Answer], splits: Sequence[Split], rows: Rows) -> OutOfFold:
+    """Put together what the model of each split of `rows` says first: about the rows that the split judges.
+
+    Raises FitError when the models know different classes.
+    """
+    positions = [rows.positions_of(split.test) for split in splits]
+    order = np.argsort(np.concatenate(positions), kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    ends = np.cumsum([len(part) for part in positions])[:-1]
+    return OutOfFold(
+        rows=rows.take(np.concatenate(positions)[order]),
+        predictions=gather([answer.predictions[0] for answer in answers], positions),
+        folds=tuple(np.split(places, ends)),
+    )
+
+
+def recut(judged: OutOfFold, splits: Sequence[Split]) -> OutOfFold:
+    """Cut what one model judged into parts, so that something can be chosen on some and judged on the others."""
+    return replace(judged, folds=tuple(judged.rows.positions_of(split.test) for split in splits))
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Call for every item at the same time, so that the fitter gets the asks of all; results in order."""
+    if len(items) < 2:
+        return [call(item) for item in items]
+    pool = ThreadPoolExecutor(len(items), thread_name_prefix="mlwf-chain")
+    try:
+        contexts = [copy_context() for _ in items]
+        return list(pool.map(lambda context, item: context.run(call, item), contexts, items))
+    finally:
+        # Nothing is waited for: after an interrupt the fitter drops what these calls asked, and they end.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""How good predictions are: metrics, scorers, resampling and intervals, from arrays alone; nothing here fits."""

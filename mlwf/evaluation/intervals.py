@@ -1,0 +1,223 @@
+"""How sure a number is: one method for cross-validation, one for rows that are judged once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from mlwf.evaluation.metrics import Metric
+from mlwf.evaluation.predictions import Predictions
+from mlwf.evaluation.resampling import Weight, encode
+from mlwf.results import Difference, Interval
+
+LEVEL = 0.95
+"""Confidence of every interval."""
+
+SLOW_RESAMPLES = 200
+"""Resamples of a metric that is scored one resample at a time."""
+
+CHUNK = 2**20
+"""Counts that are held at once, as far as one resample allows; 8 MB, of which kernels make a few copies."""
+
+
+def corrected_t(
+    values: Sequence[float], *, test_to_train: float, within: tuple[float, float] | None = None
+) -> Interval | None:
+    """Give the interval of the mean over folds, whose models share most of their training rows.
+
+    The corrected resampled t of Nadeau & Bengio 2003, and of Bouckaert & Frank 2004 for repeated folds:
+    mean ± t_{J-1} sqrt((1/J + n_test/n_train) s^2) over all J values.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each fold.
+    test_to_train : float
+        Rows of a fold that are judged, for each row that is learnt from: 1 / (cv_folds - 1) in k-fold.
+    within : (float, float), optional
+        Range of the metric; the ends of the interval do not leave it.
+
+    Returns
+    -------
+    Interval or None
+        None for fewer than two values, and where all agree: no width at all would claim certainty.
+    """
+    folds = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(folds).all() or _agree(folds):
+        return None
+    n_folds = len(folds)
+    scale = np.sqrt((1 / n_folds + test_to_train) * folds.var(ddof=1))
+    half = t.ppf((1 + LEVEL) / 2, n_folds - 1) * scale
+    low, high = np.clip([folds.mean() - half, folds.mean() + half], *(within or (None, None)))
+    return Interval(float(low), float(high), LEVEL, "corrected resampled t")
+
+
+def corrected_t_difference(
+    better: Sequence[float], other: Sequence[float], *, test_to_train: float, greater_is_better: bool
+) -> Difference:
+    """Say how much better the first of two models is than the other on the same folds, by the corrected resampled t."""
+    sign = 1 if greater_is_better else -1
+    gains = sign * (np.asarray(better, dtype=np.float64) - np.asarray(other, dtype=np.float64))
+    return _difference(float(gains.mean()), corrected_t(gains.tolist(), test_to_train=test_to_train))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Metrics of several predictions of the same rows, over the same resamples of these rows."""
+
+    metrics: tuple[Metric, ...]
+    values: NDArray[np.float64]
+    """Of shape (n_parts, n_metrics, n_resamples); NaN where undefined, or not scored because that is slow."""
+    method: str
+    n_units: int
+    """What was drawn: rows, or groups."""
+
+    def interval(self, part: int, metric: int) -> Interval | None:
+        """Give the percentile interval; None where fewer than half of the resamples are defined, or all agree."""
+        return _percentiles(self._scored(part, metric), self.method, self.n_units)
+
+    def difference(self, metric: int, part: int, other: int, value: float, other_value: float) -> Difference:
+        """Say how much better a part is than another, given the values of both on all rows."""
+        sign = 1 if self.metrics[metric].greater_is_better else -1
+        gains = sign * (self._scored(part, metric) - self._scored(other, metric))
+        return _difference(sign * (value - other_value), _percentiles(gains, self.method, self.n_units))
+
+    def _scored(self, part: int, metric: int) -> NDArray[np.float64]:
+        return self.values[part, metric, : _n_scored(self.metrics[metric], self.values.shape[-1])]
+
+
+def bootstrap(
+    metrics: Sequence[Metric],
+    parts: Sequence[Predictions],
+    y: NDArray[Any],
+    *,
+    weight: Weight = None,
+    groups: NDArray[Any] | None = None,
+    random_state: int = 0,
+    n_resamples: int = 1000,
+) -> Resampled:
+    """Compute metrics of resamples of the judged rows, the same resamples for every metric and part.
+
+    Rows are drawn with replacement, or whole groups when there are groups: rows of one group say less than as many rows
+    of their own. They are not drawn within each class: the class shares of the judged rows came about by chance, and
+    intervals that take them for given hold the true accuracy, log loss or Brier score 77 to 84 times of 100. A drawn
+    row keeps its weight. What cannot be computed is NaN. Metrics that are scored one resample at a time have the first
+    200 resamples only.
+
+    Parameters
+    ----------
+    parts : sequence of Predictions
+        Of the same rows, such as those of a model and of its baseline.
+    y : array of shape (n_rows,)
+        Labels of the rows.
+    weight, groups : arrays of shape (n_rows,), optional
+    random_state : int
+        The same for the same draws.
+
+    Returns
+    -------
+    Resampled
+    """
+    values = np.full((len(parts), len(metrics), n_resamples), np.nan)
+    kernels = [[metric.resampler(part, y, weight) for metric in metrics] for part in parts]
+    scored = [_n_scored(metric, n_resamples) for metric in metrics]
+    units = np.arange(len(y)) if groups is None else groups
+    draw = _draws(units)
+    start = 0
+    for counts in _chunks(draw, weight, len(y), n_resamples, np.random.default_rng(random_state)):
+        for part, of_part in enumerate(kernels):
+            for metric, kernel in enumerate(of_part):
+                wanted = counts[: max(scored[metric] - start, 0)]
+                values[part, metric, start : start + len(wanted)] = kernel(wanted)
+        start += len(counts)
+    return Resampled(tuple(metrics), values, _method(units), _count(units))
+
+
+def paired_difference(
+    gain: NDArray[np.float64],
+    *,
+    units: NDArray[Any],
+    weight: Weight = None,
+    random_state: int = 0,
+    n_resamples: int = 1000,
+) -> Difference:
+    """Say how much is gained on average, given what each row gains, by a bootstrap of whole units.
+
+    Parameters
+    ----------
+    gain : array of shape (n_rows,)
+        Loss of one model minus that of another.
+    units : array of shape (n_rows,)
+        Which rows stand or fall together: those of one group, or the same row judged several times.
+    weight : array of shape (n_rows,), optional
+    """
+    draw = _draws(units)
+    random = np.random.default_rng(random_state)
+    chunks = _chunks(draw, weight, len(gain), n_resamples, random)
+    values = np.concatenate([counts @ gain / counts.sum(axis=1) for counts in chunks])
+    return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units), _count(units)))
+
+
+Draw = Callable[[np.random.Generator], NDArray[np.intp]]
+"""Draws one resample: how often each row occurs, of shape (n_rows,)."""
+
+
+def _draws(groups: NDArray[Any]) -> Draw:
+    codes = _codes(groups)
+    n_groups = int(codes.max()) + 1
+
+    def draw(random: np.random.Generator) -> NDArray[np.intp]:
+        return np.asarray(np.bincount(random.integers(n_groups, size=n_groups), minlength=n_groups)[codes])
+
+    return draw
+
+
+def _codes(labels: NDArray[Any]) -> NDArray[np.intp]:
+    # In order of appearance: groups need not be comparable.
+    return encode(labels, list(dict.fromkeys(labels.tolist())))
+
+
+def _chunks(
+    draw: Draw, weight: Weight, n_rows: int, n_resamples: int, random: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """Draw resamples, a chunk at a time: times the weights, of shape (n_in_chunk, n_rows)."""
+    size = max(1, CHUNK // max(1, n_rows))
+    for start in range(0, n_resamples, size):
+        counts = np.array([draw(random) for _ in range(min(size, n_resamples - start))], dtype=np.float64)
+        yield counts if weight is None else counts * weight
+
+
+def _method(units: NDArray[Any]) -> str:
+    return "bootstrap of rows" if _count(units) == len(units) else "bootstrap of groups"
+
+
+def _count(units: NDArray[Any]) -> int:
+    return len(set(units.tolist()))
+
+
+def _n_scored(metric: Metric, n_resamples: int) -> int:
+    return n_resamples if metric.kernel else min(n_resamples, SLOW_RESAMPLES)
+
+
+def _percentiles(values: NDArray[np.float64], method: str, n_units: int) -> Interval | None:
+    """Take the expanded percentiles of Hesterberg 2015: those of few units lie too close to each other."""
+    defined = values[np.isfinite(values)]
+    if n_units < 2 or 2 * len(defined) < len(values) or _agree(defined):
+        return None
+    tail = norm.cdf(-np.sqrt(n_units / (n_units - 1)) * t.ppf((1 + LEVEL) / 2, n_units - 1))
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(float(low), float(high), LEVEL, method)
+
+
+def _difference(value: float, interval: Interval | None) -> Difference:
+    return Difference(value, interval, None if interval is None else not interval.low <= 0 <= interval.high)
+
+
+def _agree(values: NDArray[np.float64]) -> bool:
+    """Whether the values tell no spread: there are fewer than two, or they differ by rounding alone."""
+    return len(values) < 2 or bool(np.allclose(values, values[0], rtol=1e-9, atol=1e-12))

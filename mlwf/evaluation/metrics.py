@@ -1,0 +1,147 @@
+"""Metrics in their natural sign, of some rows and of many resamples of them; one of them, the ECE, is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.errors import raise_if_bug
+from mlwf.evaluation.calibration_error import ece, ece_kernel
+from mlwf.evaluation.calibration_error import reliability_bins as reliability_bins
+from mlwf.evaluation.predictions import Predictions
+from mlwf.evaluation.resampling import Kernel, Values, Weight, kernel_of
+from mlwf.evaluation.scoring import build_scorer, score
+from mlwf.process_state import muted
+from mlwf.specs.catalogue import greater_is_better, metric_scorer
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A metric in natural sign: `log_loss` is scikit-learn's neg_log_loss turned round."""
+
+    name: str
+    greater_is_better: bool
+    range: tuple[float, float]
+    """Least and greatest value."""
+    point: Callable[[Predictions, NDArray[Any], Weight], float]
+    """What a call computes."""
+    kernel: Callable[[Predictions, NDArray[Any]], Kernel] | None
+    """Prepares many resamples at once; without it they are scored one by one, which is slow."""
+
+    def __call__(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> float:
+        """Compute the metric, bit for bit as scikit-learn does; raises what scikit-learn raises."""
+        return self.point(predictions, y, weight)
+
+    def resampled(self, predictions: Predictions, y: NDArray[Any], counts: NDArray[np.float64]) -> Values:
+        """Compute the metric of resamples, each as scikit-learn does with its counts as weights.
+
+        Parameters
+        ----------
+        counts : array of shape (n_resamples, n_rows)
+            How often, times its weight, each row occurs.
+
+        Returns
+        -------
+        array of shape (n_resamples,)
+            NaN where the metric is undefined.
+        """
+        return self.resampler(predictions, y)(counts)
+
+    def resampler(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> Kernel:
+        """Prepare `resampled` for counts that come in chunks; they must hold the weights already."""
+        try:
+            with muted():
+                self(predictions, y, weight)
+            kernel = self.kernel(predictions, y) if self.kernel else self._one_by_one(predictions, y, weight)
+        except Exception as error:  # what cannot be said of the rows cannot be said of a part of them
+            raise_if_bug(error)
+            return lambda counts: np.full(len(counts), np.nan)
+
+        def quiet(counts: NDArray[np.float64]) -> Values:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return kernel(np.asarray(counts, dtype=np.float64))
+
+        return quiet
+
+    def _one_by_one(self, predictions: Predictions, y: NDArray[Any], weight: Weight) -> Kernel:
+        def value(counts: NDArray[np.float64]) -> float:
+            times = counts.astype(np.intp)
+            # Repeated rows also serve the metrics that take no weights.
+            repeats = weight is None and np.array_equal(times, counts)
+            rows = np.repeat(np.arange(len(y)), times) if repeats else np.flatnonzero(counts)
+            try:
+                return self(predictions.take(rows), y[rows], None if repeats else counts[rows])
+            except Exception as error:
+                raise_if_bug(error)
+                return np.nan
+
+        def kernel(counts: NDArray[np.float64]) -> Values:
+            with muted():
+                return np.array([value(row) for row in counts])
+
+        return kernel
+
+
+def build_metrics(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Metric]:
+    """Give metrics by name."""
+    return {name: build_metric(name, classes=classes, positive_class=positive_class) for name in names}
+
+
+def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Metric:
+    """Give a metric, told which classes there are and which is the positive one: by default the last of two."""
+    positive = classes[-1] if positive_class is None else positive_class
+    if name == "ece":
+        return Metric(
+            name,
+            greater_is_better(name),
+            _range(name),
+            point=lambda predictions, y, weight: ece(predictions, y, weight, positive),
+            kernel=lambda predictions, y: ece_kernel(predictions, y, positive),
+        )
+    scorer_name = metric_scorer(name) or name
+    scorer = build_scorer(scorer_name, classes=classes, positive_class=positive_class)
+    sign = 1 if scorer_name == name else -1
+    natural_name = name.removeprefix("neg_")
+    prepare = kernel_of(natural_name, n_classes=len(classes))
+
+    def kernel(predictions: Predictions, y: NDArray[Any]) -> Kernel:
+        assert prepare is not None
+        prepared = prepare(predictions, y, positive)
+        return prepared if name == natural_name else lambda counts: -prepared(counts)
+
+    return Metric(
+        name,
+        greater_is_better(name),
+        _range(name),
+        point=lambda predictions, y, weight: sign * score(scorer, predictions, y, weight=weight),
+        kernel=kernel if prepare else None,
+    )
+
+
+def _range(name: str) -> tuple[float, float]:
+    if name.startswith("neg_"):
+        low, high = _range(name.removeprefix("neg_"))
+        return -high, -low
+    if name.startswith(SHARES):
+        return 0.0, 1.0
+    return RANGES.get(name, (-np.inf, np.inf))
+
+
+SHARES = (
+    "accuracy", "average_precision", "balanced_accuracy", "ece", "f1", "jaccard", "precision", "recall", "roc_auc",
+    "top_k_accuracy",
+)  # fmt: skip
+"""Metrics from 0 to 1, and what the names of their averages begin with."""
+
+RANGES = {
+    "brier_score": (0.0, np.inf),
+    "log_loss": (0.0, np.inf),
+    "matthews_corrcoef": (-1.0, 1.0),
+    "negative_likelihood_ratio": (0.0, np.inf),
+    "positive_likelihood_ratio": (0.0, np.inf),
+}
+"""Ranges of the others."""

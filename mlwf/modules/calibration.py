@@ -1,0 +1,289 @@
+"""Turn scores into probabilities, from predictions on rows that the model did not see, and measure the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
+from mlwf.engine.engine import Engine
+from mlwf.engine.requests import Answer, Ask, Fitter
+from mlwf.engine.training import OutOfFold, Trained, stack
+from mlwf.errors import FitError
+from mlwf.evaluation.intervals import paired_difference
+from mlwf.evaluation.metrics import build_metrics, reliability_bins
+from mlwf.evaluation.predictions import Predictions, gather
+from mlwf.results import CalibrationError, CalibrationResult, Difference
+from mlwf.specs.classifier import CalibrationSpec
+from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
+
+
+def cross_fit(spec: CalibrationSpec, judged: OutOfFold, table: Table, *, ordered: bool = False) -> OutOfFold | None:
+    """Calibrate out-of-fold predictions by calibrators that saw other folds alone, or with `ordered` earlier ones.
+
+    No model is fitted. None when no fold has others to learn from, or some others lack a class.
+    """
+    learnt_from = [judged.others(number, ordered=ordered) for number in range(len(judged.folds))]
+    places = [fold for fold, others in zip(judged.folds, learnt_from, strict=True) if len(others)]
+    if not places:
+        return None
+    try:
+        said = [
+            with_predictions(_calibrators(spec, judged, others, table), [judged.predictions.take(fold)])
+            for fold, others in zip(judged.folds, learnt_from, strict=True)
+            if len(others)
+        ]
+        predictions = gather(said, places)
+    except FitError:
+        return None
+    order = np.argsort(np.concatenate(places), kind="stable")
+    ends = np.cumsum([len(place) for place in places])[:-1]
+    folds = tuple(np.split(np.argsort(order), ends))
+    return OutOfFold(judged.rows.take(np.concatenate(places)[order]), predictions, folds)
+
+
+def describe(
+    spec: CalibrationSpec,
+    table: Table,
+    judged: OutOfFold,
+    calibrated: OutOfFold | None,
+    *,
+    cv_folds: int,
+    positive_class: Any = None,
+) -> CalibrationResult:
+    """Measure probabilities before and after, and say whether the calibrated ones are to be kept, and why.
+
+    With `keep: better` they are kept when their log loss is smaller beyond doubt: the interval of the paired
+    difference, row by row or group by group, leaves out zero. A classifier without probabilities has nothing to compare
+    with.
+    """
+    before, after, difference = None, None, None
+    if calibrated is not None:
+        after = error_of(calibrated, table, positive_class)
+        if judged.predictions.proba is not None:
+            same = judged.predictions.take(_positions(judged, calibrated))
+            before = error_of(OutOfFold(calibrated.rows, same, calibrated.folds), table, positive_class)
+            difference = _difference(same, calibrated, table)
+    kept, reason = True, "the classifier has no probabilities of its own"
+    if judged.predictions.proba is not None:
+        kept, reason = _verdict(spec, before, after, difference)
+    return CalibrationResult(
+        method=spec.method,
+        ensemble=spec.ensemble and spec.holdout is None,
+        cv_folds=None if spec.holdout is not None else cv_folds,
+        holdout=spec.holdout,
+        n_rows=len(np.unique(judged.rows.index)),
+        kept=kept,
+        reason=reason,
+        before=before,
+        after=after,
+        difference=difference,
+    )
+
+
+def error_of(judged: OutOfFold, table: Table, positive_class: Any = None) -> CalibrationError:
+    """Measure how good probabilities are."""
+    y, weight = table.y_of(judged.rows), table.weight_of(judged.rows)
+    metrics = build_metrics(["log_loss", "brier_score", "ece"], classes=table.classes, positive_class=positive_class)
+    values = {name: metric(judged.predictions, y, weight) for name, metric in metrics.items()}
+    bins = reliability_bins(judged.predictions, y, positive_class=positive_class, weight=weight)
+    return CalibrationError(**values, reliability=bins)
+
+
+def _calibrators(spec: CalibrationSpec, judged: OutOfFold, positions: NDArray[np.intp], table: Table) -> Any:
+    rows = judged.rows.take(positions)
+    return fit_calibrators(
+        judged.predictions.take(positions),
+        table.y_of(rows),
+        weight=table.weight_of(rows),
+        folds=[np.arange(len(positions), dtype=np.intp)],
+        method=spec.method,
+        ensemble=True,
+    )
+
+
+def _positions(judged: OutOfFold, some: OutOfFold) -> NDArray[np.intp]:
+    """Find the positions of `some`, which leaves out whole folds of `judged`."""
+    dropped = len(judged.folds) - len(some.folds)
+    return np.sort(np.concatenate(judged.folds[dropped:]))
+
+
+def _difference(before: Predictions, after: OutOfFold, table: Table) -> Difference:
+    y, weight = table.y_of(after.rows), table.weight_of(after.rows)
+    gain = _losses(before, y) - _losses(after.predictions, y)
+    units = after.rows.index if table.groups is None else table.groups[after.rows.index]
+    return paired_difference(gain, units=units, weight=weight)
+
+
+def _losses(predictions: Predictions, y: NDArray[Any]) -> NDArray[np.float64]:
+    """Give the log loss of each row, clipped as scikit-learn clips it."""
+    assert predictions.proba is not None
+    proba = np.clip(predictions.proba, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
+    true = np.searchsorted(predictions.classes, y)
+    losses: NDArray[np.float64] = -np.log(proba[np.arange(len(y)), true] / proba.sum(axis=1))
+    return losses
+
+
+def _verdict(
+    spec: CalibrationSpec,
+    before: CalibrationError | None,
+    after: CalibrationError | None,
+    difference: Difference | None,
+) -> tuple[bool, str]:
+    always = spec.keep == "always"
+    if before is None or after is None or difference is None:
+        return always, "as `keep: always` asks" if always else "it could not be measured on other folds"
+    change = f"out-of-fold log loss {before.log_loss:.4f} -> {after.log_loss:.4f}"
+    if difference.interval is not None:
+        ends = (difference.interval.low, difference.interval.high)
+        better = difference.value >= 0
+        low, high = ends if better else (-ends[1], -ends[0])
+        change += f", {'better' if better else 'worse'} by {abs(difference.value):.4f} [{low:.4f}, {high:.4f}]"
+    if always:
+        return True, f"as `keep: always` asks; {change}"
+    if difference.distinguishable and difference.value > 0:
+        return True, change
+    return False, change if difference.distinguishable else f"{change}, which may be chance"
+
+
+def calibrate(
+    spec: CalibrationSpec,
+    pipeline: Any,
+    params: Mapping[str, Any],
+    table: Table,
+    split: Split,
+    splitter: Splitter,
+    fit: Fitter,
+    *,
+    keep_model: bool = False,
+    random_state: int = 42,
+) -> Trained:
+    """Calibrate the pipeline with `params` on `split.train` and predict `split.test`.
+
+    `splitter` cuts the training rows into folds, or holds one share of them out. The model equals
+    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. What the fold
+    models said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed, or when the rows
+    cannot be split.
+    """
+    inner, judged, shipped = ask_for_models(spec, pipeline, params, table, split, splitter, fit, keep_model=keep_model)
+    seen = stack(judged, inner, split.train)
+    calibrated = fit_calibrators(
+        seen.predictions,
+        table.y_of(seen.rows),
+        weight=table.weight_of(seen.rows),
+        folds=seen.folds,
+        method=spec.method,
+        ensemble=_is_ensemble(spec),
+    )
+    model, said = None, None
+    if keep_model:
+        model = with_models(
+            calibrated,
+            [answer.model for answer in shipped],
+            estimator=clone(pipeline).set_params(**params),
+            cv=_described_cv(spec, len(inner), random_state),
+        )
+    if len(split.test):
+        said = with_predictions(calibrated, [answer.predictions[-1] for answer in shipped])
+    return Trained(said, params, model, out_of_fold=seen)
+
+
+def ask_for_models(
+    spec: CalibrationSpec,
+    pipeline: Any,
+    params: Mapping[str, Any],
+    table: Table,
+    split: Split,
+    splitter: Splitter,
+    fit: Fitter,
+    *,
+    keep_model: bool = False,
+) -> tuple[Sequence[Split], Sequence[Answer], Sequence[Answer]]:
+    """Ask for all that `calibrate` needs: the folds, the answers of the models that judge, and of those that ship.
+
+    In an ensemble they are the same. Raises FitError when a fit failed, or when the rows cannot be split.
+    """
+    # A fold of the validation may have too few rows where all of them have enough.
+    inner = splitter(table, split.train)
+    outside = (split.test,) if len(split.test) else ()
+    if _is_ensemble(spec):
+        answers = _succeeded(
+            fit([Ask(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
+        )
+        return inner, answers, answers
+    judging = [Ask(pipeline, params, part.train, (part.test,)) for part in inner]
+    answers = _succeeded(fit([*judging, Ask(pipeline, params, split.train, outside, keep_model)]))
+    return inner, answers[:-1], answers[-1:]
+
+
+class ClassifierCalibration:
+    """The guide's calibration: `fit`, then `calibrated_`."""
+
+    def __init__(self, spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1) -> None:
+        self.spec = spec
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, pipeline: Any, X: Any, y: Any) -> ClassifierCalibration:
+        """Calibrate on X of shape (n_samples, n_features) and y of shape (n_samples,).
+
+        The folds are those of scikit-learn's `cv=5`, stratified and not shuffled, or as many as the spec says.
+        """
+        table = Table(X, np.asarray(y))
+        cv_folds = self.spec.cv_folds or 5
+        folds = fold_splitter("stratified_kfold", n_splits=cv_folds, shuffle=False, random_state=self.random_state)
+        with Engine(table, n_jobs=self.n_jobs) as fit:
+            trained = calibrate(
+                self.spec,
+                pipeline,
+                {},
+                table,
+                Split(table.all_rows, NO_ROWS),
+                folds
+                if self.spec.holdout is None
+                else holdout_splitter(test_size=self.spec.holdout, random_state=self.random_state),
+                fit,
+                keep_model=True,
+                random_state=self.random_state,
+            )
+        assert trained.out_of_fold is not None
+        self.calibrated_ = trained.model
+        crossed = cross_fit(self.spec, trained.out_of_fold, table)
+        # Whoever asks for the calibrated model gets it: `better` is for those who can ship another.
+        always = self.spec.model_copy(update={"keep": "always"})
+        self.result_ = describe(always, table, trained.out_of_fold, crossed, cv_folds=cv_folds)
+        return self
+
+    def get_results_summary(self) -> dict[str, Any]:
+        """Say how the probabilities were calibrated."""
+        return self.result_.summary()
+
+
+def create_calibration(spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1) -> ClassifierCalibration:
+    """Make the calibration that `spec` describes."""
+    return ClassifierCalibration(spec, random_state=random_state, n_jobs=n_jobs)
+
+
+def _succeeded(answers: Sequence[Answer]) -> Sequence[Answer]:
+    for answer in answers:
+        if answer.error:
+            raise FitError(answer.error)
+    return answers
+
+
+def _is_ensemble(spec: CalibrationSpec) -> bool:
+    # One hold-out is one model with one calibrator, which is how an ensemble of one fold is made.
+    return spec.ensemble or spec.holdout is not None
+
+
+def _described_cv(spec: CalibrationSpec, n_folds: int, random_state: int) -> Any:
+    """Give what the shipped model says of its folds; never index pairs, which would ship the rows' positions."""
+    if spec.holdout is None:
+        return n_folds
+    return StratifiedShuffleSplit(n_splits=1, test_size=spec.holdout, random_state=random_state)

@@ -1,0 +1,127 @@
+"""The strategy optuna: candidates that are proposed by what was scored before, and given up early when they are poor.
+
+Akiba et al. (2019), Optuna: A next-generation hyperparameter optimization framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from mlwf.errors import ConfigError, Problem
+from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.process_state import SharedState
+from mlwf.specs.tuning import OptunaSearchSpec, ParamTuningSpec
+
+BATCH = 4
+"""Candidates that are proposed together. A result may not depend on `n_jobs`, so neither does this."""
+
+
+def check_installed(spec: ParamTuningSpec) -> None:
+    """Raise ConfigError when the strategy of a search needs a package that is not installed."""
+    if spec.strategy == "optuna" and find_spec("optuna") is None:
+        message = "is 'optuna', and that package is not installed"
+        raise ConfigError(Problem("", "tuning.strategy", message, "pip install 'mlwf[optuna]'"))
+
+
+def propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
+    """Try what Optuna's TPE sampler proposes, and give candidates up that are below the median after a split.
+
+    The sampler is seeded and proposes a fixed number at a time: the same scores lead to the same candidates.
+    """
+    with _QUIET.held():
+        return _propose(spec, search, random_state)
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    import optuna
+
+    # Each study and each trial would be told of on stderr.
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+_QUIET = SharedState(_quiet_optuna)
+
+
+def _propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
+    import optuna
+
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=random_state, constant_liar=True),
+        pruner=optuna.pruners.MedianPruner(),
+    )
+    space = {name: _distribution(tried) for name, tried in spec.param_distributions.items()}
+    trials = Trials(search, search.splits, [])
+    planned = min(spec.n_iter, spec.max_candidates or spec.n_iter)
+    while len(trials.candidates) < planned and not trials.is_late:
+        proposed = [study.ask(space) for _ in range(min(BATCH, planned - len(trials.candidates)))]
+        begin = len(trials.candidates)
+        trials.candidates += [_params(spec, trial.params) for trial in proposed]
+        _try(study, dict(enumerate(proposed, begin)), trials)
+    n_tried, n_given_up = len(trials.tried), len(trials.given_up)
+    told = (
+        f"optuna: candidates proposed by earlier scores, {n_given_up:,} of {n_tried:,} given up before their last fold"
+    )
+    return Tried([trials], f"{n_tried:,} of {planned:,} candidates were tried", told)
+
+
+def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
+    """Try candidates split by split, as long as they are worth it, and tell the study what came of each."""
+    from optuna.trial import TrialState
+
+    alive = dict(proposed)
+    last = len(trials.splits) - 1
+    for fold in range(len(trials.splits)):
+        trials.ask([(candidate, fold) for candidate in alive])
+        if trials.is_late:
+            return
+        for candidate, trial in list(alive.items()):
+            mean = _mean_so_far(trials, candidate, fold)
+            if np.isnan(mean):
+                study.tell(alive.pop(candidate), state=TrialState.FAIL)
+            else:
+                trial.report(mean, fold)
+                if fold == last or not trial.should_prune():
+                    continue
+                study.tell(alive.pop(candidate), state=TrialState.PRUNED)
+            if fold < last:
+                trials.give_up(candidate)
+    # Told at the end of all: until then none may be given up for the sake of one of the same batch.
+    for candidate, trial in alive.items():
+        study.tell(trial, _mean_so_far(trials, candidate, last))
+
+
+def _mean_so_far(trials: Trials, candidate: int, fold: int) -> float:
+    chosen_by = trials.contest.chosen_by
+    return float(np.mean([trials.contest.cells[candidate, number][chosen_by] for number in range(fold + 1)]))
+
+
+def _distribution(tried: Any) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if not isinstance(tried, Mapping):
+        # Of values of any kind, lists and estimators too, Optuna is given the positions.
+        return CategoricalDistribution(range(len(tried)))
+    ((kind, (low, high)),) = tried.items()
+    if kind == "randint":
+        return IntDistribution(low, high - 1)
+    return FloatDistribution(low, high, log=kind == "loguniform")
+
+
+def _params(spec: OptunaSearchSpec, proposed: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn what Optuna proposes into parameters."""
+    return {
+        name: proposed[name] if isinstance(tried, Mapping) else tried[proposed[name]]
+        for name, tried in spec.param_distributions.items()
+    }

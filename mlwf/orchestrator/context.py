@@ -1,0 +1,158 @@
+"""What the phases of one run share: the spec, the rows, the splitters, the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from mlwf.modules.data import Dataset, list_slices, select_features
+from mlwf.orchestrator.run_data import Material
+from mlwf.orchestrator.run_log import Journal
+from mlwf.specs.classifier import CalibrationSpec, ThresholdSpec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.features import FeatureSpec
+from mlwf.specs.slices import SliceSpec
+from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.splitting.rows import Rows, Split, Splitter, Table
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter, is_ordered
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A run's spec over its material."""
+
+    spec: ExperimentSpec
+    material: Material
+    journal: Journal
+    _cuts: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
+    """How rows were cut already, by the number of folds and the rows."""
+
+    @cached_property
+    def table(self) -> Table:
+        """The rows as the engine takes them."""
+        return self._table_of(self.material.data)
+
+    def table_with(self, features: Sequence[FeatureSpec]) -> Table:
+        """Give the rows with other features than those of the run: those inferred in a fold."""
+        raw = self.material.raw
+        if raw is None or list(features) == list(self.material.features):
+            return self.table
+        # Of the rows that suggest these features, each value can be read; of those that a fold judges, not always.
+        X = select_features(raw.X, features, where=raw.source, unreadable_is_missing=True)
+        return self._table_of(replace(self.material.data, X=X))
+
+    @property
+    def split(self) -> Split:
+        """The rows that are trained on, and those held out."""
+        return self.material.split
+
+    @property
+    def shipped_rows(self) -> Rows:
+        """The rows that the shipped model is trained on."""
+        return self.table.all_rows if self.is_refitted else self.split.train
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the shipped model is fitted again on all rows after it was scored."""
+        validation = self.spec.validation
+        return validation.strategy == "train_test" and validation.refit
+
+    @property
+    def tuning(self) -> ParamTuningSpec | None:
+        """The search, where one is asked for."""
+        return self.spec.tuning if self.spec.tuning and self.spec.tuning.enabled else None
+
+    @property
+    def calibration(self) -> CalibrationSpec | None:
+        """The calibration, where one is asked for."""
+        return self.spec.calibration if self.spec.calibration and self.spec.calibration.enabled else None
+
+    @property
+    def threshold(self) -> ThresholdSpec | None:
+        """The threshold, where one is to be chosen."""
+        return self.spec.threshold if self.spec.threshold and self.spec.threshold.enabled else None
+
+    @property
+    def n_features(self) -> int:
+        """Number of feature columns, before they are encoded."""
+        return sum(len(feature.columns) for feature in self.material.features)
+
+    @property
+    def resolved(self) -> ExperimentSpec:
+        """The spec with what was inferred in it: the features, and how rows are split."""
+        validation = self.spec.validation.model_copy(update={"splitter": self.spec.splitter})
+        return self.spec.model_copy(update={"features": list(self.material.features), "validation": validation})
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether rows are judged by what was learnt from earlier ones alone."""
+        return is_ordered(self.spec.splitter)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether each fold of the validation repeats all that is chosen."""
+        return self.spec.validation.nested
+
+    def folds(self, n_splits: int) -> Splitter:
+        """Give the one splitter, with as many folds as a stage wants; the same rows are cut once in a run."""
+        validation = self.spec.validation
+        cut = fold_splitter(
+            self.spec.splitter,
+            n_splits=n_splits,
+            shuffle=validation.shuffle,
+            random_state=self.spec.random_state,
+            n_repeats=validation.n_repeats,
+            gap=validation.gap,
+            max_train_size=validation.max_train_size,
+        )
+
+        def remembered(table: Table, rows: Rows) -> tuple[Split, ...]:
+            key = (n_splits, rows.digest)
+            if key not in self._cuts:
+                self._cuts[key] = cut(table, rows)
+            return self._cuts[key]
+
+        return remembered
+
+    @property
+    def calibration_splits(self) -> Splitter:
+        """Give what the calibration learns from: folds, or one share of the rows held out."""
+        assert self.calibration is not None
+        if self.calibration.holdout is None:
+            return self.folds(self.spec.calibration_folds)
+        return holdout_splitter(
+            test_size=self.calibration.holdout,
+            random_state=self.spec.random_state,
+            kind="stratified_kfold" if self.spec.splitter == "predefined_split" else self.spec.splitter,
+            gap=self.spec.validation.gap,
+        )
+
+    @property
+    def threshold_folds(self) -> int:
+        """Folds whose models choose the threshold, where no calibration has judged rows already."""
+        return self.spec.tuning_folds
+
+    @cached_property
+    def outer(self) -> tuple[Split, ...]:
+        """The folds of the validation; none unless it is a cross-validation."""
+        if self.spec.validation.strategy != "cross_validation":
+            return ()
+        return self.folds(self.spec.validation.cv_folds)(self.table, self.split.train)
+
+    @cached_property
+    def slices(self) -> tuple[SliceSpec, ...]:
+        """The slices that are reported apart, each column that is written alone as one for each of its values."""
+        return list_slices(self.spec.validation.slices, self.material.data)
+
+    def _table_of(self, data: Dataset) -> Table:
+        return Table(
+            data.X,
+            data.y,
+            data.weight,
+            self.spec.model.class_weight,
+            data.digest,
+            groups=data.groups,
+            time=data.instants,
+            fold=data.fold,
+        )

@@ -1,0 +1,282 @@
+"""What a run logs to MLflow; what a store does not take waits in the run's folder, to be pushed later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from mlwf.config import Document
+from mlwf.errors import TrackingError, UsageError
+from mlwf.modules.data import Dataset
+from mlwf.modules.runs import STATE, RunFolder, environment
+from mlwf.orchestrator.champion import trained_rows
+from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.run_log import Journal, one_line
+from mlwf.processes import this_process
+from mlwf.results import CalibrationResult, GateResult, Judgement, TuningResult
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.loading import load_resolved, store_of_run
+from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_ROWS = 100
+
+TRACKING = "tracking"
+"""Folder of a run in which waits what its store does not have yet."""
+
+
+class Telling:
+    """One run's words to MLflow; nothing where tracking is not asked for."""
+
+    def __init__(
+        self, spec: ExperimentSpec, journal: Journal, *, folder: RunFolder | None, document: Document | None
+    ) -> None:
+        self._spec = spec
+        self._journal = journal
+        self._folder = folder
+        self._is_written = None if document is None else "tracking_uri" in (document.data.get("tracking") or {})
+        self._tracker: Any = None
+        self.withheld: str | None = None
+        """Why the model is not registered, where it was to be."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a store was asked for and has answered."""
+        return self._tracker is not None
+
+    @property
+    def _tracking(self) -> MLflowSpec:
+        assert self._spec.tracking is not None
+        return self._spec.tracking
+
+    def reach(self) -> None:
+        """Open the store, so that one that does not answer is known at once; raises TrackingError."""
+        if self._spec.tracking is None or not self._spec.tracking.enabled:
+            return
+        from mlwf.modules.tracking import create_mlflow_tracker, mark_stale_runs
+
+        self._tracker = create_mlflow_tracker(
+            self._tracking,
+            self._spec.model,
+            name=self._spec.name,
+            run_id=self._folder.run_id if self._folder else None,
+            process=this_process(),
+            folder=self._folder.file(TRACKING) if self._folder else None,
+        )
+        store = self._tracker.connect()
+        mark_stale_runs(store)
+        if not store.has_logged_models:
+            self._journal.warn(
+                f"{self._tracker.shown_uri}: the server is older than MLflow 3, which keeps models by themselves: the "
+                "model becomes an artifact of the run, and the metrics are not shown on its page"
+            )
+
+    def start(self) -> dict[str, str]:
+        """Start the MLflow run and give the guide's keys of it; raises TrackingError."""
+        self._tracker.start_run()
+        return {"mlflow_run_id": self._tracker.run_id, "mlflow_experiment_id": self._tracker.experiment_id}
+
+    def say(self, call: Callable[[Any], None]) -> None:
+        """Tell the store something; what it does not take waits, and the run goes on."""
+        if self._tracker is None:
+            return
+        try:
+            call(self._tracker)
+        except TrackingError as error:
+            logger.warning("tracking: %s", one_line(error))
+
+    @property
+    def store(self) -> str:
+        """The store's address, as it may be shown."""
+        return str(self._tracker.shown_uri)
+
+    @property
+    def error(self) -> str | None:
+        """What the store did not take, and why; None when it has everything."""
+        if self._tracker is None or not self._tracker.missing:
+            return None
+        from mlwf.modules.tracking import describe_missing
+
+        return describe_missing(self._tracker.missing)
+
+    def withhold(self, gates: Sequence[GateResult]) -> None:
+        """Keep the model from being registered when a gate is not met, unless the experiment says otherwise."""
+        if self.enabled and self._tracking.should_register_model() and not self._tracking.register_anyway:
+            missed = sum(not gate.passed for gate in gates)
+            self.withheld = f"{missed} of {len(gates)} gates not met" if missed else None
+
+    def log_results(
+        self,
+        results: Mapping[str, Any],
+        setting: Setting,
+        *,
+        judgements: Sequence[Judgement],
+        tuned: TuningResult | None,
+        calibration: CalibrationResult | None,
+        config: str,
+        conceal: Callable[[Any], Any],
+    ) -> None:
+        """Log all that the workflow gave, the model and the plots among it; `conceal` keeps secrets out of texts."""
+        from mlwf.modules.tracking import TrackedDataset
+
+        material = setting.material
+        used: list[tuple[Literal["training", "test"], Dataset]] = [("training", material.data)]
+        if material.test:
+            used.append(("test", material.test))
+        datasets = [
+            TrackedDataset(
+                data=data.X,
+                y=data.y,
+                target=self._spec.data.target,
+                source=conceal(data.source),
+                name=context,
+                digest=data.digest,
+                context=context,
+            )
+            for context, data in used
+        ]
+        self.say(
+            lambda tracker: tracker.log_workflow_results(
+                results=results,
+                X_sample=material.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
+                register_model=self._tracking.should_register_model() and not self.withheld,
+                judgements=judgements,
+                positive_class=self._spec.data.positive_class,
+                datasets=datasets,
+                candidates=tuned.cv_results if tuned else None,
+                config=config,
+                environment=environment(),
+                degraded=conceal(self._journal.degraded),
+                gates=results.get("gates", ()),
+                findings=results.get("findings", ()),
+                calibration=calibration,
+                training_rows=trained_rows(setting),
+                table_schema=material.schema,
+            )
+        )
+
+    def end(
+        self, status: Literal["FINISHED", "FAILED", "KILLED"], summary: Mapping[str, Any], error: str | None
+    ) -> None:
+        """Leave the summary, which knows the registered version by now, and end the run."""
+        if self._tracker is None or self._tracker.run_id is None:
+            return
+        self.say(lambda tracker: tracker.log_summary(summary))
+        self.say(lambda tracker: tracker.end_run(status=status, error=error))
+
+    def as_written(self, spec: ExperimentSpec) -> ExperimentSpec:
+        """Give the spec as it may be written down: a login in MLFLOW_TRACKING_URI stays there."""
+        if spec.tracking is None or self._origin != STORE_VARIABLE:
+            return spec
+        uri = without_login(spec.tracking.tracking_uri)
+        return spec.model_copy(update={"tracking": spec.tracking.model_copy(update={"tracking_uri": uri})})
+
+    @property
+    def _origin(self) -> StoreOrigin:
+        return store_origin(self._tracking, is_written=self._is_written)
+
+    def summary(self) -> dict[str, Any] | None:
+        """Say where the run is tracked, why there, and what is missing there."""
+        if self._tracker is None:
+            return None
+        return {
+            "tracking_uri": self._tracker.shown_uri,
+            "tracking_uri_from": self._origin,
+            "run_id": self._tracker.run_id,
+            "experiment_id": self._tracker.experiment_id,
+            "registered_model": self._tracking.registered_model_name,
+            "version": self._tracker.registered_version,
+            "alias": self._tracking.alias,
+            "withheld": self.withheld,
+            "missing": dict(self._tracker.missing),
+            "error": self.error,
+        }
+
+
+def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]:
+    """Send what a run's store does not have yet, and name the parts that were sent; none when it has everything.
+
+    `tracking_uri` is for a store that has moved. Raises UsageError for a run that has nothing to do with a store,
+    TrackingError when the store still refuses; what it took is not sent again.
+    """
+    from mlwf.modules.tracking import Unsent, push_unsent
+
+    unsent = Unsent.load(folder.file(TRACKING))
+    if unsent is None:
+        raise UsageError(f"{folder.path}: the run has no MLflow run: {_why_untracked(folder)}")
+    if folder.status == "running":
+        raise UsageError(f"{folder.path}: the run is still running, and sends what it has at its end")
+    if folder.status == "killed" and not {"ended", "end of run"} & {*unsent.known, *unsent.waiting}:
+        # The process was killed outright, and nobody has told the store.
+        unsent.add("end of run", {"status": "KILLED", "time": None})
+    waiting: list[str] = list(unsent.waiting)
+    if not waiting:
+        return []
+    try:
+        push_unsent(unsent, tracking_uri or _store_of(folder), lambda sent: _told(folder, sent))
+    finally:
+        summary = _completed(folder, unsent, unsent.missing)
+        if summary:
+            folder.write_json("summary.json", summary)
+            folder.write_json(STATE, {**folder.read_json(STATE), "status": summary["status"]})
+    return waiting
+
+
+def _store_of(folder: RunFolder) -> str:
+    store = store_of_run(folder.file("config.yaml"))
+    if store is None:
+        raise UsageError(
+            f"{folder.file('config.yaml')}: tracking.tracking_uri came from a variable that is not set now; set it, or "
+            "name the store with --tracking-uri"
+        )
+    return store
+
+
+def _why_untracked(folder: RunFolder) -> str:
+    tracking = load_resolved(folder.file("config.yaml")).tracking if folder.file("config.yaml").exists() else None
+    if tracking is None or not tracking.enabled:
+        return "its experiment has no tracking section"
+    return "it ended before one was begun"
+
+
+def _told(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Give the summary that the store gets, and the tags that say how the run ended."""
+    summary = _completed(folder, unsent, unsent.refused())
+    if not summary:
+        return {}, {"mlwf.status": folder.status}
+    degraded = summary["summary"].get("degraded") or {}
+    reasons = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
+    return summary, {"mlwf.status": str(summary["status"]), "mlwf.degraded": reasons or None}
+
+
+def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> dict[str, Any]:
+    """Give the run's summary without what was missing on the store and is there now."""
+    from mlwf.modules.tracking import describe_missing
+
+    summary = folder.read_json("summary.json")
+    if not summary.get("tracking"):
+        return summary
+    error = describe_missing(missing) or None
+    tracking = {**summary["tracking"], "version": unsent.known.get("version"), "missing": dict(missing), "error": error}
+    phases = [_phase(phase, error) for phase in summary["phases"]]
+    degraded = {phase["name"]: phase["reason"] for phase in phases if phase["status"] == "degraded"}
+    told = {key: value for key, value in summary["summary"].items() if key != "degraded"}
+    status = summary["status"]
+    if status == "degraded" and not degraded and not error:
+        status = "done"
+    return {
+        **summary,
+        "status": status,
+        "tracking": tracking,
+        "phases": phases,
+        "summary": {**told, "degraded": degraded} if degraded else told,
+    }
+
+
+def _phase(phase: dict[str, Any], error: str | None) -> dict[str, Any]:
+    """Give the phase that logs without what was missing, and every other as it is."""
+    if phase["name"] != "log" or phase["status"] != "degraded":
+        return phase
+    return {**phase, "status": "degraded" if error else "done", "reason": error}

@@ -1,0 +1,311 @@
+"""What a hyperparameter accepts, and what a search may try of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
+
+from mlwf.errors import nearest
+from mlwf.specs.catalogue.algorithms import (
+    ALGORITHMS,
+    SET_ELSEWHERE,
+    Verdict,
+    check_name,
+    check_value,
+    hyperparameter_names,
+)
+from mlwf.text import format_value
+
+_SHOWN = 80
+_NUMBERS = {"integer": "an integer", "number": "a number", "float": "a float"}
+_TOLD_LAST = {"list": 1, "null": 2}
+_WORDS = {"null": "null", "string": "a string", "map": "a map", "infinity": ".inf"}
+
+
+class Constraint(TypedDict):
+    """One of the things that a hyperparameter accepts."""
+
+    type: str
+    min: NotRequired[float]
+    above: NotRequired[float]
+    max: NotRequired[float]
+    below: NotRequired[float]
+    infinite: NotRequired[bool]
+    """Whether a range without an upper bound takes infinity itself."""
+    values: NotRequired[list[str]]
+    items: NotRequired[Constraint]
+
+
+def meets(value: Any, constraint: Constraint) -> bool:
+    """Whether the constraint accepts the value; a boolean is no number, though scikit-learn takes it for one."""
+    match constraint["type"]:
+        case "null":
+            return value is None
+        case "boolean":
+            return isinstance(value, bool)
+        case "string":
+            return isinstance(value, str)
+        case "map":
+            return isinstance(value, dict)
+        case "list":
+            items = constraint.get("items")
+            return isinstance(value, list | tuple) and (items is None or all(meets(item, items) for item in value))
+        case "options":
+            return isinstance(value, str) and value in constraint["values"]
+        case "infinity":
+            return isinstance(value, float) and value == math.inf
+        case _:
+            return _is_number(value, constraint["type"]) and _is_within(value, constraint)
+
+
+def accepted(constraints: Sequence[Constraint], value: Any = None) -> str:
+    """Say what is accepted, instead of `value`.
+
+    >>> accepted([{"type": "integer", "min": 1}, {"type": "options", "values": ["log2", "sqrt"]}, {"type": "null"}])
+    'an integer of at least 1, log2, sqrt or null'
+    """
+    in_order = sorted(constraints, key=lambda constraint: _TOLD_LAST.get(constraint["type"], 0))
+    words = [word for constraint in in_order for word in _words(constraint, value)]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def shown(value: Any) -> str:
+    """Write a value as YAML would, on one line and not too long.
+
+    >>> shown([None, True, 1.0, "a"])
+    "[null, true, 1.0, 'a']"
+    """
+    return format_value(value, _SHOWN)
+
+
+def _is_number(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return False
+    # The abstract classes take numpy's numbers too, which callers from Python put into their grids.
+    if kind == "integer":
+        return isinstance(value, Integral)
+    return isinstance(value, Real) and not (kind == "float" and isinstance(value, Integral))
+
+
+def _is_within(value: Any, constraint: Constraint) -> bool:
+    if math.isnan(value) or (math.isinf(value) and not constraint.get("infinite")):
+        return False
+    return bool(
+        constraint.get("min", -math.inf) <= value <= constraint.get("max", math.inf)
+        and not value <= constraint.get("above", -math.inf)
+        and ("below" not in constraint or value < constraint["below"])
+    )
+
+
+def _words(constraint: Constraint, value: Any) -> list[str]:
+    match constraint["type"]:
+        case "options":
+            return constraint["values"]
+        case "boolean":
+            return ["true", "false"]
+        case "list":
+            return [f"a list, each item {_words(constraint['items'], None)[0]}" if "items" in constraint else "a list"]
+        case kind if kind in _WORDS:
+            return [_WORDS[kind]]
+        case kind:
+            infinite = isinstance(value, float) and math.isinf(value) and not constraint.get("infinite")
+            noun = _NUMBERS[kind].replace("a number", "a finite number") if infinite else _NUMBERS[kind]
+            return [f"{noun}{_bounds(constraint)}"]
+
+
+def _bounds(constraint: Constraint) -> str:
+    if "min" in constraint and "max" in constraint:
+        return f" from {constraint['min']} to {constraint['max']}"
+    words = {"min": "of at least", "above": "above", "max": "at most", "below": "below"}
+    bounds = [f"{word} {constraint[key]}" for key, word in words.items() if key in constraint]  # type: ignore[literal-required]
+    return f" {' and '.join(bounds)}" if bounds else ""
+
+
+FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal")
+DISTRIBUTIONS = ("loguniform", "randint", "uniform")
+
+Path = tuple[str | int, ...]
+Found = tuple[Path, str, str]
+"""Where in the grid, what is wrong, and what is accepted instead."""
+
+
+class HasType(Protocol):
+    """A feature spec, of which only the type matters here."""
+
+    @property
+    def type(self) -> str: ...
+
+
+Features = Literal["auto"] | Sequence[HasType]
+Grid = Mapping[str, Any]
+
+
+def check_param_grid(algorithm: str, features: Features, grid: Grid | Sequence[Grid]) -> list[Found]:
+    """List what is wrong in a grid, or in a list of grids: keys, and each of their values.
+
+    What follows the transformer in a `preprocessor__` key is left to the run, which asks the pipeline itself.
+    """
+    return [
+        found
+        for where, key, values in _entries(grid)
+        for found in [*_check_key(algorithm, features, where, key), *_check_list(algorithm, where, key, values)]
+    ]
+
+
+def check_param_distributions(algorithm: str, features: Features, distributions: Grid | Sequence[Grid]) -> list[Found]:
+    """List what is wrong in distributions: as in a grid, or `{uniform: [low, high]}`, `loguniform`, `randint`."""
+    return [
+        found
+        for where, key, values in _entries(distributions)
+        for found in [
+            *_check_key(algorithm, features, where, key),
+            *(
+                _check_list(algorithm, where, key, values)
+                if isinstance(values, list)
+                else _check_distribution(algorithm, where, key, values)
+            ),
+        ]
+    ]
+
+
+def _entries(grid: Grid | Sequence[Grid]) -> Iterator[tuple[Path, str, Any]]:
+    if isinstance(grid, Mapping):
+        yield from (((key,), key, values) for key, values in grid.items())
+    else:
+        yield from (((i, key), key, values) for i, one in enumerate(grid) for key, values in one.items())
+
+
+def _check_key(algorithm: str, features: Features, where: Path, key: str) -> Iterator[Found]:
+    step, _, name = key.partition("__")
+    verdict: Verdict | None = None
+    if step == "preprocessor":
+        verdict = _check_transformer(features, name)
+    elif algorithm not in ALGORITHMS:
+        return
+    elif step == "classifier":
+        verdict = check_name(algorithm, name)
+    else:
+        nowhere = "names no parameter of the pipeline", _nearest_key(algorithm, features, key)
+        verdict = SET_ELSEWHERE.get(key, nowhere)
+    if verdict:
+        yield where, *_with_prefix(step, verdict)
+
+
+def _with_prefix(step: str, verdict: Verdict) -> Verdict:
+    """Let `did you mean` name the whole key, which can be copied."""
+    message, hint = verdict
+    return message, hint.replace("did you mean ", f"did you mean {step}__", 1) if step == "classifier" else hint
+
+
+def _nearest_key(algorithm: str, features: Features, key: str) -> str:
+    parameters = [f"classifier__{name}" for name in hyperparameter_names(algorithm)]
+    if f"classifier__{key}" in parameters:
+        return f"did you mean classifier__{key}?"
+    if _is_transformer(features, key.partition("__")[0]):
+        return f"did you mean preprocessor__{key}?"
+    hint = nearest(key, parameters)
+    return hint if hint.startswith("did") else "accepted: classifier__NAME, or preprocessor__TRANSFORMER__STEP__NAME"
+
+
+def _check_transformer(features: Features, name: str) -> Verdict | None:
+    transformer, _, rest = name.partition("__")
+    if not _is_transformer(features, transformer):
+        message = f"unknown transformer {transformer!r}" if transformer else "names no transformer"
+        return message, nearest(transformer, _transformers(features))
+    if not all(rest.split("__")):
+        return "names no step", f"accepted: preprocessor__{transformer}__STEP__NAME"
+    return None
+
+
+def _is_transformer(features: Features, name: str) -> bool:
+    # Inference may make several groups of a type: how many is known only with the data.
+    return name in _transformers(features) or (
+        features == "auto" and re.fullmatch(rf"({'|'.join(FEATURE_TYPES)})_[1-9]\d*", name) is not None
+    )
+
+
+def _transformers(features: Features) -> list[str]:
+    """Name the transformers of the preprocessor: `numeric`, then `numeric_2` for a second group of numbers, ..."""
+    if features == "auto":
+        return list(FEATURE_TYPES)
+    seen: Counter[str] = Counter()
+    names = []
+    for feature in features:
+        seen[feature.type] += 1
+        names.append(feature.type if seen[feature.type] == 1 else f"{feature.type}_{seen[feature.type]}")
+    return names
+
+
+def _check_list(algorithm: str, where: Path, key: str, values: Any) -> Iterator[Found]:
+    if not isinstance(values, list) or not values:
+        yield where, f"is {shown(values)}", "accepted: a list of at least one value"
+        return
+    name = _hyperparameter(algorithm, key)
+    for i, value in enumerate(values):
+        verdict = check_value(algorithm, name, value) if name else _check_step(key, value)
+        if verdict:
+            yield (*where, i), *verdict
+
+
+def _check_step(key: str, value: Any) -> Verdict | None:
+    """Say what is wrong with a value that replaces a whole step of the preprocessor; Python may give an estimator."""
+    is_step = key.startswith("preprocessor__") and key.count("__") == 2
+    is_plain = value is None or isinstance(value, str | Real | list | dict)
+    return (f"is {shown(value)}", "accepted: passthrough") if is_step and is_plain and value != "passthrough" else None
+
+
+def _hyperparameter(algorithm: str, key: str) -> str | None:
+    """Give the classifier's hyperparameter behind a key, or None when the key is wrong or of the preprocessor."""
+    name = key.removeprefix("classifier__")
+    if name == key or algorithm not in ALGORITHMS or check_name(algorithm, name):
+        return None
+    return name
+
+
+def _check_distribution(algorithm: str, where: Path, key: str, distribution: Any) -> Iterator[Found]:
+    if not isinstance(distribution, dict) or len(distribution) != 1:
+        yield where, f"is {shown(distribution)}", f"accepted: a list, or one of {_forms()}"
+        return
+    kind, bounds = next(iter(distribution.items()))
+    where = (*where, kind)
+    if kind not in DISTRIBUTIONS:
+        yield where, f"unknown distribution {kind!r}", nearest(str(kind), DISTRIBUTIONS)
+    elif verdict := _check_bounds(kind, bounds):
+        yield where, *verdict
+    elif name := _hyperparameter(algorithm, key):
+        yield from _check_ends(algorithm, name, where, kind, bounds)
+
+
+def _forms() -> str:
+    return ", ".join(f"{{{kind}: [low, high]}}" for kind in DISTRIBUTIONS)
+
+
+def _check_bounds(kind: str, bounds: Any) -> Verdict | None:
+    number, numbers = (Integral, "integers") if kind == "randint" else (Real, "numbers")
+    is_pair = isinstance(bounds, list) and len(bounds) == 2
+    if not is_pair or not all(isinstance(end, number) and not isinstance(end, bool) for end in bounds):
+        return f"is {shown(bounds)}", f"accepted: two {numbers}, [low, high]"
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"is {shown(bounds)}", "accepted: two finite numbers, [low, high]"
+    if low >= high:
+        return f"is {shown(bounds)}", "accepted: [low, high], low below high"
+    if kind == "loguniform" and low <= 0:
+        return f"is {shown(bounds)}", "accepted: [low, high], both above 0"
+    return None
+
+
+def _check_ends(algorithm: str, name: str, where: Path, kind: str, bounds: list[Any]) -> Iterator[Found]:
+    low, high = bounds
+    # The upper end itself is not drawn, so that [0.1, 1.0] serves a parameter that must be below 1.
+    drawn = [low, high - 1] if kind == "randint" else [float(low), math.nextafter(high, low)]
+    for i, (end, value) in enumerate(zip(bounds, drawn, strict=True)):
+        if verdict := check_value(algorithm, name, value):
+            if i == 0 and kind != "randint" and check_value(algorithm, name, math.ceil(value)) is None:
+                yield where, "draws numbers that are no integers", f"{verdict[1]}; use randint, or a list"
+                return
+            yield (*where, i), f"is {shown(end)}", verdict[1]

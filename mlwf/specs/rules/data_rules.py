@@ -1,0 +1,110 @@
+"""Rules on columns and features."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+from mlwf.specs.data import DateTypeSpec
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.problems import GOT, Rule, SpecProblem
+
+OF_ROWS = ("sample_weight", "time", "groups", "fold")
+"""Fields of `data` that name what else each row carries."""
+
+
+def _encoding_is_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    try:
+        codecs.lookup(spec.data.read.encoding)
+    except (LookupError, ValueError):
+        yield SpecProblem(
+            ("data", "read", "encoding"), f"is {GOT}, which is no encoding", "accepted: utf-8, latin-1, ..."
+        )
+
+
+def _test_rows_are_others(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.data.test_path == spec.data.path:
+        yield SpecProblem(("data", "test_path"), "is the same as path", "the test needs rows of its own")
+
+
+def _columns_have_one_role(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse a second role: a column is the target, carried by the rows, dropped, or a feature once."""
+    roles: dict[str | int, str] = {spec.data.target: "the target"}
+    for name in OF_ROWS:
+        column = getattr(spec.data, name)
+        if column in roles:
+            yield SpecProblem(("data", name), f"is {GOT}, which is {roles[column]} already")
+        elif column is not None:
+            roles[column] = f"data.{name}"
+    for index, column in enumerate(spec.data.drop):
+        path = ("data", "drop", index)
+        if column == spec.data.target:
+            yield SpecProblem(path, f"is {GOT}, which is the target", "it is not a feature anyway: leave it out here")
+        elif roles.get(column) == "dropped":
+            yield SpecProblem(path, f"is {GOT}, which is listed twice")
+        roles.setdefault(column, "dropped")
+    yield from _features_have_no_other_role(spec, roles)
+
+
+def _features_have_no_other_role(spec: ExperimentSpec, roles: dict[str | int, str]) -> Iterator[SpecProblem]:
+    for number, feature in enumerate(() if spec.features == "auto" else spec.features):
+        for index, column in enumerate(feature.columns):
+            if column in roles:
+                role = roles[column]
+                hint = "it has a meaning of its own: leave it out here" if role.startswith("data.") else ""
+                hint = {"the target": "a feature cannot be what is predicted"}.get(role, hint)
+                yield SpecProblem(("features", number, "columns", index), f"is {GOT}, which is {role} already", hint)
+            roles[column] = f"in features.{number}"
+
+
+ACCEPTED_TYPES = {
+    "numeric": ("number",),
+    "boolean": ("boolean", "number"),
+    "date": ("date",),
+    "categorical": ("text", "boolean", "number", "date"),
+    "ordinal": ("text", "boolean", "number"),
+    "data.target": ("text", "boolean", "number"),
+    "data.sample_weight": ("number",),
+    "data.time": ("date", "number"),
+    "data.groups": ("text", "boolean", "number", "date"),
+    "data.fold": ("text", "boolean", "number", "date"),
+}
+"""Which types a column may be read as, by the type of its feature or by the key that names it."""
+
+
+def _types_fit_their_use(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Refuse a type that contradicts what the column is used as: one of the two would have no effect."""
+    uses = {str(column): f.type for f in (() if spec.features == "auto" else spec.features) for column in f.columns}
+    uses |= {
+        column: f"data.{role}" for role in ("target", *OF_ROWS) if (column := getattr(spec.data, role)) is not None
+    }
+    for column, declared in spec.data.types.items():
+        kind = "date" if isinstance(declared, DateTypeSpec) else declared
+        accepted = ACCEPTED_TYPES.get(uses.get(column, ""), (kind,))
+        if kind not in accepted:
+            use = uses[column] if uses[column].startswith("data.") else f"a feature of type {uses[column]}"
+            message = f"is {kind}, and the column is {use}"
+            yield SpecProblem(("data", "types", column), message, f"accepted: {', '.join(accepted)}")
+
+
+def _signs_differ(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    read = spec.data.read
+    if read.thousands == read.decimal:
+        yield SpecProblem(("data", "read", "thousands"), f"is {GOT}, as decimal is", "accepted: another sign")
+
+
+def _some_column_is_a_feature(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.features == []:
+        yield SpecProblem(("features",), f"is {GOT}: no column goes in", "accepted: auto, or a list of features")
+
+
+_ROLES = ("data.target", "data.drop", "features.*.columns", *(f"data.{name}" for name in OF_ROWS))
+
+DATA_RULES = (
+    Rule(_encoding_is_known, ("data.read.encoding",)),
+    Rule(_test_rows_are_others, ("data.path", "data.test_path")),
+    Rule(_columns_have_one_role, _ROLES),
+    Rule(_some_column_is_a_feature, ("features",)),
+    Rule(_types_fit_their_use, (*_ROLES, "data.types.*", "features.*.type")),
+    Rule(_signs_differ, ("data.read.thousands", "data.read.decimal")),
+)

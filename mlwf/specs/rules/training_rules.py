@@ -1,0 +1,225 @@
+"""Rules on the classifier, the search for its hyperparameters, calibration, threshold and what is reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from mlwf.errors import nearest
+from mlwf.specs import catalogue
+from mlwf.specs.classifier import ONE_SIDED, threshold_scorers
+from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
+from mlwf.specs.slices import parse_slice
+from mlwf.specs.tuning import (
+    N_SAMPLES,
+    ROUNDS,
+    GridSearchSpec,
+    HalvingSearchSpec,
+    OptunaSearchSpec,
+    RandomizedSearchSpec,
+)
+
+
+def _algorithm_is_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if hint := catalogue.check_algorithm(spec.model.algorithm):
+        yield SpecProblem(("model", "algorithm"), f"is {GOT}", hint, tells_value=True)
+
+
+def _hyperparameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    for name, message, hint in catalogue.check_hyperparameters(spec.model.algorithm, spec.model.hyperparameters):
+        path = ("model", "hyperparameters", name)
+        yield SpecProblem(path, message, hint, at_key=not message.startswith("is "), tells_value=True)
+
+
+def _class_weights_are_weights(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    weights = spec.model.class_weight
+    for label, weight in weights.items() if isinstance(weights, dict) else ():
+        # By a weight of zero a class has no rows to learn from.
+        if not (math.isfinite(weight) and weight > 0):
+            path = ("model", "class_weight", label)
+            yield SpecProblem(path, f"is {GOT}", "accepted: a finite number, above 0")
+
+
+def _weights_are_used(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    algorithm = spec.model.algorithm
+    if catalogue.check_algorithm(algorithm) or catalogue.takes_sample_weight(algorithm):
+        return
+    message = f"has no effect: {algorithm} cannot weigh rows"
+    hint = "choose another algorithm, or leave it out"
+    if spec.data.sample_weight is not None:
+        yield SpecProblem(("data", "sample_weight"), message, hint, at_key=True)
+    if spec.model.class_weight is not None:
+        yield SpecProblem(("model", "class_weight"), message, hint, at_key=True)
+
+
+MODEL_RULES = (
+    Rule(_algorithm_is_known, ("model.algorithm",)),
+    Rule(_hyperparameters_are_known, ("model.algorithm", "model.hyperparameters")),
+    Rule(_class_weights_are_weights, ("model.class_weight",)),
+    Rule(_weights_are_used, ("model.algorithm", "data.sample_weight", "model.class_weight")),
+)
+
+
+def _refit_names_a_scorer(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.tuning is None:
+        return
+    names = spec.tuning.scorers
+    accepted = f"accepted: {', '.join(names)}"
+    if not names:
+        yield SpecProblem(("tuning", "scoring"), "is an empty list", "accepted: a scorer, or a list of them")
+    elif spec.tuning.refit is None and len(names) > 1:
+        message = "refit is missing: scoring names several scorers, and one must choose"
+        yield SpecProblem(("tuning", "refit"), message, accepted, about=("tuning",))
+    elif spec.tuning.refit is not None and spec.tuning.refit not in names:
+        yield SpecProblem(("tuning", "refit"), f"is {GOT}, which scoring does not name", accepted)
+
+
+def _search_has_candidates(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    found = _parameters(spec)
+    if found is None:
+        return
+    path, parameters = found
+    if not parameters:
+        hint = "accepted: classifier__NAME with a list of values"
+        yield SpecProblem(path, f"is {GOT}: there is nothing to try", hint)
+
+
+def _tried_parameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    found = _parameters(spec)
+    if found is None:
+        return
+    where, parameters = found
+    check = catalogue.check_param_grid if where[-1] == "param_grid" else catalogue.check_param_distributions
+    for path, message, hint in check(spec.model.algorithm, spec.features, parameters):
+        at_key = isinstance(path[-1], str) and not message.startswith("is ")
+        yield SpecProblem((*where, *path), message, hint, at_key=at_key, tells_value=True)
+
+
+def _scorers_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.tuning is None:
+        return
+    is_list = isinstance(spec.tuning.scoring, list)
+    for index, name in enumerate(spec.tuning.scorers):
+        if verdict := catalogue.check_scorer(name, spec.model.algorithm, spec.model.hyperparameters):
+            path = ("tuning", "scoring", index) if is_list else ("tuning", "scoring")
+            yield SpecProblem(path, *verdict, tells_value=True)
+
+
+def _resource_is_one(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    tuning, algorithm = spec.tuning, spec.model.algorithm
+    if not isinstance(tuning, HalvingSearchSpec) or catalogue.check_algorithm(algorithm):
+        return
+    accepted = [N_SAMPLES, *_rounds(algorithm)]
+    if tuning.resource is not None and tuning.resource not in accepted:
+        message = f"is {GOT}, which is no resource of {algorithm}"
+        yield SpecProblem(("tuning", "resource"), message, nearest(tuning.resource, accepted), tells_value=True)
+
+
+def _resource_is_not_tried(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    tuning = spec.tuning
+    if not isinstance(tuning, HalvingSearchSpec):
+        return
+    rounds = _rounds(spec.model.algorithm)
+    resources = rounds if tuning.resource is None else [name for name in rounds if name == tuning.resource]
+    grids: list[tuple[KeyPath, dict[str, list[Any]]]] = (
+        [((), tuning.param_grid)]
+        if isinstance(tuning.param_grid, dict)
+        else [((number,), grid) for number, grid in enumerate(tuning.param_grid)]
+    )
+    message = "is what halving gives candidates more and more of, up to max_resources"
+    hint = f"leave it out, or write resource: {N_SAMPLES}"
+    for where, grid in grids:
+        for name in resources:
+            if name in grid:
+                yield SpecProblem(("tuning", "param_grid", *where, name), message, hint, at_key=True)
+
+
+def _parameters(spec: ExperimentSpec) -> tuple[KeyPath, Any] | None:
+    """Find what the search tries."""
+    if isinstance(spec.tuning, GridSearchSpec | HalvingSearchSpec):
+        return ("tuning", "param_grid"), spec.tuning.param_grid
+    if isinstance(spec.tuning, RandomizedSearchSpec | OptunaSearchSpec):
+        return ("tuning", "param_distributions"), spec.tuning.param_distributions
+    return None
+
+
+def _rounds(algorithm: str) -> list[str]:
+    return [f"classifier__{ROUNDS[algorithm]}"] if algorithm in ROUNDS else []
+
+
+_TRIED = ("tuning.strategy", "tuning.param_grid", "tuning.param_distributions")
+_RESOURCE = ("model.algorithm", "tuning.strategy", "tuning.resource")
+
+TUNING_RULES = (
+    Rule(_refit_names_a_scorer, ("tuning.refit", "tuning.scoring")),
+    Rule(_search_has_candidates, _TRIED),
+    Rule(_tried_parameters_are_known, ("model.algorithm", "features.*.type", *_TRIED)),
+    Rule(_scorers_serve, ("tuning.scoring", "model.algorithm", "model.hyperparameters")),
+    Rule(_resource_is_one, _RESOURCE),
+    Rule(_resource_is_not_tried, (*_RESOURCE, "tuning.param_grid")),
+)
+
+
+def _holdout_has_no_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    calibration = spec.calibration
+    if calibration is None or calibration.holdout is None:
+        return
+    if calibration.cv_folds is not None:
+        message = "contradicts holdout, which calibrates without folds"
+        yield SpecProblem(("calibration", "cv_folds"), message, "leave one of the two out", at_key=True)
+    if not calibration.ensemble:
+        message = "contradicts holdout, where there is one model in any case"
+        yield SpecProblem(("calibration", "ensemble"), message, "leave one of the two out", at_key=True)
+
+
+def _threshold_matters_to_its_scorer(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    name = spec.threshold.scoring if spec.threshold else None
+    if name is None or name in threshold_scorers():
+        return
+    path = ("threshold", "scoring")
+    if name in ONE_SIDED:
+        hint = "accepted: a scorer that also minds wrong calls, such as balanced_accuracy or f1"
+        yield SpecProblem(path, f"is {GOT}, which is best when every row is called positive", hint)
+        return
+    is_known = name in catalogue.metric_names() or name in catalogue.scorer_names()
+    if is_known and not catalogue.needs_labels(name):
+        hint = "accepted: a scorer of labels, such as balanced_accuracy or f1"
+        yield SpecProblem(path, f"is {GOT}, which is the same whatever the threshold", hint, tells_value=True)
+    else:
+        yield SpecProblem(path, f"unknown scorer {name!r}", nearest(name, threshold_scorers()), tells_value=True)
+
+
+def _metrics_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    calibrated = spec.calibration is not None and spec.calibration.enabled
+    for index, name in enumerate(spec.validation.metrics or ()):
+        model = spec.model
+        if verdict := catalogue.check_metric(name, model.algorithm, model.hyperparameters, calibrated):
+            yield SpecProblem(("validation", "metrics", index), *verdict, tells_value=True)
+
+
+def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    told: set[str] = set()
+    for index, text in enumerate(spec.validation.slices):
+        path = ("validation", "slices", index)
+        try:
+            part = parse_slice(text)
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            yield SpecProblem(path, f"is {GOT}, which {message}", hint, tells_value=True)
+            continue
+        if part.column == spec.data.target:
+            hint = "accepted: what is known before the prediction"
+            yield SpecProblem(path, f"is {GOT}, which asks for the target", hint)
+        elif str(part) in told:
+            yield SpecProblem(path, f"is {GOT}, which is listed twice")
+        told.add(str(part))
+
+
+STAGE_RULES = (
+    Rule(_holdout_has_no_folds, ("calibration.holdout", "calibration.cv_folds", "calibration.ensemble")),
+    Rule(_threshold_matters_to_its_scorer, ("threshold.scoring",)),
+    Rule(_metrics_serve, ("validation.metrics", "calibration.enabled", "model.algorithm", "model.hyperparameters")),
+    Rule(_slices_are_parts_of_the_rows, ("validation.slices", "data.target")),
+)
