@@ -13,20 +13,20 @@ from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
 from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
 from mlwf.engine.requests import Fitter
-from mlwf.engine.training import Chain, Trained
+from mlwf.engine.training import TrainedModel, TrainFn
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.tuning import tune
-from mlwf.modules.validation import baselines, cross_validate, judge
-from mlwf.orchestrator.context import Setting
-from mlwf.orchestrator.finding_inputs import find_findings
+from mlwf.modules.validation import baselines, cross_validate, evaluate
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.finding_inputs import look_for_findings
 from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.provenance import SAME_ROWS, cross_validated, held_out
-from mlwf.orchestrator.run_data import Material
-from mlwf.orchestrator.run_log import Journal
-from mlwf.orchestrator.training import Recipe, make_chain, make_nested_chain
+from mlwf.orchestrator.run_data import RunData
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.training import PipelineConfig, make_nested_train_fn, make_train_fn
 from mlwf.process_state import OF_THREADS
-from mlwf.results import Judgement
+from mlwf.results import Evaluation
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import FINDINGS, FindingsSpec
@@ -113,7 +113,7 @@ def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> Experim
 
 def judge_sample(
     scenario: Scenario, way: Way, sample: Sample, *, random_state: int
-) -> tuple[Judgement, Mapping[str, float], bool]:
+) -> tuple[Evaluation, Mapping[str, float], bool]:
     """Validate as the workflow does.
 
     Returns
@@ -129,29 +129,29 @@ def judge_sample(
         assert scenario.spoil is not None
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
-    setting = _setting(experiment_of(scenario, way, random_state=random_state), sample)
-    fit = SharedPreparation(setting.table)
+    context = _context(experiment_of(scenario, way, random_state=random_state), sample)
+    fit = SharedPreparation(context.table)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=OF_THREADS)
-        recipe = _recipe(setting, fit)
-        chain = make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe)
-        witnessed = Witnessed(chain, sample, ordered=setting.is_ordered)
-        judgement = _validate(setting, witnessed, fit)
-        findings = find_findings(setting, Trained(None), None, [judgement], fit) if scenario.finding else ()
-    return judgement, witnessed.true, any(finding.code == scenario.finding for finding in findings)
+        recipe = _recipe(context, fit)
+        chain = make_nested_train_fn(context, recipe) if context.is_nested else make_train_fn(context, recipe)
+        witnessed = Witnessed(chain, sample, ordered=context.is_ordered)
+        evaluation = _validate(context, witnessed, fit)
+        findings = look_for_findings(context, TrainedModel(None), None, [evaluation], fit) if scenario.finding else ()
+    return evaluation, witnessed.true, any(finding.code == scenario.finding for finding in findings)
 
 
 class Witnessed:
     """A chain whose models predict fresh rows too; what it gives back knows nothing of them."""
 
-    def __init__(self, chain: Chain, sample: Sample, *, ordered: bool) -> None:
+    def __init__(self, chain: TrainFn, sample: Sample, *, ordered: bool) -> None:
         self._chain = chain
         self._sample = sample
         self._ordered = ordered
         self._metrics = build_metrics(METRICS, classes=np.unique(sample.y))
         self._scores: list[dict[str, float]] = []
 
-    def __call__(self, split: Split, fit: Fitter) -> Trained:
+    def __call__(self, split: Split, fit: Fitter) -> TrainedModel:
         """Train on `split.train`, predict `split.test`, and score fresh rows in passing."""
         fresh = self._sample.fresh_rows(split, ordered=self._ordered)
         both = Rows(np.concatenate([split.test.index, fresh.index]))
@@ -170,8 +170,8 @@ class Witnessed:
 
 
 def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Iterator[Estimate]:
-    judgement, true, has_finding = judge_sample(SCENARIOS[name], way, sample, random_state=random_state)
-    for score in judgement.scores:
+    evaluation, true, has_finding = judge_sample(SCENARIOS[name], way, sample, random_state=random_state)
+    for score in evaluation.scores:
         assert score.value is not None
         yield Estimate(
             scenario=name,
@@ -186,7 +186,7 @@ def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Ite
         )
 
 
-def _setting(spec: ExperimentSpec, sample: Sample) -> Setting:
+def _context(spec: ExperimentSpec, sample: Sample) -> RunContext:
     """Set the phases of a run up, over a table that holds the fresh rows behind those that the run may use."""
     carried = {name: getattr(sample, name) for name in ("groups", "time") if getattr(spec.data, name)}
     data = dataset_from_arrays(sample.X, sample.y, features=spec.features, **carried)
@@ -196,50 +196,50 @@ def _setting(spec: ExperimentSpec, sample: Sample) -> Setting:
             test_size=spec.validation.test_size, random_state=spec.random_state, kind=spec.splitter
         )
         (split,) = hold_out(Table(data.X, data.y, groups=data.groups, time=data.instants), sample.rows)
-    return Setting(spec, Material(data, spec.features, None, split), Journal())
+    return RunContext(spec, RunData(data, spec.features, None, split), RunLog())
 
 
-def _recipe(setting: Setting, fit: Fitter) -> Recipe:
+def _recipe(context: RunContext, fit: Fitter) -> PipelineConfig:
     """Build the pipeline, and search on the training rows unless every fold does so itself."""
-    recipe = replace(build_phase(setting), is_tuned=True, keep_model=False)
-    if setting.is_nested:
+    recipe = replace(build_phase(context), is_tuned=True, keep_model=False)
+    if context.is_nested:
         return recipe
-    spec, rows = setting.spec, setting.split.train
-    assert setting.tuning is not None
+    spec, rows = context.spec, context.split.train
+    assert context.tuning is not None
     tuned = tune(
-        setting.tuning,
+        context.tuning,
         recipe.pipeline,
-        setting.table,
+        context.table,
         rows,
-        setting.folds(spec.tuning_folds),
+        context.folds(spec.tuning_folds),
         fit,
         random_state=spec.random_state,
     )
     return replace(recipe, params=tuned.best_params)
 
 
-def _validate(setting: Setting, chain: Chain, fit: Fitter) -> Judgement:
+def _validate(context: RunContext, chain: TrainFn, fit: Fitter) -> Evaluation:
     chosen = ("hyperparameters",)
-    if setting.spec.validation.strategy == "cross_validation":
+    if context.spec.validation.strategy == "cross_validation":
         return cross_validate(
             chain,
-            setting.table,
-            setting.split.train,
-            setting.folds(setting.spec.validation.cv_folds),
+            context.table,
+            context.split.train,
+            context.folds(context.spec.validation.cv_folds),
             fit,
             metrics=METRICS,
-            circumstances=cross_validated(setting, chosen),
+            provenance=cross_validated(context, chosen),
         )
-    trained = chain(setting.split, fit)
+    trained = chain(context.split, fit)
     assert trained.predictions is not None
-    (baseline,) = baselines(setting.table, [setting.split], fit)
-    test = setting.split.test
-    return judge(
+    (baseline,) = baselines(context.table, [context.split], fit)
+    test = context.split.test
+    return evaluate(
         trained.predictions,
-        setting.table.y_of(test),
+        context.table.y_of(test),
         weight=None,
         baseline=baseline,
-        groups=setting.table.groups_of(test),
+        groups=context.table.groups_of(test),
         metrics=METRICS,
-        circumstances=held_out(setting, chosen, trained),
+        provenance=held_out(context, chosen, trained),
     )

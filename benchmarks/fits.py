@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from mlwf.engine.requests import Answer, Ask
+from mlwf.engine.requests import FitRequest, FitResult
 from mlwf.evaluation.predictions import predict
 from mlwf.splitting.rows import Rows, Table
 
@@ -25,27 +25,29 @@ class SharedPreparation:
         self._lock = threading.Lock()
         self._prepared: dict[tuple[int, str], tuple[Any, dict[str, Any]]] = {}
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+    def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Answer the asks, in their order; may be called from several threads."""
         with self._lock:
-            return [self._answer(ask) for ask in asks]
+            return [self._answer(request) for request in requests]
 
-    def _answer(self, ask: Ask) -> Answer:
-        name, classifier = ask.pipeline.steps[-1]
-        model = clone(classifier).set_params(**{key.removeprefix(f"{name}__"): ask.params[key] for key in ask.params})
-        model.fit(self._prepare(ask, ask.train), self.table.y_of(ask.train))
-        return Answer(tuple(predict(model, self._prepare(ask, rows)) for rows in ask.predict))
+    def _answer(self, request: FitRequest) -> FitResult:
+        name, classifier = request.pipeline.steps[-1]
+        model = clone(classifier).set_params(
+            **{key.removeprefix(f"{name}__"): request.params[key] for key in request.params}
+        )
+        model.fit(self._prepare(request, request.train), self.table.y_of(request.train))
+        return FitResult(tuple(predict(model, self._prepare(request, rows)) for rows in request.predict))
 
-    def _prepare(self, ask: Ask, rows: Rows) -> Any:
+    def _prepare(self, request: FitRequest, rows: Rows) -> Any:
         """Transform rows as the training rows of the ask say."""
-        if len(ask.pipeline) == 1:
+        if len(request.pipeline) == 1:
             return self.table.X_of(rows)
-        key = (id(ask.pipeline), ask.train.digest)
+        key = (id(request.pipeline), request.train.digest)
         if key not in self._prepared:
-            preprocessor = clone(ask.pipeline[:-1])
-            X = preprocessor.fit_transform(self.table.X_of(ask.train), self.table.y_of(ask.train))
+            preprocessor = clone(request.pipeline[:-1])
+            X = preprocessor.fit_transform(self.table.X_of(request.train), self.table.y_of(request.train))
             # A target encoder transforms the rows that it learnt from as no others.
-            self._prepared[key] = preprocessor, {ask.train.digest: X}
+            self._prepared[key] = preprocessor, {request.train.digest: X}
         preprocessor, parts = self._prepared[key]
         if rows.digest not in parts:
             parts[rows.digest] = preprocessor.transform(self.table.X_of(rows))

@@ -50,8 +50,8 @@ class Line:
     @property
     def is_promised(self) -> bool:
         """Whether mlwf promises that it is unbiased and that its intervals hold the truth."""
-        asks = SCENARIOS[self.scenario].remedy is None or self.way.names_column
-        return self.way.is_ours and self.way.is_nested_or_held_out and asks
+        requests = SCENARIOS[self.scenario].remedy is None or self.way.names_column
+        return self.way.is_ours and self.way.is_nested_or_held_out and requests
 
     @property
     def is_to_be_labelled(self) -> bool:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = perf_counter()
     # As pip does with what it installs: otherwise every process that is measured might compile the package anew.
     compileall.compile_dir(PACKAGE, quiet=1)
-    kept = Kept(asked.keep, is_quick=asked.quick)
+    kept = CachedModel(asked.keep, is_quick=asked.quick)
     is_continued = bool(kept.measured)
     tasks = [task for task in list_tasks(asked.rows, is_quick=asked.quick) if task not in kept]
     for alone in (False, True):
@@ -63,7 +63,7 @@ def list_tasks(rows: Sequence[int], *, is_quick: bool) -> list[Task]:
     return [(name, number) for number in range(max(repeats.values())) for name in names if number < repeats[name]]
 
 
-def run(tasks: Sequence[Task], kept: Kept, *, is_quick: bool, at_once: int, dask_python: str) -> None:
+def run(tasks: Sequence[Task], kept: CachedModel, *, is_quick: bool, at_once: int, dask_python: str) -> None:
     """Measure in order, so many at the same time, each on a core of its own."""
     free: SimpleQueue[int] = SimpleQueue()
     for core in range(at_once):
@@ -84,7 +84,7 @@ def run(tasks: Sequence[Task], kept: Kept, *, is_quick: bool, at_once: int, dask
             print(task[0], measured.get("parts", measured.get("missing")), file=sys.stderr, flush=True)
 
 
-class Kept:
+class CachedModel:
     """What was measured so far; with a file an interrupted benchmark goes on from there, on the same machine."""
 
     def __init__(self, path: Path | None, *, is_quick: bool) -> None:

@@ -1,4 +1,4 @@
-"""Describe the installed scikit-learn as the catalogue does; `python -m mlwf.engine.catalogue` writes it anew."""
+"""Describe the installed scikit-learn as the catalogue does; `python -m mlwf.catalogue_writer` writes it anew."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from mlwf.specs.catalogue.algorithms import (
     SET_ELSEWHERE,
     AlgorithmFacts,
     Condition,
-    Facts,
+    Constraint,
     ParameterFacts,
     ScorerFacts,
+    SklearnMetadata,
 )
-from mlwf.specs.catalogue.param_values import Constraint
 
 WITHOUT_MEANING = {"precomputed", "pyfunc"}
 """Options that want a square matrix of distances, or a Python function."""
@@ -50,7 +50,7 @@ ITEMS: dict[tuple[str, str], Constraint] = {
 _DEPRECATED = "deprecated"
 
 
-def describe_scikit_learn() -> Facts:
+def describe_scikit_learn() -> SklearnMetadata:
     """Describe every algorithm and every scorer of the installed scikit-learn."""
     return {
         "scikit_learn": sklearn.__version__,
@@ -89,7 +89,7 @@ def describe_scorer(name: str) -> ScorerFacts:
     }
 
 
-def write_catalogue(facts: Facts) -> str:
+def write_catalogue(facts: SklearnMetadata) -> str:
     """Write the facts as JSON, a line for each parameter and scorer, so that changes read well."""
     return _lines(facts) + "\n"
 

@@ -76,7 +76,7 @@ class PhasePlan:
 
 
 @dataclass(frozen=True)
-class RecordSize:
+class CacheSize:
     """How much is recorded."""
 
     n_fits: int
@@ -288,7 +288,7 @@ class ClassReport:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """What a validation or a test says."""
 
     source: Source
@@ -386,7 +386,7 @@ class GateResult:
 
 
 @dataclass
-class Tally:
+class FitCounts:
     """What came of the asks of a run."""
 
     asked: int = 0

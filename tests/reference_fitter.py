@@ -10,7 +10,7 @@ from contextvars import copy_context
 
 from threadpoolctl import threadpool_limits
 
-from mlwf.engine.requests import Answer, Ask
+from mlwf.engine.requests import FitRequest, FitResult
 from mlwf.engine.work import BLAS, ROWS_WORTH_THREADS, cores, count_workers, fit_one
 from mlwf.process_state import DISPLAY
 from mlwf.splitting.rows import Table
@@ -32,11 +32,11 @@ class PlainFitter:
         self._held = ExitStack()
         self._waiting = 0
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+    def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Answer the asks, in their order; may be called from several threads."""
         with self._lock:
-            self._waiting += len(asks)
-        futures = [self._executor.submit(copy_context().run, self._answer, ask) for ask in asks]
+            self._waiting += len(requests)
+        futures = [self._executor.submit(copy_context().run, self._answer, request) for request in requests]
         return [future.result() for future in futures]
 
     def with_jobs(self, n_jobs: int) -> PlainFitter:
@@ -56,14 +56,14 @@ class PlainFitter:
         self.close(wait=kind is None)
         self._held.close()
 
-    def _answer(self, ask: Ask) -> Answer:
+    def _answer(self, request: FitRequest) -> FitResult:
         sharers = min(self.workers, max(1, self._waiting))
-        threads = cores() // sharers if len(ask.train) >= ROWS_WORTH_THREADS else 1
+        threads = cores() // sharers if len(request.train) >= ROWS_WORTH_THREADS else 1
         # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
         with threadpool_limits(max(1, threads), user_api="openmp"):
-            answer = fit_one(self.table, ask)
+            fit_result = fit_one(self.table, request)
         with self._lock:
             self._waiting -= 1
         if self._on_fit is not None:
             self._on_fit()
-        return answer
+        return fit_result

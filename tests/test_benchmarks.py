@@ -19,7 +19,7 @@ from benchmarks.measuring import Stopwatch, cpu_of
 from benchmarks.report import BEGIN, END, HEADER, summarise, write_report
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sides import SIDES
-from benchmarks.speed import Kept, list_tasks
+from benchmarks.speed import CachedModel, list_tasks
 from benchmarks.speed_lines import LINES, adds, costs, saves
 from benchmarks.speed_report import BEGIN as SPEED_BEGIN
 from benchmarks.speed_report import END as SPEED_END
@@ -52,7 +52,7 @@ def draw(name):
 @pytest.mark.parametrize(("name", "way"), MARKED, ids=OURS)
 def test_scores_are_those_of_the_workflow(name, way):
     scenario, sample = draw(name)
-    judgement, _, has_finding = judge_sample(scenario, way, sample, random_state=3)
+    evaluation, _, has_finding = judge_sample(scenario, way, sample, random_state=3)
     owned = sample.owned
     remedy = {scenario.remedy: getattr(owned, scenario.remedy)} if scenario.remedy and way.names_column else {}
     spec = experiment_of(scenario, way, random_state=3)
@@ -69,14 +69,14 @@ def test_scores_are_those_of_the_workflow(name, way):
         random_state=3,
         **remedy,
     )
-    assert list(judgement.scores) == results["scores"]
+    assert list(evaluation.scores) == results["scores"]
     assert has_finding is (scenario.finding in {finding.code for finding in results["findings"]})
 
 
 @pytest.mark.parametrize(("name", "way"), GUIDES.values(), ids=GUIDES)
 def test_guides_score_is_that_of_scikit_learn_and_the_truth_that_of_its_fold_models(name, way):
     scenario, sample = draw(name)
-    judgement, true, _ = judge_sample(scenario, way, sample, random_state=3)
+    evaluation, true, _ = judge_sample(scenario, way, sample, random_state=3)
     if way.is_spoilt:
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
@@ -84,7 +84,9 @@ def test_guides_score_is_that_of_scikit_learn_and_the_truth_that_of_its_fold_mod
     pipeline = build_ml_pipeline(spec.features, spec.model, random_state=3)
     best = GridSearchCV(pipeline, FEW, cv=5).fit(owned.X, owned.y).best_estimator_
     found = cross_validate(best, owned.X, owned.y, cv=5, scoring=list(METRICS), return_estimator=True)
-    assert [list(score.folds) for score in judgement.scores] == [found[f"test_{metric}"].tolist() for metric in METRICS]
+    assert [list(score.folds) for score in evaluation.scores] == [
+        found[f"test_{metric}"].tolist() for metric in METRICS
+    ]
     fresh = slice(sample.n_rows, None)
     if name == "drift":
         fresh = np.flatnonzero(sample.time >= sample.n_rows)
@@ -291,16 +293,16 @@ def test_sides_are_measured_in_turns():
 
 
 def test_a_benchmark_goes_on_from_what_it_kept(tmp_path):
-    Kept(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {"parts": {}})
-    again = Kept(tmp_path / "kept.json", is_quick=True)
+    CachedModel(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {"parts": {}})
+    again = CachedModel(tmp_path / "kept.json", is_quick=True)
     assert again.measured == {"baseline": [{"parts": {}}]}
     assert [("baseline", number) in again for number in (0, 1)] == [True, False]
 
 
 def test_quick_measurements_are_not_taken_for_others(tmp_path):
-    Kept(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {})
+    CachedModel(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {})
     with pytest.raises(SystemExit, match="was measured otherwise"):
-        Kept(tmp_path / "kept.json", is_quick=False)
+        CachedModel(tmp_path / "kept.json", is_quick=False)
 
 
 def test_time_of_children_is_counted(tmp_path):

@@ -113,7 +113,7 @@ def train(
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, set_ or [])
-    with progress(quiet=quiet, verbose=verbose, conceal=document.conceal) as on_progress:
+    with progress(quiet=quiet, verbose=verbose, redact=document.redact) as on_progress:
         from mlwf.orchestrator.api import run_experiment
 
         options: dict[str, Any] = {"fresh": fresh, "fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
@@ -323,15 +323,15 @@ def cache(
 
     When it grows beyond 2 GB, what was not used for longest is removed.
     """
-    from mlwf.engine.fit_cache import FitRecord
+    from mlwf.engine.fit_cache import FitCache
     from mlwf.modules.runs import fits_of
     from mlwf.tables.blocks import size_told
 
-    record = FitRecord(fits_of(runs_dir))
-    told = size_told(record.size())
+    recorder = FitCache(fits_of(runs_dir))
+    told = size_told(recorder.size())
     if clear:
-        record.clear()
-    write_line(f"{record.folder}: {told}{' removed' if clear else ''}")
+        recorder.clear()
+    write_line(f"{recorder.folder}: {told}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)

@@ -122,17 +122,17 @@ def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:
 
 
 @contextmanager
-def progress(*, quiet: bool, verbose: bool, conceal: Callable[[str], str]) -> Iterator[OnProgress | None]:
+def progress(*, quiet: bool, verbose: bool, redact: Callable[[str], str]) -> Iterator[OnProgress | None]:
     """Show progress on stderr: a line that moves on a terminal, few plain lines elsewhere.
 
-    `conceal` takes what came from the environment out of a line of the log.
+    `redact` takes what came from the environment out of a line of the log.
     """
     if quiet:
         with _silent():
             yield None
         return
     console = _console(sys.stderr)
-    with _logging(console, conceal) if verbose else _silent():
+    with _logging(console, redact) if verbose else _silent():
         if not console.is_terminal:
             yield _Lines(console)
             return
@@ -183,13 +183,13 @@ def _moving(step: Progress) -> RenderableType:
 
 
 @contextmanager
-def _logging(console: Console, conceal: Callable[[str], str]) -> Iterator[None]:
+def _logging(console: Console, redact: Callable[[str], str]) -> Iterator[None]:
     class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.print(self.format(record), highlight=False, markup=False, soft_wrap=True)
+        def emit(self, recorder: logging.LogRecord) -> None:
+            console.print(self.format(recorder), highlight=False, markup=False, soft_wrap=True)
 
     handler = Handler(logging.INFO)
-    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s", conceal))
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s", redact))
     logging.getLogger("mlwf").addHandler(handler)
     try:
         yield

@@ -59,7 +59,7 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     not there makes it.
     """
     if tracking_uri is not None:
-        from mlwf.specs.loading import is_address
+        from mlwf.specs.paths import is_address
 
         if not is_address(tracking_uri):
             accepted = "accepted: sqlite:///FILE, http://HOST:PORT"

@@ -9,13 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
-from mlwf.config.parsing import scalar
 from mlwf.errors import UsageError, nearest
-from mlwf.specs.base import written_sentences
-from mlwf.specs.data import ReadSpec
+from mlwf.specs.field_docs import field_docs
 
 
 class Group(TyperGroup):
@@ -54,7 +51,7 @@ class Command(TyperCommand):
         parameters: list[Any] = [*self.get_params(ctx)]
         if any(param.metavar in {"CONFIG", "CONFIG..."} for param in parameters):
             # From its source: the help need not wait for pydantic.
-            sections = written_sentences("mlwf.specs.experiment", "ExperimentSpec")
+            sections = field_docs("mlwf.specs.experiment", "ExperimentSpec")
             with formatter.section("The sections of CONFIG, of which only data is required"):
                 formatter.write_dl([*sections.items()])
 
@@ -101,6 +98,11 @@ def read_options(options: Sequence[str]) -> dict[str, Any]:
     UsageError
         When a key is none of ReadSpec's, or its value is not accepted.
     """
+    from pydantic import ValidationError
+
+    from mlwf.config.parsing import scalar
+    from mlwf.specs.data import ReadSpec
+
     fields: dict[str, Any] = {}
     for option in options:
         key, equals, text = option.partition("=")

@@ -88,7 +88,7 @@ class Document:
         return {path: value.env for path, value in _walk(self._root, ()) if value.env is not None}
 
     @property
-    def holes(self) -> frozenset[KeyPath]:
+    def unreadable(self) -> frozenset[KeyPath]:
         """The values that could not be read; each is among `problems`."""
         return frozenset(path for path, value in _walk(self._root, ()) if value.hole)
 
@@ -97,7 +97,7 @@ class Document:
         data: dict[str, Any] = self._root.plain(redacted=True)
         return data
 
-    def conceal(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Replace in a text every value that was read from the environment, and the logins of addresses.
 
         Values too short to tell are left.
@@ -108,14 +108,14 @@ class Document:
                 text = text.replace(value, f"${{env:{name}}}").replace(redact(value), f"${{env:{name}}}")
         return redact(text)
 
-    def conceal_in(self, content: Any) -> Any:
+    def redact_in(self, content: Any) -> Any:
         """Conceal in every text of nested maps and lists."""
         if isinstance(content, str):
-            return self.conceal(content)
+            return self.redact(content)
         if isinstance(content, Mapping):
-            return {key: self.conceal_in(value) for key, value in content.items()}
+            return {key: self.redact_in(value) for key, value in content.items()}
         if isinstance(content, list | tuple):
-            return type(content)(self.conceal_in(value) for value in content)
+            return type(content)(self.redact_in(value) for value in content)
         return content
 
     def _value(self, path: KeyPath) -> Value | None:

@@ -13,7 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import Replay, positions
+from mlwf.evaluation.scoring import PrecomputedClassifier, positions
 
 
 def fit_calibrators(
@@ -37,7 +37,7 @@ def fit_calibrators(
     """
     # One Replay stands for every fold's model: each row was judged once, so a fold's rows find their own model's word.
     calibrated = CalibratedClassifierCV(
-        Replay(judged), method=method, cv=[(fold, fold) for fold in folds], ensemble=ensemble
+        PrecomputedClassifier(judged), method=method, cv=[(fold, fold) for fold in folds], ensemble=ensemble
     )
     with _calibrating():
         return calibrated.fit(positions(len(y)), y, sample_weight=weight)
@@ -55,7 +55,7 @@ def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, es
 
 def with_predictions(calibrated: CalibratedClassifierCV, predictions: Sequence[Predictions]) -> Predictions:
     """Calibrate stored predictions, one set of the same rows for each calibrator, and average them."""
-    replaying = _with_estimators(calibrated, [Replay(part) for part in predictions])
+    replaying = _with_estimators(calibrated, [PrecomputedClassifier(part) for part in predictions])
     X = positions(len(predictions[0]))
     with _calibrating():
         return Predictions(

@@ -9,78 +9,80 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from mlwf.engine.fit_cache import FitRecord
-from mlwf.engine.fit_key import Fit, Identifier
-from mlwf.engine.requests import Answer, Ask
+from mlwf.engine.fit_cache import FitCache
+from mlwf.engine.fit_key import FitKey, FitKeyBuilder
+from mlwf.engine.requests import FitRequest, FitResult
 from mlwf.engine.scheduling import Task, sort_tasks
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import Replay
-from mlwf.results import Tally
+from mlwf.evaluation.scoring import PrecomputedClassifier
+from mlwf.results import FitCounts
 from mlwf.splitting.rows import Rows, Table
 
 
-class CountingFitter:
+class DryRunFitter:
     """Answer what the record has, and everything else with placeholders; count the fits that the engine would make.
 
     Which candidate of a search is the best cannot be known before it is done: what depends on that is counted as for
     another candidate of the same size.
     """
 
-    def __init__(self, table: Table, *, record: FitRecord | None = None) -> None:
+    def __init__(self, table: Table, *, fit_cache: FitCache | None = None) -> None:
         self.table = table
-        self.tally = Tally()
+        self.counts = FitCounts()
         self.seconds = 0.0
         """What the fits take on one core, roughly."""
-        self._record = record
-        self._identifier = Identifier()
+        self._fit_cache = fit_cache
+        self._key_builder = FitKeyBuilder()
         self._made: dict[str, set[str]] = {}
         self._models: set[str] = set()
         self._said: dict[tuple[Any, ...], Predictions] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+    def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Answer the asks, in their order; may be called from several threads."""
-        fits = {place: self._identifier.identify(ask, self.table) for place, ask in enumerate(asks)}
+        fits = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
         with self._lock:
-            answers = {place: self._known(asks[place], fit) for place, fit in fits.items() if fit}
-            left = {place: ask for place, ask in enumerate(asks) if answers.get(place) is None}
+            fit_results = {place: self._known(requests[place], fit) for place, fit in fits.items() if fit}
+            left = {place: request for place, request in enumerate(requests) if fit_results.get(place) is None}
             tasks = sort_tasks(left, fits, self.table)
-            self.tally.asked += len(asks)
-            self.tally.fitted += len(tasks)
+            self.counts.asked += len(requests)
+            self.counts.fitted += len(tasks)
             self.seconds += sum(task.seconds for task in tasks)
             for task in tasks:
                 self._remember(task)
-        told = [answers.get(place) or self._placeholder(ask) for place, ask in enumerate(asks)]
-        for place, (ask, answer) in enumerate(zip(asks, told, strict=True)):
-            if ask.entry:
-                ask.entry.contest.enter(ask.entry, answer, _key(fits[place]))
-        for contest in {ask.entry.contest for ask in asks if ask.entry}:
-            self._models |= set(contest.kept)
+        told = [fit_results.get(place) or self._placeholder(request) for place, request in enumerate(requests)]
+        for place, (request, result) in enumerate(zip(requests, told, strict=True)):
+            if request.candidate_fold:
+                request.candidate_fold.leaderboard.enter(request.candidate_fold, result, _key(fits[place]))
+        for leaderboard in {request.candidate_fold.leaderboard for request in requests if request.candidate_fold}:
+            self._models |= set(leaderboard.kept)
         return told
 
-    def _known(self, ask: Ask, fit: Fit) -> Answer | None:
-        digests = [rows.digest for rows in ask.predict]
-        found = self._record.find(fit.key, digests) if self._record else None
-        is_held = fit.key in self._models or (self._record is not None and self._record.has_model(fit.key))
-        if found is not None and (is_held or not ask.keep_model):
-            self.tally.recorded += fit.key not in self._made
-            model = Replay(found.predictions[0]) if ask.keep_model and found.predictions else None
-            return Answer(found.predictions, model, reused=True)
+    def _known(self, request: FitRequest, fit: FitKey) -> FitResult | None:
+        digests = [rows.digest for rows in request.predict]
+        found = self._fit_cache.find(fit.key, digests) if self._fit_cache else None
+        is_held = fit.key in self._models or (self._fit_cache is not None and self._fit_cache.has_model(fit.key))
+        if found is not None and (is_held or not request.keep_model):
+            self.counts.recorded += fit.key not in self._made
+            model = PrecomputedClassifier(found.predictions[0]) if request.keep_model and found.predictions else None
+            return FitResult(found.predictions, model, reused=True)
         is_said = fit.key in self._made and self._made[fit.key].issuperset(digests)
-        if is_held or (is_said and not ask.keep_model):
-            return self._placeholder(ask)
+        if is_held or (is_said and not request.keep_model):
+            return self._placeholder(request)
         return None
 
     def _remember(self, task: Task) -> None:
         for place, fit in task.fits.items():
             self._made.setdefault(fit.key, set()).update(task.rows)
-            if task.asks[place].keep_model:
+            if task.requests[place].keep_model:
                 self._models.add(fit.key)
 
-    def _placeholder(self, ask: Ask) -> Answer:
-        table = self.table if ask.table is None else ask.table
-        said = tuple(self._say(ask.pipeline, rows, table.classes) for rows in ask.predict)
-        return Answer(said, Replay(said[0]) if ask.keep_model and said else clone(ask.pipeline))
+    def _placeholder(self, request: FitRequest) -> FitResult:
+        table = self.table if request.table is None else request.table
+        said = tuple(self._say(request.pipeline, rows, table.classes) for rows in request.predict)
+        return FitResult(
+            said, PrecomputedClassifier(said[0]) if request.keep_model and said else clone(request.pipeline)
+        )
 
     def _say(self, pipeline: Any, rows: Rows, classes: Any) -> Predictions:
         """Say something of the right shape; of the same rows always the same object, so that it is scored once."""
@@ -100,5 +102,5 @@ class CountingFitter:
         return self._said[key]
 
 
-def _key(fit: Fit | None) -> str | None:
+def _key(fit: FitKey | None) -> str | None:
     return None if fit is None else fit.key

@@ -15,19 +15,19 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mlwf.engine.fit_cache import FitRecord
-from mlwf.engine.fit_key import Fit, Identifier
-from mlwf.engine.model_cache import Kept, Shelf
+from mlwf.engine.fit_cache import FitCache
+from mlwf.engine.fit_key import FitKey, FitKeyBuilder
+from mlwf.engine.model_cache import CachedModel, ModelCache
 from mlwf.engine.prepared_folds import Fold, Folds
 from mlwf.engine.process_pools import Pool, ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.requests import LATE, Answer, Ask
-from mlwf.engine.scheduling import RELEASES_GIL, Line, Task, UnderWay, sort_tasks
+from mlwf.engine.requests import LATE, FitRequest, FitResult
+from mlwf.engine.scheduling import RELEASES_GIL, InFlightFits, PriorityExecutor, Task, sort_tasks
 from mlwf.engine.staged_ensembles import truncated
 from mlwf.engine.work import (
     BLAS,
     ROWS_WORTH_THREADS,
-    Done,
     Job,
+    JobResult,
     cores,
     count_workers,
     do,
@@ -38,7 +38,7 @@ from mlwf.engine.work import (
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import predict
 from mlwf.process_state import DISPLAY, SharedState, Warned, recorded
-from mlwf.results import Tally
+from mlwf.results import FitCounts
 from mlwf.splitting.rows import Table
 
 SECONDS_WORTH_PROCESSES = 30.0
@@ -95,46 +95,48 @@ class Engine:
         table: Table,
         *,
         n_jobs: int = 1,
-        record: FitRecord | None = None,
+        fit_cache: FitCache | None = None,
         pool: Pool | None = None,
         on_fit: OnFit | None = None,
         on_warning: Callable[[str, str], None] | None = None,
     ) -> None:
         self.table = table
-        self.tally = Tally()
+        self.counts = FitCounts()
         self._held = ExitStack()
-        lasts = record is not None
-        if record is None:
-            record = FitRecord(Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
-        self.record = record
-        self._shelf = Shelf(record, lasts=lasts)
-        self._identifier = Identifier()
+        lasts = fit_cache is not None
+        if fit_cache is None:
+            fit_cache = FitCache(Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
+        self.fit_cache = fit_cache
+        self._model_cache = ModelCache(fit_cache, lasts=lasts)
+        self._key_builder = FitKeyBuilder()
         self._own: set[str] = set()
         self._on_fit = on_fit
         self._on_warning = on_warning
         self._lock = threading.Lock()
         self._calls = itertools.count()
-        self._under_way = UnderWay()
+        self._under_way = InFlightFits()
         self._folds = Folds()
         self._elsewhere = pool
         self._hire(n_jobs)
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Answer]:
+    def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Answer the asks, in their order."""
-        fits = {place: self._identifier.identify(ask, self.table) for place, ask in enumerate(asks)}
-        answers: dict[int, Answer] = {}
-        while left := {place: ask for place, ask in enumerate(asks) if place not in answers}:
+        fits = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
+        fit_results: dict[int, FitResult] = {}
+        while left := {place: request for place, request in enumerate(requests) if place not in fit_results}:
             with self._under_way.claimed({place: fits[place] for place in left}) as mine:
-                answers |= self._answers({place: left[place] for place in mine}, fits)
-        for contest in {ask.entry.contest for ask in asks if ask.entry}:
-            self._shelf.hold(contest)
+                fit_results |= self._answers({place: left[place] for place in mine}, fits)
+        for leaderboard in {request.candidate_fold.leaderboard for request in requests if request.candidate_fold}:
+            self._model_cache.hold(leaderboard)
         with self._lock:
-            self.tally.asked += len(asks)
-        return [answers[place] for place in range(len(asks))]
+            self.counts.asked += len(requests)
+        return [fit_results[place] for place in range(len(requests))]
 
-    def _answers(self, asks: Mapping[int, Ask], fits: Mapping[int, Fit | None]) -> dict[int, Answer]:
-        answers = self._look_up(asks, fits)
-        tasks = sort_tasks({place: ask for place, ask in asks.items() if place not in answers}, fits, self.table)
+    def _answers(self, requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
+        fit_results = self._look_up(requests, fits)
+        tasks = sort_tasks(
+            {place: request for place, request in requests.items() if place not in fit_results}, fits, self.table
+        )
         folds, pools = self._folds.gather(tasks), self._pools(tasks)
         call = next(self._calls)
         # Those asked first come first, so that few folds are held.
@@ -143,8 +145,8 @@ class Engine:
             for task in tasks
         ]
         for future in futures:
-            answers |= future.result()
-        return answers
+            fit_results |= future.result()
+        return fit_results
 
     def with_jobs(self, n_jobs: int) -> Engine:
         """Make an engine that shares all with this one but the number of fits at the same time."""
@@ -171,13 +173,13 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(wait=kind is None)
         if kind is None:
-            self.record.prune()
+            self.fit_cache.prune()
         self._held.close()
 
     def _hire(self, n_jobs: int) -> None:
         self._threads = ThreadPool(count_workers(n_jobs))
         self._processes: Pool | None = None
-        self._line = Line((self._elsewhere or self._threads).slots)
+        self._line = PriorityExecutor((self._elsewhere or self._threads).slots)
 
     def _pools(self, tasks: Sequence[Task]) -> dict[Task, Pool]:
         """Choose where each task runs."""
@@ -196,131 +198,131 @@ class Engine:
             self._processes = self._processes or ProcessPool(self._line.slots)
             return self._processes
 
-    def _look_up(self, asks: Mapping[int, Ask], fits: Mapping[int, Fit | None]) -> dict[int, Answer]:
-        answers = {}
-        for place, ask in asks.items():
+    def _look_up(self, requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
+        fit_results = {}
+        for place, request in requests.items():
             fit = fits[place]
-            if fit is not None and (answer := self._known(ask, fit)) is not None:
-                answers[place] = answer
-                if ask.entry:
-                    ask.entry.contest.enter(ask.entry, answer)
+            if fit is not None and (fit_result := self._known(request, fit)) is not None:
+                fit_results[place] = fit_result
+                if request.candidate_fold:
+                    request.candidate_fold.leaderboard.enter(request.candidate_fold, fit_result)
         with self._lock:
-            self.tally.recorded += sum(1 for place in answers if _key(fits[place]) not in self._own)
-        return answers
+            self.counts.recorded += sum(1 for place in fit_results if _key(fits[place]) not in self._own)
+        return fit_results
 
-    def _known(self, ask: Ask, fit: Fit) -> Answer | None:
+    def _known(self, request: FitRequest, fit: FitKey) -> FitResult | None:
         """Answer from the record, or with a model that was fitted before; None when that takes a fit."""
-        digests = [rows.digest for rows in ask.predict]
-        found = self.record.find(fit.key, digests)
+        digests = [rows.digest for rows in request.predict]
+        found = self.fit_cache.find(fit.key, digests)
         if found is not None and self._on_warning is not None:
             for warned in found.warnings:
                 self._on_warning(*warned)
-        if found is not None and not ask.keep_model:
-            return Answer(found.predictions, None, found.fit_seconds, found.predict_seconds, reused=True)
-        model = self._shelf.find(fit.key)
+        if found is not None and not request.keep_model:
+            return FitResult(found.predictions, None, found.fit_seconds, found.predict_seconds, reused=True)
+        model = self._model_cache.find(fit.key)
         if model is None:
             return None
-        kept = model if ask.keep_model else None
+        kept = model if request.keep_model else None
         if found is not None:
-            return Answer(found.predictions, kept, found.fit_seconds, found.predict_seconds, reused=True)
+            return FitResult(found.predictions, kept, found.fit_seconds, found.predict_seconds, reused=True)
         with openmp_threads(1):
-            said = {rows.digest: predict(model, fit.table.X_of(rows)) for rows in ask.predict}
-        self.record.put(fit.key, said, fit_seconds=0.0, predict_seconds=0.0)
-        return Answer(tuple(said[digest] for digest in digests), kept, reused=True)
+            said = {rows.digest: predict(model, fit.table.X_of(rows)) for rows in request.predict}
+        self.fit_cache.put(fit.key, said, fit_seconds=0.0, predict_seconds=0.0)
+        return FitResult(tuple(said[digest] for digest in digests), kept, reused=True)
 
-    def _answer(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, Answer]:
+    def _answer(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, FitResult]:
         """Do a task: fit, write down, and tell."""
         if task.deadline is not None and monotonic() >= task.deadline:
-            answers = dict.fromkeys(task.asks, Answer(error=LATE, is_late=True))
+            fit_results = dict.fromkeys(task.requests, FitResult(error=LATE, is_late=True))
         elif fold is None:
             with openmp_threads(self._n_threads(task)):
-                answers = {place: fit_one(self.table, ask) for place, ask in task.asks.items()}
+                fit_results = {place: fit_one(self.table, request) for place, request in task.requests.items()}
         else:
-            answers = self._fitted(task, fold, pool)
+            fit_results = self._fitted(task, fold, pool)
         if fold is not None:
             self._folds.release(fold)
-        for place, ask in task.asks.items():
-            if ask.entry and (fold is None or answers[place].error):
-                ask.entry.contest.enter(ask.entry, answers[place])
-        if not all(answer.is_late for answer in answers.values()):
+        for place, request in task.requests.items():
+            if request.candidate_fold and (fold is None or fit_results[place].error):
+                request.candidate_fold.leaderboard.enter(request.candidate_fold, fit_results[place])
+        if not all(fit_result.is_late for fit_result in fit_results.values()):
             with self._lock:
-                self.tally.fitted += 1
+                self.counts.fitted += 1
             if self._on_fit is not None:
                 self._on_fit(task.seconds)
-        return answers
+        return fit_results
 
-    def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, Answer]:
+    def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, FitResult]:
         with recorded() as warned:
             try:
                 preprocessor, prepared = fold.prepared(pool)
             except Exception as error:
                 raise_if_bug(error)
-                return dict.fromkeys(task.asks, Answer(error=f"{type(error).__name__}: {error}"))
+                return dict.fromkeys(task.requests, FitResult(error=f"{type(error).__name__}: {error}"))
             done = self._do(task, task.stages, prepared, pool)
-            came: dict[int | None, Done] = dict.fromkeys(task.stages or (None,), done)
+            came: dict[int | None, JobResult] = dict.fromkeys(task.stages or (None,), done)
             if done.error and len(came) > 1:
                 # Perhaps one of them alone cannot be fitted; then it must not take the others along.
                 came = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
-        return {place: self._tell(task, place, preprocessor, came, warned) for place in task.asks}
+        return {place: self._tell(task, place, preprocessor, came, warned) for place in task.requests}
 
-    def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> Done:
+    def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> JobResult:
         job = Job(
             task.fit.parts.classifier,
             task.fit.stage[0] if task.fit.stage else None,
             stages,
             tuple(task.rows),
-            keep_model=any(ask.keep_model or ask.entry for ask in task.asks.values()),
+            keep_model=any(request.keep_model or request.candidate_fold for request in task.requests.values()),
             n_threads=1 if pool is self._elsewhere else self._n_threads(task),
-            begun=self._shelf.begun(task.fit, stages[-1]) if stages else None,
+            begun=self._model_cache.begun(task.fit, stages[-1]) if stages else None,
         )
         try:
-            done: Done = pool.run(do if pool is self._threads else do_apart, job, prepared)
+            done: JobResult = pool.run(do if pool is self._threads else do_apart, job, prepared)
         except WorkerLostError as error:
-            return Done(error=str(error))
+            return JobResult(error=str(error))
         for category, message in done.warnings:
             warnings.warn(message, category, stacklevel=2)
         return done
 
     def _tell(
-        self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, Done], warned: Sequence[Warned]
-    ) -> Answer:
+        self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, JobResult], warned: Sequence[Warned]
+    ) -> FitResult:
         """Make the answer to one ask of a task, written down before anybody hears of it."""
-        ask, fit = task.asks[place], task.fits[place]
+        request, fit = task.requests[place], task.fits[place]
         done = came[_stage(fit)]
         sharing = [stage for stage, other in came.items() if other is done]
         fit_seconds, predict_seconds = done.fit_seconds / len(sharing), done.predict_seconds / len(sharing)
         if done.error:
-            return Answer(fit_seconds=fit_seconds, error=done.error)
+            return FitResult(fit_seconds=fit_seconds, error=done.error)
         said = done.predictions[sharing.index(_stage(fit))]
         seconds = {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds}
-        self.record.put(fit.key, said, warnings=warned, **seconds)
+        self.fit_cache.put(fit.key, said, warnings=warned, **seconds)
         with self._lock:
             self._own.add(fit.key)
-            self._shelf.seconds_fitting += fit_seconds
+            self._model_cache.seconds_fitting += fit_seconds
         model = None
-        if ask.keep_model or ask.entry:
+        if request.keep_model or request.candidate_fold:
             classifier = done.model if fit.stage is None else truncated(done.model, fit.stage[1])
             model = fit.parts.assemble(preprocessor, classifier)
-        if ask.keep_model:
-            self._shelf.write(fit.key, model)
-        predictions = tuple(said[rows.digest] for rows in ask.predict)
-        answer = Answer(predictions, model if ask.keep_model else None, fit_seconds, predict_seconds)
-        if ask.entry and ask.entry.contest.enter(
-            ask.entry, answer, Kept(fit, model, is_cut=_stage(fit) != sharing[-1])
+        if request.keep_model:
+            self._model_cache.write(fit.key, model)
+        predictions = tuple(said[rows.digest] for rows in request.predict)
+        fit_result = FitResult(predictions, model if request.keep_model else None, fit_seconds, predict_seconds)
+        if request.candidate_fold and request.candidate_fold.leaderboard.enter(
+            request.candidate_fold, fit_result, CachedModel(fit, model, is_truncated=_stage(fit) != sharing[-1])
         ):
-            self._shelf.write_affordable(ask.entry.contest)
-        return answer
+            self._model_cache.write_affordable(request.candidate_fold.leaderboard)
+        return fit_result
 
     def _n_threads(self, task: Task) -> int:
         """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""
-        if len(task.ask.train) < ROWS_WORTH_THREADS:
+        if len(task.request.train) < ROWS_WORTH_THREADS:
             return 1
         return max(1, cores() // max(1, min(self._line.slots, len(self._line))))
 
 
-def _stage(fit: Fit) -> int | None:
+def _stage(fit: FitKey) -> int | None:
     return None if fit.stage is None else fit.stage[1]
 
 
-def _key(fit: Fit | None) -> str:
+def _key(fit: FitKey | None) -> str:
     return "" if fit is None else fit.key

@@ -24,11 +24,11 @@ from mlwf.engine.model_file import load_model, save_model
 from mlwf.errors import MlwfError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.processes import is_running, this_process
-from mlwf.results import RecordSize
+from mlwf.results import CacheSize
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
+class CacheEntry:
     """What is known of a fit."""
 
     predictions: tuple[Predictions, ...] = field(repr=False)
@@ -39,7 +39,7 @@ class Recorded:
     """What was warned of meanwhile: the category and the message."""
 
 
-def pack(entry: Recorded) -> bytes | None:
+def pack(entry: CacheEntry) -> bytes | None:
     """Write what a fit says about some rows as an .npz file; None when it would not come back to the bit."""
     parts: dict[str, Any] = {}
     for said in entry.predictions:
@@ -84,7 +84,7 @@ def _codes(said: Predictions) -> NDArray[Any] | None:
     return codes.astype(np.min_scalar_type(len(said.classes))) if is_same else None
 
 
-def unpack(content: bytes) -> Recorded | None:
+def unpack(content: bytes) -> CacheEntry | None:
     """Read an entry; None when it is not whole."""
     try:
         # Whole members first: numpy would make room for whatever a damaged header says, before any checksum is known.
@@ -100,12 +100,12 @@ def unpack(content: bytes) -> Recorded | None:
             return None
         warned = tuple(map(tuple, parts.pop("warnings").tolist())) if "warnings" in parts else ()
         if not parts:
-            return Recorded((), fit_seconds, predict_seconds, warned)
+            return CacheEntry((), fit_seconds, predict_seconds, warned)
         classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
         said = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
     except (ArithmeticError, LookupError, TypeError, ValueError):  # whole members, and not those of an entry
         return None
-    return Recorded((said,), fit_seconds, predict_seconds, warned)
+    return CacheEntry((said,), fit_seconds, predict_seconds, warned)
 
 
 FORMAT = 1
@@ -120,7 +120,7 @@ SECONDS_OF_A_DRAFT = 86_400.0
 """After which a draft is given up although nobody can tell whether its process, on another host, still runs."""
 
 
-class FitRecord:
+class FitCache:
     """What fits said, and some of their models, in a folder that any number of threads and processes use at once.
 
     Whatever happens, an entry is there as a whole or not at all. Nothing here raises because of the folder: what
@@ -145,20 +145,20 @@ class FitRecord:
         self._home = folder / f"v{FORMAT}"
         self._used: set[str] = set()
 
-    def find(self, key: str, rows: Sequence[str]) -> Recorded | None:
+    def find(self, key: str, rows: Sequence[str]) -> CacheEntry | None:
         """Give what the fit of that key says about the rows of these digests; None unless all of it is known.
 
         Without rows it is found when anything that the fit says is known.
         """
         if not rows:
             return self._find_any(key)
-        entries: list[Recorded] = []
+        entries: list[CacheEntry] = []
         for digest in rows:
             entry = self._read(self._place(key, f".{digest}.npz"))
             if entry is None:
                 return None
             entries.append(entry)
-        return Recorded(
+        return CacheEntry(
             predictions=tuple(said for entry in entries for said in entry.predictions),
             # What a model that was loaded says of a fit came without fitting: that part took no time.
             fit_seconds=max(entry.fit_seconds for entry in entries),
@@ -182,7 +182,7 @@ class FitRecord:
         parts: dict[str, tuple[Predictions, ...]] = {digest: (said,) for digest, said in predictions.items()}
         parts = parts or {"": ()}
         for digest, part in parts.items():
-            content = pack(Recorded(part, fit_seconds, predict_seconds / len(parts), tuple(warnings)))
+            content = pack(CacheEntry(part, fit_seconds, predict_seconds / len(parts), tuple(warnings)))
             if content is not None:
                 self._write(self._place(key, f".{digest}.npz"), partial(Path.write_bytes, data=content))
 
@@ -212,10 +212,10 @@ class FitRecord:
         with suppress(MlwfError):
             self._write(self._place(key, ".skops"), lambda draft: _save(model, draft))
 
-    def size(self) -> RecordSize:
+    def size(self) -> CacheSize:
         """Count the fits and the models, and add up their files."""
         entries = [(path, status) for path, status in _files(self._home) if not _is_draft(path)]
-        return RecordSize(
+        return CacheSize(
             n_fits=len({path.name.partition(".")[0] for path, _ in entries if path.suffix == ".npz"}),
             n_models=sum(path.suffix == ".skops" for path, _ in entries),
             n_bytes=sum(status.st_size for _, status in entries),
@@ -263,14 +263,14 @@ class FitRecord:
     def _may_use(self, path: Path) -> bool:
         return not self.fresh or path.name in self._used
 
-    def _find_any(self, key: str) -> Recorded | None:
+    def _find_any(self, key: str) -> CacheEntry | None:
         names = [path for path, _ in _files(self._home / key[:2]) if path.name.startswith(f"{key}.")]
         entries = (self._read(path) for path in sorted(names) if path.suffix == ".npz")
         return next(
-            (Recorded((), entry.fit_seconds, 0.0, entry.warnings) for entry in entries if entry is not None), None
+            (CacheEntry((), entry.fit_seconds, 0.0, entry.warnings) for entry in entries if entry is not None), None
         )
 
-    def _read(self, path: Path) -> Recorded | None:
+    def _read(self, path: Path) -> CacheEntry | None:
         if not self._may_use(path):
             return None
         try:

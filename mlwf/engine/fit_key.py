@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 
-from mlwf.engine.requests import Ask
+from mlwf.engine.requests import FitRequest
 from mlwf.engine.staged_ensembles import stage_parameter
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.splitting.rows import Table
@@ -99,7 +99,7 @@ class Parts:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class FitKey:
     """What determines the fit of an ask."""
 
     table: Table
@@ -114,7 +114,7 @@ class Fit:
     """Identifies the fit."""
 
 
-class Identifier:
+class FitKeyBuilder:
     """Takes asks apart; remembers the pipelines and tables that it has seen."""
 
     def __init__(self) -> None:
@@ -122,27 +122,27 @@ class Identifier:
         self._digests: dict[int, str] = {}
         self._held: list[Any] = []  # an id is given again once its object is gone
 
-    def identify(self, ask: Ask, table: Table) -> Fit | None:
+    def identify(self, request: FitRequest, table: Table) -> FitKey | None:
         """Say what determines the fit of an ask; None for one that only a plain fit can answer.
 
         That is what gives other bits each time, and what cannot be taken apart: parameters that do not exist, a step
         that is no estimator, a class that is not scikit-learn's.
         """
         try:
-            parts = self._parts_of(ask.pipeline, ask.params)
+            parts = self._parts_of(request.pipeline, request.params)
             if not parts.is_reproducible:
                 return None
-            stage = parts.stage(len(ask.train))
+            stage = parts.stage(len(request.train))
             learner = parts.learner(stage)
         except Exception as error:
             raise_if_bug(error)
             return None
-        table = table if ask.table is None else ask.table
-        preparation = _digest(VERSIONS, self._digest_of(table), ask.train.digest, parts.preparation.digest)
+        table = table if request.table is None else request.table
+        preparation = _digest(VERSIONS, self._digest_of(table), request.train.digest, parts.preparation.digest)
         # Class weights change the fit, and not how its rows are prepared.
-        weighting = repr(table.class_weight) if ask.class_weighted else ""
+        weighting = repr(table.class_weight) if request.class_weighted else ""
         group = _digest(preparation, weighting, learner)
-        return Fit(table, parts, stage, preparation, group, _digest(group, repr(stage)))
+        return FitKey(table, parts, stage, preparation, group, _digest(group, repr(stage)))
 
     def _parts_of(self, pipeline: Any, params: Mapping[str, Any]) -> Parts:
         key = (id(pipeline), str(joblib.hash(dict(params))))

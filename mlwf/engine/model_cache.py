@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from mlwf.engine.fit_cache import FitRecord
-from mlwf.engine.fit_key import Fit
-from mlwf.engine.requests import Contest
-from mlwf.engine.staged_ensembles import goes_on
+from mlwf.engine.fit_cache import FitCache
+from mlwf.engine.fit_key import FitKey
+from mlwf.engine.requests import Leaderboard
+from mlwf.engine.staged_ensembles import is_resumable
 
 MOST_MODELS = 32
 """Models that are held in memory: the fold models of the best candidates of the latest searches."""
@@ -22,20 +22,20 @@ SHARE_FOR_WRITING = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class CachedModel:
     """The model of a fit, as contests keep it."""
 
-    fit: Fit
+    fit: FitKey
     model: Any
-    is_cut: bool
+    is_truncated: bool
     """Whether the fit went on to more stages; then its random numbers cannot be continued from here."""
 
 
-class Shelf:
+class ModelCache:
     """Holds the models of winners, and writes them down where the record outlasts the run."""
 
-    def __init__(self, record: FitRecord, *, lasts: bool) -> None:
-        self._record = record
+    def __init__(self, fit_cache: FitCache, *, lasts: bool) -> None:
+        self._fit_cache = fit_cache
         self._lasts = lasts
         self._held: OrderedDict[str, Any] = OrderedDict()
         self._begun: OrderedDict[str, tuple[int, Any]] = OrderedDict()
@@ -48,26 +48,26 @@ class Shelf:
         """Give the model of a fit from memory or from the record; None when neither has it."""
         with self._lock:
             held = self._held.get(key)
-        return self._record.find_model(key) if held is None else held
+        return self._fit_cache.find_model(key) if held is None else held
 
-    def begun(self, fit: Fit, stage: int) -> Any:
+    def begun(self, fit: FitKey, stage: int) -> Any:
         """Give the same fit's classifier with fewer stages, fitted, where it can be continued; None without one."""
         with self._lock:
             stages, classifier = self._begun.get(fit.group, (stage, None))
         return classifier if stages < stage else None
 
-    def hold(self, contest: Contest) -> None:
+    def hold(self, leaderboard: Leaderboard) -> None:
         """Hold the models of the best candidate so far, and write them down; hold what may be continued."""
-        for kept in contest.kept:
+        for kept in leaderboard.kept:
             self._hold(kept.fit.key, kept.model)
             if self._lasts:
                 self.write(kept.fit.key, kept.model)
-        for kept in contest.let_go():
+        for kept in leaderboard.release_losers():
             self._hold_begun(kept)
 
-    def write_affordable(self, contest: Contest) -> None:
+    def write_affordable(self, leaderboard: Leaderboard) -> None:
         """Write down a new best candidate's models already now, while that takes little of the time."""
-        for kept in contest.kept:
+        for kept in leaderboard.kept:
             if self._lasts and self._seconds_writing <= SHARE_FOR_WRITING * self.seconds_fitting:
                 self.write(kept.fit.key, kept.model)
 
@@ -81,7 +81,7 @@ class Shelf:
                 return
             self._written.add(key)
         started = perf_counter()
-        self._record.put_model(key, model)
+        self._fit_cache.put_model(key, model)
         with self._lock:
             self._seconds_writing += perf_counter() - started
 
@@ -92,9 +92,9 @@ class Shelf:
             while len(self._held) > MOST_MODELS:
                 self._held.popitem(last=False)
 
-    def _hold_begun(self, kept: Kept) -> None:
+    def _hold_begun(self, kept: CachedModel) -> None:
         fit, classifier = kept.fit, kept.fit.parts.classifier_of(kept.model)
-        if fit.stage is None or kept.is_cut or not goes_on(classifier):
+        if fit.stage is None or kept.is_truncated or not is_resumable(classifier):
             return
         with self._lock:
             self._begun[fit.group] = fit.stage[1], classifier

@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from mlwf.engine.process_pools import Pool
 from mlwf.engine.scheduling import Task
-from mlwf.engine.work import Prepared
+from mlwf.engine.work import PreparedRows
 from mlwf.splitting.rows import Rows
 
 MOST_IDLE_BYTES = 2**28
@@ -28,14 +28,14 @@ class Fold:
 
     def __init__(self, key: Key, tasks: Sequence[Task]) -> None:
         self.key = key
-        fit, self._train = tasks[0].fit, tasks[0].ask.train
+        fit, self._train = tasks[0].fit, tasks[0].request.train
         self._table, self._unfitted = fit.table, fit.parts.preparation.preprocessor
         self._rows = _rows_of(tasks)
         self.n_bytes = inf
         """How large the prepared rows are; infinite until there are any."""
         self._left = len(tasks)
         self._lock = threading.Lock()
-        self._made: tuple[Any, Prepared] | None = None
+        self._made: tuple[Any, PreparedRows] | None = None
         self._shared: dict[int, tuple[Pool, Any]] = {}
 
     def prepared(self, pool: Pool) -> tuple[Any, Any]:
@@ -71,18 +71,18 @@ class Fold:
                 pool.free(handle)
             self._shared, self._made = {}, None
 
-    def _fit(self) -> tuple[Any, Prepared]:
+    def _fit(self) -> tuple[Any, PreparedRows]:
         table, train = self._table, self._train
         X, y = table.X_of(train), table.y_of(train)
         _, is_class_weighted = self.key
         weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
         if self._unfitted is None:
-            return None, Prepared(X, y, weight, {digest: table.X_of(rows) for digest, rows in self._rows.items()})
+            return None, PreparedRows(X, y, weight, {digest: table.X_of(rows) for digest, rows in self._rows.items()})
         preprocessor = clone(self._unfitted)
         # Of the training rows a target encoder makes something else than of the same rows later.
         X = preprocessor.fit_transform(X, y)
         parts = {digest: preprocessor.transform(table.X_of(rows)) for digest, rows in self._rows.items()}
-        return preprocessor, Prepared(X, y, weight, parts)
+        return preprocessor, PreparedRows(X, y, weight, parts)
 
 
 class Folds:
@@ -97,7 +97,7 @@ class Folds:
         together: dict[Key, list[Task]] = {}
         for task in tasks:
             if task.fits:
-                together.setdefault((task.fit.preparation, task.ask.class_weighted), []).append(task)
+                together.setdefault((task.fit.preparation, task.request.class_weighted), []).append(task)
         return {task: fold for key, each in together.items() for fold in [self._take(key, each)] for task in each}
 
     def release(self, fold: Fold) -> None:

@@ -23,16 +23,16 @@ Score = Callable[[str, int, "Predictions"], float]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class CandidateFold:
     """One fold of one candidate."""
 
-    contest: Contest
+    leaderboard: Leaderboard
     candidate: int
     fold: int
 
 
 @dataclass(eq=False)
-class Contest:
+class Leaderboard:
     """Scores the answers of a search as they come, and holds the fold models of the best candidates alone.
 
     The best has the highest mean over all of its folds; of equals it is the one with the lowest number, as in
@@ -59,20 +59,20 @@ class Contest:
     _known: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
-    def enter(self, entry: Entry, answer: Answer, kept: Any = None) -> bool:
+    def enter(self, candidate_fold: CandidateFold, result: FitResult, kept: Any = None) -> bool:
         """Take an answer, and hold what is kept of it while its candidate may win; tell if the best changed."""
-        if answer.is_late:
-            self.withdraw(entry.candidate)
+        if result.is_late:
+            self.withdraw(candidate_fold.candidate)
             return False
-        cell, failures = self._scored(entry.fold, answer)
+        cell, failures = self._scored(candidate_fold.fold, result)
         with self._lock:
-            self.cells[entry.candidate, entry.fold] = cell
+            self.cells[candidate_fold.candidate, candidate_fold.fold] = cell
             if failures:
-                self.failures[entry.candidate, entry.fold] = failures
-            if kept is not None and entry.candidate not in self._withdrawn:
-                self._held.setdefault(entry.candidate, []).append(kept)
-            mean = self.mean(entry.candidate)
-            return mean is not None and self._is_new_best(entry.candidate, mean)
+                self.failures[candidate_fold.candidate, candidate_fold.fold] = failures
+            if kept is not None and candidate_fold.candidate not in self._withdrawn:
+                self._held.setdefault(candidate_fold.candidate, []).append(kept)
+            mean = self.mean(candidate_fold.candidate)
+            return mean is not None and self._is_new_best(candidate_fold.candidate, mean)
 
     def mean(self, candidate: int, scorer: str | None = None) -> float | None:
         """Average a candidate's scores over the folds; None until all have been answered."""
@@ -92,7 +92,7 @@ class Contest:
         with self._lock:
             return [] if self.best is None else list(self._held.get(self.best, ()))
 
-    def let_go(self) -> list[Any]:
+    def release_losers(self) -> list[Any]:
         """Give what is held of all complete candidates, the best last, and hold that of the best alone from now on."""
         with self._lock:
             places = [-negative for _, negative in reversed(self._ranks)]
@@ -112,11 +112,11 @@ class Contest:
         before, self.best = self.best, -self._ranks[0][1]
         return self.best != before
 
-    def _scored(self, fold: int, answer: Answer) -> _Scored:
-        if answer.error:
+    def _scored(self, fold: int, result: FitResult) -> _Scored:
+        if result.error:
             return dict.fromkeys(self.scorers, np.nan), []
         # Fits that are only counted all say the same: to score it each time would take longer than the fits do.
-        predictions = answer.predictions[0]
+        predictions = result.predictions[0]
         with self._lock:
             known = self._known.setdefault(predictions, {})
         if fold not in known:
@@ -141,7 +141,7 @@ _Scored = tuple[Mapping[str, float], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Ask:
+class FitRequest:
     """This pipeline with these parameters, trained on these rows: its predictions on those rows?"""
 
     pipeline: Any
@@ -153,14 +153,14 @@ class Ask:
     """Whether the fit weighs the classes as the table says."""
     table: Table | None = None
     """The same rows with other columns, where they are not those of the fitter's own table."""
-    entry: Entry | None = None
+    candidate_fold: CandidateFold | None = None
     """Its place in a search, of which only the best candidate's models are worth keeping."""
     deadline: float | None = None
     """Reading of `time.monotonic` from which on it is not begun any more."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class FitResult:
     """What came of an Ask; a fit that failed is an answer too."""
 
     predictions: tuple[Predictions, ...] = ()
@@ -178,9 +178,9 @@ class Answer:
 
 LATE = "not begun: the time was up"
 
-Fitter = Callable[[Sequence[Ask]], Sequence[Answer]]
+Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
 
 
 def on_table(fit: Fitter, table: Table) -> Fitter:
     """Ask a fitter about the same rows with other columns."""
-    return lambda asks: fit([replace(ask, table=table) for ask in asks])
+    return lambda requests: fit([replace(request, table=table) for request in requests])

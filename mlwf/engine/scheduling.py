@@ -27,12 +27,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.fit_key import Fit
-from mlwf.engine.requests import Ask
+from mlwf.engine.fit_key import FitKey
+from mlwf.engine.requests import FitRequest
 from mlwf.splitting.rows import Rows, Table
 
 
-class Line:
+class PriorityExecutor:
     """Does what is put in, the lowest rank first, and of equals what was put in first."""
 
     def __init__(self, slots: int) -> None:
@@ -81,7 +81,7 @@ class Line:
                 self._n_at_work -= 1
 
 
-class UnderWay:
+class InFlightFits:
     """Knows which fits are claimed, and lets others wait for them."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class UnderWay:
         self._lock = threading.Lock()
 
     @contextmanager
-    def claimed(self, fits: Mapping[int, Fit | None]) -> Iterator[list[int]]:
+    def claimed(self, fits: Mapping[int, FitKey | None]) -> Iterator[list[int]]:
         """Claim what nobody else does, and give its places; afterwards wait for the claims of others on the rest.
 
         Whoever claims does its own part before it waits, so that no two wait for each other.
@@ -185,9 +185,9 @@ ESTIMATES: dict[type, Callable[[Any, int, int, int], float]] = {
 class Task:
     """One fit, and the asks that it answers."""
 
-    asks: dict[int, Ask]
+    requests: dict[int, FitRequest]
     """By their place among those that were asked together."""
-    fits: dict[int, Fit]
+    fits: dict[int, FitKey]
     """What identifies each; empty for a plain fit."""
     seconds: float
     """What it takes, roughly."""
@@ -195,14 +195,14 @@ class Task:
     """All rows to predict, by their digest."""
 
     @property
-    def fit(self) -> Fit:
+    def fit(self) -> FitKey:
         """What its asks have in common: everything but the stage."""
         return next(iter(self.fits.values()))
 
     @property
-    def ask(self) -> Ask:
+    def request(self) -> FitRequest:
         """One of its asks."""
-        return next(iter(self.asks.values()))
+        return next(iter(self.requests.values()))
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -217,42 +217,48 @@ class Task:
         """
         if self.deadline is None:
             return (0, -self.seconds)
-        return (min((ask.entry.candidate for ask in self.asks.values() if ask.entry), default=0), -self.seconds)
+        return (
+            min(
+                (request.candidate_fold.candidate for request in self.requests.values() if request.candidate_fold),
+                default=0,
+            ),
+            -self.seconds,
+        )
 
     @property
     def deadline(self) -> float | None:
         """When it need not be begun any more; None while any of its asks can wait."""
-        deadlines = [ask.deadline for ask in self.asks.values() if ask.deadline is not None]
-        return max(deadlines) if len(deadlines) == len(self.asks) else None
+        deadlines = [request.deadline for request in self.requests.values() if request.deadline is not None]
+        return max(deadlines) if len(deadlines) == len(self.requests) else None
 
 
-def sort_tasks(asks: Mapping[int, Ask], fits: Mapping[int, Fit | None], table: Table) -> list[Task]:
+def sort_tasks(requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None], table: Table) -> list[Task]:
     """Group asks that one fit answers: those that differ only in the stage, or not at all."""
     groups: dict[str | int, list[int]] = {}
-    for place in asks:
+    for place in requests:
         fit = fits[place]
         groups.setdefault(place if fit is None else fit.group, []).append(place)
-    return [_task({place: asks[place] for place in places}, fits, table) for places in groups.values()]
+    return [_task({place: requests[place] for place in places}, fits, table) for places in groups.values()]
 
 
-def _task(asks: dict[int, Ask], fits: Mapping[int, Fit | None], table: Table) -> Task:
-    known = {place: fit for place in asks if (fit := fits[place]) is not None}
-    rows = {rows.digest: rows for ask in asks.values() for rows in ask.predict}
-    task = Task(asks, known, 0.0, rows)
+def _task(requests: dict[int, FitRequest], fits: Mapping[int, FitKey | None], table: Table) -> Task:
+    known = {place: fit for place in requests if (fit := fits[place]) is not None}
+    rows = {rows.digest: rows for request in requests.values() for rows in request.predict}
+    task = Task(requests, known, 0.0, rows)
     if known:
         classifier = task.fit.parts.classifier
         if task.fit.stage is not None:
             classifier = clone(classifier).set_params(**{task.fit.stage[0]: task.stages[-1]})
         table = task.fit.table
     else:
-        classifier = _last(task.ask)
-    task.seconds = _seconds(classifier, table, task.ask)
+        classifier = _last(task.request)
+    task.seconds = _seconds(classifier, table, task.request)
     return task
 
 
-def _seconds(classifier: Any, table: Table, ask: Ask) -> float:
+def _seconds(classifier: Any, table: Table, request: FitRequest) -> float:
     try:
-        return estimate_seconds(classifier, len(ask.train), _n_columns(table), len(table.classes))
+        return estimate_seconds(classifier, len(request.train), _n_columns(table), len(table.classes))
     except (TypeError, ValueError, ArithmeticError):  # values that only the fit will refuse
         return estimate_seconds(None, 0, 0, 0)
 
@@ -262,6 +268,6 @@ def _n_columns(table: Table) -> int:
     return int(shape[1])
 
 
-def _last(ask: Ask) -> Any:
-    steps: Sequence[tuple[str, Any]] | None = getattr(ask.pipeline, "steps", None)
-    return ask.pipeline if steps is None else steps[-1][1]
+def _last(request: FitRequest) -> Any:
+    steps: Sequence[tuple[str, Any]] | None = getattr(request.pipeline, "steps", None)
+    return request.pipeline if steps is None else steps[-1][1]

@@ -33,7 +33,7 @@ from mlwf.evaluation.predictions import Predictions, predict
 
 
 @dataclass(frozen=True)
-class Growth:
+class StagedEnsemble:
     """How a classifier grows."""
 
     parameter: str
@@ -44,35 +44,35 @@ class Growth:
     """Fitted attributes with one item more, from before the first stage, or with none."""
     is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
     """Whether an unfitted one grows so on that number of rows, as far as it is not what all have in common."""
-    goes_on: Callable[[Any], bool] | None = None
+    is_resumable: Callable[[Any], bool] | None = None
     """Whether scikit-learn's warm start of a fitted one is exact; None where none is, or none worth the memory."""
 
 
-GROWTHS: dict[type, Growth] = {
-    GradientBoostingClassifier: Growth(
+STAGED_ENSEMBLES: dict[type, StagedEnsemble] = {
+    GradientBoostingClassifier: StagedEnsemble(
         "n_estimators",
         ("estimators_", "train_score_", "oob_improvement_", "oob_scores_"),
         is_exact=lambda booster, _: booster.init in (None, "zero"),
         # Early stopping compares with the rounds before, which a warm start has forgotten.
-        goes_on=lambda booster: booster.n_iter_no_change is None,
+        is_resumable=lambda booster: booster.n_iter_no_change is None,
     ),
-    HistGradientBoostingClassifier: Growth(
+    HistGradientBoostingClassifier: StagedEnsemble(
         "max_iter",
         # Its rounds have no public name: `_cuts_rounds` tells whether this one still serves.
         ("_predictors",),
         ("train_score_", "validation_score_"),
         is_exact=lambda booster, n_rows: _is_known_histogram(booster, n_rows),
-        goes_on=lambda booster: not booster.do_early_stopping_,
+        is_resumable=lambda booster: not booster.do_early_stopping_,
     ),
-    RandomForestClassifier: Growth("n_estimators", ("estimators_",)),
-    ExtraTreesClassifier: Growth("n_estimators", ("estimators_",)),
-    BaggingClassifier: Growth(
+    RandomForestClassifier: StagedEnsemble("n_estimators", ("estimators_",)),
+    ExtraTreesClassifier: StagedEnsemble("n_estimators", ("estimators_",)),
+    BaggingClassifier: StagedEnsemble(
         "n_estimators",
         # From its seeds the property `estimators_samples_` draws the samples again.
         ("estimators_", "estimators_features_", "_seeds"),
         is_exact=lambda bagging, _: _is_of_trees(bagging),
     ),
-    AdaBoostClassifier: Growth(
+    AdaBoostClassifier: StagedEnsemble(
         "n_estimators",
         ("estimators_", "estimator_weights_", "estimator_errors_"),
         is_exact=lambda booster, _: _is_of_trees(booster),
@@ -97,10 +97,10 @@ def stage_parameter(classifier: Any, n_rows: int) -> str | None:
         random state that is no integer, several jobs (threads add the trees up in any order), warm starts, an
         out-of-bag score, and a value that is no plain integer.
     """
-    growth = GROWTHS.get(type(classifier))
-    if growth is None or not _is_plain(classifier, growth.parameter) or not growth.is_exact(classifier, n_rows):
+    staged = STAGED_ENSEMBLES.get(type(classifier))
+    if staged is None or not _is_plain(classifier, staged.parameter) or not staged.is_exact(classifier, n_rows):
         return None
-    return growth.parameter
+    return staged.parameter
 
 
 def truncated(model: Any, stage: int) -> Any:
@@ -109,13 +109,13 @@ def truncated(model: Any, stage: int) -> Any:
     Where the fit stopped before that, the copy has all that there is. It is not for a warm start, which would draw its
     random numbers after those of the longer fit.
     """
-    growth = GROWTHS[type(model)]
-    cut = copy.copy(model).set_params(**{growth.parameter: stage})
+    staged = STAGED_ENSEMBLES[type(model)]
+    cut = copy.copy(model).set_params(**{staged.parameter: stage})
     for name, value in vars(model).items():
         # Early stopping by a scorer leaves a histogram booster a method of its own, which would ask `model`.
         if getattr(value, "__self__", None) is model:
             delattr(cut, name)
-    for names, length in ((growth.by_stage, stage), (growth.with_start, stage + 1)):
+    for names, length in ((staged.by_stage, stage), (staged.with_start, stage + 1)):
         for name in names:
             if hasattr(model, name):
                 # Copied, since a view of an array would hold every tree of the longer fit in memory.
@@ -127,19 +127,19 @@ def truncated(model: Any, stage: int) -> Any:
     return cut
 
 
-def goes_on(model: Any) -> bool:
+def is_resumable(model: Any) -> bool:
     """Tell whether a fitted classifier, whose stage parameter is known, can be continued to more stages, to the bit."""
-    goes = GROWTHS[type(model)].goes_on
+    goes = STAGED_ENSEMBLES[type(model)].is_resumable
     return goes is not None and goes(model)
 
 
-def may_go_on(classifier: Any) -> bool:
+def may_be_resumable(classifier: Any) -> bool:
     """Tell of an unfitted classifier whether its fits may be such that go on."""
-    growth = GROWTHS.get(type(classifier))
-    return growth is not None and growth.goes_on is not None
+    staged = STAGED_ENSEMBLES.get(type(classifier))
+    return staged is not None and staged.is_resumable is not None
 
 
-def to_continue(model: Any) -> Any:
+def resume(model: Any) -> Any:
     """Copy a fitted classifier that goes on such that a fit with more stages adds to those it has."""
     return copy.deepcopy(model).set_params(warm_start=True)
 
@@ -154,7 +154,7 @@ def staged_predictions(model: Any, X: Any, stages: Sequence[int]) -> list[Predic
     passing = PASSES.get(type(model))
     if passing is None:
         return [predict(truncated(model, stage), X) for stage in stages]
-    n_stages = len(getattr(model, GROWTHS[type(model)].by_stage[0]))
+    n_stages = len(getattr(model, STAGED_ENSEMBLES[type(model)].by_stage[0]))
     ends = [min(stage, n_stages) for stage in stages]
     said = passing(model, X, frozenset(ends))
     return [said[end] for end in ends]
@@ -201,7 +201,7 @@ def _cuts_rounds() -> bool:
 
 
 def _pass_booster(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Predictions]:
-    if set(ends) == {len(getattr(model, GROWTHS[type(model)].by_stage[0]))}:
+    if set(ends) == {len(getattr(model, STAGED_ENSEMBLES[type(model)].by_stage[0]))}:
         return {end: _decide(model, model.decision_function(X)) for end in ends}
     decisions = islice(model.staged_decision_function(X), max(ends, default=0))
     return {end: _decide(model, decision) for end, decision in enumerate(decisions, start=1) if end in ends}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.engine.requests import Answer, Fitter
+from mlwf.engine.requests import FitResult, Fitter
 from mlwf.evaluation.predictions import Predictions, gather
 from mlwf.results import CalibrationResult, ThresholdResult
 from mlwf.splitting.rows import Rows, Split
@@ -39,7 +39,7 @@ class OutOfFold:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedModel:
     """What the chain made of the rows it was trained on."""
 
     predictions: Predictions | None
@@ -58,11 +58,11 @@ class Trained:
     """The features that it inferred; None where it was told."""
 
 
-Chain = Callable[[Split, Fitter], Trained]
+TrainFn = Callable[[Split, Fitter], TrainedModel]
 """Trains on `Split.train` and predicts `Split.test`; no other row has a say. Raises FitError when a fit fails."""
 
 
-def stack(answers: Sequence[Answer], splits: Sequence[Split], rows: Rows) -> OutOfFold:
+def stack(fit_results: Sequence[FitResult], splits: Sequence[Split], rows: Rows) -> OutOfFold:
     """Put together what the model of each split of `rows` says first: about the rows that the split judges.
 
     Raises FitError when the models know different classes.
@@ -74,7 +74,7 @@ def stack(answers: Sequence[Answer], splits: Sequence[Split], rows: Rows) -> Out
     ends = np.cumsum([len(part) for part in positions])[:-1]
     return OutOfFold(
         rows=rows.take(np.concatenate(positions)[order]),
-        predictions=gather([answer.predictions[0] for answer in answers], positions),
+        predictions=gather([result.predictions[0] for result in fit_results], positions),
         folds=tuple(np.split(places, ends)),
     )
 

@@ -16,8 +16,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from mlwf.engine.requests import LATE, Answer, Ask
-from mlwf.engine.staged_ensembles import staged_predictions, to_continue
+from mlwf.engine.requests import LATE, FitRequest, FitResult
+from mlwf.engine.staged_ensembles import resume, staged_predictions
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.process_state import SharedState
@@ -31,24 +31,24 @@ BLAS = SharedState(lambda: threadpool_limits(1, user_api="blas"))
 two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split."""
 
 
-def fit_one(table: Table, ask: Ask) -> Answer:
+def fit_one(table: Table, request: FitRequest) -> FitResult:
     """Fit a clone as asked and collect its predictions; a failure is an answer that says why."""
-    if ask.deadline is not None and monotonic() >= ask.deadline:
-        return Answer(error=LATE, is_late=True)
+    if request.deadline is not None and monotonic() >= request.deadline:
+        return FitResult(error=LATE, is_late=True)
     started = perf_counter()
-    table = table if ask.table is None else ask.table
+    table = table if request.table is None else request.table
     try:
-        params = {name: clone(value, safe=False) for name, value in ask.params.items()}
-        model = clone(ask.pipeline).set_params(**params)
-        model.fit(table.X_of(ask.train), table.y_of(ask.train), **_weights(table, ask, model))
+        params = {name: clone(value, safe=False) for name, value in request.params.items()}
+        model = clone(request.pipeline).set_params(**params)
+        model.fit(table.X_of(request.train), table.y_of(request.train), **_weights(table, request, model))
         fitted = perf_counter()
-        predictions = tuple(predict(model, table.X_of(rows)) for rows in ask.predict)
+        predictions = tuple(predict(model, table.X_of(rows)) for rows in request.predict)
     except Exception as error:
         raise_if_bug(error)
-        return Answer(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
-    return Answer(
+        return FitResult(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
+    return FitResult(
         predictions=predictions,
-        model=model if ask.keep_model else None,
+        model=model if request.keep_model else None,
         fit_seconds=fitted - started,
         predict_seconds=perf_counter() - fitted,
     )
@@ -70,15 +70,15 @@ def count_workers(n_jobs: int) -> int:
     return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)
 
 
-def _weights(table: Table, ask: Ask, model: Any) -> dict[str, Any]:
-    weight = table.fit_weight_of(ask.train) if ask.class_weighted else table.weight_of(ask.train)
+def _weights(table: Table, request: FitRequest, model: Any) -> dict[str, Any]:
+    weight = table.fit_weight_of(request.train) if request.class_weighted else table.weight_of(request.train)
     if weight is None:
         return {}
     return {f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight": weight}
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedRows:
     """The rows of one fold as a classifier takes them."""
 
     X: Any
@@ -108,7 +108,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Done:
+class JobResult:
     """What came of a job."""
 
     predictions: tuple[Mapping[str, Predictions], ...] = ()
@@ -122,13 +122,13 @@ class Done:
     """What was warned of in another process."""
 
 
-def do(job: Job, prepared: Prepared) -> Done:
+def do(job: Job, prepared: PreparedRows) -> JobResult:
     """Fit and predict; a failure is an answer that says why."""
     started = fitted = perf_counter()
     # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
     with openmp_threads(job.n_threads):
         try:
-            model = clone(job.classifier) if job.begun is None else to_continue(job.begun)
+            model = clone(job.classifier) if job.begun is None else resume(job.begun)
             if job.stage_name:
                 model.set_params(**{job.stage_name: job.stages[-1]})
             weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
@@ -140,9 +140,9 @@ def do(job: Job, prepared: Prepared) -> Done:
             said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
         except Exception as error:
             raise_if_bug(error)
-            return Done(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
+            return JobResult(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
-    return Done(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
+    return JobResult(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
 
 
 def openmp_threads(n_threads: int) -> AbstractContextManager[Any]:
@@ -157,13 +157,13 @@ def _openmp() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="openmp")
 
 
-def do_apart(job: Job, prepared: Prepared) -> Done:
+def do_apart(job: Job, prepared: PreparedRows) -> JobResult:
     """Do a job in another process than the one that asked: what is warned of there is brought along."""
     with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
         done = do(job, prepared)
     told = tuple((each.category, str(each.message)) for each in caught)
-    return Done(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, told)
+    return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, told)
 
 
 def _settle(model: Any) -> None:

@@ -12,16 +12,16 @@ from scipy.special import erf, ndtri
 
 from mlwf.errors import MetricError
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.resampling import Kernel, Values, Weight, sums_by
+from mlwf.evaluation.resampling import ResampledMetric, Values, Weight, sums_by
 from mlwf.results import ReliabilityBin
 
 
 def ece(predictions: Predictions, y: NDArray[Any], weight: Weight, positive: Any) -> float:
-    """Compute the expected calibration error as `ece_kernel` does."""
-    return float(ece_kernel(predictions, y, positive)(_as_counts(weight, len(y)))[0])
+    """Compute the expected calibration error as `resampled_ece` does."""
+    return float(resampled_ece(predictions, y, positive)(_as_counts(weight, len(y)))[0])
 
 
-def ece_kernel(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+def resampled_ece(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
     """Prepare the expected calibration error, debiased: Kumar, Liang & Ma 2019, Verified Uncertainty Calibration.
 
     Binomial noise alone pulls what is observed in a bin away from what was predicted. They resample normal noise to
@@ -41,7 +41,7 @@ def ece_of_draws(predictions: Predictions, positive: Any) -> Callable[[NDArray[n
     return lambda codes: float(_kernel(predicted, np.asarray(codes == judged, dtype=np.float64), bins)(once)[0])
 
 
-def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]) -> Kernel:
+def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]) -> ResampledMetric:
     bin_sums = _bin_sums(predicted, came_true, bins)
 
     def kernel(counts: NDArray[np.float64]) -> Values:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import raise_if_bug
-from mlwf.evaluation.calibration_error import ece, ece_kernel
+from mlwf.evaluation.calibration_error import ece, resampled_ece
 from mlwf.evaluation.calibration_error import reliability_bins as reliability_bins
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.resampling import Kernel, Values, Weight, kernel_of
+from mlwf.evaluation.resampling import ResampledMetric, Values, Weight, resampled_metric_of
 from mlwf.evaluation.scoring import build_scorer, score
 from mlwf.process_state import muted
 from mlwf.specs.catalogue import greater_is_better, metric_scorer
@@ -29,7 +29,7 @@ class Metric:
     """Least and greatest value."""
     point: Callable[[Predictions, NDArray[Any], Weight], float]
     """What a call computes."""
-    kernel: Callable[[Predictions, NDArray[Any]], Kernel] | None
+    kernel: Callable[[Predictions, NDArray[Any]], ResampledMetric] | None
     """Prepares many resamples at once; without it they are scored one by one, which is slow."""
 
     def __call__(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> float:
@@ -51,7 +51,7 @@ class Metric:
         """
         return self.resampler(predictions, y)(counts)
 
-    def resampler(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> Kernel:
+    def resampler(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> ResampledMetric:
         """Prepare `resampled` for counts that come in chunks; they must hold the weights already."""
         try:
             with muted():
@@ -67,7 +67,7 @@ class Metric:
 
         return quiet
 
-    def _one_by_one(self, predictions: Predictions, y: NDArray[Any], weight: Weight) -> Kernel:
+    def _one_by_one(self, predictions: Predictions, y: NDArray[Any], weight: Weight) -> ResampledMetric:
         def value(counts: NDArray[np.float64]) -> float:
             times = counts.astype(np.intp)
             # Repeated rows also serve the metrics that take no weights.
@@ -100,15 +100,15 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
             greater_is_better(name),
             _range(name),
             point=lambda predictions, y, weight: ece(predictions, y, weight, positive),
-            kernel=lambda predictions, y: ece_kernel(predictions, y, positive),
+            kernel=lambda predictions, y: resampled_ece(predictions, y, positive),
         )
     scorer_name = metric_scorer(name) or name
     scorer = build_scorer(scorer_name, classes=classes, positive_class=positive_class)
     sign = 1 if scorer_name == name else -1
     natural_name = name.removeprefix("neg_")
-    prepare = kernel_of(natural_name, n_classes=len(classes))
+    prepare = resampled_metric_of(natural_name, n_classes=len(classes))
 
-    def kernel(predictions: Predictions, y: NDArray[Any]) -> Kernel:
+    def kernel(predictions: Predictions, y: NDArray[Any]) -> ResampledMetric:
         assert prepare is not None
         prepared = prepare(predictions, y, positive)
         return prepared if name == natural_name else lambda counts: -prepared(counts)

@@ -19,18 +19,18 @@ from mlwf.evaluation.predictions import Predictions
 
 Weight = NDArray[np.float64] | None
 Values = NDArray[np.float64]
-Kernel = Callable[[NDArray[np.float64]], Values]
+ResampledMetric = Callable[[NDArray[np.float64]], Values]
 """Counts of shape (n_resamples, n_rows) to values of shape (n_resamples,)."""
-Prepare = Callable[[Predictions, NDArray[Any], Any], Kernel]
+Prepare = Callable[[Predictions, NDArray[Any], Any], ResampledMetric]
 """Predictions, labels and the positive class to the kernel of these rows."""
 
 
-def kernel_of(metric: str, *, n_classes: int) -> Prepare | None:
+def resampled_metric_of(metric: str, *, n_classes: int) -> Prepare | None:
     """Give what prepares the kernel of a metric (by its natural name), or None where it has none."""
-    return None if metric in BINARY and n_classes != 2 else KERNELS.get(metric)
+    return None if metric in BINARY and n_classes != 2 else RESAMPLED_METRICS.get(metric)
 
 
-def sums_by(codes: NDArray[np.intp], n_codes: int, values: NDArray[np.float64] | None = None) -> Kernel:
+def sums_by(codes: NDArray[np.intp], n_codes: int, values: NDArray[np.float64] | None = None) -> ResampledMetric:
     """Prepare sums of counts, times `values`, over the rows of each code: of shape (n_resamples, n_codes)."""
     values = np.ones(len(codes)) if values is None else values
     indicator = csr_array((values, (codes, np.arange(len(codes)))), shape=(n_codes, len(codes)))
@@ -46,7 +46,7 @@ def encode(labels: NDArray[Any], classes: Sequence[Any]) -> NDArray[np.intp]:
 def _mean_of(by_row: Callable[[Predictions, NDArray[Any], Any], NDArray[Any]]) -> Prepare:
     """Make a metric of its value for each single row."""
 
-    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
         values = by_row(predictions, y, positive).astype(np.float64)
         return lambda counts: counts @ values / counts.sum(axis=1)
 
@@ -95,7 +95,7 @@ def _cells(true: NDArray[np.intp], said: NDArray[np.intp], n_classes: int) -> Ca
 def _of_cells(value: Callable[[_Cells], Values]) -> Prepare:
     """Make a metric of the cells of all classes that occur, as labels or as predictions."""
 
-    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
         classes = sorted({*y.tolist(), *predictions.labels.tolist()})
         cells = _cells(encode(y, classes), encode(predictions.labels, classes), len(classes))
         return lambda counts: value(cells(counts))
@@ -106,7 +106,7 @@ def _of_cells(value: Callable[[_Cells], Values]) -> Prepare:
 def _of_positive_cells(value: Callable[[_Cells], Values]) -> Prepare:
     """Make a metric of the cells of the positive class."""
 
-    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+    def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
         true, said = np.asarray(y == positive), np.asarray(predictions.labels == positive)
         cells = _cells(true.astype(np.intp), said.astype(np.intp), 2)
 
@@ -197,7 +197,7 @@ def _ranking(
     return sums
 
 
-def _area_under_roc(scores: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> Kernel:
+def _area_under_roc(scores: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> ResampledMetric:
     """Prepare the share of pairs of a positive and a negative in which the positive scores more; ties count half."""
     ranking = _ranking(scores, is_positive)
 
@@ -210,12 +210,12 @@ def _area_under_roc(scores: NDArray[np.float64], is_positive: NDArray[np.bool_])
     return kernel
 
 
-def _roc_auc(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+def _roc_auc(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
     last = predictions.classes[-1]
     return _area_under_roc(_scores(predictions, last), np.asarray(y == last))
 
 
-def _roc_auc_ovr(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+def _roc_auc_ovr(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
     assert predictions.proba is not None
     # With two classes scikit-learn looks at the last alone.
     first = 1 if len(predictions.classes) == 2 else 0
@@ -224,7 +224,7 @@ def _roc_auc_ovr(predictions: Predictions, y: NDArray[Any], positive: Any) -> Ke
     return lambda counts: np.asarray(np.mean([area(counts) for area in areas], axis=0))
 
 
-def _average_precision(predictions: Predictions, y: NDArray[Any], positive: Any) -> Kernel:
+def _average_precision(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
     """Prepare the mean precision over the positives; NaN without any, where scikit-learn warns and says 0."""
     ranking = _ranking(_scores(predictions, positive), np.asarray(y == positive))
 
@@ -244,7 +244,7 @@ RATIOS: dict[str, _Ratio] = {
     "jaccard": lambda cells: (cells.hits, cells.true + cells.said - cells.hits),
 }
 
-KERNELS: dict[str, Prepare] = {
+RESAMPLED_METRICS: dict[str, Prepare] = {
     "accuracy": _mean_of(_is_right),
     "log_loss": _mean_of(_log_losses),
     "brier_score": _mean_of(_brier_losses),

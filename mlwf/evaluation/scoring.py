@@ -23,7 +23,7 @@ def positions(n_rows: int) -> NDArray[np.intp]:
     return np.arange(n_rows, dtype=np.intp).reshape(-1, 1)
 
 
-class Replay(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class PrecomputedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that gives stored predictions back; X holds their positions, of shape (n_rows, 1)."""
 
     def __init__(self, predictions: Predictions) -> None:
@@ -32,10 +32,10 @@ class Replay(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_clone__(self) -> Replay:
+    def __sklearn_clone__(self) -> PrecomputedClassifier:
         return self
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Replay:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PrecomputedClassifier:
         """Do nothing: what it will say is known."""
         return self
 
@@ -115,7 +115,7 @@ def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None
 
 def _told(name: str, classes: NDArray[Any], positive: Any) -> Any:
     scorer = get_scorer(name)
-    # Scorers have no public access to their metric: tests/engine/test_scoring.py breaks if these names change.
+    # Scorers have no public access to their metric: tests/evaluation/test_scoring.py breaks if these names change.
     metric, keywords = scorer._score_func, dict(scorer._kwargs)
     parameters = inspect.signature(metric).parameters
     if "labels" in parameters and scorer._response_method == "predict_proba":
@@ -144,4 +144,4 @@ def _score(scorer: Any, predictions: Predictions, y: NDArray[Any], weight: NDArr
     keywords = {} if weight is None else {"sample_weight": weight}
     # The metric's parameters are the scorer's own: to check them each time takes longer than to score a few rows.
     with config_context(skip_parameter_validation=True):
-        return float(scorer(Replay(predictions), positions(len(y)), y, **keywords))
+        return float(scorer(PrecomputedClassifier(predictions), positions(len(y)), y, **keywords))

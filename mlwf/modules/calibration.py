@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
 from mlwf.engine.engine import Engine
-from mlwf.engine.requests import Answer, Ask, Fitter
-from mlwf.engine.training import OutOfFold, Trained, stack
+from mlwf.engine.requests import FitRequest, FitResult, Fitter
+from mlwf.engine.training import OutOfFold, TrainedModel, stack
 from mlwf.errors import FitError
 from mlwf.evaluation.intervals import paired_difference
 from mlwf.evaluation.metrics import build_metrics, reliability_bins
@@ -163,7 +163,7 @@ def calibrate(
     *,
     keep_model: bool = False,
     random_state: int = 42,
-) -> Trained:
+) -> TrainedModel:
     """Calibrate the pipeline with `params` on `split.train` and predict `split.test`.
 
     `splitter` cuts the training rows into folds, or holds one share of them out. The model equals
@@ -171,7 +171,9 @@ def calibrate(
     models said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed, or when the rows
     cannot be split.
     """
-    inner, judged, shipped = ask_for_models(spec, pipeline, params, table, split, splitter, fit, keep_model=keep_model)
+    inner, judged, shipped = request_fold_models(
+        spec, pipeline, params, table, split, splitter, fit, keep_model=keep_model
+    )
     seen = stack(judged, inner, split.train)
     calibrated = fit_calibrators(
         seen.predictions,
@@ -185,16 +187,16 @@ def calibrate(
     if keep_model:
         model = with_models(
             calibrated,
-            [answer.model for answer in shipped],
+            [result.model for result in shipped],
             estimator=clone(pipeline).set_params(**params),
             cv=_described_cv(spec, len(inner), random_state),
         )
     if len(split.test):
-        said = with_predictions(calibrated, [answer.predictions[-1] for answer in shipped])
-    return Trained(said, params, model, out_of_fold=seen)
+        said = with_predictions(calibrated, [result.predictions[-1] for result in shipped])
+    return TrainedModel(said, params, model, out_of_fold=seen)
 
 
-def ask_for_models(
+def request_fold_models(
     spec: CalibrationSpec,
     pipeline: Any,
     params: Mapping[str, Any],
@@ -204,7 +206,7 @@ def ask_for_models(
     fit: Fitter,
     *,
     keep_model: bool = False,
-) -> tuple[Sequence[Split], Sequence[Answer], Sequence[Answer]]:
+) -> tuple[Sequence[Split], Sequence[FitResult], Sequence[FitResult]]:
     """Ask for all that `calibrate` needs: the folds, the answers of the models that judge, and of those that ship.
 
     In an ensemble they are the same. Raises FitError when a fit failed, or when the rows cannot be split.
@@ -213,13 +215,13 @@ def ask_for_models(
     inner = splitter(table, split.train)
     outside = (split.test,) if len(split.test) else ()
     if _is_ensemble(spec):
-        answers = _succeeded(
-            fit([Ask(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
+        fit_results = _succeeded(
+            fit([FitRequest(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
         )
-        return inner, answers, answers
-    judging = [Ask(pipeline, params, part.train, (part.test,)) for part in inner]
-    answers = _succeeded(fit([*judging, Ask(pipeline, params, split.train, outside, keep_model)]))
-    return inner, answers[:-1], answers[-1:]
+        return inner, fit_results, fit_results
+    judging = [FitRequest(pipeline, params, part.train, (part.test,)) for part in inner]
+    fit_results = _succeeded(fit([*judging, FitRequest(pipeline, params, split.train, outside, keep_model)]))
+    return inner, fit_results[:-1], fit_results[-1:]
 
 
 class ClassifierCalibration:
@@ -270,11 +272,11 @@ def create_calibration(spec: CalibrationSpec, *, random_state: int = 42, n_jobs:
     return ClassifierCalibration(spec, random_state=random_state, n_jobs=n_jobs)
 
 
-def _succeeded(answers: Sequence[Answer]) -> Sequence[Answer]:
-    for answer in answers:
-        if answer.error:
-            raise FitError(answer.error)
-    return answers
+def _succeeded(fit_results: Sequence[FitResult]) -> Sequence[FitResult]:
+    for result in fit_results:
+        if result.error:
+            raise FitError(result.error)
+    return fit_results
 
 
 def _is_ensemble(spec: CalibrationSpec) -> bool:

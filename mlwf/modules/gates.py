@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from mlwf.errors import Problem, nearest
-from mlwf.results import Difference, Finding, GateResult, Interval, Judgement, Score, Source
+from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score, Source
 from mlwf.specs.gates import BASELINE, GateSpec
 from mlwf.specs.slices import parse_slice
 
@@ -46,7 +46,7 @@ Compare = Callable[[str, str, Source], Comparison]
 def check_gates(
     gates: Sequence[GateSpec],
     *,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[Evaluation],
     findings: Sequence[Finding] | None,
     compare: Compare,
 ) -> tuple[GateResult, ...]:
@@ -57,7 +57,7 @@ def check_gates(
     `findings` is None then.
     """
     return tuple(
-        _check_finding(gate, findings) if gate.finding is not None else _check_metric(gate, judgements, compare)
+        _check_finding(gate, findings) if gate.finding is not None else _check_metric(gate, evaluations, compare)
         for gate in gates
     )
 
@@ -106,14 +106,14 @@ def _check_finding(gate: GateSpec, findings: Sequence[Finding] | None) -> GateRe
     return GateResult(_asked(gate), "; ".join(told) or "none", passed=not told, source=None)
 
 
-def _check_metric(gate: GateSpec, judgements: Sequence[Judgement], compare: Compare) -> GateResult:
+def _check_metric(gate: GateSpec, evaluations: Sequence[Evaluation], compare: Compare) -> GateResult:
     asked = _asked(gate)
-    source = source_of(gate, [judgement.source for judgement in judgements])
-    judgement = next((judgement for judgement in judgements if judgement.source == source), None)
-    if source is None or judgement is None:
+    source = source_of(gate, [evaluation.source for evaluation in evaluations])
+    evaluation = next((evaluation for evaluation in evaluations if evaluation.source == source), None)
+    if source is None or evaluation is None:
         wanted = [gate.source] if gate.source else COMPARED_ON if is_champion(gate) else BEST_FIRST
         return GateResult(asked, "; ".join(_LACKING[each] for each in wanted), passed=False, source=gate.source)
-    scores = [score for score in _scores_of(judgement) if _is_asked_for(score, gate)]
+    scores = [score for score in _scores_of(evaluation) if _is_asked_for(score, gate)]
     if not scores:
         return GateResult(asked, "the run has not computed it", passed=False, source=source)
     note = _caveats(scores[0])
@@ -124,7 +124,7 @@ def _check_metric(gate: GateSpec, judgements: Sequence[Judgement], compare: Comp
     elif gate.beats is not None:
         held = [_Held.of_difference(gate, score.difference, "there is no baseline to compare with") for score in scores]
     else:
-        held = [_Held.of_score(gate, score, _why_no_value(score, judgement)) for score in scores]
+        held = [_Held.of_score(gate, score, _why_no_value(score, evaluation)) for score in scores]
     # A column is a slice for each of its values: all of them have to do, and the one that does least is shown.
     least, score = min(zip(held, scores, strict=True), key=lambda pair: pair[0].margin)
     where = f" where {score.slice}" if gate.slice is not None and parse_slice(gate.slice).operator is None else ""
@@ -194,9 +194,9 @@ def _shown(number: float, limits: Sequence[float]) -> str:
     return f"{round(number, places) + 0.0:.{places}f}"
 
 
-def _scores_of(judgement: Judgement) -> Iterator[Score]:
-    yield from judgement.scores
-    yield from judgement.slices
+def _scores_of(evaluation: Evaluation) -> Iterator[Score]:
+    yield from evaluation.scores
+    yield from evaluation.slices
 
 
 def _is_asked_for(score: Score, gate: GateSpec) -> bool:
@@ -213,8 +213,8 @@ def _is_in(text: str, asked: str) -> bool:
     return part == wanted
 
 
-def _why_no_value(score: Score, judgement: Judgement) -> str:
-    told = [problem for problem in judgement.problems if problem.startswith(f"{score.metric} could not")]
+def _why_no_value(score: Score, evaluation: Evaluation) -> str:
+    told = [problem for problem in evaluation.problems if problem.startswith(f"{score.metric} could not")]
     if score.slice is None:
         return told[0] if told else "it could not be computed"
     return f"n/a: {score.n_rows:,} rows are too few, or of one class"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import FixedThresholdClassifier
 
-from mlwf.engine.training import OutOfFold, Trained
+from mlwf.engine.training import OutOfFold, TrainedModel
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.results import ThresholdResult
@@ -69,7 +69,7 @@ def choose_threshold(
     )
 
 
-def with_threshold(trained: Trained, threshold: ThresholdResult, *, positive_class: Any = None) -> Trained:
+def with_threshold(trained: TrainedModel, threshold: ThresholdResult, *, positive_class: Any = None) -> TrainedModel:
     """Put the threshold into what was trained: into its model, and into what it says."""
     model, said = trained.model, trained.predictions
     if said is not None:

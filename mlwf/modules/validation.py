@@ -12,14 +12,14 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.requests import Answer, Ask, Fitter
-from mlwf.engine.training import Chain, OutOfFold, Trained, at_once, stack
+from mlwf.engine.requests import FitRequest, FitResult, Fitter
+from mlwf.engine.training import OutOfFold, TrainedModel, TrainFn, at_once, stack
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.evaluation.metrics import Metric, build_metrics
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import codes_of
-from mlwf.results import ClassReport, Judgement, Score, Source
+from mlwf.results import ClassReport, Evaluation, Score, Source
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 FEWEST_ROWS = 30
@@ -29,7 +29,7 @@ TRIVIAL = {"ece"}
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class Provenance:
     """What must be said beside every number."""
 
     source: Source
@@ -93,7 +93,7 @@ def wanted_metrics(metrics: Sequence[str], classes: NDArray[Any], positive_class
 
 
 def score_folds(
-    judged: Folds, metrics: Sequence[Metric], circumstances: Circumstances, n_rows: int
+    judged: Folds, metrics: Sequence[Metric], provenance: Provenance, n_rows: int
 ) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """Score each fold, and give the means with corrected resampled t intervals, and what could not be computed."""
     truth, ratio = [(part.y, part.weight) for part in judged.parts], judged.test_to_train
@@ -111,12 +111,12 @@ def score_folds(
             found["difference"] = corrected_t_difference(
                 values, floor, test_to_train=ratio, greater_is_better=metric.greater_is_better
             )
-        scores.append(_score(metric, circumstances, n_rows, folds=tuple(values), **found))
+        scores.append(_score(metric, provenance, n_rows, folds=tuple(values), **found))
     return tuple(scores), tuple(problems)
 
 
 def score_sample(
-    sample: Sample, metrics: Sequence[Metric], circumstances: Circumstances, *, name: str | None = None
+    sample: Sample, metrics: Sequence[Metric], provenance: Provenance, *, name: str | None = None
 ) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """Score all rows together, with bootstrap intervals, and say what could not be computed."""
     truth, both = [(sample.y, sample.weight)], [sample.predictions, sample.baseline]
@@ -131,7 +131,7 @@ def score_sample(
             found |= {"value": values[0], "interval": drawn.interval(0, number)}
         if values and floor and metric.name not in TRIVIAL:
             found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])
-        scores.append(_score(metric, circumstances, sample.n_rows, slice=name, **found))
+        scores.append(_score(metric, provenance, sample.n_rows, slice=name, **found))
     return tuple(scores), tuple(problems)
 
 
@@ -139,16 +139,16 @@ def score_slices(
     sample: Sample,
     slices: Mapping[str, NDArray[np.bool_]],
     metrics: Sequence[Metric],
-    circumstances: Circumstances,
+    provenance: Provenance,
 ) -> tuple[Score, ...]:
     """Score each slice; in one of few rows, or of one class, nothing can be said."""
     scores: list[Score] = []
     for name, mask in slices.items():
         part = sample.take(mask).weighted()
         if part.n_rows >= FEWEST_ROWS and len(np.unique(part.y)) > 1:
-            scores += score_sample(part, metrics, circumstances, name=name)[0]
+            scores += score_sample(part, metrics, provenance, name=name)[0]
         else:
-            scores += [_score(metric, circumstances, part.n_rows, slice=name) for metric in metrics]
+            scores += [_score(metric, provenance, part.n_rows, slice=name) for metric in metrics]
     return tuple(scores)
 
 
@@ -170,15 +170,15 @@ def _values(
     return values, None
 
 
-def _score(metric: Metric, circumstances: Circumstances, n_rows: int, **found: Any) -> Score:
+def _score(metric: Metric, provenance: Provenance, n_rows: int, **found: Any) -> Score:
     return Score(
         metric=metric.name,
-        source=circumstances.source,
+        source=provenance.source,
         n_rows=n_rows,
-        note=circumstances.note,
-        rows=circumstances.rows,
-        chosen=circumstances.chosen,
-        tuned_on_same_rows=circumstances.tuned_on_same_rows,
+        note=provenance.note,
+        rows=provenance.rows,
+        chosen=provenance.chosen,
+        tuned_on_same_rows=provenance.tuned_on_same_rows,
         **found,
     )
 
@@ -210,7 +210,7 @@ NO_SLICES: Mapping[str, NDArray[np.bool_]] = {}
 
 
 def cross_validate(
-    chain: Chain,
+    chain: TrainFn,
     table: Table,
     rows: Rows,
     splitter: Splitter,
@@ -219,9 +219,9 @@ def cross_validate(
     metrics: Sequence[str],
     positive_class: Any = None,
     slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
-    choices: Callable[[Trained], Mapping[str, Any]] | None = None,
-    circumstances: Circumstances,
-) -> Judgement:
+    choices: Callable[[TrainedModel], Mapping[str, Any]] | None = None,
+    provenance: Provenance,
+) -> Evaluation:
     """Repeat the chain on every fold of `rows` and score the rows that it did not see.
 
     Without tuning and calibration the scores are those of scikit-learn's `cross_val_score` on the same folds, each with
@@ -261,7 +261,7 @@ def cross_validate(
     )
     wanted = wanted_metrics(metrics, table.classes, positive_class)
     index = said.rows.index
-    pooled = replace(circumstances, note=f"{circumstances.note}; all folds together")
+    pooled = replace(provenance, note=f"{provenance.note}; all folds together")
     whole = Sample(
         said.predictions,
         floor.predictions,
@@ -272,13 +272,13 @@ def cross_validate(
         index,
     )
     counting = whole.weighted()
-    scores, problems = score_folds(judged, wanted, circumstances, counting.n_rows)
-    return Judgement(
-        source=circumstances.source,
+    scores, problems = score_folds(judged, wanted, provenance, counting.n_rows)
+    return Evaluation(
+        source=provenance.source,
         scores=scores,
         predictions=said.predictions,
         y=whole.y,
-        note=circumstances.note,
+        note=provenance.note,
         problems=problems,
         slices=score_slices(whole, {name: mask[index] for name, mask in slices.items()}, wanted, pooled),
         choices=() if choices is None else tuple(choices(part) for part in trained),
@@ -286,7 +286,7 @@ def cross_validate(
     )
 
 
-def judge(
+def evaluate(
     predictions: Predictions,
     y: NDArray[Any],
     *,
@@ -296,8 +296,8 @@ def judge(
     positive_class: Any = None,
     groups: NDArray[Any] | None = None,
     slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
-    circumstances: Circumstances,
-) -> Judgement:
+    provenance: Provenance,
+) -> Evaluation:
     """Score predictions of rows that had no say in the model: a hold-out or a test set.
 
     Intervals are of a bootstrap of the rows, or of whole groups. `slices` say which of the judged
@@ -306,15 +306,15 @@ def judge(
     wanted = wanted_metrics(metrics, predictions.classes, positive_class)
     sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
     counting = sample.weighted()
-    scores, problems = score_sample(counting, wanted, circumstances)
-    return Judgement(
-        source=circumstances.source,
+    scores, problems = score_sample(counting, wanted, provenance)
+    return Evaluation(
+        source=provenance.source,
         scores=scores,
         predictions=predictions,
         y=y,
-        note=circumstances.note,
+        note=provenance.note,
         problems=problems,
-        slices=score_slices(sample, slices, wanted, circumstances),
+        slices=score_slices(sample, slices, wanted, provenance),
         **class_report(counting),
     )
 
@@ -322,11 +322,11 @@ def judge(
 def baselines(table: Table, splits: Sequence[Split], fit: Fitter) -> list[Predictions]:
     """Predict the rows of each split by the class shares of its training rows."""
     # Classes that are weighted alike would be equally frequent to it, and easier to do better than.
-    answers = fit([Ask(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits])
-    for answer in answers:
-        if answer.error:
-            raise FitError(answer.error)
-    return [answer.predictions[0] for answer in answers]
+    fit_results = fit([FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits])
+    for result in fit_results:
+        if result.error:
+            raise FitError(result.error)
+    return [result.predictions[0] for result in fit_results]
 
 
 def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[str]:
@@ -339,4 +339,4 @@ def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[s
 
 
 def _stacked(said: Sequence[Predictions | None], splits: Sequence[Split], rows: Rows) -> OutOfFold:
-    return stack([Answer(predictions=(part,)) for part in said if part is not None], splits, rows)
+    return stack([FitResult(predictions=(part,)) for part in said if part is not None], splits, rows)

@@ -10,17 +10,17 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from mlwf.config import Document, dotted
-from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.fit_cache import FitCache
 from mlwf.errors import ConfigError, DataError, Problem
 from mlwf.modules.runs import create_run, fits_of
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check, located
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
-from mlwf.orchestrator.run_log import Journal, OnProgress
-from mlwf.orchestrator.run_recorder import Record
+from mlwf.orchestrator.run_log import OnProgress, RunLog
+from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.workflow import run_workflow
 from mlwf.results import PhasePlan
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
@@ -50,21 +50,21 @@ def run_experiment(
     Fits that earlier runs in `runs_dir` made are not made again, unless `fresh`. With `fail_on_unseen` a test set that
     holds values that the training never saw is a DataError before the first fit.
     """
-    journal = Journal(on_progress)
+    run_log = RunLog(on_progress)
     folder = create_run(runs_dir, spec.name)
-    record = Record(spec, journal, folder=folder, document=document)
+    recorder = RunRecorder(spec, run_log, folder=folder, document=document)
     with located(document):
         load = partial(load_tables, fail_on_unseen=fail_on_unseen)
-        run_workflow(spec, load, record, journal, fits=FitRecord(fits_of(runs_dir), fresh=fresh))
-    return record.summary
+        run_workflow(spec, load, recorder, run_log, fits=FitCache(fits_of(runs_dir), fresh=fresh))
+    return recorder.summary
 
 
 def plan_experiment(spec: ExperimentSpec, document: Document, *, runs_dir: Path) -> tuple[PhasePlan, ...]:
     """Count what `run_experiment` would fit, and fit nothing; raises what would stop it before the first fit."""
     with located(document):
-        setting = Setting(spec, load_tables(spec), Journal())
-        check(setting)
-        return plan_fits(setting, build_phase(setting), FitRecord(fits_of(runs_dir)))
+        context = RunContext(spec, load_tables(spec), RunLog())
+        check(context)
+        return plan_fits(context, build_phase(context), FitCache(fits_of(runs_dir)))
 
 
 def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
@@ -73,11 +73,11 @@ def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
     Gives what a person should know of how the tables were read.
     """
     with located(document):
-        setting = Setting(spec, load_tables(spec), Journal())
-        check(setting)
-        load_champions(setting)
-        build_phase(setting)
-        return list(setting.material.notes())
+        context = RunContext(spec, load_tables(spec), RunLog())
+        check(context)
+        load_champions(context)
+        build_phase(context)
+        return list(context.run_data.notes())
 
 
 SHUFFLING = {"stratified_kfold", "kfold", "stratified_group_kfold"}
@@ -197,12 +197,12 @@ def run_ml_workflow(
         raise DataError("X_test and y_test belong together: one of them is None")
     if X_test is not None:
         load = with_test(load, X_test, y_test)
-    journal = Journal(on_progress)
+    run_log = RunLog(on_progress)
     if runs_dir is None:
-        return run_workflow(spec, load, Record(spec, journal), journal)
+        return run_workflow(spec, load, RunRecorder(spec, run_log), run_log)
     folder = create_run(Path(runs_dir), spec.name)
-    fits = FitRecord(fits_of(Path(runs_dir)))
-    return run_workflow(spec, load, Record(spec, journal, folder=folder), journal, fits=fits)
+    fits = FitCache(fits_of(Path(runs_dir)))
+    return run_workflow(spec, load, RunRecorder(spec, run_log, folder=folder), run_log, fits=fits)
 
 
 def _experiment(

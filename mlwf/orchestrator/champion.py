@@ -17,9 +17,9 @@ from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import one_line
-from mlwf.results import Judgement, Source
+from mlwf.results import Evaluation, Source
 from mlwf.specs.catalogue import needs_labels, needs_probabilities
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.gates import GateSpec
@@ -44,7 +44,7 @@ Champions = Mapping[tuple[str, Source], Champion]
 """By the URI, and where the judged rows come from."""
 
 
-def load_champions(setting: Setting) -> Champions:
+def load_champions(context: RunContext) -> Champions:
     """Fetch the models that gates are to beat, and let them predict; nothing is fitted yet.
 
     Raises
@@ -56,11 +56,11 @@ def load_champions(setting: Setting) -> Champions:
     """
     champions: dict[tuple[str, Source], Champion] = {}
     problems: list[Problem] = []
-    for number, gate, source in _wanted(setting):
+    for number, gate, source in _wanted(context):
         key = f"gates.{number}.beats"
         if (uri := gate.beats or "", source) not in champions:
             try:
-                champions[uri, source] = _load(uri, setting, source)
+                champions[uri, source] = _load(uri, context, source)
             except _Unfit as error:
                 problems.append(Problem("", key, f"is {uri!r}, and {error}"))
                 continue
@@ -72,39 +72,39 @@ def load_champions(setting: Setting) -> Champions:
     return champions
 
 
-def comparing(champions: Champions, setting: Setting, judgements: Sequence[Judgement]) -> Compare:
+def comparing(champions: Champions, context: RunContext, evaluations: Sequence[Evaluation]) -> Compare:
     """Make what compares the judged model with the champions, for `check_gates`."""
-    by_source = {judgement.source: judgement for judgement in judgements}
-    return lambda uri, metric, source: _compare(champions[uri, source], metric, setting, by_source[source])
+    by_source = {evaluation.source: evaluation for evaluation in evaluations}
+    return lambda uri, metric, source: _compare(champions[uri, source], metric, context, by_source[source])
 
 
-def trained_rows(setting: Setting) -> NDArray[np.uint64]:
+def trained_rows(context: RunContext) -> NDArray[np.uint64]:
     """Hash the rows that the shipped model is trained on, as it sees them: a later run compares with it on others."""
-    data = setting.material.data
-    return _digests(data.X, data.y)[setting.shipped_rows.index]
+    data = context.run_data.data
+    return _digests(data.X, data.y)[context.shipped_rows.index]
 
 
 class _Unfit(Exception):
     """Why a registered model cannot be compared with."""
 
 
-def _wanted(setting: Setting) -> Iterator[tuple[int, GateSpec, Source]]:
-    strategy = setting.spec.validation.strategy
+def _wanted(context: RunContext) -> Iterator[tuple[int, GateSpec, Source]]:
+    strategy = context.spec.validation.strategy
     sources: list[Source] = [] if strategy == "none" else [strategy]
-    if setting.material.test is not None:
+    if context.run_data.test is not None:
         sources.append("test")
-    for number, gate in enumerate(setting.spec.gates):
+    for number, gate in enumerate(context.spec.gates):
         source = source_of(gate, sources)
         # A gate without a source is told by its own check.
         if is_champion(gate) and source is not None:
             yield number, gate, source
 
 
-def _load(uri: str, setting: Setting, source: Source) -> Champion:
+def _load(uri: str, context: RunContext, source: Source) -> Champion:
     from mlwf.modules.tracking import RegisteredModelError, load_registered_model, pin_model_uri, training_rows
 
-    assert setting.spec.tracking is not None
-    store = setting.spec.tracking.tracking_uri
+    assert context.spec.tracking is not None
+    store = context.spec.tracking.tracking_uri
     try:
         version = pin_model_uri(uri, store)
         file = load_registered_model(version, store)
@@ -116,11 +116,11 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
         raise
     except MlwfError as error:  # a file that is none of ours
         raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
-    data, index = _judged(setting, source)
+    data, index = _judged(context, source)
     X, y = _rows_for(model, data, index), data.y[index]
     if schema is not None and isinstance(X, pd.DataFrame):
-        X = _read_as_trained(schema, setting, data, index, X)
-    _check_classes(model, setting)
+        X = _read_as_trained(schema, context, data, index, X)
+    _check_classes(model, context)
     try:
         predictions = predict(model, X)
     except Exception as error:  # whatever its steps raise over values that they were not trained on
@@ -129,14 +129,14 @@ def _load(uri: str, setting: Setting, source: Source) -> Champion:
     return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
 
 
-def _judged(setting: Setting, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
+def _judged(context: RunContext, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
     """Give the rows that a source judges, as positions in a dataset."""
     if source == "test":
-        assert setting.material.test is not None
-        return setting.material.test, np.arange(len(setting.material.test), dtype=np.intp)
-    data, raw = setting.material.data, setting.material.raw
+        assert context.run_data.test is not None
+        return context.run_data.test, np.arange(len(context.run_data.test), dtype=np.intp)
+    data, raw = context.run_data.data, context.run_data.raw
     # Where features are inferred, those that were left out are only there.
-    return data if raw is None or not hasattr(raw.X, "columns") else raw, setting.split.test.index
+    return data if raw is None or not hasattr(raw.X, "columns") else raw, context.split.test.index
 
 
 def _rows_for(model: Any, data: Dataset, index: NDArray[np.intp]) -> Any:
@@ -158,10 +158,10 @@ def _rows_for(model: Any, data: Dataset, index: NDArray[np.intp]) -> Any:
 
 
 def _read_as_trained(
-    schema: TableSchema, setting: Setting, data: Dataset, index: NDArray[np.intp], X: pd.DataFrame
+    schema: TableSchema, context: RunContext, data: Dataset, index: NDArray[np.intp], X: pd.DataFrame
 ) -> pd.DataFrame:
     """Read the rows as the champion's own training read its table, whatever this run takes their texts for."""
-    table = setting.material.tables.get(data.source)
+    table = context.run_data.tables.get(data.source)
     if table is None:
         table = raw_of_frame(X)
     else:
@@ -174,13 +174,13 @@ def _read_as_trained(
     return rows[[*X.columns]]
 
 
-def _check_classes(model: Any, setting: Setting) -> None:
+def _check_classes(model: Any, context: RunContext) -> None:
     classes = getattr(model, "classes_", None)
     if classes is None:
         raise _Unfit("it is no classifier")
-    if classes.tolist() != setting.table.classes.tolist():
-        known, here = (", ".join(map(str, labels)) for labels in (classes, setting.table.classes))
-        raise _Unfit(f"its classes are {known}, and those of {setting.spec.data.target} are {here}")
+    if classes.tolist() != context.table.classes.tolist():
+        known, here = (", ".join(map(str, labels)) for labels in (classes, context.table.classes))
+        raise _Unfit(f"its classes are {known}, and those of {context.spec.data.target} are {here}")
 
 
 def _digests(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
@@ -196,19 +196,19 @@ def _lacking(metric: str, predictions: Predictions) -> str:
     return "probabilities and no decision values" if predictions.decision is None else ""
 
 
-def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: Judgement) -> Comparison:
+def _compare(champion: Champion, metric_name: str, context: RunContext, evaluation: Evaluation) -> Comparison:
     """Say how much better the run's model is than a champion, on the same resamples of the same rows."""
-    y, rows = judgement.y, _comparable(champion, len(judgement.y))
-    is_before_refit = setting.is_refitted and judgement.source == "train_test"
+    y, rows = evaluation.y, _comparable(champion, len(evaluation.y))
+    is_before_refit = context.is_refitted and evaluation.source == "train_test"
     note = _note(champion, len(y), is_before_refit=is_before_refit)
     refused = _refusal(y, rows, champion)
     if refused:
         return Comparison(None, note, refused)
-    data, index = _judged(setting, judgement.source)
+    data, index = _judged(context, evaluation.source)
     assert np.array_equal(y, data.y[index])
     weight, groups = (None if each is None else each[index][rows] for each in (data.weight, data.groups))
-    metric = build_metric(metric_name, classes=setting.table.classes, positive_class=setting.spec.data.positive_class)
-    parts = [judgement.predictions.take(rows), champion.predictions.take(rows)]
+    metric = build_metric(metric_name, classes=context.table.classes, positive_class=context.spec.data.positive_class)
+    parts = [evaluation.predictions.take(rows), champion.predictions.take(rows)]
     try:
         values = [metric(part, y[rows], weight) for part in parts]
     except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
@@ -217,7 +217,7 @@ def _compare(champion: Champion, metric_name: str, setting: Setting, judgement: 
     if not np.isfinite(values).all():
         return Comparison(None, note, f"{metric_name} is not defined for rows like these")
     resampled = bootstrap(
-        [metric], parts, y[rows], weight=weight, groups=groups, random_state=setting.spec.random_state
+        [metric], parts, y[rows], weight=weight, groups=groups, random_state=context.spec.random_state
     )
     return Comparison(resampled.difference(0, 0, 1, value=values[0], other_value=values[1]), note)
 

@@ -13,8 +13,8 @@ from mlwf.errors import ConfigError, DataError, MlwfError, Problem, SplitError
 from mlwf.modules.data import check_class_counts
 from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
-from mlwf.orchestrator.context import Setting
-from mlwf.orchestrator.run_data import Cut, check_weights
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.weights import Cut, check_weights
 from mlwf.results import Source
 from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
 from mlwf.specs.problems import shown
@@ -34,7 +34,7 @@ def located(document: Document) -> Iterator[None]:
         # A store's address, say, that came from the environment.
         # As it was raised: escaped, as it is shown, a value might not be found in it.
         told = str(error.args[0]) if error.args else ""
-        concealed = document.conceal(told)
+        concealed = document.redact(told)
         if concealed == told:
             raise
         raise type(error)(concealed) from None
@@ -42,7 +42,7 @@ def located(document: Document) -> Iterator[None]:
 
 def _locate(problem: Problem, document: Document) -> tuple[Order, Problem]:
     order, placed = _placed(problem, document)
-    message, hint = document.conceal(placed.message), document.conceal(placed.hint)
+    message, hint = document.redact(placed.message), document.redact(placed.hint)
     return order, Problem(placed.where, placed.key, message, hint)
 
 
@@ -107,7 +107,7 @@ STRATIFY = {
 LEFT_OUT = "leave the rows of this class out of the data"
 
 
-def check(setting: Setting) -> None:
+def check(context: RunContext) -> None:
     """Refuse what cannot be done with these rows: folds without a class, scorers of two classes, gates on nothing.
 
     Raises
@@ -115,38 +115,38 @@ def check(setting: Setting) -> None:
     DataError
         With every problem that was found.
     """
-    problems = [*_class_weights(setting), *_scorers(setting), *_gates(setting), *_groups_in_folds(setting)]
-    problems += list(_hold_out(setting)) or _folds(setting) or check_weights(setting, _cuts(setting))
+    problems = [*_class_weights(context), *_scorers(context), *_gates(context), *_groups_in_folds(context)]
+    problems += list(_hold_out(context)) or _folds(context) or check_weights(context, _cuts(context))
     if problems:
         raise DataError(problems)
 
 
-def _class_weights(setting: Setting) -> Iterator[Problem]:
-    weights = setting.spec.model.class_weight
+def _class_weights(context: RunContext) -> Iterator[Problem]:
+    weights = context.spec.model.class_weight
     if isinstance(weights, dict):
-        known = setting.table.classes.tolist()
+        known = context.table.classes.tolist()
         accepted = f"accepted: {', '.join(map(shown, known))}"
-        message = f"is no class of {setting.spec.data.target}"
+        message = f"is no class of {context.spec.data.target}"
         for label in weights:
             if label not in known:
                 yield Problem("", f"model.class_weight.{label}", message, accepted)
 
 
-def _scorers(setting: Setting) -> Iterator[Problem]:
+def _scorers(context: RunContext) -> Iterator[Problem]:
     """Refuse what serves two classes where there are more: nothing would be chosen or scored by it."""
-    classes = len(setting.table.classes)
+    classes = len(context.table.classes)
     if classes == 2:
         return
-    wanted = {"validation.metrics": setting.spec.validation.metrics or []}
-    if setting.tuning:
-        wanted["tuning.scoring"] = setting.tuning.scorers
+    wanted = {"validation.metrics": context.spec.validation.metrics or []}
+    if context.tuning:
+        wanted["tuning.scoring"] = context.tuning.scorers
     message = "serves two classes, and the target has"
     for key, names in wanted.items():
         for name in names:
             if binary_only(name):
                 accepted = f"accepted: {', '.join(_scorers_of_more_like(name))}"
                 yield Problem("", key, f"{name} {message} {classes}", accepted)
-    if setting.threshold:
+    if context.threshold:
         yield Problem("", "threshold.scoring", f"a threshold {message} {classes}", "leave it out")
 
 
@@ -156,19 +156,19 @@ def _scorers_of_more_like(name: str) -> list[str]:
     return [scorer for scorer in serving if scorer.startswith(f"{name}_")] or serving
 
 
-def _gates(setting: Setting) -> list[Problem]:
+def _gates(context: RunContext) -> list[Problem]:
     """Refuse slices that are none, and gates on what is not computed."""
     try:
-        slices = [str(each) for each in setting.slices]
+        slices = [str(each) for each in context.slices]
     except DataError as error:
         return list(error.problems)
-    spec = setting.spec
+    spec = context.spec
     model = spec.model
-    has_probabilities = setting.calibration is not None or gives_probabilities(model.algorithm, model.hyperparameters)
-    default = default_metrics(setting.table.classes, has_probabilities=has_probabilities)
+    has_probabilities = context.calibration is not None or gives_probabilities(model.algorithm, model.hyperparameters)
+    default = default_metrics(context.table.classes, has_probabilities=has_probabilities)
     strategy = spec.validation.strategy
     sources: set[Source] = set() if strategy == "none" else {strategy}
-    if setting.material.test is not None:
+    if context.run_data.test is not None:
         sources.add("test")
     return check_gates_can_be_met(
         spec.gates,
@@ -178,17 +178,17 @@ def _gates(setting: Setting) -> list[Problem]:
     )
 
 
-def _hold_out(setting: Setting) -> Iterator[Problem]:
+def _hold_out(context: RunContext) -> Iterator[Problem]:
     """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of whole groups may."""
-    data = setting.spec.data
-    for label in np.setdiff1d(setting.table.classes, setting.table.y_of(setting.split.train)).tolist():
+    data = context.spec.data
+    for label in np.setdiff1d(context.table.classes, context.table.y_of(context.split.train)).tolist():
         message = f"class {shown(label)} has no row to learn from: all of them are held out"
         yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEFT_OUT}")
 
 
-def _groups_in_folds(setting: Setting) -> Iterator[Problem]:
+def _groups_in_folds(context: RunContext) -> Iterator[Problem]:
     """Refuse named folds that take a group apart: its rows would be learnt from and judged."""
-    groups, fold = setting.table.groups, setting.table.fold
+    groups, fold = context.table.groups, context.table.fold
     if groups is None or fold is None:
         return
     folds_of: dict[Any, set[Any]] = {}
@@ -200,52 +200,52 @@ def _groups_in_folds(setting: Setting) -> Iterator[Problem]:
         yield Problem("", "data.fold", message, "rows of one group belong into one fold")
 
 
-def _folds(setting: Setting) -> list[Problem]:
+def _folds(context: RunContext) -> list[Problem]:
     """Refuse rows that a stage cannot split so that every part learns every class."""
-    spec, y = setting.spec, setting.table.y_of(setting.split.train)
-    stages = _stages(setting)
+    spec, y = context.spec, context.table.y_of(context.split.train)
+    stages = _stages(context)
     if spec.splitter in STRATIFIED:
         for key, folds in sorted(stages.items(), key=lambda item: -item[1])[:1]:
             problems = check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
             if problems:
                 return problems
-        return list(_classes_inside_folds(setting, stages))
-    found = [problem for key, folds in stages.items() for problem in _unlearnt(setting, key, folds)]
+        return list(_classes_inside_folds(context, stages))
+    found = [problem for key, folds in stages.items() for problem in _unlearnt(context, key, folds)]
     return list({(problem.key, problem.message): problem for problem in found}.values())[:1]
 
 
-def _stages(setting: Setting) -> dict[str, int]:
+def _stages(context: RunContext) -> dict[str, int]:
     """Say which stages cut the training rows into folds, and into how many."""
-    spec = setting.spec
+    spec = context.spec
     stages: dict[str, int] = {}
-    if setting.tuning:
+    if context.tuning:
         stages["tuning.cv_folds"] = spec.tuning_folds
-    if setting.calibration and setting.calibration.holdout is None:
+    if context.calibration and context.calibration.holdout is None:
         stages["calibration.cv_folds"] = spec.calibration_folds
-    if setting.threshold and not setting.calibration:
-        stages.setdefault("tuning.cv_folds" if setting.tuning else "validation.cv_folds", setting.threshold_folds)
+    if context.threshold and not context.calibration:
+        stages.setdefault("tuning.cv_folds" if context.tuning else "validation.cv_folds", context.threshold_folds)
     if spec.validation.strategy == "cross_validation":
         stages["validation.cv_folds"] = spec.validation.cv_folds
     return stages
 
 
-def _inside_folds(setting: Setting, stages: dict[str, int]) -> dict[str, int]:
+def _inside_folds(context: RunContext, stages: dict[str, int]) -> dict[str, int]:
     """Say which stages cut the training rows of each fold of the validation once more."""
     inside = {"calibration.cv_folds"}
-    if setting.is_nested or (setting.threshold and not setting.calibration):
+    if context.is_nested or (context.threshold and not context.calibration):
         inside.add("tuning.cv_folds")
     found = {key: folds for key, folds in stages.items() if key in inside}
-    if setting.threshold and not setting.calibration and not setting.tuning:
-        found["validation.cv_folds"] = setting.threshold_folds
-    return found if setting.spec.validation.strategy == "cross_validation" else {}
+    if context.threshold and not context.calibration and not context.tuning:
+        found["validation.cv_folds"] = context.threshold_folds
+    return found if context.spec.validation.strategy == "cross_validation" else {}
 
 
-def _classes_inside_folds(setting: Setting, stages: dict[str, int]) -> Iterator[Problem]:
+def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterator[Problem]:
     """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
-    data = setting.spec.data
-    for key, folds in sorted(_inside_folds(setting, stages).items(), key=lambda item: -item[1])[:1]:
-        for label in setting.table.classes.tolist():
-            fewest = min(int((setting.table.y_of(split.train) == label).sum()) for split in setting.outer)
+    data = context.spec.data
+    for key, folds in sorted(_inside_folds(context, stages).items(), key=lambda item: -item[1])[:1]:
+        for label in context.table.classes.tolist():
+            fewest = min(int((context.table.y_of(split.train) == label).sum()) for split in context.outer)
             if fewest < folds:
                 rows = f"{fewest:,} row{'s' * (fewest != 1)}"
                 message = f"class {shown(label)} has {rows} where a fold of the validation leaves it least"
@@ -254,100 +254,100 @@ def _classes_inside_folds(setting: Setting, stages: dict[str, int]) -> Iterator[
                 return
 
 
-def _unlearnt(setting: Setting, key: str, folds: int) -> Iterator[Problem]:
+def _unlearnt(context: RunContext, key: str, folds: int) -> Iterator[Problem]:
     """Say why a stage cannot cut the training rows, or those of a fold of the validation."""
-    for rows, where in _cut_by(setting, key):
-        yield from _problem_of(setting, key, folds, rows, where)
+    for rows, where in _cut_by(context, key):
+        yield from _problem_of(context, key, folds, rows, where)
 
 
-def _cut_by(setting: Setting, key: str) -> Iterator[tuple[Rows, str]]:
+def _cut_by(context: RunContext, key: str) -> Iterator[tuple[Rows, str]]:
     """Give the rows that a stage cuts, and where they are: all that are trained on, and those of each outer fold."""
-    yield setting.split.train, ""
-    is_repeated = key == "calibration.holdout" or key in _inside_folds(setting, _stages(setting))
+    yield context.split.train, ""
+    is_repeated = key == "calibration.holdout" or key in _inside_folds(context, _stages(context))
     if is_repeated:
-        for number, split in enumerate(_outer(setting), start=1):
+        for number, split in enumerate(_outer(context), start=1):
             yield split.train, f" inside fold {number} of the validation"
 
 
-def _cuts(setting: Setting) -> Iterator[Cut]:
+def _cuts(context: RunContext) -> Iterator[Cut]:
     """Give every cut of rows that the run makes, once it is known that all can be made."""
-    if len(setting.split.test):
-        yield Cut("validation.test_size", "", (setting.split,))
-    for key, folds in _stages(setting).items():
-        for rows, where in _cut_by(setting, key):
-            parts = setting.folds(folds)(setting.table, rows)
-            yield Cut(_key_of(setting, key), where, parts, calibrates=key == "calibration.cv_folds")
-    if setting.calibration and setting.calibration.holdout is not None:
-        for rows, where in _cut_by(setting, "calibration.holdout"):
+    if len(context.split.test):
+        yield Cut("validation.test_size", "", (context.split,))
+    for key, folds in _stages(context).items():
+        for rows, where in _cut_by(context, key):
+            parts = context.folds(folds)(context.table, rows)
+            yield Cut(_key_of(context, key), where, parts, calibrates=key == "calibration.cv_folds")
+    if context.calibration and context.calibration.holdout is not None:
+        for rows, where in _cut_by(context, "calibration.holdout"):
             # Too few rows of a fold cost the calibration, and the run says so.
             with suppress(SplitError):
-                parts = setting.calibration_splits(setting.table, rows)
+                parts = context.calibration_splits(context.table, rows)
                 yield Cut("calibration.holdout", where, parts, calibrates=True)
 
 
-def _outer(setting: Setting) -> tuple[Split, ...]:
+def _outer(context: RunContext) -> tuple[Split, ...]:
     try:
-        return setting.outer
+        return context.outer
     except SplitError:  # told of the stage itself
         return ()
 
 
-def _problem_of(setting: Setting, key: str, folds: int, rows: Rows, where: str) -> Iterator[Problem]:
-    kind = setting.spec.splitter
+def _problem_of(context: RunContext, key: str, folds: int, rows: Rows, where: str) -> Iterator[Problem]:
+    kind = context.spec.splitter
     try:
-        splits = setting.folds(folds)(setting.table, rows)
+        splits = context.folds(folds)(context.table, rows)
     except SplitError as error:
-        yield Problem("", _key_of(setting, key), f"{str(error).removesuffix('.')}{where}")
+        yield Problem("", _key_of(context, key), f"{str(error).removesuffix('.')}{where}")
         return
-    unseen = [label for split in splits for label in _unseen(setting, split)[:1]]
+    unseen = [label for split in splits for label in _unseen(context, split)[:1]]
     if unseen:
         in_folds = f"in {len(unseen)} of {len(splits)} folds"
         message = f"{kind} leaves class {shown(unseen[0])} no row to learn from {in_folds}"
-        hint = STRATIFY.get(kind) or _folds_that_serve(setting, key, folds) or LEFT_OUT
+        hint = STRATIFY.get(kind) or _folds_that_serve(context, key, folds) or LEFT_OUT
         yield Problem("", "validation.splitter", f"{message}{where}", hint)
 
 
-def _key_of(setting: Setting, key: str) -> str:
-    return key if splits_by_count(setting.spec.splitter) else "validation.splitter"
+def _key_of(context: RunContext, key: str) -> str:
+    return key if splits_by_count(context.spec.splitter) else "validation.splitter"
 
 
-def _unseen(setting: Setting, split: Split) -> list[Any]:
+def _unseen(context: RunContext, split: Split) -> list[Any]:
     """List the classes of which a split has no row to learn from."""
-    unseen: list[Any] = np.setdiff1d(setting.table.classes, setting.table.y_of(split.train)).tolist()
+    unseen: list[Any] = np.setdiff1d(context.table.classes, context.table.y_of(split.train)).tolist()
     return unseen
 
 
-def _folds_that_serve(setting: Setting, key: str, folds: int) -> str:
+def _folds_that_serve(context: RunContext, key: str, folds: int) -> str:
     """Say with how many folds, or with which strategy, every class is learnt; empty where none helps."""
-    if splits_by_count(setting.spec.splitter):
+    if splits_by_count(context.spec.splitter):
         for fewer in range(folds - 1, 1, -1):
-            if _serves(_with_folds(setting, key, fewer), key, fewer):
+            if _serves(_with_folds(context, key, fewer), key, fewer):
                 return f"set {key}: {fewer}"
-    if _stages(setting).keys() == {"validation.cv_folds"} and _hold_out_serves(setting):
+    if _stages(context).keys() == {"validation.cv_folds"} and _hold_out_serves(context):
         return "write validation.strategy: train_test"
     return ""
 
 
-def _with_folds(setting: Setting, key: str, folds: int) -> Setting:
+def _with_folds(context: RunContext, key: str, folds: int) -> RunContext:
     section, name = key.split(".")
-    changed = getattr(setting.spec, section).model_copy(update={name: folds})
-    return Setting(setting.spec.model_copy(update={section: changed}), setting.material, setting.journal)
+    changed = getattr(context.spec, section).model_copy(update={name: folds})
+    return RunContext(context.spec.model_copy(update={section: changed}), context.run_data, context.run_log)
 
 
-def _serves(setting: Setting, key: str, folds: int) -> bool:
+def _serves(context: RunContext, key: str, folds: int) -> bool:
     """Whether every part that a stage cuts learns every class."""
     try:
         return not any(
-            _unseen(setting, split)
-            for rows, _ in _cut_by(setting, key)
-            for split in setting.folds(folds)(setting.table, rows)
+            _unseen(context, split)
+            for rows, _ in _cut_by(context, key)
+            for split in context.folds(folds)(context.table, rows)
         )
     except SplitError:
         return False
 
 
-def _hold_out_serves(setting: Setting) -> bool:
-    spec = setting.spec
+def _hold_out_serves(context: RunContext) -> bool:
+    spec = context.spec
     if spec.splitter == "predefined_split":
         return False
     hold_out = holdout_splitter(
@@ -357,6 +357,6 @@ def _hold_out_serves(setting: Setting) -> bool:
         gap=spec.validation.gap,
     )
     try:
-        return not any(_unseen(setting, split) for split in hold_out(setting.table, setting.split.train))
+        return not any(_unseen(context, split) for split in hold_out(context.table, context.split.train))
     except SplitError:
         return False

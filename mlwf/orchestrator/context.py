@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from mlwf.modules.data import Dataset, list_slices, select_features
-from mlwf.orchestrator.run_data import Material
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_data import RunData
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.classifier import CalibrationSpec, ThresholdSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
@@ -19,33 +19,33 @@ from mlwf.splitting.splitters import fold_splitter, holdout_splitter, is_ordered
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class RunContext:
     """A run's spec over its material."""
 
     spec: ExperimentSpec
-    material: Material
-    journal: Journal
+    run_data: RunData
+    run_log: RunLog
     _cuts: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
     """How rows were cut already, by the number of folds and the rows."""
 
     @cached_property
     def table(self) -> Table:
         """The rows as the engine takes them."""
-        return self._table_of(self.material.data)
+        return self._table_of(self.run_data.data)
 
     def table_with(self, features: Sequence[FeatureSpec]) -> Table:
         """Give the rows with other features than those of the run: those inferred in a fold."""
-        raw = self.material.raw
-        if raw is None or list(features) == list(self.material.features):
+        raw = self.run_data.raw
+        if raw is None or list(features) == list(self.run_data.features):
             return self.table
         # Of the rows that suggest these features, each value can be read; of those that a fold judges, not always.
         X = select_features(raw.X, features, where=raw.source, unreadable_is_missing=True)
-        return self._table_of(replace(self.material.data, X=X))
+        return self._table_of(replace(self.run_data.data, X=X))
 
     @property
     def split(self) -> Split:
         """The rows that are trained on, and those held out."""
-        return self.material.split
+        return self.run_data.split
 
     @property
     def shipped_rows(self) -> Rows:
@@ -76,13 +76,13 @@ class Setting:
     @property
     def n_features(self) -> int:
         """Number of feature columns, before they are encoded."""
-        return sum(len(feature.columns) for feature in self.material.features)
+        return sum(len(feature.columns) for feature in self.run_data.features)
 
     @property
     def resolved(self) -> ExperimentSpec:
         """The spec with what was inferred in it: the features, and how rows are split."""
         validation = self.spec.validation.model_copy(update={"splitter": self.spec.splitter})
-        return self.spec.model_copy(update={"features": list(self.material.features), "validation": validation})
+        return self.spec.model_copy(update={"features": list(self.run_data.features), "validation": validation})
 
     @property
     def is_ordered(self) -> bool:
@@ -143,7 +143,7 @@ class Setting:
     @cached_property
     def slices(self) -> tuple[SliceSpec, ...]:
         """The slices that are reported apart, each column that is written alone as one for each of its values."""
-        return list_slices(self.spec.validation.slices, self.material.data)
+        return list_slices(self.spec.validation.slices, self.run_data.data)
 
     def _table_of(self, data: Dataset) -> Table:
         return Table(

@@ -10,13 +10,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine.requests import Fitter
-from mlwf.engine.training import Trained
+from mlwf.engine.training import TrainedModel
 from mlwf.modules.data import row_digests
-from mlwf.modules.findings import Evidence, find, list_columns, search_leaks
+from mlwf.modules.findings import FindingInputs, find, list_columns, search_leaks
 from mlwf.modules.inference import infer_features
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.orchestrator.context import Setting
-from mlwf.results import Finding, Judgement, LeakSearch, TuningResult
+from mlwf.orchestrator.context import RunContext
+from mlwf.results import Evaluation, Finding, LeakSearch, TuningResult
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Split
 
@@ -30,62 +30,62 @@ BARE: dict[str, dict[str, Any]] = {
 """How a feature is prepared when it is looked at alone: what is missing stays so, since that may tell the target."""
 
 
-def find_findings(
-    setting: Setting,
-    trained: Trained,
+def look_for_findings(
+    context: RunContext,
+    trained: TrainedModel,
     tuned: TuningResult | None,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[Evaluation],
     fit: Fitter,
 ) -> tuple[Finding, ...]:
     """Find what a person should look at before trusting the run."""
-    material, spec = setting.material, setting.spec
-    evidence = Evidence(
-        table=setting.table,
-        rows=setting.shipped_rows,
-        splits=_splits(setting),
-        leaks=_search_leaks(setting, fit),
-        identifiers=_identifiers(setting),
-        judgements=judgements,
+    run_data, spec = context.run_data, context.spec
+    inputs = FindingInputs(
+        table=context.table,
+        rows=context.shipped_rows,
+        splits=_splits(context),
+        leaks=_search_leaks(context, fit),
+        identifiers=_identifiers(context),
+        evaluations=evaluations,
         tuned=tuned,
-        tuning=setting.tuning,
+        tuning=context.tuning,
         algorithm=spec.model.algorithm,
         calibration=trained.calibration,
-        digests=row_digests(material.data),
-        test_digests=None if material.test is None else row_digests(material.test),
-        degraded=setting.journal.degraded,
+        digests=row_digests(run_data.data),
+        test_digests=None if run_data.test is None else row_digests(run_data.test),
+        degraded=context.run_log.degraded,
     )
-    return find(evidence, ignore=spec.findings.ignore)
+    return find(inputs, ignore=spec.findings.ignore)
 
 
-def count_columns(setting: Setting) -> int:
+def count_columns(context: RunContext) -> int:
     """Count the columns that the search for leaks screens."""
-    is_ignored = "leakage" in setting.spec.findings.ignore
-    return 0 if is_ignored else len(list_columns(setting.table, setting.material.features))
+    is_ignored = "leakage" in context.spec.findings.ignore
+    return 0 if is_ignored else len(list_columns(context.table, context.run_data.features))
 
 
-def _search_leaks(setting: Setting, fit: Fitter) -> LeakSearch | None:
-    if "leakage" in setting.spec.findings.ignore:
+def _search_leaks(context: RunContext, fit: Fitter) -> LeakSearch | None:
+    if "leakage" in context.spec.findings.ignore:
         return None
     search = search_leaks(
-        setting.table,
-        setting.shipped_rows,
-        _splits(setting),
-        setting.material.features,
+        context.table,
+        context.shipped_rows,
+        _splits(context),
+        context.run_data.features,
         fit,
         build_probe=_build_probe,
-        on_columns=setting.journal.on_columns,
+        on_columns=context.run_log.on_columns,
     )
-    setting.journal.leak_search = search
+    context.run_log.leak_search = search
     if search.not_probed:
-        setting.journal.warn(
+        context.run_log.warn(
             f"the search for leaks looked closely at {search.probed} of {search.suspects:,} columns that may be leaks, "
             "the most suspicious ones"
         )
     return search
 
 
-def _splits(setting: Setting) -> Sequence[Split]:
-    return setting.outer or ((setting.split,) if len(setting.split.test) else ())
+def _splits(context: RunContext) -> Sequence[Split]:
+    return context.outer or ((context.split,) if len(context.split.test) else ())
 
 
 def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
@@ -95,11 +95,11 @@ def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
     return Pipeline([("preprocessor", build_preprocessor([alone], cv_folds=2)), ("classifier", tree)])
 
 
-def _identifiers(setting: Setting) -> dict[str, str]:
+def _identifiers(context: RunContext) -> dict[str, str]:
     """Say which features would not be inferred, because they seem to identify the row."""
-    X: Any = setting.material.data.X
+    X: Any = context.run_data.data.X
     # Features that were inferred have passed this already.
-    if setting.material.inferred is not None or not hasattr(X, "columns"):
+    if context.run_data.inferred is not None or not hasattr(X, "columns"):
         return {}
-    left_out = infer_features(pd.DataFrame(X).iloc[setting.split.train.index]).left_out
+    left_out = infer_features(pd.DataFrame(X).iloc[context.split.train.index]).left_out
     return {column: reason for column, reason in left_out.items() if reason.startswith("identifier")}

@@ -11,10 +11,10 @@ from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.data import Dataset
 from mlwf.modules.runs import STATE, RunFolder, environment
 from mlwf.orchestrator.champion import trained_rows
-from mlwf.orchestrator.context import Setting
-from mlwf.orchestrator.run_log import Journal, one_line
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.run_log import RunLog, one_line
 from mlwf.processes import this_process
-from mlwf.results import CalibrationResult, GateResult, Judgement, TuningResult
+from mlwf.results import CalibrationResult, Evaluation, GateResult, TuningResult
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
@@ -27,14 +27,14 @@ TRACKING = "tracking"
 """Folder of a run in which waits what its store does not have yet."""
 
 
-class Telling:
+class MLflowLogger:
     """One run's words to MLflow; nothing where tracking is not asked for."""
 
     def __init__(
-        self, spec: ExperimentSpec, journal: Journal, *, folder: RunFolder | None, document: Document | None
+        self, spec: ExperimentSpec, run_log: RunLog, *, folder: RunFolder | None, document: Document | None
     ) -> None:
         self._spec = spec
-        self._journal = journal
+        self._run_log = run_log
         self._folder = folder
         self._is_written = None if document is None else "tracking_uri" in (document.data.get("tracking") or {})
         self._tracker: Any = None
@@ -68,7 +68,7 @@ class Telling:
         store = self._tracker.connect()
         mark_stale_runs(store)
         if not store.has_logged_models:
-            self._journal.warn(
+            self._run_log.warn(
                 f"{self._tracker.shown_uri}: the server is older than MLflow 3, which keeps models by themselves: the "
                 "model becomes an artifact of the run, and the metrics are not shown on its page"
             )
@@ -110,50 +110,50 @@ class Telling:
     def log_results(
         self,
         results: Mapping[str, Any],
-        setting: Setting,
+        context: RunContext,
         *,
-        judgements: Sequence[Judgement],
+        evaluations: Sequence[Evaluation],
         tuned: TuningResult | None,
         calibration: CalibrationResult | None,
         config: str,
-        conceal: Callable[[Any], Any],
+        redact: Callable[[Any], Any],
     ) -> None:
-        """Log all that the workflow gave, the model and the plots among it; `conceal` keeps secrets out of texts."""
+        """Log all that the workflow gave, the model and the plots among it; `redact` keeps secrets out of texts."""
         from mlwf.modules.tracking import TrackedDataset
 
-        material = setting.material
-        used: list[tuple[Literal["training", "test"], Dataset]] = [("training", material.data)]
-        if material.test:
-            used.append(("test", material.test))
+        run_data = context.run_data
+        used: list[tuple[Literal["training", "test"], Dataset]] = [("training", run_data.data)]
+        if run_data.test:
+            used.append(("test", run_data.test))
         datasets = [
             TrackedDataset(
                 data=data.X,
                 y=data.y,
                 target=self._spec.data.target,
-                source=conceal(data.source),
-                name=context,
+                source=redact(data.source),
+                name=usage,
                 digest=data.digest,
-                context=context,
+                context=usage,
             )
-            for context, data in used
+            for usage, data in used
         ]
         self.say(
             lambda tracker: tracker.log_workflow_results(
                 results=results,
-                X_sample=material.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
+                X_sample=run_data.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
                 register_model=self._tracking.should_register_model() and not self.withheld,
-                judgements=judgements,
+                evaluations=evaluations,
                 positive_class=self._spec.data.positive_class,
                 datasets=datasets,
                 candidates=tuned.cv_results if tuned else None,
                 config=config,
                 environment=environment(),
-                degraded=conceal(self._journal.degraded),
+                degraded=redact(self._run_log.degraded),
                 gates=results.get("gates", ()),
                 findings=results.get("findings", ()),
                 calibration=calibration,
-                training_rows=trained_rows(setting),
-                table_schema=material.schema,
+                training_rows=trained_rows(context),
+                table_schema=run_data.schema,
             )
         )
 

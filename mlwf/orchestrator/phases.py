@@ -9,71 +9,71 @@ from dataclasses import replace
 from typing import Any
 
 from mlwf.engine.engine import Engine
-from mlwf.engine.requests import Ask, Fitter
-from mlwf.engine.training import Trained
+from mlwf.engine.requests import FitRequest, Fitter
+from mlwf.engine.training import TrainedModel
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates
 from mlwf.modules.tuning import check_installed, list_parameters
-from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, judge
+from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, evaluate
 from mlwf.orchestrator.champion import Champions, comparing
-from mlwf.orchestrator.context import Setting
-from mlwf.orchestrator.finding_inputs import find_findings
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.finding_inputs import look_for_findings
 from mlwf.orchestrator.provenance import (
+    calibration_with_provenance,
     cross_validated,
     held_out,
+    refit_with_provenance,
     tested,
-    told_of_calibration,
-    told_of_refit,
-    told_of_threshold,
-    told_of_tuning,
+    threshold_with_provenance,
+    tuning_with_provenance,
 )
-from mlwf.orchestrator.run_log import Outcome, one_line
+from mlwf.orchestrator.run_log import PhaseStatus, one_line
 from mlwf.orchestrator.training import (
-    Recipe,
+    PipelineConfig,
     build_ml_pipeline,
     calibrated,
     choices_of,
-    make_chain,
-    make_nested_chain,
+    make_nested_train_fn,
+    make_train_fn,
     search,
-    thresholded,
     whole,
+    with_chosen_threshold,
 )
-from mlwf.results import Finding, GateResult, Judgement, TuningResult
+from mlwf.results import Evaluation, Finding, GateResult, TuningResult
 
 logger = logging.getLogger(__name__)
 
 
-def build_phase(setting: Setting) -> Recipe:
+def build_phase(context: RunContext) -> PipelineConfig:
     """Build the pipeline; raises ConfigError for a search over parameters that it does not have."""
-    spec = setting.spec
-    by_position = not hasattr(setting.table.X, "columns")
+    spec = context.spec
+    by_position = not hasattr(context.table.X, "columns")
     pipeline = build_ml_pipeline(
-        setting.material.features,
+        context.run_data.features,
         spec.model,
         random_state=spec.random_state,
         by_position=by_position,
         date_formats=spec.data.date_formats,
     )
-    if setting.tuning:
-        check_installed(setting.tuning)
+    if context.tuning:
+        check_installed(context.tuning)
         accepted = set(pipeline.get_params())
-        unknown = sorted(set(list_parameters(setting.tuning)) - accepted)
+        unknown = sorted(set(list_parameters(context.tuning)) - accepted)
         if unknown:
-            is_grid = hasattr(setting.tuning, "param_grid")
+            is_grid = hasattr(context.tuning, "param_grid")
             section = "tuning.param_grid" if is_grid else "tuning.param_distributions"
             raise ConfigError(
                 Problem("", f"{section}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
                 for name in unknown
             )
-    return Recipe(pipeline, setting.table, keep_model=True)
+    return PipelineConfig(pipeline, context.table, keep_model=True)
 
 
-def tune_phase(setting: Setting, recipe: Recipe, fit: Engine, outcome: Outcome) -> TuningResult | None:
+def tune_phase(context: RunContext, recipe: PipelineConfig, fit: Engine, outcome: PhaseStatus) -> TuningResult | None:
     """Search for the best parameters; when that fails the run goes on with those written, and says so."""
-    tuning = setting.tuning
+    tuning = context.tuning
     if tuning is None:
         outcome.skip("not asked for")
         return None
@@ -81,177 +81,188 @@ def tune_phase(setting: Setting, recipe: Recipe, fit: Engine, outcome: Outcome) 
     own = nullcontext(fit) if tuning.n_jobs is None else fit.with_jobs(tuning.n_jobs)
     try:
         with own as searching:
-            tuned = search(setting, recipe, setting.split.train, searching)
+            tuned = search(context, recipe, context.split.train, searching)
     except FitError as error:
-        _degrade(setting, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
+        _degrade(context, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
         return None
-    tuned = told_of_tuning(setting, tuned)
+    tuned = tuning_with_provenance(context, tuned)
     logger.info("Tuning completed: best score=%.4f", tuned.best_score)
     if tuned.stopped:
-        setting.journal.warn(f"tuning: {tuned.stopped}")
+        context.run_log.warn(f"tuning: {tuned.stopped}")
     if tuned.failures:
-        setting.journal.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {one_line(tuned.failures[0])}")
+        context.run_log.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {one_line(tuned.failures[0])}")
     return tuned
 
 
-def calibrate_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome) -> Trained:
+def calibrate_phase(
+    context: RunContext, recipe: PipelineConfig, trained: TrainedModel, fit: Fitter, outcome: PhaseStatus
+) -> TrainedModel:
     """Calibrate the probabilities and keep that if it is better; when it fails the run goes on without, and says so."""
-    calibration = setting.calibration
+    calibration = context.calibration
     if calibration is None:
         outcome.skip("not asked for")
         return trained
     logger.info("Running calibration: %s", calibration.calibration_name)
     try:
-        settled = calibrated(setting, recipe, setting.split, fit, uncalibrated=trained)
+        settled = calibrated(context, recipe, context.split, fit, uncalibrated=trained)
     except FitError as error:
-        _degrade(setting, "Calibration failed (%s). Proceeding without.", error, outcome)
+        _degrade(context, "Calibration failed (%s). Proceeding without.", error, outcome)
         return trained
     assert settled.calibration is not None
-    result = told_of_calibration(setting, settled.calibration, tuned=recipe.is_tuned)
+    result = calibration_with_provenance(context, settled.calibration, tuned=recipe.is_tuned)
     logger.info("Calibration completed: %s", result.reason)
     return replace(settled, calibration=result)
 
 
-def threshold_phase(setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome) -> Trained:
+def threshold_phase(
+    context: RunContext, recipe: PipelineConfig, trained: TrainedModel, fit: Fitter, outcome: PhaseStatus
+) -> TrainedModel:
     """Choose the threshold; when that fails the run goes on with the classifier's own, and says so."""
-    if setting.threshold is None:
+    if context.threshold is None:
         outcome.skip("not asked for")
         return trained
     try:
-        settled = thresholded(setting, recipe, trained, setting.split, fit)
+        settled = with_chosen_threshold(context, recipe, trained, context.split, fit)
     except FitError as error:
-        _degrade(setting, "The choice of a threshold failed (%s). Proceeding without.", error, outcome)
+        _degrade(context, "The choice of a threshold failed (%s). Proceeding without.", error, outcome)
         return trained
-    result = told_of_threshold(setting, settled, tuned=recipe.is_tuned)
+    result = threshold_with_provenance(context, settled, tuned=recipe.is_tuned)
     logger.info("Threshold chosen: %.4f", result.value)
     return replace(settled, threshold=result)
 
 
 def validate_phase(
-    setting: Setting, recipe: Recipe, trained: Trained, fit: Fitter, outcome: Outcome, chosen: tuple[str, ...]
-) -> Judgement | None:
+    context: RunContext,
+    recipe: PipelineConfig,
+    trained: TrainedModel,
+    fit: Fitter,
+    outcome: PhaseStatus,
+    chosen: tuple[str, ...],
+) -> Evaluation | None:
     """Estimate the scores of the trained model on rows that it did not see."""
-    spec, data = setting.spec, setting.material.data
+    spec, data = context.spec, context.run_data.data
     if spec.validation.strategy == "none":
         outcome.skip("not asked for")
         logger.info("Skipping validation")
         return None
     common: dict[str, Any] = {
-        "metrics": _metrics(setting, trained.model),
+        "metrics": _metrics(context, trained.model),
         "positive_class": spec.data.positive_class,
     }
-    masks = slice_masks(setting.slices, data)
+    masks = slice_masks(context.slices, data)
     if spec.validation.strategy == "cross_validation":
         recipe = recipe.for_judging()
         validated = cross_validate(
-            make_nested_chain(setting, recipe) if setting.is_nested else make_chain(setting, recipe),
-            setting.table,
-            setting.split.train,
-            setting.folds(spec.validation.cv_folds),
+            make_nested_train_fn(context, recipe) if context.is_nested else make_train_fn(context, recipe),
+            context.table,
+            context.split.train,
+            context.folds(spec.validation.cv_folds),
             fit,
             slices=masks,
-            choices=(lambda part: choices_of(setting, part)) if setting.is_nested else None,
-            circumstances=cross_validated(setting, chosen),
+            choices=(lambda part: choices_of(context, part)) if context.is_nested else None,
+            provenance=cross_validated(context, chosen),
             **common,
         )
         logger.info("CV Accuracy: %s ± %s", _told(validated.value("accuracy")), _told(validated.std("accuracy")))
     else:
         assert trained.predictions is not None
-        rows = setting.split.test
-        (baseline,) = baselines(setting.table, [setting.split], fit)
-        validated = judge(
+        rows = context.split.test
+        (baseline,) = baselines(context.table, [context.split], fit)
+        validated = evaluate(
             trained.predictions,
-            setting.table.y_of(rows),
-            weight=setting.table.weight_of(rows),
+            context.table.y_of(rows),
+            weight=context.table.weight_of(rows),
             baseline=baseline,
-            groups=setting.table.groups_of(rows),
+            groups=context.table.groups_of(rows),
             slices={name: mask[rows.index] for name, mask in masks.items()},
-            circumstances=held_out(setting, chosen, trained),
+            provenance=held_out(context, chosen, trained),
             **common,
         )
         logger.info("Hold-out accuracy: %s", _told(validated.value("accuracy")))
     for problem in validated.problems:
-        setting.journal.warn(problem)
+        context.run_log.warn(problem)
     return validated
 
 
-def refit_phase(setting: Setting, recipe: Recipe, fit: Fitter) -> Trained:
+def refit_phase(context: RunContext, recipe: PipelineConfig, fit: Fitter) -> TrainedModel:
     """Train the scored model's recipe again on all rows, the hold-out included, with its calibration and threshold."""
     logger.info("Fitting again on all rows")
-    refitted = told_of_refit(setting, make_chain(setting, recipe)(whole(setting), fit), tuned=recipe.is_tuned)
-    setting.journal.warn(
+    refitted = refit_with_provenance(
+        context, make_train_fn(context, recipe)(whole(context), fit), tuned=recipe.is_tuned
+    )
+    context.run_log.warn(
         "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
     )
     return refitted
 
 
 def test_phase(
-    setting: Setting, trained: Trained, fit: Fitter, outcome: Outcome, chosen: tuple[str, ...]
-) -> Judgement | None:
+    context: RunContext, trained: TrainedModel, fit: Fitter, outcome: PhaseStatus, chosen: tuple[str, ...]
+) -> Evaluation | None:
     """Score the shipped model on the test set."""
-    test = setting.material.test
+    test = context.run_data.test
     if test is None:
         outcome.skip("no test set")
         return None
-    (baseline,) = fit([Ask(BASELINE, {}, setting.shipped_rows, keep_model=True, class_weighted=False)])
-    judged = judge(
+    (baseline,) = fit([FitRequest(BASELINE, {}, context.shipped_rows, keep_model=True, class_weighted=False)])
+    judged = evaluate(
         predict(trained.model, test.X),
         test.y,
         weight=test.weight,
         baseline=predict(baseline.model, test.X),
-        metrics=_metrics(setting, trained.model),
-        positive_class=setting.spec.data.positive_class,
+        metrics=_metrics(context, trained.model),
+        positive_class=context.spec.data.positive_class,
         groups=test.groups,
-        slices=slice_masks(setting.slices, test),
-        circumstances=tested(setting, chosen),
+        slices=slice_masks(context.slices, test),
+        provenance=tested(context, chosen),
     )
     logger.info("Test Accuracy: %s", _told(judged.value("accuracy")))
     for problem in judged.problems:
-        setting.journal.warn(problem)
+        context.run_log.warn(problem)
     return judged
 
 
 def findings_phase(
-    setting: Setting,
-    trained: Trained,
+    context: RunContext,
+    trained: TrainedModel,
     tuned: TuningResult | None,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[Evaluation],
     fit: Fitter,
-    outcome: Outcome,
+    outcome: PhaseStatus,
 ) -> tuple[Finding, ...] | None:
     """Find what a person should look at; None when that fails, since a run that is done is not lost for it."""
     try:
-        return find_findings(setting, trained, tuned, judgements, fit)
+        return look_for_findings(context, trained, tuned, evaluations, fit)
     except FitError as error:
-        _degrade(setting, "Looking for findings failed (%s). Proceeding without.", error, outcome)
+        _degrade(context, "Looking for findings failed (%s). Proceeding without.", error, outcome)
         return None
 
 
 def gates_phase(
-    setting: Setting, judgements: Sequence[Judgement], findings: Sequence[Finding] | None, champions: Champions
+    context: RunContext, evaluations: Sequence[Evaluation], findings: Sequence[Finding] | None, champions: Champions
 ) -> tuple[GateResult, ...]:
     """Hold the run against its gates."""
-    compare = comparing(champions, setting, judgements)
-    return check_gates(setting.spec.gates, judgements=judgements, findings=findings, compare=compare)
+    compare = comparing(champions, context, evaluations)
+    return check_gates(context.spec.gates, evaluations=evaluations, findings=findings, compare=compare)
 
 
 def _told(score: float | None) -> str:
     return "n/a" if score is None else f"{score:.4f}"
 
 
-def _metrics(setting: Setting, model: Any) -> list[str]:
+def _metrics(context: RunContext, model: Any) -> list[str]:
     has_probabilities = hasattr(model, "predict_proba")
-    return setting.spec.validation.metrics or default_metrics(
-        setting.table.classes, has_probabilities=has_probabilities
+    return context.spec.validation.metrics or default_metrics(
+        context.table.classes, has_probabilities=has_probabilities
     )
 
 
-def _degrade(setting: Setting, words: str, error: FitError, outcome: Outcome) -> None:
+def _degrade(context: RunContext, words: str, error: FitError, outcome: PhaseStatus) -> None:
     """Go on without a phase whose fits failed, visibly; or stop, when the experiment says so.
 
     Nothing but a FitError comes here: what else goes wrong is no reason to finish as if it were one of the user's.
     """
-    if setting.spec.on_error == "fail":
+    if context.spec.on_error == "fail":
         raise FitError(f"{words.split(' (')[0]}: {one_line(error)} (on_error: fail)") from error
     logger.warning(words, one_line(error))
     logger.debug("details", exc_info=error)

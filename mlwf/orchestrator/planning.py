@@ -6,22 +6,22 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlwf.engine.dry_run import CountingFitter
-from mlwf.engine.fit_cache import FitRecord
-from mlwf.engine.requests import Ask, Fitter
+from mlwf.engine.dry_run import DryRunFitter
+from mlwf.engine.fit_cache import FitCache
+from mlwf.engine.requests import FitRequest, Fitter
 from mlwf.errors import MlwfError
 from mlwf.modules.validation import BASELINE, baselines
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.finding_inputs import count_columns
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.training import (
-    Recipe,
-    ask_for_calibration,
+    PipelineConfig,
     asked,
     fitted,
-    judged_by_inner_folds,
-    make_chain,
-    make_nested_chain,
+    make_nested_train_fn,
+    make_train_fn,
+    predict_inner_folds,
+    request_calibration_fits,
     search,
     whole,
 )
@@ -34,33 +34,33 @@ SECONDS_OF_A_COLUMN = 1e-3
 """What the screen of a column takes, roughly."""
 
 
-def plan_fits(setting: Setting, recipe: Recipe, record: FitRecord | None = None) -> tuple[PhasePlan, ...]:
+def plan_fits(context: RunContext, recipe: PipelineConfig, fit_cache: FitCache | None = None) -> tuple[PhasePlan, ...]:
     """Count the fits of each phase that makes any, those that the record has apart.
 
     What only the run can know is taken for granted: a calibration is kept, and no column is a suspect. The screen of
     the columns is no fit: they are counted apart.
     """
     # What the run tells and writes, the plan does not.
-    walk = _Walk(replace(setting, journal=Journal()), recipe)
-    count = CountingFitter(setting.table, record=record)
+    walk = _Walk(replace(context, run_log=RunLog()), recipe)
+    count = DryRunFitter(context.table, fit_cache=fit_cache)
     plans = []
     # Placeholders are no predictions: what a scorer thinks of them is of no interest.
     with muted():
         for name, step in STEPS.items():
-            before = replace(count.tally), count.seconds
+            before = replace(count.counts), count.seconds
             try:
                 step(walk, count)
             except MlwfError as error:
                 # The run itself will meet it, and says so better.
                 logger.debug("the plan of %s is not complete", name, exc_info=error)
-            tally, seconds = before
-            columns = count_columns(setting) if name == "judge" else 0
+            counts, seconds = before
+            columns = count_columns(context) if name == "judge" else 0
             plans.append(
                 PhasePlan(
                     name,
-                    asked=count.tally.asked - tally.asked,
-                    fits=count.tally.fitted - tally.fitted,
-                    recorded=count.tally.recorded - tally.recorded,
+                    asked=count.counts.asked - counts.asked,
+                    fits=count.counts.fitted - counts.fitted,
+                    recorded=count.counts.recorded - counts.recorded,
                     seconds=count.seconds - seconds + columns * SECONDS_OF_A_COLUMN,
                     columns=columns,
                 )
@@ -72,51 +72,53 @@ def plan_fits(setting: Setting, recipe: Recipe, record: FitRecord | None = None)
 class _Walk:
     """How far the plan has come."""
 
-    setting: Setting
-    recipe: Recipe
+    context: RunContext
+    recipe: PipelineConfig
 
 
 def _tune(walk: _Walk, fit: Fitter) -> None:
-    setting = walk.setting
-    if setting.tuning is not None:
+    context = walk.context
+    if context.tuning is not None:
         walk.recipe = replace(walk.recipe, is_tuned=True)
-        walk.recipe = walk.recipe.searched(search(setting, walk.recipe, setting.split.train, fit))
+        walk.recipe = walk.recipe.searched(search(context, walk.recipe, context.split.train, fit))
 
 
 def _fit(walk: _Walk, fit: Fitter) -> None:
-    fitted(walk.recipe, walk.setting.split, fit)
+    fitted(walk.recipe, walk.context.split, fit)
 
 
 def _calibrate(walk: _Walk, fit: Fitter) -> None:
-    if walk.setting.calibration is not None:
+    if walk.context.calibration is not None:
         walk.recipe = replace(walk.recipe, is_calibrated=True)
-        ask_for_calibration(walk.setting, walk.recipe, walk.setting.split, fit)
+        request_calibration_fits(walk.context, walk.recipe, walk.context.split, fit)
 
 
 def _threshold(walk: _Walk, fit: Fitter) -> None:
-    if walk.setting.threshold is not None:
+    if walk.context.threshold is not None:
         walk.recipe = replace(walk.recipe, has_threshold=True)
         if not walk.recipe.is_calibrated and walk.recipe.out_of_fold is None:
-            judged_by_inner_folds(walk.setting, walk.recipe, walk.setting.split, fit)
+            predict_inner_folds(walk.context, walk.recipe, walk.context.split, fit)
 
 
 def _validate(walk: _Walk, fit: Fitter) -> None:
-    setting, validation = walk.setting, walk.setting.spec.validation
+    context, validation = walk.context, walk.context.spec.validation
     if validation.strategy == "cross_validation":
         recipe = walk.recipe.for_judging()
-        chain = make_nested_chain(setting, recipe, asked) if setting.is_nested else make_chain(setting, recipe, asked)
-        for split in setting.outer:
+        chain = (
+            make_nested_train_fn(context, recipe, asked) if context.is_nested else make_train_fn(context, recipe, asked)
+        )
+        for split in context.outer:
             chain(split, fit)
-        baselines(setting.table, setting.outer, fit)
+        baselines(context.table, context.outer, fit)
     elif validation.strategy == "train_test":
-        baselines(setting.table, [setting.split], fit)
+        baselines(context.table, [context.split], fit)
         if validation.refit:
-            make_chain(setting, walk.recipe, asked)(whole(setting), fit)
+            make_train_fn(context, walk.recipe, asked)(whole(context), fit)
 
 
 def _test(walk: _Walk, fit: Fitter) -> None:
-    if walk.setting.material.test is not None:
-        fit([Ask(BASELINE, {}, walk.setting.shipped_rows, keep_model=True, class_weighted=False)])
+    if walk.context.run_data.test is not None:
+        fit([FitRequest(BASELINE, {}, walk.context.shipped_rows, keep_model=True, class_weighted=False)])
 
 
 STEPS: Mapping[str, Callable[[_Walk, Fitter], None]] = {

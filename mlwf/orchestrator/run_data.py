@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
 from mlwf.modules.gates import is_champion
 from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_raw
-from mlwf.orchestrator.context import Setting
 from mlwf.results import UnknownValues
 from mlwf.specs.data import DataSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
-from mlwf.specs.problems import shown
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import holdout_splitter
 from mlwf.table_schema import (
@@ -38,91 +35,12 @@ from mlwf.table_schema import (
 )
 from mlwf.text import format_name, format_value, pluralize
 
-LEFT_OUT = "leave the rows of weight 0 out of the data"
-
-FEW_EFFECTIVE = 0.1
-"""Share of the rows that the effective number of rows falls below when a few of them decide alone."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A way in which a run cuts rows, before it does."""
-
-    key: str
-    """The option that says into how many parts."""
-    where: str
-    """Which rows are cut, where it is not all that are trained on."""
-    splits: tuple[Split, ...]
-    calibrates: bool = False
-    """Whether a calibrator learns from the judged rows of each part."""
-
-
-def check_weights(setting: Setting, cuts: Iterable[Cut]) -> list[Problem]:
-    """Refuse weights that leave a class nothing to be learnt from, or a part nothing to be judged by.
-
-    All classes without weight are told, else the first part that fails.
-    """
-    weight = setting.table.weight
-    if weight is None or (weight > 0).all():
-        return []
-    counts = weight > 0
-    messages = list(_classes_without_weight(setting, counts))
-    if not messages:
-        messages = [message for cut in cuts for message in _parts_without_weight(setting, cut, counts)][:1]
-    data = setting.spec.data
-    return [Problem(data.path, data.sample_weight or "sample_weight", message, LEFT_OUT) for message in messages]
-
-
-def describe_weights(setting: Setting) -> Iterator[str]:
-    """Say of weights that can be used what a reader of the scores must know."""
-    weight = setting.table.weight
-    if weight is None:
-        return
-    total, name = float(weight.sum()), setting.spec.data.sample_weight or "sample_weight"
-    if total < 1:
-        yield (
-            f"{name}: the weights sum to {total:.3g}: to a classifier that is penalised or grows leaves by weight "
-            "that is less than one row"
-        )
-    # Scaled, since the squares of small weights vanish.
-    scaled = weight[weight > 0] / weight.max()
-    effective = float(scaled.sum() ** 2 / (scaled**2).sum())
-    if effective < FEW_EFFECTIVE * len(scaled):
-        yield f"{name}: a few rows have nearly all weight: {len(scaled):,} rows count as {effective:,.1f} alike"
-
-
-def _classes_without_weight(setting: Setting, counts: NDArray[np.bool_]) -> Iterator[str]:
-    y = setting.table.y
-    for label in setting.table.classes.tolist():
-        rows = int((y == label).sum())
-        if not counts[y == label].any():
-            yield f"class {shown(label)} has no row with a weight ({rows:,} of weight 0): nothing would learn it"
-
-
-def _parts_without_weight(setting: Setting, cut: Cut, counts: NDArray[np.bool_]) -> Iterator[str]:
-    for number, split in enumerate(cut.splits, start=1):
-        # A hold-out is one split, and its where says which.
-        part = f"fold {number} of {cut.key} ({len(cut.splits)})" if len(cut.splits) > 1 else cut.key
-        for label in _lacking(setting, split.train, counts):
-            yield f"{part}{cut.where} leaves class {shown(label)} no row with a weight to learn from"
-        if not counts[split.test.index].any():
-            yield f"{part}{cut.where} has no row with a weight to judge by"
-        for label in _lacking(setting, split.test, counts) if cut.calibrates else ():
-            yield f"{part}{cut.where} has no row of class {shown(label)} with a weight to calibrate by"
-
-
-def _lacking(setting: Setting, rows: Rows, counts: NDArray[np.bool_]) -> list[object]:
-    present = setting.table.y_of(rows)[counts[rows.index]]
-    lacking: list[object] = np.setdiff1d(setting.table.classes, present).tolist()
-    return lacking
-
-
 MOST_NAMED = 5
 """Columns that one note names."""
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class RunData:
     """What a run works on, read and checked."""
 
     data: Dataset
@@ -168,10 +86,10 @@ def _counts(words: Mapping[str, int]) -> str:
     return ", ".join(f"{format_value(word)} {count:,}" for word, count in words.items())
 
 
-Load = Callable[[ExperimentSpec], Material]
+Load = Callable[[ExperimentSpec], RunData]
 
 
-def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> Material:
+def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunData:
     """Read the tables that `spec.data` names, and join the feature store's columns where one is asked for.
 
     Raises DataError with every problem of the data, FeatureStoreError and ConfigError for those of the store.
@@ -202,32 +120,32 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> Materi
             keys = [key for key in joined.keys if key not in data.drop]
             data = data.model_copy(update={"drop": [*data.drop, *keys]})
     words = missing_words(table, schema, target=data.target)
-    material = _from_frame(spec, data, frame, words.get(data.target, {}))
-    schema = with_features(schema, material.features, material.data.X, material.split.train.index)
-    material = replace(
-        material,
+    run_data = _from_frame(spec, data, frame, words.get(data.target, {}))
+    schema = with_features(schema, run_data.features, run_data.data.X, run_data.split.train.index)
+    run_data = replace(
+        run_data,
         joined=joined,
         schema=schema,
         read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
         unmatched_na_values=unmatched_na_values(table, schema),
         tables={data.path: table} if any(map(is_champion, spec.gates)) and not uses_store else {},
     )
-    material = material if data.test_path is None else _with_test_table(spec, data, material)
+    run_data = run_data if data.test_path is None else _with_test_table(spec, data, run_data)
     if fail_on_unseen:
-        refuse_unknown(material.unknown, data.test_path or "")
-    return material
+        refuse_unknown(run_data.unknown, data.test_path or "")
+    return run_data
 
 
-def _with_test_table(spec: ExperimentSpec, data: DataSpec, material: Material) -> Material:
+def _with_test_table(spec: ExperimentSpec, data: DataSpec, run_data: RunData) -> RunData:
     """Read the test set by the schema of the training."""
     assert data.test_path is not None
-    assert material.schema is not None
+    assert run_data.schema is not None
     table = read_raw(data.test_path, data.read)
-    tables = {**material.tables, data.test_path: table} if material.tables else {}
-    rows, unknown = read_by_schema(spec, table, material.schema, data.test_path)
+    tables = {**run_data.tables, data.test_path: table} if run_data.tables else {}
+    rows, unknown = read_by_schema(spec, table, run_data.schema, data.test_path)
     names = [*table.names, *rows.columns]
-    test = prepare(rows, data, features=material.features, where=data.test_path, reference=material.data, names=names)
-    return replace(material, test=test, unknown=unknown, tables=tables)
+    test = prepare(rows, data, features=run_data.features, where=data.test_path, reference=run_data.data, names=names)
+    return replace(run_data, test=test, unknown=unknown, tables=tables)
 
 
 def read_by_schema(
@@ -262,15 +180,15 @@ def _with_columns(frame: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
 def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
     """Take rows that are in memory; `carried` is what each carries besides: sample_weight, groups, time, fold."""
 
-    def load(spec: ExperimentSpec) -> Material:
+    def load(spec: ExperimentSpec) -> RunData:
         options: dict[str, Any] = {**carried, "positive_class": spec.data.positive_class}
         data = dataset_from_arrays(X, y, features=spec.features, **options)
         split = _hold_out(spec, data)
         features, inferred = _features(spec, data, split)
         if inferred:
             raw, data = data, dataset_from_arrays(X, y, features=features, **options)
-            return Material(data, features, inferred, split, raw=raw, schema=_schema_in_memory(data, features, split))
-        return Material(data, features, inferred, split, schema=_schema_in_memory(data, features, split))
+            return RunData(data, features, inferred, split, raw=raw, schema=_schema_in_memory(data, features, split))
+        return RunData(data, features, inferred, split, schema=_schema_in_memory(data, features, split))
 
     return load
 
@@ -278,13 +196,13 @@ def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
 def with_test(load: Load, X_test: Any, y_test: Any) -> Load:
     """Add a test set that is in memory."""
 
-    def load_both(spec: ExperimentSpec) -> Material:
-        material = load(spec)
+    def load_both(spec: ExperimentSpec) -> RunData:
+        run_data = load(spec)
         positive = spec.data.positive_class
         test = dataset_from_arrays(
-            X_test, y_test, features=material.features, positive_class=positive, reference=material.data
+            X_test, y_test, features=run_data.features, positive_class=positive, reference=run_data.data
         )
-        return replace(material, test=test)
+        return replace(run_data, test=test)
 
     return load_both
 
@@ -295,13 +213,13 @@ def _schema_in_memory(data: Dataset, features: Sequence[FeatureSpec], split: Spl
     return with_features(schema_of_frame(data.X, features), features, data.X, split.train.index)
 
 
-def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any, missing_labels: Mapping[str, int]) -> Material:
+def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any, missing_labels: Mapping[str, int]) -> RunData:
     dataset = prepare(frame, data, features=spec.features, missing_labels=missing_labels)
     split = _hold_out(spec, dataset)
     features, inferred = _features(spec, dataset, split)
     if inferred:
-        return Material(prepare(frame, data, features=features), features, inferred, split, raw=dataset)
-    return Material(dataset, features, inferred, split)
+        return RunData(prepare(frame, data, features=features), features, inferred, split, raw=dataset)
+    return RunData(dataset, features, inferred, split)
 
 
 def _features(spec: ExperimentSpec, data: Dataset, split: Split) -> tuple[Sequence[FeatureSpec], Inferred | None]:

@@ -15,7 +15,7 @@ from time import monotonic
 from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
 from mlwf.process_state import SharedState, listening
-from mlwf.results import LeakSearch, PhasePlan, PhaseResult, Status, Tally
+from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
 from mlwf.text import LineFormatter, cut, printable, redact
 
 LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -31,7 +31,7 @@ def logging_to_folder(folder: RunFolder | None, document: Document | None) -> It
         yield None
         return
     handler = LogFile(folder.log_file)
-    handler.setFormatter(LineFormatter(LAYOUT, document.conceal if document else redact))
+    handler.setFormatter(LineFormatter(LAYOUT, document.redact if document else redact))
     handler.setLevel(logging.INFO)
     # Of runs at the same time each has its own log; a thread that a library has started belongs to nobody.
     handler.addFilter(lambda record: _current.get() in (None, folder))
@@ -140,14 +140,14 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-class Journal:
+class RunLog:
     """Collects what each phase did, and tells whoever listens."""
 
     def __init__(self, on_progress: OnProgress | None = None) -> None:
         self.phases: list[PhaseResult] = []
         self.warnings: list[str] = []
         self.plan: Sequence[PhasePlan] = ()
-        self.tally = Tally()
+        self.counts = FitCounts()
         self.leak_search: LeakSearch | None = None
         """What the search for leaks looked at; None before it, and where it was not asked for."""
         self._on_progress = on_progress
@@ -170,10 +170,10 @@ class Journal:
         return {phase.name: phase.reason or "" for phase in self.phases if phase.status == "degraded"}
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[Outcome]:
+    def phase(self, name: str) -> Iterator[PhaseStatus]:
         """Time a phase and record what became of it, also when it raises."""
         self._phase = name
-        outcome, started, done = Outcome(), monotonic(), self._done
+        outcome, started, done = PhaseStatus(), monotonic(), self._done
         self._tell()
         try:
             yield outcome
@@ -200,10 +200,10 @@ class Journal:
             self._columns_done = done
             self._tell()
 
-    def start_counting(self, tally: Tally) -> None:
-        """Begin the clock by which the remaining time is told; `tally` says what comes of all that is asked."""
+    def start_counting(self, counts: FitCounts) -> None:
+        """Begin the clock by which the remaining time is told; `counts` says what comes of all that is asked."""
         self._fits_started = monotonic()
-        self.tally = tally
+        self.counts = counts
 
     def warn(self, message: str) -> None:
         """Keep a warning for the summary, once."""
@@ -235,7 +235,7 @@ class Journal:
         self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining, *columns))
 
 
-class Outcome:
+class PhaseStatus:
     """What a phase says of itself; done unless it says otherwise."""
 
     status: Status = "done"

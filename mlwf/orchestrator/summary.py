@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mlwf.modules.runs import RunFolder
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.provenance import ALL, fold_rows
-from mlwf.orchestrator.run_log import Journal
-from mlwf.results import Judgement
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.results import Evaluation
 from mlwf.specs.experiment import ExperimentSpec
 
 GUIDE_KEYS = (
@@ -54,34 +54,34 @@ def summarise(
     status: str,
     error: str | None,
     started_at: datetime,
-    journal: Journal,
-    setting: Setting | None,
-    judgements: Sequence[Judgement],
+    run_log: RunLog,
+    context: RunContext | None,
+    evaluations: Sequence[Evaluation],
     tracking: Mapping[str, Any] | None,
     folder: RunFolder | None,
 ) -> dict[str, Any]:
     """Put a run into plain values: the content of `summary.json`."""
-    phases = {"phases": list(journal.phases)}
+    phases = {"phases": list(run_log.phases)}
     return {
         "run_id": folder and folder.run_id,
         "name": spec.name,
         "status": status,
         "error": error,
         "started_at": started_at.isoformat(),
-        "seconds": round(journal.seconds, 3),
+        "seconds": round(run_log.seconds, 3),
         "summary": get_workflow_summary({**results, **phases}),
-        "data": setting and _data(setting),
-        "features": setting and _features(setting),
-        "phases": [asdict(phase) for phase in journal.phases],
-        "fits": asdict(journal.tally),
-        "rows": setting and _rows(setting),
-        "scores": [asdict(score) for judgement in judgements for score in judgement.scores],
-        "slices": [asdict(score) for judgement in judgements for score in judgement.slices],
-        "classes": [_classes(judgement) for judgement in judgements],
+        "data": context and _data(context),
+        "features": context and _features(context),
+        "phases": [asdict(phase) for phase in run_log.phases],
+        "fits": asdict(run_log.counts),
+        "rows": context and _rows(context),
+        "scores": [asdict(score) for evaluation in evaluations for score in evaluation.scores],
+        "slices": [asdict(score) for evaluation in evaluations for score in evaluation.slices],
+        "classes": [_classes(evaluation) for evaluation in evaluations],
         "folds": [
             {"fold": number, **choice}
-            for judgement in judgements
-            for number, choice in enumerate(judgement.choices, start=1)
+            for evaluation in evaluations
+            for number, choice in enumerate(evaluation.choices, start=1)
         ],
         "tuning": results.get("tuning_summary"),
         "calibration": results.get("calibration_summary"),
@@ -89,11 +89,11 @@ def summarise(
         "refit": results.get("refit_summary"),
         "importances": results.get("importances"),
         "findings": [asdict(finding) for finding in results.get("findings", ())],
-        "leak_search": journal.leak_search and asdict(journal.leak_search),
+        "leak_search": run_log.leak_search and asdict(run_log.leak_search),
         "gates": [asdict(gate) for gate in results.get("gates", ())],
-        "feature_store": setting and _feature_store(setting),
+        "feature_store": context and _feature_store(context),
         "tracking": tracking,
-        "warnings": list(journal.warnings),
+        "warnings": list(run_log.warnings),
         "versions": {name: version(name) for name in DISTRIBUTIONS},
         "files": folder and _files(folder),
     }
@@ -105,8 +105,8 @@ def _files(folder: RunFolder) -> dict[str, str]:
     return {"folder": str(folder.path), **({"model": str(model)} if model.exists() else {})}
 
 
-def _data(setting: Setting) -> dict[str, Any]:
-    data, spec = setting.material.data, setting.spec.data
+def _data(context: RunContext) -> dict[str, Any]:
+    data, spec = context.run_data.data, context.spec.data
     labels, counts = np.unique(data.y, return_counts=True)
     binary = len(labels) == 2
     return {
@@ -123,51 +123,51 @@ def _data(setting: Setting) -> dict[str, Any]:
         "groups": spec.groups,
         "time": spec.time,
         "fold": spec.fold,
-        "holdout_rows": len(setting.split.test),
-        "test_source": setting.material.test.source if setting.material.test else None,
-        "test_rows": len(setting.material.test) if setting.material.test else None,
+        "holdout_rows": len(context.split.test),
+        "test_source": context.run_data.test.source if context.run_data.test else None,
+        "test_rows": len(context.run_data.test) if context.run_data.test else None,
         "dropped_rows": data.n_dropped_target,
-        "read_as_missing": {name: dict(words) for name, words in setting.material.read_as_missing.items()},
-        "unknown_in_test": [asdict(unknown) for unknown in setting.material.unknown],
+        "read_as_missing": {name: dict(words) for name, words in context.run_data.read_as_missing.items()},
+        "unknown_in_test": [asdict(unknown) for unknown in context.run_data.unknown],
     }
 
 
-def _rows(setting: Setting) -> dict[str, Any]:
+def _rows(context: RunContext) -> dict[str, Any]:
     """Count and identify the rows that scores and choices name; their positions are in `splits.npz`."""
-    parts = {"train": setting.split.train, "holdout": setting.split.test}
-    if setting.is_refitted:
-        parts[ALL] = setting.shipped_rows
-    for number, fold in enumerate(setting.outer):
+    parts = {"train": context.split.train, "holdout": context.split.test}
+    if context.is_refitted:
+        parts[ALL] = context.shipped_rows
+    for number, fold in enumerate(context.outer):
         parts |= {fold_rows(number, "train"): fold.train, fold_rows(number, "test"): fold.test}
     rows = {name: {"n_rows": len(part), "digest": part.digest} for name, part in parts.items() if len(part)}
-    test = setting.material.test
+    test = context.run_data.test
     return rows if test is None else {**rows, "test": {"n_rows": len(test), "digest": test.digest}}
 
 
-def _classes(judgement: Judgement) -> dict[str, Any]:
-    accuracy = judgement.scores[0]
+def _classes(evaluation: Evaluation) -> dict[str, Any]:
+    accuracy = evaluation.scores[0]
     return {
-        "source": judgement.source,
-        "note": judgement.note,
+        "source": evaluation.source,
+        "note": evaluation.note,
         "rows": list(accuracy.rows),
         "chosen": dict(accuracy.chosen),
         "tuned_on_same_rows": accuracy.tuned_on_same_rows,
-        "report": [asdict(each) for each in judgement.classes],
-        "confusion": [list(row) for row in judgement.confusion],
+        "report": [asdict(each) for each in evaluation.classes],
+        "confusion": [list(row) for row in evaluation.confusion],
     }
 
 
-def _features(setting: Setting) -> dict[str, Any]:
-    inferred = setting.material.inferred
+def _features(context: RunContext) -> dict[str, Any]:
+    inferred = context.run_data.inferred
     return {
-        "used": [feature.model_dump(mode="json") for feature in setting.material.features],
+        "used": [feature.model_dump(mode="json") for feature in context.run_data.features],
         "left_out": dict(inferred.left_out) if inferred else {},
         "notes": dict(inferred.notes) if inferred else {},
     }
 
 
-def _feature_store(setting: Setting) -> dict[str, Any] | None:
-    joined, store = setting.material.joined, setting.spec.feature_store
+def _feature_store(context: RunContext) -> dict[str, Any] | None:
+    joined, store = context.run_data.joined, context.spec.feature_store
     if joined is None or store is None:
         return None
     return {

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from mlwf.engine.engine import Engine
-from mlwf.engine.fit_cache import FitRecord
+from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.process_pools import Pool
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.phases import (
     build_phase,
     calibrate_phase,
@@ -27,10 +27,11 @@ from mlwf.orchestrator.phases import (
 )
 from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.provenance import what_was_chosen
-from mlwf.orchestrator.run_data import Load, describe_weights
-from mlwf.orchestrator.run_log import Journal
-from mlwf.orchestrator.run_recorder import Record
+from mlwf.orchestrator.run_data import Load
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.training import fitted
+from mlwf.orchestrator.weights import describe_weights
 from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import describe_unused
@@ -60,65 +61,65 @@ logger = logging.getLogger(__name__)
 
 
 def run_workflow(
-    spec: ExperimentSpec, load: Load, record: Record, journal: Journal, *, fits: FitRecord | None = None
+    spec: ExperimentSpec, load: Load, recorder: RunRecorder, run_log: RunLog, *, fits: FitCache | None = None
 ) -> dict[str, Any]:
     """Run all phases and give the guide's results.
 
     `fits` has what earlier runs fitted, and keeps what this one does.
     """
-    with journal.listening(), record.kept(), workers(spec.compute) as pool:
+    with run_log.listening(), recorder.kept(), workers(spec.compute) as pool:
         # The data is read and checked before a tracking run begins, so that a mistake in it leaves none.
-        with journal.phase("initialise"):
-            record.reach_tracking()
-            setting = Setting(spec, load(spec), journal)
-            for note in setting.material.notes():
-                journal.warn(note)
-            check(setting)
-            for remark in (*describe_unused(spec, record.document), *describe_weights(setting)):
-                journal.warn(remark)
-            champions = load_champions(setting)
-            logger.info("Data shape: X=%s, y=%s", setting.table.X.shape, setting.table.y.shape)
-            record.begin(setting)
-        with journal.phase("build"):
-            recipe = build_phase(setting)
-            record.built()
-            journal.plan = plan_fits(setting, recipe, fits)
+        with run_log.phase("initialise"):
+            recorder.reach_tracking()
+            context = RunContext(spec, load(spec), run_log)
+            for note in context.run_data.notes():
+                run_log.warn(note)
+            check(context)
+            for remark in (*describe_unused(spec, recorder.document), *describe_weights(context)):
+                run_log.warn(remark)
+            champions = load_champions(context)
+            logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
+            recorder.begin(context)
+        with run_log.phase("build"):
+            recipe = build_phase(context)
+            recorder.built()
+            run_log.plan = plan_fits(context, recipe, fits)
             logger.info("Built ML pipeline: %s", spec.model_name)
-        told: dict[str, Any] = {"on_fit": journal.on_fit, "on_warning": journal.warn_of}
-        with Engine(setting.table, n_jobs=spec.compute.n_jobs, record=fits, pool=pool, **told) as fit:
-            journal.start_counting(fit.tally)
-            with journal.phase("tune") as outcome:
-                tuned = tune_phase(setting, recipe, fit, outcome)
-                record.tuned(tuned)
+        told: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
+        with Engine(context.table, n_jobs=spec.compute.n_jobs, fit_cache=fits, pool=pool, **told) as fit:
+            run_log.start_counting(fit.counts)
+            with run_log.phase("tune") as outcome:
+                tuned = tune_phase(context, recipe, fit, outcome)
+                recorder.tuned(tuned)
                 recipe = recipe.searched(tuned) if tuned else recipe
-            with journal.phase("fit"):
+            with run_log.phase("fit"):
                 logger.info("Fitting pipeline on training data")
-                trained = fitted(recipe, setting.split, fit)
-            with journal.phase("calibrate") as outcome:
-                trained = calibrate_phase(setting, recipe, trained, fit, outcome)
+                trained = fitted(recipe, context.split, fit)
+            with run_log.phase("calibrate") as outcome:
+                trained = calibrate_phase(context, recipe, trained, fit, outcome)
                 recipe = replace(recipe, is_calibrated=trained.calibration is not None)
-            with journal.phase("threshold") as outcome:
-                trained = threshold_phase(setting, recipe, trained, fit, outcome)
+            with run_log.phase("threshold") as outcome:
+                trained = threshold_phase(context, recipe, trained, fit, outcome)
                 recipe = replace(recipe, has_threshold=trained.threshold is not None)
-            record.trained(trained)
-            with journal.phase("validate") as outcome:
-                chosen = what_was_chosen(setting, trained, tuned=recipe.is_tuned)
-                validated = validate_phase(setting, recipe, trained, fit, outcome, chosen)
-                record.validated(validated)
-                if setting.is_refitted:
-                    scored, trained = trained, refit_phase(setting, recipe, fit)
-                    record.refitted(scored, trained)
-            with journal.phase("test") as outcome:
-                judged = test_phase(setting, trained, fit, outcome, chosen)
-                record.tested(judged)
-            with journal.phase("judge") as outcome:
-                findings = findings_phase(setting, trained, tuned, record.judgements, fit, outcome)
-                record.found(findings or ())
-                record.gated(gates_phase(setting, record.judgements, findings, champions))
-            if fit.record.trouble:
-                journal.warn(fit.record.trouble)
-        with journal.phase("log") as outcome:
-            record.log(outcome)
-        record.end()
+            recorder.trained(trained)
+            with run_log.phase("validate") as outcome:
+                chosen = what_was_chosen(context, trained, tuned=recipe.is_tuned)
+                validated = validate_phase(context, recipe, trained, fit, outcome, chosen)
+                recorder.validated(validated)
+                if context.is_refitted:
+                    scored, trained = trained, refit_phase(context, recipe, fit)
+                    recorder.refitted(scored, trained)
+            with run_log.phase("test") as outcome:
+                judged = test_phase(context, trained, fit, outcome, chosen)
+                recorder.tested(judged)
+            with run_log.phase("judge") as outcome:
+                findings = findings_phase(context, trained, tuned, recorder.evaluations, fit, outcome)
+                recorder.found(findings or ())
+                recorder.gated(gates_phase(context, recorder.evaluations, findings, champions))
+            if fit.fit_cache.trouble:
+                run_log.warn(fit.fit_cache.trouble)
+        with run_log.phase("log") as outcome:
+            recorder.log(outcome)
+        recorder.end()
         logger.info("ML workflow completed successfully")
-    return record.results
+    return recorder.results

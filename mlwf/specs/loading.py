@@ -4,71 +4,20 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from mlwf.config import Document, KeyPath, Order, dotted, expanded
+from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.paths import absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, explain, shown
 from mlwf.specs.rules import broken_rules, unused_options
 from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store, without_login
 from mlwf.text import is_redacted, redact
-
-SQLITE = "sqlite:///"
-
-
-def path_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
-    """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
-    for section, key in (("data", "path"), ("data", "test_path"), ("feature_store", "repo_path")):
-        if isinstance(data.get(section), dict) and isinstance(data[section].get(key), str):
-            yield section, key
-    if isinstance(data.get("tracking"), dict) and isinstance(data["tracking"].get("tracking_uri", ""), str):
-        yield "tracking", "tracking_uri"
-    store = data.get("feature_store")
-    views = store.get("views") if isinstance(store, dict) else None
-    for index, view in enumerate(views if isinstance(views, list) else ()):
-        if isinstance(view, dict) and isinstance(view.get("source"), str):
-            yield "feature_store", "views", index, "source"
-
-
-def address_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
-    """Find the values that are addresses, or may be."""
-    yield from path_keys(data)
-    if isinstance(data.get("compute"), dict) and isinstance(data["compute"].get("address"), str):
-        yield "compute", "address"
-
-
-def absolute(text: str, folder: Path) -> str:
-    """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
-    # Not resolved, as Path.resolve would: a link keeps the name that it was given.
-    return _placed(text, lambda file: os.path.abspath(folder / expanded(file)))  # noqa: PTH100
-
-
-def is_address(uri: str) -> bool:
-    """Tell whether a URI can be taken apart; `http://[::1` cannot, nor can a port that is no number."""
-    try:
-        urlsplit(uri).port  # noqa: B018 - it is read to see whether it raises
-    except ValueError:
-        return False
-    return True
-
-
-def beside(text: str, folder: Path) -> str:
-    """Put a folder in front of a path that holds `${env:...}`, as it is written; see `absolute`."""
-    return _placed(text, lambda file: f"{folder.absolute()}/{file}")
-
-
-def _placed(text: str, place: Callable[[str], str]) -> str:
-    prefix = SQLITE if text.startswith(SQLITE) else ""
-    file = text.removeprefix(prefix)
-    # An empty text is told as such; ":memory:" is SQLite's own word.
-    is_file = prefix or not ("://" in text or text.startswith("databricks"))
-    return prefix + place(file) if is_file and file and not file.startswith(":memory:") else text
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec, Document]:
@@ -95,7 +44,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Experime
     document = Document.read(path, overrides)
     data = _resolved(document)
     own = list(_problems_of_files(document, data))
-    spec, problems, doubtful = _validate(data, document.holes)
+    spec, problems, doubtful = _validate(data, document.unreadable)
     doubtful |= {problem.path for problem in own if problem.at_key}
     found = [*own, *problems, *broken_rules(spec, doubtful=doubtful)]
     located = [*document.problems, *(_located(problem, document) for problem in found)]
@@ -119,9 +68,9 @@ def load_resolved(path: Path) -> ExperimentSpec:
     left at its default.
     """
     document = Document.read(path)
-    spec, problems, _ = _validate(_resolved(document), document.holes)
+    spec, problems, _ = _validate(_resolved(document), document.unreadable)
     located = [_located(problem, document) for problem in problems]
-    if located or not document.holes <= document.secrets.keys():
+    if located or not document.unreadable <= document.secrets.keys():
         raise ConfigError(problem for _, problem in [*document.problems, *located])
     return spec
 
@@ -199,14 +148,14 @@ _STAND_INS: dict[KeyPath, Any] = {
 
 
 def _validate(
-    data: dict[str, Any], holes: Collection[KeyPath]
+    data: dict[str, Any], unreadable: Collection[KeyPath]
 ) -> tuple[ExperimentSpec, list[SpecProblem], set[KeyPath]]:
     """Make the spec; where that fails, leave out what is wrong, so that the rest can be judged.
 
-    `holes` have a problem that is told already. Returns the spec, the other problems, and all paths whose values in
+    Paths in `unreadable` have a problem already. Returns the spec, the other problems, and all paths whose values in
     the spec are not those of the file.
     """
-    told = {path for hole in holes for path in _leave_out(data, hole)}
+    told = {path for hole in unreadable for path in _leave_out(data, hole)}
     left_out = set(told)
     problems: list[SpecProblem] | None = None
     while True:
@@ -263,7 +212,7 @@ def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     if secret is not None and problem.tells_value:
         message, hint = f"is not accepted: {secret}", hint if hint.startswith("accepted:") else ""
     got = document.secrets.get(problem.path) or shown(_at(document.data, problem.path))
-    message, hint = document.conceal(message).replace(GOT, got), document.conceal(hint)
+    message, hint = document.redact(message).replace(GOT, got), document.redact(hint)
     return document.problem(problem.path, message, hint, key=problem.at_key, about=problem.about)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field
 
 from mlwf.specs.base import Spec
-from mlwf.specs.loading import absolute
+from mlwf.specs.paths import absolute
 
 Refusal = tuple[str, str]
 """What is wrong with a name, to be put behind `which`, and what is accepted."""

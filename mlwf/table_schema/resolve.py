@@ -120,8 +120,8 @@ def resolve_schema(
             problems += _misdeclared(column, values, read, where)
         else:
             values = pc.if_else(is_missing(values, read), pa.scalar(None, values.type), values)
-            judge = KINDS[uses.get(name, other_use)] if is_plain(values.type) else _any
-            kind = judge(values, read, name in table.untyped)
+            evaluate = KINDS[uses.get(name, other_use)] if is_plain(values.type) else _any
+            kind = evaluate(values, read, name in table.untyped)
             column = ColumnSchema(name=name, kind=kind)
         columns.append(column)
     if problems:

@@ -16,7 +16,7 @@ from rich.text import Text
 from mlwf.text import pluralize
 
 if TYPE_CHECKING:
-    from mlwf.results import RecordSize
+    from mlwf.results import CacheSize
 
 
 counted = pluralize
@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def size_told(size: RecordSize) -> str:
+def size_told(size: CacheSize) -> str:
     """Say how much the record of fits holds.
 
     >>> from mlwf.results import RecordSize

@@ -27,7 +27,7 @@ TRACKED = [0, 3_000, 40_000, 400_000]
 STEPS = """\
 import contextlib, io, json, resource, sys
 from pathlib import Path
-import mlwf.orchestrator.experiment
+import mlwf.orchestrator.api
 import mlwf.orchestrator.prediction
 from mlwf.cli.boundary import run
 from mlwf.modules.runs import list_runs

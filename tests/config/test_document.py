@@ -324,18 +324,18 @@ def test_what_came_from_the_environment_is_written_out_as_its_name():
 @pytest.mark.usefixtures("_secrets")
 def test_conceal_hides_what_was_read_from_the_environment():
     document = load("a: ${env:PASSWORD}\nb: ${env:PORT}\nc: '${env:EMPTY}'\n")
-    assert document.conceal("hunter2@host:8080 refused") == "${env:PASSWORD}@host:${env:PORT} refused"
+    assert document.redact("hunter2@host:8080 refused") == "${env:PASSWORD}@host:${env:PORT} refused"
 
 
 def test_conceal_leaves_alone_what_no_file_read(monkeypatch):
     monkeypatch.setenv("OTHER", "elsewhere")
-    assert load("a: 1").conceal("elsewhere") == "elsewhere"
+    assert load("a: 1").redact("elsewhere") == "elsewhere"
 
 
 @pytest.mark.usefixtures("_secrets")
 def test_a_value_that_could_not_be_read_is_a_hole():
     document = Document.read(write("x.yaml", "a: {b: '${env:UNSET}', c: !x 1}\n"))
-    assert document.holes == {("a", "b"), ("a", "c")}
+    assert document.unreadable == {("a", "b"), ("a", "c")}
     assert document.data == {"a": {"b": None, "c": None}}
 
 

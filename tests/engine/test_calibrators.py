@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
-from mlwf.engine.requests import Ask
+from mlwf.engine.requests import FitRequest
 from mlwf.evaluation.predictions import gather, predict
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
@@ -48,12 +48,12 @@ def test_calibrators_equal_calibrated_classifier_cv(labels, classifier, method, 
     table = Table(X, y, weight)
     splits = fold_splitter("stratified_kfold", n_splits=4, shuffle=True, random_state=3)(table, table.all_rows)
     with PlainFitter(table, n_jobs=2) as fit:
-        judged = fit([Ask(estimator, {}, split.train, (split.test,), keep_model=True) for split in splits])
-        (whole,) = fit([Ask(estimator, {}, table.all_rows, keep_model=True)])
+        judged = fit([FitRequest(estimator, {}, split.train, (split.test,), keep_model=True) for split in splits])
+        (whole,) = fit([FitRequest(estimator, {}, table.all_rows, keep_model=True)])
     positions = [split.test.index for split in splits]
-    predictions = gather([answer.predictions[0] for answer in judged], positions)
+    predictions = gather([result.predictions[0] for result in judged], positions)
     calibrated = fit_calibrators(predictions, y, weight=weight, folds=positions, method=method, ensemble=ensemble)
-    models = [answer.model for answer in judged] if ensemble else [whole.model]
+    models = [result.model for result in judged] if ensemble else [whole.model]
 
     shipped = with_models(calibrated, models, estimator=estimator, cv=4)
     stored = with_predictions(calibrated, [predict(model, X) for model in models])

@@ -58,15 +58,15 @@ def counting_unpickling(folder):
     return Counted()
 
 
-def ask_all(pool, function, asks):
-    def ask(args):
+def ask_all(pool, function, requests):
+    def request(args):
         try:
             return pool.run(function, *args)
         except WorkerLostError:
             return "lost"
 
     with ThreadPoolExecutor(pool.slots) as callers:
-        return list(callers.map(ask, asks))
+        return list(callers.map(request, requests))
 
 
 def wait_for(path):
@@ -182,14 +182,14 @@ def test_dask_pool_does_not_wait_for_one_that_listens_and_says_nothing(monkeypat
 
 
 def test_dask_pool_says_that_something_else_answers():
-    def answer():
+    def fit_result():
         connection, _ = server.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
             connection.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        other = threading.Thread(target=answer)
+        other = threading.Thread(target=fit_result)
         other.start()
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(MlwfError) as caught:
@@ -282,8 +282,8 @@ def test_dask_pool_gives_the_bits_of_a_local_fit(pool):
 
 def test_dask_pool_loses_no_task_with_a_killed_worker(pool, tmp_path):
     handle = pool.share([0])
-    asks = [(handle, number) for number in range(12)]
-    assert ask_all(pool, killing_once(tmp_path / "marker"), asks) == [number + 1 for number in range(12)]
+    requests = [(handle, number) for number in range(12)]
+    assert ask_all(pool, killing_once(tmp_path / "marker"), requests) == [number + 1 for number in range(12)]
     assert (tmp_path / "marker").exists()
 
 
@@ -314,11 +314,11 @@ def test_dask_pool_gives_up_a_task_that_kills_its_workers_and_no_other():
         time.sleep(0.2)
         return number + len(shared)
 
-    answers = ask_all(pool, work, [(handle, number) for number in range(8)])
+    results = ask_all(pool, work, [(handle, number) for number in range(8)])
     with pytest.raises(WorkerLostError) as caught:
         pool.run(kill)
     pool.close()
-    assert answers == [3, 4, "lost", 6, 7, 8, 9, 10]
+    assert results == [3, 4, "lost", 6, 7, 8, 9, 10]
     assert str(caught.value).startswith("its worker process ended in the middle of it, each time that it was tried")
     assert "\n" not in str(caught.value)
 

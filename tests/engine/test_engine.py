@@ -31,8 +31,8 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwf.engine import engine as module
 from mlwf.engine import prepared_folds as folds
 from mlwf.engine.engine import Engine
-from mlwf.engine.fit_cache import FitRecord
-from mlwf.engine.requests import LATE, Ask, Contest, Entry
+from mlwf.engine.fit_cache import FitCache
+from mlwf.engine.requests import LATE, CandidateFold, FitRequest, Leaderboard
 from mlwf.engine.work import do
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
@@ -70,12 +70,12 @@ def same(one, other):
                 assert np.array_equal(left, right)
 
 
-def both(asks, **options):
+def both(requests, **options):
     with PlainFitter(TABLE) as plain, Engine(TABLE, **options) as engine:
-        expected, given = plain(asks), engine(asks)
+        expected, given = plain(requests), engine(requests)
     for one, other in zip(given, expected, strict=True):
         same(one, other)
-    return engine.tally
+    return engine.counts
 
 
 GRIDS = {
@@ -114,12 +114,14 @@ GRIDS = {
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_engine_answers_as_the_plain_fitter_with_fewer_fits(kind, n_jobs):
     classifier, candidates, fits = GRIDS[kind]
-    asks = [Ask(pipeline(classifier), params, fold.train, (fold.test,)) for fold in FOLDS for params in candidates]
+    requests = [
+        FitRequest(pipeline(classifier), params, fold.train, (fold.test,)) for fold in FOLDS for params in candidates
+    ]
     shared = pipeline(classifier)
-    asks = [Ask(shared, ask.params, ask.train, ask.predict) for ask in asks]
-    tally = both(asks, n_jobs=n_jobs)
-    assert tally.asked == len(asks)
-    assert tally.fitted == fits * len(FOLDS)
+    requests = [FitRequest(shared, request.params, request.train, request.predict) for request in requests]
+    counts = both(requests, n_jobs=n_jobs)
+    assert counts.asked == len(requests)
+    assert counts.fitted == fits * len(FOLDS)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,12 @@ def test_engine_answers_as_the_plain_fitter_with_fewer_fits(kind, n_jobs):
 )
 def test_engine_answers_a_failed_fit_with_the_plain_fitters_reason(classifier, params):
     fold = FOLDS[0]
-    both([Ask(pipeline(classifier), params, fold.train, (fold.test,), class_weighted=False)])
+    both([FitRequest(pipeline(classifier), params, fold.train, (fold.test,), class_weighted=False)])
 
 
 def test_engine_answers_the_stages_that_can_be_fitted_when_another_cannot():
     model, fold = pipeline(RandomForestClassifier(random_state=0)), FOLDS[0]
-    both([Ask(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (4, 0, 2)])
+    both([FitRequest(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (4, 0, 2)])
 
 
 def test_engine_prepares_the_rows_of_a_fold_once(monkeypatch):
@@ -152,7 +154,7 @@ def test_engine_prepares_the_rows_of_a_fold_once(monkeypatch):
     monkeypatch.setattr(StandardScaler, "fit", fit)
     model, fold = pipeline(LogisticRegression()), FOLDS[0]
     with Engine(TABLE, n_jobs=2) as engine:
-        engine([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3, 0.4)])
+        engine([FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3, 0.4)])
     assert calls == [len(fold.train)]
 
 
@@ -164,13 +166,13 @@ def test_engine_holds_the_prepared_rows_of_a_fold_for_the_next_call_while_there_
     monkeypatch.setattr(StandardScaler, "fit", lambda self, *given: calls.append(1) or original(self, *given))
     monkeypatch.setattr(folds, "MOST_IDLE_BYTES", most_bytes)
     model, fold = pipeline(LogisticRegression()), FOLDS[0]
-    asks = [Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3)]
+    requests = [FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3)]
     with PlainFitter(TABLE) as plain:
-        expected = plain(asks)
+        expected = plain(requests)
     calls.clear()
     with Engine(TABLE) as engine:
-        for ask, answer in zip(asks, expected, strict=True):
-            same(*engine([ask]), answer)
+        for request, result in zip(requests, expected, strict=True):
+            same(*engine([request]), result)
     assert len(calls) == n_fits
 
 
@@ -179,16 +181,16 @@ def test_engine_prepares_rows_that_were_not_predicted_before():
     with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
         for rows in (FOLDS[0].test, FOLDS[1].train, FOLDS[0].test):
             for weighted in (True, False):
-                ask = Ask(model, {"classifier__C": 3.0}, FOLDS[0].train, (rows,), class_weighted=weighted)
-                same(*engine([ask]), *plain([ask]))
+                request = FitRequest(model, {"classifier__C": 3.0}, FOLDS[0].train, (rows,), class_weighted=weighted)
+                same(*engine([request]), *plain([request]))
 
 
 @pytest.mark.parametrize("classifier", [GradientBoostingClassifier(n_estimators=4, random_state=0), SVC()])
 def test_engine_keeps_a_model_that_equals_the_plain_fitters(classifier):
     fold = FOLDS[0]
-    ask = Ask(pipeline(classifier), {}, fold.train, (fold.test,), keep_model=True)
+    request = FitRequest(pipeline(classifier), {}, fold.train, (fold.test,), keep_model=True)
     with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
-        (expected,), (given,) = plain([ask]), engine([ask])
+        (expected,), (given,) = plain([request]), engine([request])
     assert isinstance(given.model, Pipeline)
     assert [name for name, _ in given.model.steps] == ["preprocessor", "classifier"]
     assert np.array_equal(given.model.predict(X), expected.model.predict(X))
@@ -197,16 +199,16 @@ def test_engine_keeps_a_model_that_equals_the_plain_fitters(classifier):
 
 
 def test_engine_does_not_fit_what_the_record_has(tmp_path):
-    asks = [
-        Ask(pipeline(LogisticRegression()), {"classifier__C": c}, fold.train, (fold.test,), keep_model=c == 1.0)
+    requests = [
+        FitRequest(pipeline(LogisticRegression()), {"classifier__C": c}, fold.train, (fold.test,), keep_model=c == 1.0)
         for fold in FOLDS
         for c in (0.1, 1.0)
     ]
-    with Engine(TABLE, record=FitRecord(tmp_path)) as first:
-        expected = first(asks)
-    with Engine(TABLE, record=FitRecord(tmp_path)) as second:
-        given = second(asks)
-    assert (second.tally.fitted, second.tally.recorded) == (0, len(asks))
+    with Engine(TABLE, fit_cache=FitCache(tmp_path)) as first:
+        expected = first(requests)
+    with Engine(TABLE, fit_cache=FitCache(tmp_path)) as second:
+        given = second(requests)
+    assert (second.counts.fitted, second.counts.recorded) == (0, len(requests))
     for one, other in zip(given, expected, strict=True):
         same(one, other)
         assert one.reused
@@ -216,23 +218,23 @@ def test_engine_does_not_fit_what_the_record_has(tmp_path):
 
 def test_engine_tells_again_what_a_fit_that_is_not_made_again_warned_of(tmp_path):
     fold, told = FOLDS[0], []
-    asks = [
-        Ask(pipeline(LogisticRegression(max_iter=n)), {}, fold.train, (fold.test,), class_weighted=False)
+    requests = [
+        FitRequest(pipeline(LogisticRegression(max_iter=n)), {}, fold.train, (fold.test,), class_weighted=False)
         for n in (1, 500)
     ]
-    with warnings.catch_warnings(record=True) as warned, Engine(TABLE, record=FitRecord(tmp_path)) as first:
+    with warnings.catch_warnings(record=True) as warned, Engine(TABLE, fit_cache=FitCache(tmp_path)) as first:
         warnings.simplefilter("always")
-        first(asks)
+        first(requests)
     assert [each.category for each in warned] == [ConvergenceWarning]
-    with Engine(TABLE, record=FitRecord(tmp_path), on_warning=lambda *warned: told.append(warned)) as second:
-        second(asks)
+    with Engine(TABLE, fit_cache=FitCache(tmp_path), on_warning=lambda *warned: told.append(warned)) as second:
+        second(requests)
     assert [category for category, _ in told] == ["ConvergenceWarning"]
     assert told[0][1].startswith("lbfgs failed to converge after 1 iteration")
 
 
 def test_engine_fits_anew_what_another_table_weight_or_version_would_make_different(tmp_path, monkeypatch):
     fold = FOLDS[0]
-    ask = Ask(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
+    request = FitRequest(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
     others = [
         Table(X, CITIES, weight=None, class_weight="balanced"),
         Table(X, CITIES, weight=TABLE.weight, class_weight=None),
@@ -240,158 +242,158 @@ def test_engine_fits_anew_what_another_table_weight_or_version_would_make_differ
         Table(X, CITIES[::-1], weight=TABLE.weight, class_weight="balanced"),
     ]
     for table in (TABLE, *others):
-        with Engine(table, record=FitRecord(tmp_path)) as engine:
-            engine([ask])
-        assert engine.tally.fitted == 1
+        with Engine(table, fit_cache=FitCache(tmp_path)) as engine:
+            engine([request])
+        assert engine.counts.fitted == 1
     monkeypatch.setattr("mlwf.engine.fit_key.VERSIONS", "another scikit-learn")
-    with Engine(TABLE, record=FitRecord(tmp_path)) as engine:
-        engine([ask])
-    assert engine.tally.fitted == 1
+    with Engine(TABLE, fit_cache=FitCache(tmp_path)) as engine:
+        engine([request])
+    assert engine.counts.fitted == 1
 
 
 def test_engine_never_shares_what_differs_each_time():
     model = pipeline(DecisionTreeClassifier(random_state=np.random.RandomState(0), max_features=1))
     fold = FOLDS[0]
     with Engine(TABLE) as engine:
-        engine([Ask(model, {}, fold.train, (fold.test,))] * 3)
-        engine([Ask(model, {}, fold.train, (fold.test,))])
-    assert engine.tally.fitted == 4
+        engine([FitRequest(model, {}, fold.train, (fold.test,))] * 3)
+        engine([FitRequest(model, {}, fold.train, (fold.test,))])
+    assert engine.counts.fitted == 4
 
 
 def test_engine_makes_a_fit_once_for_all_who_ask_at_the_same_time():
     model, fold = pipeline(GradientBoostingClassifier(n_estimators=40, random_state=0)), FOLDS[0]
     barrier, given = threading.Barrier(4), []
 
-    def ask():
+    def request():
         barrier.wait()
-        given.extend(engine([Ask(model, {}, fold.train, (fold.test,))]))
+        given.extend(engine([FitRequest(model, {}, fold.train, (fold.test,))]))
 
     with Engine(TABLE, n_jobs=2) as engine:
-        callers = [threading.Thread(target=ask) for _ in range(4)]
+        callers = [threading.Thread(target=request) for _ in range(4)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
-    assert (len(given), engine.tally.fitted) == (4, 1)
-    for answer in given:
-        same(answer, given[0])
+    assert (len(given), engine.counts.fitted) == (4, 1)
+    for result in given:
+        same(result, given[0])
 
 
 def entered(score=None, *, keep=(2, 5)):
     """Ask for a search of two candidates that one fit answers, over all folds."""
     labels = [TABLE.y_of(fold.test) for fold in FOLDS]
-    contest = Contest(
+    leaderboard = Leaderboard(
         score or (lambda name, fold, said: float(np.mean(said.labels == labels[fold]))),
         ("accuracy",),
         "accuracy",
         len(FOLDS),
     )
     model = pipeline(GradientBoostingClassifier(random_state=0))
-    asks = [
-        Ask(
+    requests = [
+        FitRequest(
             model,
             {"classifier__n_estimators": n},
             fold.train,
             (fold.test,),
-            entry=Entry(contest, candidate, number),
+            candidate_fold=CandidateFold(leaderboard, candidate, number),
         )
         for candidate, n in enumerate(keep)
         for number, fold in enumerate(FOLDS)
     ]
-    return contest, model, asks
+    return leaderboard, model, requests
 
 
 def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
-    contest, model, asks = entered()
+    leaderboard, model, requests = entered()
     everything = Rows(np.arange(160))
     with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
-        engine(asks)
-        done = engine.tally.fitted
-        best = {"classifier__n_estimators": (2, 5)[contest.best]}
-        further = [Ask(model, best, fold.train, (fold.test, everything), keep_model=True) for fold in FOLDS]
+        engine(requests)
+        done = engine.counts.fitted
+        best = {"classifier__n_estimators": (2, 5)[leaderboard.best]}
+        further = [FitRequest(model, best, fold.train, (fold.test, everything), keep_model=True) for fold in FOLDS]
         for one, other in zip(engine(further), plain(further), strict=True):
             same(one, other)
             assert np.array_equal(one.model.predict_proba(X), other.model.predict_proba(X))
-        assert engine.tally.fitted == done == len(FOLDS)
+        assert engine.counts.fitted == done == len(FOLDS)
 
 
 @pytest.mark.parametrize("best", [0, 1])
 def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monkeypatch):
     begun = []
     monkeypatch.setattr(module, "do", lambda job, prepared: begun.append(job.begun) or do(job, prepared))
-    contest, model, asks = entered(lambda name, fold, said: float(np.var(said.proba)) * (2 * best - 1))
+    leaderboard, model, requests = entered(lambda name, fold, said: float(np.var(said.proba)) * (2 * best - 1))
     model.set_params(classifier__subsample=0.5)
-    more = [Ask(model, {"classifier__n_estimators": 9}, fold.train, (fold.test,)) for fold in FOLDS]
+    more = [FitRequest(model, {"classifier__n_estimators": 9}, fold.train, (fold.test,)) for fold in FOLDS]
     with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
-        engine(asks)
+        engine(requests)
         for one, other in zip(engine(more), plain(more), strict=True):
             same(one, other)
-    assert contest.best == best
+    assert leaderboard.best == best
     # The model of the smaller candidate is cut out of a fit that went on, and cannot be continued from there.
     assert [getattr(each, "n_estimators", None) for each in begun] == [None] * 3 + [[None, 5][best]] * 3
 
 
 def test_engine_holds_the_models_of_the_best_candidate_alone():
-    contest, _, asks = entered(lambda name, fold, said: -float(np.var(said.proba)))
+    leaderboard, _, requests = entered(lambda name, fold, said: -float(np.var(said.proba)))
     with Engine(TABLE) as engine:
-        engine(asks)
-    assert contest.best == 0
-    assert sorted(len(kept.fit.key) for kept in contest.kept) == [64] * len(FOLDS)
-    assert {kept.model[-1].n_estimators for kept in contest.kept} == {2}
-    assert list(contest._held) == [0]
+        engine(requests)
+    assert leaderboard.best == 0
+    assert sorted(len(kept.fit.key) for kept in leaderboard.kept) == [64] * len(FOLDS)
+    assert {kept.model[-1].n_estimators for kept in leaderboard.kept} == {2}
+    assert list(leaderboard._held) == [0]
 
 
 def test_engine_writes_the_models_of_the_best_candidate_down(tmp_path):
-    contest, model, asks = entered()
-    with Engine(TABLE, record=FitRecord(tmp_path)) as engine:
-        engine(asks)
-    best = {"classifier__n_estimators": (2, 5)[contest.best]}
-    with Engine(TABLE, record=FitRecord(tmp_path)) as again:
-        again([Ask(model, best, fold.train, (fold.test, fold.train), keep_model=True) for fold in FOLDS])
-    assert again.tally.fitted == 0
+    leaderboard, model, requests = entered()
+    with Engine(TABLE, fit_cache=FitCache(tmp_path)) as engine:
+        engine(requests)
+    best = {"classifier__n_estimators": (2, 5)[leaderboard.best]}
+    with Engine(TABLE, fit_cache=FitCache(tmp_path)) as again:
+        again([FitRequest(model, best, fold.train, (fold.test, fold.train), keep_model=True) for fold in FOLDS])
+    assert again.counts.fitted == 0
 
 
 def test_engine_does_not_begin_what_is_late():
     fold = FOLDS[0]
     model = pipeline(LogisticRegression())
-    asks = [
-        Ask(model, {"classifier__C": 1.0}, fold.train, (fold.test,), deadline=monotonic() - 1),
-        Ask(model, {"classifier__C": 2.0}, fold.train, (fold.test,), deadline=monotonic() + 100),
+    requests = [
+        FitRequest(model, {"classifier__C": 1.0}, fold.train, (fold.test,), deadline=monotonic() - 1),
+        FitRequest(model, {"classifier__C": 2.0}, fold.train, (fold.test,), deadline=monotonic() + 100),
     ]
     with Engine(TABLE) as engine:
-        late, in_time = engine(asks)
+        late, in_time = engine(requests)
     assert (late.error, late.is_late) == (LATE, True)
     assert in_time.error is None
-    assert engine.tally.fitted == 1
+    assert engine.counts.fitted == 1
 
 
 def test_engine_shares_all_but_the_workers_with_another_number_of_jobs():
     fold = FOLDS[0]
-    ask = Ask(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
+    request = FitRequest(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))
     with Engine(TABLE) as engine:
         with engine.with_jobs(2) as other:
-            other([ask])
-        assert engine([ask])[0].reused
-    assert engine.tally.fitted == 1
+            other([request])
+        assert engine([request])[0].reused
+    assert engine.counts.fitted == 1
 
 
 def test_engine_may_be_asked_from_several_threads():
     model = pipeline(LogisticRegression())
     given = {}
 
-    def ask(number):
+    def request(number):
         fold = FOLDS[number]
-        given[number] = engine([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
+        given[number] = engine([FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
 
     with Engine(TABLE, n_jobs=2) as engine:
-        callers = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+        callers = [threading.Thread(target=request, args=(number,)) for number in range(3)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
     with PlainFitter(TABLE) as plain:
         for number, fold in enumerate(FOLDS):
-            expected = plain([Ask(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
+            expected = plain([FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
             for one, other in zip(given[number], expected, strict=True):
                 same(one, other)
 
@@ -400,9 +402,11 @@ def test_engine_tells_of_each_fit_and_its_size():
     told = []
     fold = FOLDS[0]
     model = pipeline(GradientBoostingClassifier(random_state=0))
-    asks = [Ask(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (1, 30)]
-    asks.append(Ask(model, {"classifier__max_depth": 1, "classifier__n_estimators": 2}, fold.train, (fold.test,)))
+    requests = [FitRequest(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (1, 30)]
+    requests.append(
+        FitRequest(model, {"classifier__max_depth": 1, "classifier__n_estimators": 2}, fold.train, (fold.test,))
+    )
     with Engine(TABLE, on_fit=told.append) as engine:
-        engine(asks)
+        engine(requests)
     assert len(told) == 2
     assert told[0] > told[1]

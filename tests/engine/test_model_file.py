@@ -202,7 +202,7 @@ for file in sorted(folder.glob("*.skops")):
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[Any], list[Any]]]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[Any], list[Any]]]:
     """Fit and save every case, and let one process without mlwf answer for all of them."""
     folder = tmp_path_factory.mktemp("models")
     expected = {}
@@ -210,8 +210,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[An
         model, y = build()
         specs = _every_option() if case == "every preprocessing option" else _two_columns()
         model.fit(_frame(specs), y)
-        answer = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
-        expected[case] = [(model.predict(rows), getattr(model, answer)(rows)) for rows in _judged(specs)]
+        result = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
+        expected[case] = [(model.predict(rows), getattr(model, result)(rows)) for rows in _judged(specs)]
         save_model(model, folder / f"{case}.skops")
         (folder / f"{case}.frames").write_bytes(pickle.dumps(_judged(specs)))
     arguments = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(folder), json.dumps(TRUSTED_TYPES)]
@@ -222,8 +222,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[An
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_saved_model_predicts_the_same_in_a_process_without_mlwf(answers: dict[str, Any], case: str) -> None:
-    expected, actual = answers[case]
+def test_a_saved_model_predicts_the_same_in_a_process_without_mlwf(results: dict[str, Any], case: str) -> None:
+    expected, actual = results[case]
 
     assert len(actual) == len(expected) == 6
     for (labels, scores), (expected_labels, expected_scores) in zip(actual, expected, strict=True):
@@ -233,8 +233,8 @@ def test_a_saved_model_predicts_the_same_in_a_process_without_mlwf(answers: dict
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_model_predicts_alike_however_its_rows_arrive(answers: dict[str, Any], case: str) -> None:
-    rows, typed, reordered, one, missing_alone, others = [scores for _, scores in answers[case][0]]
+def test_a_model_predicts_alike_however_its_rows_arrive(results: dict[str, Any], case: str) -> None:
+    rows, typed, reordered, one, missing_alone, others = [scores for _, scores in results[case][0]]
 
     np.testing.assert_array_equal(typed, rows)
     np.testing.assert_array_equal(reordered, rows)

@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.work import Job, Prepared, do, do_apart
+from mlwf.engine.work import Job, PreparedRows, do, do_apart
 
 X, Y = make_classification(200, 5, random_state=0)
-PREPARED = Prepared(X[:150], Y[:150], None, {"test": X[150:], "train": X[:150]})
+PREPARED = PreparedRows(X[:150], Y[:150], None, {"test": X[150:], "train": X[:150]})
 
 
 def job(classifier, stages=(), *, stage_name=None, keep_model=True):

@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.evaluation.predictions import Predictions
-from mlwf.modules.findings import Evidence, find, search_leaks
+from mlwf.modules.findings import FindingInputs, find, search_leaks
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.results import CalibrationResult, Difference, Interval, Judgement, LeakSearch, Score, TuningResult
+from mlwf.results import CalibrationResult, Difference, Evaluation, Interval, LeakSearch, Score, TuningResult
 from mlwf.specs.features import BooleanFeatureSpec, CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Split, Table
@@ -37,7 +37,7 @@ def make_table(n_rows: int = 40, **changed: Any) -> Table:
     return replace(Table(pd.DataFrame({"x": draw.normal(size=n_rows)}), np.arange(n_rows) % 2), **changed)
 
 
-def make_evidence(table: Table | None = None, **changed: Any) -> Evidence:
+def make_evidence(table: Table | None = None, **changed: Any) -> FindingInputs:
     table = make_table() if table is None else table
     features = changed.pop("features", None)
     default: dict[str, Any] = {
@@ -54,19 +54,17 @@ def make_evidence(table: Table | None = None, **changed: Any) -> Evidence:
         "test_digests": None,
         "degraded": {},
     }
-    evidence = Evidence(table=table, **(default | changed))
-    return evidence if features is None else replace(evidence, leaks=search(evidence, features))
+    inputs = FindingInputs(table=table, **(default | changed))
+    return inputs if features is None else replace(inputs, leaks=search(inputs, features))
 
 
-def search(evidence: Evidence, features: Any, **options: Any) -> LeakSearch:
-    with PlainFitter(evidence.table) as fit:
-        return search_leaks(
-            evidence.table, evidence.rows, evidence.splits, features, fit, build_probe=build_probe, **options
-        )
+def search(inputs: FindingInputs, features: Any, **options: Any) -> LeakSearch:
+    with PlainFitter(inputs.table) as fit:
+        return search_leaks(inputs.table, inputs.rows, inputs.splits, features, fit, build_probe=build_probe, **options)
 
 
-def found(evidence: Evidence, code: str) -> list[tuple[str, str]]:
-    told = find(evidence)
+def found(inputs: FindingInputs, code: str) -> list[tuple[str, str]]:
+    told = find(inputs)
     assert {finding.see for finding in told if finding.code == code} <= {f"README.md#{code}"}
     return [(finding.severity, finding.message) for finding in told if finding.code == code]
 
@@ -143,8 +141,8 @@ def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, said, how):
 def test_a_noisy_copy_of_three_classes_is_found():
     X, y = load_wine(return_X_y=True, as_frame=True)
     table = Table(X.assign(leak=changed_labels(y.to_numpy(), 0.02, np.random.default_rng(0))), y.to_numpy())
-    evidence = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=list(table.X))])
-    assert [message.partition(" (")[0] for _, message in found(evidence, "leakage")] == [
+    inputs = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=list(table.X))])
+    assert [message.partition(" (")[0] for _, message in found(inputs, "leakage")] == [
         "leak predicts the target almost alone"
     ]
 
@@ -164,8 +162,8 @@ def test_a_small_hold_out_that_flatters_a_column_does_not_make_it_a_leak(random_
     splits = holdout_splitter(test_size=0.2, random_state=random_state)(table, table.all_rows)
     # By these 114 rows alone its ROC AUC is 0.980 and 0.994.
     features = [NumericFeatureSpec(columns=["worst concave points"])]
-    evidence = make_evidence(table, rows=splits[0].train, splits=splits, features=features)
-    assert found(evidence, "leakage") == []
+    inputs = make_evidence(table, rows=splits[0].train, splits=splits, features=features)
+    assert found(inputs, "leakage") == []
 
 
 def test_penguins_have_no_leak(penguins):
@@ -178,8 +176,8 @@ def test_penguins_have_no_leak(penguins):
 def test_suspect_columns_are_told_by_strength_and_by_position_in_an_array():
     X, y = load_iris(return_X_y=True)
     table = Table(np.column_stack([X[:, 0], changed_labels(y, 0.02, np.random.default_rng(0)), y]), y)
-    evidence = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=[0, 1, 2])])
-    told = [message.partition(" predicts")[0] for _, message in found(evidence, "leakage")]
+    inputs = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=[0, 1, 2])])
+    told = [message.partition(" predicts")[0] for _, message in found(inputs, "leakage")]
     assert told == ["column 2", "column 1"]
 
 
@@ -197,10 +195,10 @@ def test_a_leak_is_found_where_every_group_has_one_class():
     groups = np.repeat(np.arange(12), 6)
     y = groups % 2
     table = Table(pd.DataFrame({"x": np.random.default_rng(0).normal(size=72), "leak": y}), y, groups=groups)
-    evidence = make_evidence(
+    inputs = make_evidence(
         table, splits=folds(table, "leave_one_group_out"), features=[NumericFeatureSpec(columns=["x", "leak"])]
     )
-    assert [message.partition(" predicts")[0] for _, message in found(evidence, "leakage")] == ["leak"]
+    assert [message.partition(" predicts")[0] for _, message in found(inputs, "leakage")] == ["leak"]
 
 
 def test_without_validation_a_column_that_knows_the_group_is_judged_on_other_groups():
@@ -227,21 +225,21 @@ def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
     y = np.arange(60_000) % 2
     draw = np.random.default_rng(0)
     table = Table(pd.DataFrame({"a": draw.normal(size=60_000), "copy": changed_labels(y, 0.01, draw)}), y)
-    asks: list[Any] = []
-    evidence = make_evidence(table, splits=folds(table, n_splits=2))
+    requests: list[Any] = []
+    inputs = make_evidence(table, splits=folds(table, n_splits=2))
     with PlainFitter(table) as fit:
         done = search_leaks(
             table,
-            evidence.rows,
-            evidence.splits,
+            inputs.rows,
+            inputs.splits,
             [NumericFeatureSpec(columns=["a", "copy"])],
-            lambda asked: asks.extend(asked) or fit(asked),
+            lambda asked: requests.extend(asked) or fit(asked),
             build_probe=build_probe,
         )
-    (ask,) = asks
-    assert [len(ask.train), len(ask.predict[0])] == [20_000, 20_000]
-    assert np.isin(ask.train.index, evidence.splits[0].train.index).all()
-    assert list(ask.table.X) == ["copy"]
+    (request,) = requests
+    assert [len(request.train), len(request.predict[0])] == [20_000, 20_000]
+    assert np.isin(request.train.index, inputs.splits[0].train.index).all()
+    assert list(request.table.X) == ["copy"]
     told = (done.columns, done.suspects, done.probed, done.rows, done.rows_learnt_from, done.rows_judged)
     assert told == (2, 1, 1, 60_000, 20_000, 20_000)
 
@@ -276,28 +274,28 @@ def test_the_screen_tells_how_far_it_is():
 def test_folds_of_one_row_are_not_asked_one_by_one():
     y = np.arange(100) % 2
     table = Table(pd.DataFrame({"leak": y}), y, groups=np.arange(100))
-    asks: list[Any] = []
+    requests: list[Any] = []
     with PlainFitter(table) as fit:
         done = search_leaks(
             table,
             table.all_rows,
             folds(table, "leave_one_group_out"),
             [NUMERIC],
-            lambda asked: asks.extend(asked) or fit(asked),
+            lambda asked: requests.extend(asked) or fit(asked),
             build_probe=build_probe,
         )
-    assert (len(asks), [leak.column for leak in done.leaks]) == (5, ["leak"])
+    assert (len(requests), [leak.column for leak in done.leaks]) == (5, ["leak"])
 
 
 # Identifiers and duplicates
 
 
 def test_a_used_identifier_is_a_warning():
-    evidence = make_evidence(identifiers={"name": "identifier: all 891 values are different"})
+    inputs = make_evidence(identifiers={"name": "identifier: all 891 values are different"})
     message = (
         "name is a feature and looks like an identifier (all 891 values are different): new rows will have other values"
     )
-    assert found(evidence, "identifier") == [("warning", message)]
+    assert found(inputs, "identifier") == [("warning", message)]
 
 
 def test_twins_across_a_split_are_counted_once_for_each_judged_row():
@@ -305,9 +303,9 @@ def test_twins_across_a_split_are_counted_once_for_each_judged_row():
     digests[1] = digests[0]
     digests[4] = digests[2]  # both in one fold, so neither was learnt from when the other was judged
     table = make_table(fold=np.arange(40) % 2)
-    evidence = make_evidence(table, splits=folds(table, "predefined_split"), digests=digests)
+    inputs = make_evidence(table, splits=folds(table, "predefined_split"), digests=digests)
     recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
-    assert found(evidence, "duplicates") == [("warning", f"2 of 40 validation rows (5.0 %) {recalled}")]
+    assert found(inputs, "duplicates") == [("warning", f"2 of 40 validation rows (5.0 %) {recalled}")]
 
 
 def test_few_twins_are_for_information_and_those_of_the_test_set_count():
@@ -315,12 +313,12 @@ def test_few_twins_are_for_information_and_those_of_the_test_set_count():
     splits = [Split(Rows(np.arange(100, 400)), Rows(np.arange(100)))]
     digests = np.arange(400, dtype=np.uint64)
     test_digests = np.append(np.arange(1_000, 3_999, dtype=np.uint64), np.uint64(150))
-    evidence = make_evidence(table, rows=splits[0].train, splits=splits, digests=digests, test_digests=test_digests)
+    inputs = make_evidence(table, rows=splits[0].train, splits=splits, digests=digests, test_digests=test_digests)
     recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
-    assert found(evidence, "duplicates") == [("info", f"1 of 3,000 test rows (under 0.1 %) {recalled}")]
+    assert found(inputs, "duplicates") == [("info", f"1 of 3,000 test rows (under 0.1 %) {recalled}")]
     digests[:2] = 200
     both = f"2 of 100 validation rows (2.0 %) and 1 of 3,000 test rows (under 0.1 %) {recalled}"
-    assert found(evidence, "duplicates") == [("warning", both)]
+    assert found(inputs, "duplicates") == [("warning", both)]
 
 
 def test_rows_that_differ_are_no_duplicates():
@@ -341,9 +339,9 @@ def make_score(metric: str, value: float, baseline: float, distinguishable: bool
     return Score(metric=metric, value=value, baseline=baseline, **(default | changed))
 
 
-def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Judgement:
+def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Evaluation:
     labels = np.repeat([0, 1], 50)
-    return Judgement(
+    return Evaluation(
         source=source,
         scores=tuple(scores),
         predictions=predictions or Predictions(np.array([0, 1]), labels),
@@ -358,8 +356,8 @@ def test_a_model_that_nothing_sets_apart_from_the_baseline_is_an_error():
         "no better than a model that knows only the class shares, as far as can be told on the test set: "
         "accuracy 0.6100 against 0.6000, log_loss 0.7100 against 0.6600"
     )
-    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
-    assert found(evidence, "no_better_than_baseline") == [("error", told)]
+    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
+    assert found(inputs, "no_better_than_baseline") == [("error", told)]
 
 
 BETTER = make_score("roc_auc", 0.8, 0.5, True)
@@ -376,23 +374,23 @@ SAME = make_score("accuracy", 0.61, 0.6, False)
     ],
 )
 def test_a_model_that_may_be_better_than_the_baseline_is_not_blamed(scores):
-    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
-    assert found(evidence, "no_better_than_baseline") == []
+    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
+    assert found(inputs, "no_better_than_baseline") == []
 
 
 def test_recall_above_the_zero_of_the_majority_class_proves_nothing():
     scores = [SAME, make_score("recall", 0.3, 0.0, True), make_score("f1_macro", 0.5, 0.4, True)]
-    evidence = make_evidence(judgements=[make_judgement(scores=scores)])
-    assert [message.rpartition(": ")[2] for _, message in found(evidence, "no_better_than_baseline")] == [
+    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
+    assert [message.rpartition(": ")[2] for _, message in found(inputs, "no_better_than_baseline")] == [
         "accuracy 0.6100 against 0.6000"
     ]
 
 
 def test_the_test_set_is_what_counts():
     validated, tested = make_judgement("cross_validation", [BETTER]), make_judgement("test", [SAME])
-    assert found(make_evidence(judgements=[validated, tested]), "no_better_than_baseline") != []
-    assert found(make_evidence(judgements=[tested, validated]), "no_better_than_baseline") != []
-    assert found(make_evidence(judgements=[validated]), "no_better_than_baseline") == []
+    assert found(make_evidence(evaluations=[validated, tested]), "no_better_than_baseline") != []
+    assert found(make_evidence(evaluations=[tested, validated]), "no_better_than_baseline") != []
+    assert found(make_evidence(evaluations=[validated]), "no_better_than_baseline") == []
 
 
 # Edges of the search
@@ -408,9 +406,9 @@ def make_tuned(*best: dict[str, Any], scoring: str = "accuracy", suffix: str = "
 
 def edges(space: Any, *best: dict[str, Any], random: bool = False, **changed: Any) -> list[str]:
     tuning: Any = RandomizedSearchSpec(param_distributions=space) if random else GridSearchSpec(param_grid=space)
-    evidence = make_evidence(tuned=make_tuned(*best), tuning=tuning, **changed)
-    assert {severity for severity, _ in found(evidence, "grid_edge")} <= {"info"}
-    return [message for _, message in found(evidence, "grid_edge")]
+    inputs = make_evidence(tuned=make_tuned(*best), tuning=tuning, **changed)
+    assert {severity for severity, _ in found(inputs, "grid_edge")} <= {"info"}
+    return [message for _, message in found(inputs, "grid_edge")]
 
 
 def test_the_best_value_at_an_end_of_its_list_is_told_with_the_way_to_go():
@@ -500,32 +498,30 @@ def test_a_value_near_an_end_of_its_distribution_is_told(name, distribution, bes
 def test_a_class_with_few_judged_rows_is_a_warning():
     y = np.array(["a"] * 30 + ["b"] * 29)
     table = make_table(59, y=y)
-    evidence = make_evidence(table, judgements=[make_judgement(y=y)])
+    inputs = make_evidence(table, evaluations=[make_judgement(y=y)])
     message = "fewer than 30 judged rows on the test set: b (29); what the scores say of it may be chance"
-    assert found(evidence, "rare_class") == [("warning", message)]
+    assert found(inputs, "rare_class") == [("warning", message)]
 
 
 def test_many_rare_classes_are_one_finding():
     y = np.array(["a"] * 40 + [name for name in "bcdef" for _ in range(ord(name) - ord("a"))])
-    evidence = make_evidence(make_table(len(y), y=y), judgements=[make_judgement("train_test", y=y[y != "d"])])
+    inputs = make_evidence(make_table(len(y), y=y), evaluations=[make_judgement("train_test", y=y[y != "d"])])
     message = (
         "fewer than 30 judged rows on the hold-out: d (0), b (1), c (2) and 2 more; "
         "what the scores say of such classes may be chance"
     )
-    assert found(evidence, "rare_class") == [("warning", message)]
+    assert found(inputs, "rare_class") == [("warning", message)]
 
 
 def test_rows_that_are_judged_again_make_a_class_no_less_rare():
     table = make_table()
     splits = folds(table, "repeated_stratified_kfold", n_repeats=3)
     index = np.sort(np.concatenate([split.test.index for split in splits]))
-    evidence = make_evidence(table, splits=splits, judgements=[make_judgement("cross_validation", y=table.y[index])])
-    assert found(evidence, "rare_class")[0][1].startswith(
-        "fewer than 30 judged rows in cross-validation: 0 (20), 1 (20)"
-    )
+    inputs = make_evidence(table, splits=splits, evaluations=[make_judgement("cross_validation", y=table.y[index])])
+    assert found(inputs, "rare_class")[0][1].startswith("fewer than 30 judged rows in cross-validation: 0 (20), 1 (20)")
 
 
-def judged_with(sharpness: float, n_rows: int = 1_000) -> Judgement:
+def judged_with(sharpness: float, n_rows: int = 1_000) -> Evaluation:
     """Judge probabilities that are right with a sharpness of 1, and too sure of themselves above."""
     draw = np.random.default_rng(0)
     right = draw.dirichlet([0.7, 0.7], size=n_rows)
@@ -537,7 +533,7 @@ def judged_with(sharpness: float, n_rows: int = 1_000) -> Judgement:
 
 @pytest.mark.parametrize(("sharpness", "severity"), [(1.5, "info"), (4, "warning")], ids=["somewhat", "much"])
 def test_probabilities_that_are_off_and_were_not_calibrated_are_told(sharpness, severity):
-    ((told, message),) = found(make_evidence(judgements=[judged_with(sharpness)]), "uncalibrated")
+    ((told, message),) = found(make_evidence(evaluations=[judged_with(sharpness)]), "uncalibrated")
     assert told == severity
     start, _, rest = message.partition(" off")
     assert 0.05 < float(start.removeprefix("the probabilities are ")) < 0.2
@@ -545,43 +541,43 @@ def test_probabilities_that_are_off_and_were_not_calibrated_are_told(sharpness, 
 
 
 def test_probabilities_whose_calibration_failed_are_told_so():
-    evidence = make_evidence(judgements=[judged_with(4)], degraded={"calibrate": "too few rows"})
-    ((_, message),) = found(evidence, "uncalibrated")
+    inputs = make_evidence(evaluations=[judged_with(4)], degraded={"calibrate": "too few rows"})
+    ((_, message),) = found(inputs, "uncalibrated")
     assert message.endswith(": see why calibration failed")
 
 
 def test_right_probabilities_of_few_rows_are_not_blamed_for_chance():
-    judgement = judged_with(1, n_rows=150)
-    assert found(make_evidence(judgements=[judgement]), "uncalibrated") == []
+    evaluation = judged_with(1, n_rows=150)
+    assert found(make_evidence(evaluations=[evaluation]), "uncalibrated") == []
 
 
 def test_probabilities_that_calibration_was_tried_on_are_not_told():
     tried = CalibrationResult("sigmoid", ensemble=True, cv_folds=5, holdout=None, n_rows=100, kept=False)
-    evidence = make_evidence(judgements=[judged_with(4)], calibration=tried)
-    assert found(evidence, "uncalibrated") == []
+    inputs = make_evidence(evaluations=[judged_with(4)], calibration=tried)
+    assert found(inputs, "uncalibrated") == []
 
 
 def test_a_model_without_probabilities_is_not_told_to_be_calibrated():
-    assert found(make_evidence(judgements=[make_judgement()]), "uncalibrated") == []
+    assert found(make_evidence(evaluations=[make_judgement()]), "uncalibrated") == []
 
 
 def test_a_degraded_phase_is_a_warning_with_its_reason():
-    evidence = make_evidence(degraded={"tune": "none of the 4 candidates could be scored"})
+    inputs = make_evidence(degraded={"tune": "none of the 4 candidates could be scored"})
     message = "tune was given up, and the run went on without it: none of the 4 candidates could be scored"
-    assert found(evidence, "degraded") == [("warning", message)]
+    assert found(inputs, "degraded") == [("warning", message)]
 
 
 # All together
 
 
-def everything() -> Evidence:
+def everything() -> FindingInputs:
     y = np.arange(40) % 2
     table = Table(pd.DataFrame({"leak": y}), y)
     return make_evidence(
         table,
         features=[NUMERIC],
         identifiers={"leak": "why"},
-        judgements=[make_judgement(scores=[SAME], y=np.repeat([0, 1], [80, 20]))],
+        evaluations=[make_judgement(scores=[SAME], y=np.repeat([0, 1], [80, 20]))],
         tuned=make_tuned({"classifier__max_depth": 9}),
         tuning=GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}),
         degraded={"calibrate": "why"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlwf.modules.gates import Comparison, check_gates, check_gates_can_be_met
-from mlwf.results import Difference, Finding, GateResult, Interval, Judgement, Score
+from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
 from mlwf.specs.gates import GateSpec
 
 CHAMPION = "models:/adult-income@champion"
@@ -35,17 +35,17 @@ def make_score(metric: str = "roc_auc", value: float | None = 0.9278, **changed:
     return Score(metric=metric, value=value, **{**default, **changed})
 
 
-def make_judgement(*scores: Score, slices: tuple[Score, ...] = (), problems: tuple[str, ...] = ()) -> Judgement:
+def make_judgement(*scores: Score, slices: tuple[Score, ...] = (), problems: tuple[str, ...] = ()) -> Evaluation:
     source = (*scores, *slices)[0].source
-    return Judgement(source, scores, None, None, NOTE, problems=problems, slices=slices)
+    return Evaluation(source, scores, None, None, NOTE, problems=problems, slices=slices)
 
 
 def no_champion(uri: str, metric: str, source: str) -> Comparison:
     raise AssertionError("no gate asks for a champion")
 
 
-def check(gate: dict[str, Any], *judgements: Judgement, findings: Any = (), compare: Any = no_champion) -> GateResult:
-    (found,) = check_gates([GateSpec(**gate)], judgements=judgements, findings=findings, compare=compare)
+def check(gate: dict[str, Any], *evaluations: Evaluation, findings: Any = (), compare: Any = no_champion) -> GateResult:
+    (found,) = check_gates([GateSpec(**gate)], evaluations=evaluations, findings=findings, compare=compare)
     return found
 
 
@@ -129,8 +129,8 @@ def test_gate_shows_as_many_digits_as_the_verdict_needs(value, got, passed):
     ],
 )
 def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, source):
-    judgements = [make_judgement(make_score(source=each)) for each in sources]
-    assert check({"metric": "roc_auc", "min": 0.9, "source": asked}, *judgements).source == source
+    evaluations = [make_judgement(make_score(source=each)) for each in sources]
+    assert check({"metric": "roc_auc", "min": 0.9, "source": asked}, *evaluations).source == source
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, sou
     ],
     ids=["folds agree", "resamples agree", "no value", "no score", "no difference", "no spread", "no source"],
 )
-def test_gate_on_what_does_not_exist_is_not_met(gate, judgement, got):
-    found = check({"metric": "roc_auc", **gate}, judgement)
+def test_gate_on_what_does_not_exist_is_not_met(gate, evaluation, got):
+    found = check({"metric": "roc_auc", **gate}, evaluation)
     assert (found.got, found.passed) == (got, False)
 
 
@@ -275,7 +275,7 @@ def test_gate_to_beat_a_champion_asks_for_the_comparison(comparison, got, passed
 
 def test_gates_are_answered_in_their_order():
     gates = [GateSpec(finding="leakage"), GateSpec(metric="roc_auc", min=0.9), GateSpec(metric="roc_auc", min=0.99)]
-    found = check_gates(gates, judgements=[make_judgement(make_score())], findings=[], compare=no_champion)
+    found = check_gates(gates, evaluations=[make_judgement(make_score())], findings=[], compare=no_champion)
     assert [result.passed for result in found] == [True, True, False]
 
 

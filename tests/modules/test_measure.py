@@ -12,7 +12,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from mlwf.engine.requests import Ask
+from mlwf.engine.requests import FitRequest
 from mlwf.engine.training import OutOfFold, recut, stack
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
@@ -45,8 +45,8 @@ def out_of_fold(model, table=TABLE, kind="stratified_kfold", rows=None):
     rows = rows or table.all_rows
     splits = folds(kind)(table, rows)
     with PlainFitter(table) as fit:
-        answers = fit([Ask(model, {}, split.train, (split.test,)) for split in splits])
-    return stack(answers, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
+        results = fit([FitRequest(model, {}, split.train, (split.test,)) for split in splits])
+    return stack(results, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.requests import Ask
-from mlwf.engine.training import OutOfFold, Trained, stack
+from mlwf.engine.requests import FitRequest
+from mlwf.engine.training import OutOfFold, TrainedModel, stack
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.threshold import MOST_CANDIDATES, choose_threshold, with_threshold
 from mlwf.results import ThresholdResult
@@ -64,8 +64,8 @@ def out_of_fold(model, table=TABLE, kind="stratified_kfold", n_splits=3):
     """Judge rows by models that did not see them."""
     splits = fold_splitter(kind, n_splits=n_splits, n_repeats=2)(table, table.all_rows)
     with PlainFitter(table) as fit:
-        answers = fit([Ask(model, {}, split.train, (split.test,)) for split in splits])
-    return stack(answers, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
+        fit_results = fit([FitRequest(model, {}, split.train, (split.test,)) for split in splits])
+    return stack(fit_results, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
 
 
 def said_alike(scores, folds=None, rows=None):
@@ -262,7 +262,9 @@ def test_with_threshold_ships_a_model_that_predicts_what_is_said(tmp_path, model
     scores = said.decision * (1 if positive else -1) if model is SVM else said.proba[:, positive]
     value = float(np.sort(scores)[N // 6])  # a row's very score, which is enough
     threshold = ThresholdResult("f1", value, response, 0.5, 0.5, N)
-    settled = with_threshold(Trained(said, model=fitted), threshold, positive_class=np.array(labels, dtype)[positive])
+    settled = with_threshold(
+        TrainedModel(said, model=fitted), threshold, positive_class=np.array(labels, dtype)[positive]
+    )
 
     expected = FixedThresholdClassifier(
         fitted, threshold=value, pos_label=labels[positive], response_method=response
@@ -283,7 +285,7 @@ def test_the_last_class_is_positive_unless_another_is_named():
     fitted = clone(LOGISTIC).fit(X, Y)
     threshold = ThresholdResult("f1", 0.3, "predict_proba", 0.5, 0.5, N)
     plain, named = (
-        with_threshold(Trained(predict(fitted, X), model=fitted), threshold, positive_class=positive)
+        with_threshold(TrainedModel(predict(fitted, X), model=fitted), threshold, positive_class=positive)
         for positive in (None, "yes")
     )
     assert plain.model.pos_label == named.model.pos_label == "yes"
@@ -292,5 +294,5 @@ def test_the_last_class_is_positive_unless_another_is_named():
 
 def test_with_threshold_leaves_out_what_is_not_there():
     threshold = ThresholdResult("f1", 0.3, "predict_proba", 0.5, 0.5, N)
-    settled = with_threshold(Trained(None), threshold)
+    settled = with_threshold(TrainedModel(None), threshold)
     assert (settled.predictions, settled.model, settled.threshold) == (None, None, threshold)

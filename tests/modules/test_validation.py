@@ -22,31 +22,31 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.model_selection import cross_validate as theirs
 from sklearn.svm import SVC
 
-from mlwf.engine.requests import Ask
-from mlwf.engine.training import Trained
+from mlwf.engine.requests import FitRequest
+from mlwf.engine.training import TrainedModel
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions, gather, predict
-from mlwf.modules.validation import Circumstances, cross_validate, default_metrics, judge
+from mlwf.modules.validation import Provenance, cross_validate, default_metrics, evaluate
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
 
 FOLDS = fold_splitter("stratified_kfold", n_splits=4, shuffle=False, random_state=0)
-CIRCUMSTANCES = Circumstances("cross_validation", "4 folds")
+CIRCUMSTANCES = Provenance("cross_validation", "4 folds")
 MODEL = LogisticRegression(max_iter=1000)
 
 
 def chain(model):
     def run(split, fit):
-        (answer,) = fit([Ask(model, {}, split.train, (split.test,))])
-        if answer.error:
-            raise FitError(answer.error)
-        return Trained(answer.predictions[0])
+        (result,) = fit([FitRequest(model, {}, split.train, (split.test,))])
+        if result.error:
+            raise FitError(result.error)
+        return TrainedModel(result.predictions[0])
 
     return run
 
 
-def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, circumstances=CIRCUMSTANCES, **options):
+def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, provenance=CIRCUMSTANCES, **options):
     with PlainFitter(table, n_jobs=n_jobs) as fit:
         return cross_validate(
             chain(model),
@@ -55,7 +55,7 @@ def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, circum
             folds,
             fit,
             metrics=metrics,
-            circumstances=circumstances,
+            provenance=provenance,
             **options,
         )
 
@@ -70,9 +70,9 @@ BINARY = ["accuracy", "f1", "precision", "roc_auc", "average_precision", "balanc
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_scores_of_two_classes_equal_scikit_learns(binary, n_jobs):
-    judgement = validated(MODEL, binary, metrics=BINARY, n_jobs=n_jobs)
+    evaluation = validated(MODEL, binary, metrics=BINARY, n_jobs=n_jobs)
     expected = theirs(MODEL, binary.X, binary.y, cv=4, scoring=BINARY)
-    for score in judgement.scores:
+    for score in evaluation.scores:
         assert score.folds == tuple(expected[f"test_{score.metric}"])
         assert score.value == np.mean(expected[f"test_{score.metric}"])
         assert score.std == np.std(expected[f"test_{score.metric}"])
@@ -81,9 +81,9 @@ def test_scores_of_two_classes_equal_scikit_learns(binary, n_jobs):
 def test_scores_of_three_classes_equal_scikit_learns():
     table = Table(*load_iris(return_X_y=True))
     metrics = ["accuracy", "f1_macro", "roc_auc_ovr", "roc_auc_ovo"]
-    judgement = validated(MODEL, table, metrics=metrics)
+    evaluation = validated(MODEL, table, metrics=metrics)
     expected = theirs(MODEL, table.X, table.y, cv=4, scoring=metrics)
-    assert {score.metric: score.folds for score in judgement.scores} == {
+    assert {score.metric: score.folds for score in evaluation.scores} == {
         name: tuple(expected[f"test_{name}"]) for name in metrics
     }
 
@@ -100,9 +100,9 @@ def test_losses_are_in_their_natural_sign(binary, metric, scorer):
 
 def test_the_baseline_is_scikit_learns_dummy_on_the_same_folds(binary):
     metrics = ["accuracy", "roc_auc", "neg_log_loss"]
-    judgement = validated(MODEL, binary, metrics=metrics)
+    evaluation = validated(MODEL, binary, metrics=metrics)
     expected = theirs(DummyClassifier(strategy="prior"), binary.X, binary.y, cv=4, scoring=metrics)
-    assert {score.metric: score.baseline for score in judgement.scores} == {
+    assert {score.metric: score.baseline for score in evaluation.scores} == {
         name: np.mean(expected[f"test_{name}"]) for name in metrics
     }
 
@@ -121,30 +121,30 @@ def test_the_baseline_knows_how_frequent_classes_are_when_they_are_weighted_alik
 
 
 def test_accuracy_is_always_reported_first(binary):
-    judgement = validated(MODEL, binary, metrics=["roc_auc", "accuracy", "roc_auc"])
-    assert [score.metric for score in judgement.scores] == ["accuracy", "roc_auc"]
+    evaluation = validated(MODEL, binary, metrics=["roc_auc", "accuracy", "roc_auc"])
+    assert [score.metric for score in evaluation.scores] == ["accuracy", "roc_auc"]
 
 
 def test_predictions_are_in_the_order_of_the_rows_and_out_of_fold(binary):
     rows = Rows(np.arange(119, 9, -1))
-    judgement = validated(MODEL, binary, metrics=["accuracy"], rows=rows)
+    evaluation = validated(MODEL, binary, metrics=["accuracy"], rows=rows)
     expected = np.empty(110, dtype=int)
     for train, test in StratifiedKFold(4).split(np.zeros(110), binary.y_of(rows)):
         fold_model = LogisticRegression(max_iter=1000).fit(binary.X[rows.index[train]], binary.y[rows.index[train]])
         expected[test] = fold_model.predict(binary.X[rows.index[test]])
-    assert np.array_equal(judgement.predictions.labels, expected)
-    assert np.array_equal(judgement.y, binary.y_of(rows))
-    assert {score.n_rows for score in judgement.scores} == {110}
+    assert np.array_equal(evaluation.predictions.labels, expected)
+    assert np.array_equal(evaluation.y, binary.y_of(rows))
+    assert {score.n_rows for score in evaluation.scores} == {110}
 
 
 def test_a_metric_that_cannot_be_computed_is_told_and_the_others_stay(binary):
-    judgement = validated(SVC(), binary, metrics=["log_loss", "roc_auc"])
-    assert [score.value is None for score in judgement.scores] == [False, True, False]
-    assert judgement.scores[1].folds == ()
-    (problem,) = judgement.problems
+    evaluation = validated(SVC(), binary, metrics=["log_loss", "roc_auc"])
+    assert [score.value is None for score in evaluation.scores] == [False, True, False]
+    assert evaluation.scores[1].folds == ()
+    (problem,) = evaluation.problems
     assert problem.startswith("log_loss could not be computed in fold 1: ")
-    assert judgement.value("log_loss") is None
-    assert judgement.value("recall") is None
+    assert evaluation.value("log_loss") is None
+    assert evaluation.value("recall") is None
 
 
 @pytest.mark.filterwarnings("ignore:Only one class is present")
@@ -152,19 +152,19 @@ def test_a_metric_that_is_not_defined_is_told_rather_than_nan(binary):
     some = binary.y == 1
     model = LogisticRegression().fit(binary.X, binary.y)
     said = Predictions(model.classes_, model.predict(binary.X[some]), model.predict_proba(binary.X[some]))
-    judgement = judge(
+    evaluation = evaluate(
         said,
         binary.y[some],
         weight=None,
         baseline=said,
         metrics=["roc_auc", "log_loss"],
-        circumstances=Circumstances("test", "rows of one class"),
+        provenance=Provenance("test", "rows of one class"),
     )
-    accuracy, roc_auc, log_loss = judgement.scores
+    accuracy, roc_auc, log_loss = evaluation.scores
     assert accuracy.value == get_scorer("accuracy")(model, binary.X[some], binary.y[some])
     assert (roc_auc.value, roc_auc.baseline) == (None, None)
     assert log_loss.value == pytest.approx(-np.log(said.proba[:, 1]).mean())
-    assert judgement.problems == ("roc_auc could not be computed: it is not defined for rows like these",)
+    assert evaluation.problems == ("roc_auc could not be computed: it is not defined for rows like these",)
 
 
 def test_a_fit_that_fails_fails_the_validation(binary):
@@ -255,8 +255,8 @@ def held_out(table, groups=None, **options):
         predict(model.fit(table.X[:half], table.y[:half]), table.X_of(judged))
         for model in (LogisticRegression(), DummyClassifier(strategy="prior"))
     )
-    told = {"metrics": ["accuracy", "log_loss"], "circumstances": Circumstances("test", "the rest"), **options}
-    return judge(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
+    told = {"metrics": ["accuracy", "log_loss"], "circumstances": Provenance("test", "the rest"), **options}
+    return evaluate(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
 
 
 def test_an_interval_on_rows_that_are_judged_once_is_of_a_bootstrap(binary):
@@ -288,8 +288,10 @@ def test_rows_without_weight_are_no_evidence(binary):
 
 
 def test_what_is_said_of_a_row_several_times_is_drawn_together(binary):
-    judgement = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED, slices={"all": np.ones(120, dtype=bool)})
-    assert judgement.slices[0].interval.method == "bootstrap of groups"
+    evaluation = validated(
+        MODEL, binary, metrics=["accuracy"], folds=REPEATED, slices={"all": np.ones(120, dtype=bool)}
+    )
+    assert evaluation.slices[0].interval.method == "bootstrap of groups"
 
 
 # Slices
@@ -298,15 +300,15 @@ def test_what_is_said_of_a_row_several_times_is_drawn_together(binary):
 def test_slices_are_scored_on_the_predictions_of_all_folds_together(binary):
     slices = {"first": np.arange(120) < 50, "even": np.arange(120) % 2 == 0}
     table = dataclasses.replace(binary, weight=np.linspace(0.5, 2, 120))
-    judgement = validated(MODEL, table, metrics=["roc_auc"], slices=slices)
+    evaluation = validated(MODEL, table, metrics=["roc_auc"], slices=slices)
     floor = validated(DummyClassifier(strategy="prior"), table, metrics=["accuracy"]).predictions.labels
-    found = {(score.slice, score.metric): score for score in judgement.slices}
+    found = {(score.slice, score.metric): score for score in evaluation.slices}
     assert list(found) == [(name, metric) for name in slices for metric in ("accuracy", "roc_auc")]
     for name, mask in slices.items():
         y, weight = table.y[mask], {"sample_weight": table.weight[mask]}
         accuracy, roc_auc = found[name, "accuracy"], found[name, "roc_auc"]
-        assert accuracy.value == accuracy_score(y, judgement.predictions.labels[mask], **weight)
-        assert roc_auc.value == roc_auc_score(y, judgement.predictions.proba[mask, 1], **weight)
+        assert accuracy.value == accuracy_score(y, evaluation.predictions.labels[mask], **weight)
+        assert roc_auc.value == roc_auc_score(y, evaluation.predictions.proba[mask, 1], **weight)
         assert accuracy.n_rows == roc_auc.n_rows == mask.sum()
         assert accuracy.note == "4 folds; all folds together"
         assert accuracy.interval.method == "bootstrap of rows"
@@ -324,28 +326,28 @@ def test_a_slice_that_says_nothing_has_no_value(binary, folds):
         "one class": binary.y == 1,
         "no rows": np.zeros(120, dtype=bool),
     }
-    judgement = validated(MODEL, binary, metrics=["accuracy", "log_loss"], slices=slices, folds=folds)
-    assert [score.value is None for score in judgement.slices] == [False] * 2 + [True] * 6
+    evaluation = validated(MODEL, binary, metrics=["accuracy", "log_loss"], slices=slices, folds=folds)
+    assert [score.value is None for score in evaluation.slices] == [False] * 2 + [True] * 6
     # However often a row was judged, it is one row.
-    assert [score.n_rows for score in judgement.slices[::2]] == [30, 29, binary.y.sum(), 0]
-    nothing = judgement.slices[-1]
+    assert [score.n_rows for score in evaluation.slices[::2]] == [30, 29, binary.y.sum(), 0]
+    nothing = evaluation.slices[-1]
     assert (nothing.metric, nothing.interval, nothing.baseline, nothing.difference) == ("log_loss", None, None, None)
 
 
 def test_slices_of_other_rows_than_all_find_their_rows(binary):
     rows = Rows(np.arange(119, 9, -1))
     mask = np.arange(120) < 60
-    judgement = validated(MODEL, binary, metrics=["accuracy"], rows=rows, slices={"low": mask})
+    evaluation = validated(MODEL, binary, metrics=["accuracy"], rows=rows, slices={"low": mask})
     inside = mask[rows.index]
-    assert judgement.slices[0].n_rows == 50
-    assert judgement.slices[0].value == accuracy_score(judgement.y[inside], judgement.predictions.labels[inside])
+    assert evaluation.slices[0].n_rows == 50
+    assert evaluation.slices[0].value == accuracy_score(evaluation.y[inside], evaluation.predictions.labels[inside])
 
 
 def test_a_held_out_slice_is_scored_alone(binary):
     mask = np.arange(60) < 40
-    judgement = held_out(binary, slices={"first": mask, "few": ~mask})
-    scores = {(score.slice, score.metric): score for score in judgement.slices}
-    loss = log_loss(binary.y[60:100], judgement.predictions.proba[:40])
+    evaluation = held_out(binary, slices={"first": mask, "few": ~mask})
+    scores = {(score.slice, score.metric): score for score in evaluation.slices}
+    loss = log_loss(binary.y[60:100], evaluation.predictions.proba[:40])
     assert scores["first", "log_loss"].value == pytest.approx(loss)
     assert scores["first", "log_loss"].note == "the rest"
     assert (scores["few", "log_loss"].value, scores["few", "log_loss"].n_rows) == (None, 20)
@@ -359,19 +361,19 @@ def test_classes_are_reported_as_scikit_learn_does(weighted):
     X, y = load_iris(return_X_y=True)
     names = np.array(["a", "b", "c"], dtype=object)[y]
     table = Table(X[:, :1], names, np.linspace(0.1, 3, 150) if weighted else None)
-    judgement = validated(MODEL, table, metrics=["accuracy"])
-    predicted = judgement.predictions.labels
+    evaluation = validated(MODEL, table, metrics=["accuracy"])
+    predicted = evaluation.predictions.labels
     parts = precision_recall_fscore_support(names, predicted, sample_weight=table.weight)
     expected = list(zip(*(part.tolist() for part in parts[:3]), strict=True))
-    assert [(each.precision, each.recall, each.f1) for each in judgement.classes] == expected
-    assert [(each.label, each.n_rows) for each in judgement.classes] == [("a", 50), ("b", 50), ("c", 50)]
+    assert [(each.precision, each.recall, each.f1) for each in evaluation.classes] == expected
+    assert [(each.label, each.n_rows) for each in evaluation.classes] == [("a", 50), ("b", 50), ("c", 50)]
     # The matrix counts rows, whatever they weigh.
-    assert [list(row) for row in judgement.confusion] == confusion_matrix(names, predicted).tolist()
+    assert [list(row) for row in evaluation.confusion] == confusion_matrix(names, predicted).tolist()
 
 
 def test_a_class_that_is_never_predicted_has_no_precision(binary):
-    judgement = validated(DummyClassifier(strategy="constant", constant=0), binary, metrics=["accuracy"])
-    zero, one = judgement.classes
+    evaluation = validated(DummyClassifier(strategy="constant", constant=0), binary, metrics=["accuracy"])
+    zero, one = evaluation.classes
     assert (one.precision, one.recall) == (None, 0.0)
     assert (zero.precision, zero.recall) == ((binary.y == 0).mean(), 1.0)
 
@@ -383,23 +385,23 @@ def test_a_class_that_does_not_occur_among_the_judged_rows_has_no_recall(binary)
 
 
 def test_rows_that_were_judged_several_times_are_counted_once(binary):
-    judgement = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED)
-    assert sum(each.n_rows for each in judgement.classes) == 120
+    evaluation = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED)
+    assert sum(each.n_rows for each in evaluation.classes) == 120
     # The matrix counts what was said.
-    assert sum(map(sum, judgement.confusion)) == len(judgement.y) == 360
+    assert sum(map(sum, evaluation.confusion)) == len(evaluation.y) == 360
 
 
 # Circumstances and choices
 
 
 def test_every_score_carries_what_must_be_said_beside_it(binary):
-    told = Circumstances(
+    told = Provenance(
         "cross_validation", "how", tuned_on_same_rows=True, rows=("r",), chosen={"hyperparameters": ("train",)}
     )
-    judgement = validated(MODEL, binary, metrics=["f1"], circumstances=told, slices={"s": np.arange(120) < 9})
-    assert (judgement.source, judgement.note) == ("cross_validation", "how")
-    assert {score.note for score in judgement.scores} == {"how"}
-    for score in judgement.scores + judgement.slices:
+    evaluation = validated(MODEL, binary, metrics=["f1"], provenance=told, slices={"s": np.arange(120) < 9})
+    assert (evaluation.source, evaluation.note) == ("cross_validation", "how")
+    assert {score.note for score in evaluation.scores} == {"how"}
+    for score in evaluation.scores + evaluation.slices:
         assert (score.source, score.rows, score.chosen) == (told.source, told.rows, told.chosen)
         assert score.tuned_on_same_rows is True
 
@@ -409,7 +411,7 @@ def test_choices_tell_of_each_folds_chain_in_order(binary):
         return dataclasses.replace(chain(MODEL)(split, fit), params={"first": int(split.test.index[0])})
 
     with PlainFitter(binary) as fit:
-        judgement = cross_validate(
+        evaluation = cross_validate(
             choosing,
             binary,
             binary.all_rows,
@@ -417,8 +419,8 @@ def test_choices_tell_of_each_folds_chain_in_order(binary):
             fit,
             metrics=["accuracy"],
             choices=lambda trained: trained.params,
-            circumstances=CIRCUMSTANCES,
+            provenance=CIRCUMSTANCES,
         )
     splits = FOLDS(binary, binary.all_rows)
-    assert judgement.choices == tuple({"first": split.test.index[0]} for split in splits)
+    assert evaluation.choices == tuple({"first": split.test.index[0]} for split in splits)
     assert validated(MODEL, binary, metrics=["accuracy"]).choices == ()

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.run_data import load_arrays
-from mlwf.orchestrator.run_log import Journal
-from mlwf.orchestrator.training import Recipe
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.training import PipelineConfig
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -59,15 +59,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mixed_setting(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[..., tuple[Setting, Recipe]]:
+def mixed_setting(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[..., tuple[RunContext, PipelineConfig]]:
     """Give what sets up an experiment on `mixed` from the sections of its file, ready for the first fit."""
 
-    def set_up(**sections: Any) -> tuple[Setting, Recipe]:
+    def set_up(**sections: Any) -> tuple[RunContext, PipelineConfig]:
         X, y = mixed
         spec = ExperimentSpec(
             name="mixed", data=DataSpec(path=IN_MEMORY, target="size"), features=mixed_features, **sections
         )
-        setting = Setting(spec, load_arrays(X, y)(spec), Journal())
-        return setting, build_phase(setting)
+        context = RunContext(spec, load_arrays(X, y)(spec), RunLog())
+        return context, build_phase(context)
 
     return set_up

@@ -27,10 +27,10 @@ from mlwf.modules.tracking import create_mlflow_tracker
 from mlwf.orchestrator.api import run_experiment
 from mlwf.orchestrator.champion import Champion, comparing, load_champions, trained_rows
 from mlwf.orchestrator.checks import located
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
-from mlwf.orchestrator.run_log import Journal
-from mlwf.results import Judgement, Source
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.results import Evaluation, Source
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
@@ -121,14 +121,16 @@ def registry(empty_store, tmp_path_factory) -> Registry:
     return Registry(path, model)
 
 
-SettingOf = Callable[..., Setting]
+SettingOf = Callable[..., RunContext]
 
 
 @pytest.fixture
 def setting_of(registry, tmp_path) -> SettingOf:
     """Give a function that sets up a run with these gates over CSV files."""
 
-    def setting_of(*gates: dict[str, Any], train: pd.DataFrame = TRAIN, test: Any = TEST, **sections: Any) -> Setting:
+    def setting_of(
+        *gates: dict[str, Any], train: pd.DataFrame = TRAIN, test: Any = TEST, **sections: Any
+    ) -> RunContext:
         train.to_csv(tmp_path / "train.csv", index=False)
         data: dict[str, Any] = {"path": "train.csv", "target": "size", "drop": ["importance"]}
         if test is not None:
@@ -146,9 +148,9 @@ def setting_of(registry, tmp_path) -> SettingOf:
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(written), "utf-8")
         spec, document = load_experiment(tmp_path / "run.yaml")
         with located(document):
-            setting = Setting(spec, load_tables(spec), Journal())
-            load_champions(setting)
-        return setting
+            context = RunContext(spec, load_tables(spec), RunLog())
+            load_champions(context)
+        return context
 
     return setting_of
 
@@ -157,28 +159,28 @@ def beats(name: str, metric: str = "accuracy", alias: str = "champion", **gate: 
     return {"metric": metric, "beats": f"models:/{name}@{alias}", **gate}
 
 
-def own_model(setting: Setting) -> LogisticRegression:
-    rows = setting.material.data.X[["height"]].fillna(170)
-    return LogisticRegression().fit(rows, setting.material.data.y)
+def own_model(context: RunContext) -> LogisticRegression:
+    rows = context.run_data.data.X[["height"]].fillna(170)
+    return LogisticRegression().fit(rows, context.run_data.data.y)
 
 
-def judged(setting: Setting, source: Source = "test") -> Judgement:
+def judged(context: RunContext, source: Source = "test") -> Evaluation:
     """Judge a model of the run's own, which knows one column."""
-    data, index = setting.material.test, slice(None)
+    data, index = context.run_data.test, slice(None)
     if source == "train_test":
-        data, index = setting.material.data, setting.split.test.index
+        data, index = context.run_data.data, context.split.test.index
     assert data is not None
-    said = predict(own_model(setting), data.X[["height"]].fillna(170).iloc[index])
-    return Judgement(source, (), said, data.y[index], "")
+    said = predict(own_model(context), data.X[["height"]].fillna(170).iloc[index])
+    return Evaluation(source, (), said, data.y[index], "")
 
 
-def compare(setting: Setting, name: str, metric: str = "accuracy", source: Source = "test") -> Comparison:
-    found = comparing(load_champions(setting), setting, [judged(setting, source)])
+def compare(context: RunContext, name: str, metric: str = "accuracy", source: Source = "test") -> Comparison:
+    found = comparing(load_champions(context), context, [judged(context, source)])
     return found(f"models:/{name}@champion", metric, source)
 
 
-def the_champion(setting: Setting) -> Champion:
-    (champion,) = load_champions(setting).values()
+def the_champion(context: RunContext) -> Champion:
+    (champion,) = load_champions(context).values()
     return champion
 
 
@@ -199,9 +201,9 @@ def test_champion_says_of_this_run_s_rows_what_it_says_of_raw_ones(setting_of, r
     ids=["accuracy", "log_loss"],
 )
 def test_comparison_is_the_paired_difference_greater_being_better(setting_of, metric, difference):
-    setting = setting_of(beats("fresh", metric))
-    found = compare(setting, "fresh", metric)
-    own, other, y = judged(setting).predictions, the_champion(setting).predictions, TEST["size"].to_numpy()
+    context = setting_of(beats("fresh", metric))
+    found = compare(context, "fresh", metric)
+    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     assert found.difference is not None
     assert found.difference.value == pytest.approx(difference(y, own, other))
     assert found.difference.interval is not None
@@ -212,19 +214,19 @@ def test_comparison_is_the_paired_difference_greater_being_better(setting_of, me
 
 
 def test_comparison_with_oneself_finds_no_difference(setting_of):
-    setting = setting_of(beats("fresh"))
-    champions = load_champions(setting)
+    context = setting_of(beats("fresh"))
+    champions = load_champions(context)
     (champion,) = champions.values()
-    same = Judgement("test", (), champion.predictions, setting.material.test.y, "")
-    found = comparing(champions, setting, [same])("models:/fresh@champion", "accuracy", "test")
+    same = Evaluation("test", (), champion.predictions, context.run_data.test.y, "")
+    found = comparing(champions, context, [same])("models:/fresh@champion", "accuracy", "test")
     assert found.difference is not None
     assert (found.difference.value, found.difference.interval) == (0, None)
 
 
 def test_comparison_leaves_out_the_rows_that_the_champion_was_trained_on(setting_of):
-    setting = setting_of(beats("half"))
-    found = compare(setting, "half")
-    own, other, y = judged(setting).predictions, the_champion(setting).predictions, TEST["size"].to_numpy()
+    context = setting_of(beats("half"))
+    found = compare(context, "half")
+    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     new = slice(120, None)
     assert found.difference is not None
     assert found.difference.value == pytest.approx(
@@ -261,36 +263,36 @@ def test_comparison_on_few_rows_is_refused(setting_of):
 
 def test_comparison_is_on_the_hold_out_where_there_is_no_test_set(setting_of):
     validation = {"strategy": "train_test", "test_size": 0.3}
-    setting = setting_of(beats("foreign"), test=None, validation=validation)
-    found = compare(setting, "foreign", source="train_test")
-    other, y = the_champion(setting).predictions, TRAIN["size"].to_numpy()[setting.split.test.index]
-    own = judged(setting, "train_test").predictions
+    context = setting_of(beats("foreign"), test=None, validation=validation)
+    found = compare(context, "foreign", source="train_test")
+    other, y = the_champion(context).predictions, TRAIN["size"].to_numpy()[context.split.test.index]
+    own = judged(context, "train_test").predictions
     assert found.difference is not None
     assert found.difference.value == pytest.approx(np.mean(own.labels == y) - np.mean(other.labels == y))
     assert found.note.startswith("models:/foreign/1 compared on 90 rows")
 
 
 def test_comparison_is_on_the_source_that_the_gate_names(setting_of):
-    setting = setting_of(beats("fresh", source="train_test"), validation={"strategy": "train_test"})
-    assert set(load_champions(setting)) == {("models:/fresh@champion", "train_test")}
+    context = setting_of(beats("fresh", source="train_test"), validation={"strategy": "train_test"})
+    assert set(load_champions(context)) == {("models:/fresh@champion", "train_test")}
 
 
 def test_champion_gets_the_columns_that_inference_left_out(setting_of, registry):
     train = TRAIN.assign(zip="7")
-    setting = setting_of(
+    context = setting_of(
         beats("foreign"), train=train, test=None, features="auto", validation={"strategy": "train_test"}
     )
-    assert "zip" not in setting.material.data.X
-    held_out = train[FEATURES].iloc[setting.split.test.index]
-    assert np.array_equal(the_champion(setting).predictions.proba, registry.model.predict_proba(held_out))
+    assert "zip" not in context.run_data.data.X
+    held_out = train[FEATURES].iloc[context.split.test.index]
+    assert np.array_equal(the_champion(context).predictions.proba, registry.model.predict_proba(held_out))
 
 
 def test_comparison_keeps_weights_and_groups(setting_of):
     data = {"sample_weight": "importance", "groups": "city", "drop": []}
     filled = [rows.assign(city=rows["city"].fillna("Turin")) for rows in (TRAIN, TEST)]
-    setting = setting_of(beats("foreign"), train=filled[0], test=filled[1], data=data)
-    found = compare(setting, "foreign")
-    own, other, y = judged(setting).predictions, the_champion(setting).predictions, TEST["size"].to_numpy()
+    context = setting_of(beats("foreign"), train=filled[0], test=filled[1], data=data)
+    found = compare(context, "foreign")
+    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     weight = TEST["importance"]
     expected = [accuracy_score(y, said.labels, sample_weight=weight) for said in (own, other)]
     assert found.difference is not None
@@ -301,12 +303,12 @@ def test_comparison_keeps_weights_and_groups(setting_of):
 
 @pytest.mark.filterwarnings("ignore:Only one class")
 def test_comparison_on_a_metric_that_is_undefined_is_refused(setting_of):
-    setting = setting_of(beats("foreign", "roc_auc"), validation={"metrics": ["roc_auc"]})
+    context = setting_of(beats("foreign", "roc_auc"), validation={"metrics": ["roc_auc"]})
     y = np.full(len(TEST), "tall", dtype=object)
-    material = replace(setting.material, test=replace(setting.material.test, y=y))
-    setting = Setting(setting.spec, material, setting.journal)
-    said = predict(own_model(setting), setting.material.test.X[["height"]].fillna(170))
-    found = comparing(load_champions(setting), setting, [Judgement("test", (), said, y, "")])(
+    run_data = replace(context.run_data, test=replace(context.run_data.test, y=y))
+    context = RunContext(context.spec, run_data, context.run_log)
+    said = predict(own_model(context), context.run_data.test.X[["height"]].fillna(170))
+    found = comparing(load_champions(context), context, [Evaluation("test", (), said, y, "")])(
         "models:/foreign@champion", "roc_auc", "test"
     )
     assert found.difference is None
@@ -388,8 +390,8 @@ def test_store_that_does_not_answer_is_no_mistake_in_the_file(setting_of):
 
 def test_gates_without_a_champion_fetch_nothing(setting_of):
     gates = [{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "beats": "baseline"}]
-    setting = setting_of(*gates, tracking={"tracking_uri": "http://127.0.0.1:9"})
-    assert load_champions(setting) == {}
+    context = setting_of(*gates, tracking={"tracking_uri": "http://127.0.0.1:9"})
+    assert load_champions(context) == {}
 
 
 def test_champion_over_an_array_takes_an_array(registry):
@@ -401,12 +403,12 @@ def test_champion_over_an_array_takes_an_array(registry):
         gates=[GateSpec(metric="accuracy", beats="models:/array@champion")],
     )
     load = with_test(load_arrays(X, y), X[:50], y[:50])
-    champion = the_champion(Setting(spec, load(spec), Journal()))
+    champion = the_champion(RunContext(spec, load(spec), RunLog()))
     assert len(champion.predictions) == 50
     other = spec.model_copy(update={"gates": [GateSpec(metric="accuracy", beats="models:/foreign@champion")]})
-    setting = Setting(other, load(other), Journal())
+    context = RunContext(other, load(other), RunLog())
     with pytest.raises(ConfigError, match="it was not trained on an array of 2 columns, as X is"):
-        load_champions(setting)
+        load_champions(context)
 
 
 def test_run_beats_a_champion_that_an_earlier_run_registered(empty_store, tmp_path):
@@ -447,10 +449,10 @@ def run(folder: Path, name: str, *, data: Any = None, **sections: Any) -> dict[s
 @pytest.mark.parametrize(("refit", "n_rows"), [(False, 225), (True, 300)])
 def test_trained_rows_are_those_of_the_model_that_ships(setting_of, refit, n_rows):
     validation = ValidationSpec(strategy="train_test", test_size=0.25, refit=refit)
-    setting = setting_of(test=None, validation=validation.model_dump(exclude_defaults=True))
-    found = trained_rows(setting)
+    context = setting_of(test=None, validation=validation.model_dump(exclude_defaults=True))
+    found = trained_rows(context)
     assert len(found) == n_rows
-    shipped = TRAIN.iloc[setting.shipped_rows.index]
+    shipped = TRAIN.iloc[context.shipped_rows.index]
     assert np.array_equal(found, hashes(shipped, columns=["height", "zip"]))
 
 
@@ -459,7 +461,7 @@ def test_trained_rows_of_a_champion_are_known_again_in_a_run_with_other_features
     own = setting_of(test=None, features=[{"type": "numeric", "columns": ["height", "weight", "zip"]}])
     later = setting_of(features=[{"type": "categorical", "columns": ["zip"]}], test=TRAIN.iloc[::-1])
     names = ["height", "weight", "zip"]
-    test = later.material.test
+    test = later.run_data.test
     rows = pd.concat([test.X, test.other], axis=1)[names]
     found = row_digests(Dataset(rows, test.y, ""))
     assert np.array_equal(found, trained_rows(own)[::-1])

@@ -8,9 +8,9 @@ import pytest
 
 from mlwf.errors import DataError
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, with_test
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -30,7 +30,7 @@ def checked(y, *, test=False, carried=None, **sections):
     data = DataSpec(path=IN_MEMORY, target="y").model_copy(update={name: name for name in carried})
     spec = ExperimentSpec(data=data, features=FEATURES, **sections)
     load = load_arrays(X, y, **carried)
-    check(Setting(spec, (with_test(load, X, y) if test else load)(spec), Journal()))
+    check(RunContext(spec, (with_test(load, X, y) if test else load)(spec), RunLog()))
 
 
 def problems(y, **options):

@@ -318,13 +318,13 @@ def test_every_name_of_rows_is_counted_and_identified(tmp_path, mixed):
 # Folds
 
 
-def noting(asks):
+def noting(requests):
     """Make a call of the engine that notes what it is asked."""
-    answer = Engine.__call__
+    result = Engine.__call__
 
     def noted(engine, asked):
-        asks.extend(asked)
-        return answer(engine, asked)
+        requests.extend(asked)
+        return result(engine, asked)
 
     return noted
 
@@ -350,9 +350,9 @@ GROUPED = {
 @pytest.mark.parametrize(("strategy", "params"), GROUPED.values(), ids=GROUPED)
 def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, params):
     X, y, person = people(12 if params.get("splitter") else 40)
-    asks = []
+    requests = []
 
-    monkeypatch.setattr(Engine, "__call__", noting(asks))
+    monkeypatch.setattr(Engine, "__call__", noting(requests))
     results = run_ml_workflow(
         [NumericFeatureSpec(columns=list("abc"))],
         ClassifierModelSpec(algorithm="decision_tree"),
@@ -365,7 +365,12 @@ def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, 
         calibration_spec=CalibrationSpec(),
         threshold_spec=ThresholdSpec(),
     )
-    judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
+    judged = [
+        (request.train, rows)
+        for request in requests
+        for rows in request.predict
+        if not set(rows.index) <= set(request.train.index)
+    ]
     assert len(judged) >= 10
     assert not any(set(person[train.index]) & set(person[rows.index]) for train, rows in judged)
     # Without groups each of these scores is close to 1.
@@ -377,9 +382,9 @@ def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatc
     X, y = mixed
     # Days in no order, with ties.
     time = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(1).integers(0, 60, len(y)), unit="D")
-    asks = []
+    requests = []
 
-    monkeypatch.setattr(Engine, "__call__", noting(asks))
+    monkeypatch.setattr(Engine, "__call__", noting(requests))
     run_ml_workflow(
         [NumericFeatureSpec(columns=["height", "weight"])],
         BOOSTING,
@@ -393,7 +398,12 @@ def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatc
         threshold_spec=ThresholdSpec(),
     )
     days = time.to_numpy()
-    judged = [(ask.train, rows) for ask in asks for rows in ask.predict if not set(rows.index) <= set(ask.train.index)]
+    judged = [
+        (request.train, rows)
+        for request in requests
+        for rows in request.predict
+        if not set(rows.index) <= set(request.train.index)
+    ]
     assert len(judged) >= 10
     assert all(days[train.index].max() < days[rows.index].min() for train, rows in judged)
 

@@ -17,7 +17,7 @@ from mlwf import (
 )
 from mlwf.orchestrator import api as guide
 from mlwf.orchestrator.planning import plan_fits
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_log import RunLog
 
 VALIDATIONS = {
     "cv": {"strategy": "cross_validation", "cv_folds": 3, "metrics": ["accuracy"]},
@@ -50,12 +50,12 @@ def journal_of(monkeypatch, mixed):
     X, y = mixed
     journals, steps = [], []
 
-    class Kept(Journal):
+    class CachedModel(RunLog):
         def __init__(self, on_progress=None):
             super().__init__(on_progress)
             journals.append(self)
 
-    monkeypatch.setattr(guide, "Journal", Kept)
+    monkeypatch.setattr(guide, "RunLog", CachedModel)
 
     def run(validation, **options):
         params = dict(validation)
@@ -74,13 +74,13 @@ def journal_of(monkeypatch, mixed):
     return run
 
 
-def check(journal, steps, *, off=0):
-    done = {phase.name: phase.fits for phase in journal.phases}
-    planned = {phase.name: phase.fits for phase in journal.plan}
+def check(run_log, steps, *, off=0):
+    done = {phase.name: phase.fits for phase in run_log.phases}
+    planned = {phase.name: phase.fits for phase in run_log.plan}
     # Which columns may be leaks, and are probed, is known when all are screened.
     looked_at = planned["judge"]
     assert looked_at == 0
-    assert [phase.columns for phase in journal.plan if phase.columns] == [2]
+    assert [phase.columns for phase in run_log.plan if phase.columns] == [2]
     screening = [step for step in steps if step.phase == "judge"]
     assert all(step.has_work and step.columns_planned == 2 for step in screening)
     assert [screening[0].columns_done, screening[-1].columns_done] == [0, 2]
@@ -89,7 +89,7 @@ def check(journal, steps, *, off=0):
     if off:
         return
     assert steps[-1].done == steps[-1].planned == sum(done.values())
-    assert sum(phase.asked for phase in journal.plan) <= journal.tally.asked
+    assert sum(phase.asked for phase in run_log.plan) <= run_log.counts.asked
 
 
 @pytest.mark.parametrize(("validation", "tuning", "calibration"), CASES, ids=["-".join(case) for case in CASES])
@@ -117,7 +117,7 @@ def test_as_many_fits_are_done_as_planned_for_a_threshold(journal_of, nested, tu
 
 
 def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
-    setting, recipe = mixed_setting(
+    context, recipe = mixed_setting(
         model={"hyperparameters": {"n_estimators": 5}},
         tuning={
             "strategy": "grid",
@@ -125,7 +125,7 @@ def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
         },
         calibration={"method": "sigmoid"},
     )
-    plan = {phase.name: (phase.asked, phase.fits, phase.recorded) for phase in plan_fits(setting, recipe)}
+    plan = {phase.name: (phase.asked, phase.fits, phase.recorded) for phase in plan_fits(context, recipe)}
     # Two numbers of trees are read off one fit, the fold models of the search calibrate, and the calibration is
     # repeated in each fold of the validation; the baseline there counts as a fit.
     assert plan == {

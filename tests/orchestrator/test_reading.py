@@ -15,11 +15,11 @@ from mlwf import CategoricalFeatureSpec, ClassifierModelSpec, NumericFeatureSpec
 from mlwf.errors import DataError, MlwfError, UsageError
 from mlwf.orchestrator.api import check_data, run_experiment
 from mlwf.orchestrator.champion import load_champions
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.drafting import draft_experiment
 from mlwf.orchestrator.prediction import predict_table
 from mlwf.orchestrator.run_data import load_tables
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.data import ReadSpec
 from mlwf.specs.loading import load_experiment
 
@@ -319,12 +319,12 @@ def test_a_champion_reads_the_rows_as_its_own_training_did(codes_run):
     )
     (codes_run / "challenger.yaml").write_text(text, "utf-8")
     spec, _ = load_experiment(codes_run / "challenger.yaml")
-    setting = Setting(spec, load_tables(spec), Journal())
-    (champion,) = load_champions(setting).values()
+    context = RunContext(spec, load_tables(spec), RunLog())
+    (champion,) = load_champions(context).values()
     rows_of_codes(200, seed=3).drop(columns="label").to_csv(codes_run / "again.csv", index=False)
     labels = predict(codes_run, "again.csv", "models:/codes@champion")[1]["prediction"]
-    assert champion.predictions.labels.tolist() == labels[setting.split.test.index].tolist()
-    assert (champion.predictions.labels == setting.material.data.y[setting.split.test.index]).mean() > 0.9
+    assert champion.predictions.labels.tolist() == labels[context.split.test.index].tolist()
+    assert (champion.predictions.labels == context.run_data.data.y[context.split.test.index]).mean() > 0.9
 
 
 def test_init_reads_as_it_is_told_and_leaves_out_what_no_feature_can_be(tmp_path, monkeypatch):

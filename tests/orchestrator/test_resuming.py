@@ -82,11 +82,11 @@ def n_recorded(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", [1, 12, 45, 60], ids=["early", "in the search", "late", "in the validation"])
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(folder, answers):
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(folder, results):
     whole = train(folder, runs="whole")
     process = start(folder)
     began = time.monotonic()
-    while n_recorded(folder) < answers and process.poll() is None:
+    while n_recorded(folder) < results and process.poll() is None:
         assert time.monotonic() - began < PATIENCE
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)

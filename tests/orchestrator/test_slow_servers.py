@@ -68,7 +68,7 @@ def proxy(server, rules):
     """Give the address of a proxy; `rules` map a pattern of METHOD and path to seconds, or to a status and a body."""
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self):
+        def result(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             for pattern, rule in rules.items():
                 if re.search(pattern, f"{self.command} {self.path}"):
@@ -79,8 +79,8 @@ def proxy(server, rules):
             headers = {key: value for key, value in self.headers.items() if key.lower() not in {"host", "connection"}}
             request = Request(server + self.path, body or None, headers, method=self.command)
             try:
-                with urlopen(request, timeout=60) as answer:
-                    self.reply(answer.status, answer.read(), answer.headers.get("Content-Type"))
+                with urlopen(request, timeout=60) as result:
+                    self.reply(result.status, result.read(), result.headers.get("Content-Type"))
             except HTTPError as error:
                 self.reply(error.code, error.read(), error.headers.get("Content-Type"))
 
@@ -95,7 +95,7 @@ def proxy(server, rules):
             pass
 
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        setattr(Handler, f"do_{method}", Handler.answer)
+        setattr(Handler, f"do_{method}", Handler.result)
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
     Thread(target=listening.serve_forever, daemon=True).start()

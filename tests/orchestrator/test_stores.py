@@ -87,12 +87,12 @@ def test_a_store_of_the_environment_that_is_none_is_told_where_it_is_written(exp
 
 
 def test_a_login_of_the_environment_is_not_written_down(experiment, monkeypatch):
-    from mlwf.orchestrator.mlflow_logger import Telling
-    from mlwf.orchestrator.run_log import Journal
+    from mlwf.orchestrator.mlflow_logger import MLflowLogger
+    from mlwf.orchestrator.run_log import RunLog
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     spec, document = load_experiment(experiment())
-    written = Telling(spec, Journal(), folder=None, document=document).as_written(spec)
+    written = MLflowLogger(spec, RunLog(), folder=None, document=document).as_written(spec)
     assert written.tracking.tracking_uri == "http://127.0.0.1:9"
     path = experiment.folder / "config.yaml"
     path.write_text(yaml.safe_dump(written.model_dump(mode="json")), "utf-8")

@@ -9,9 +9,10 @@ import pytest
 from mlwf import CategoricalFeatureSpec, ClassifierModelSpec, NumericFeatureSpec, run_ml_workflow
 from mlwf.errors import DataError
 from mlwf.orchestrator.checks import check
-from mlwf.orchestrator.context import Setting
-from mlwf.orchestrator.run_data import describe_weights, load_arrays
-from mlwf.orchestrator.run_log import Journal
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.run_data import load_arrays
+from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.weights import describe_weights
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -24,12 +25,12 @@ BLOCKS = np.arange(N) // 20
 HINT = "; leave the rows of weight 0 out of the data"
 
 
-def setting(weight, carried=None, **sections):
+def context(weight, carried=None, **sections):
     """Set an experiment up on rows of these weights."""
     carried = {"sample_weight": np.asarray(weight, dtype=float)} | (carried or {})
     data = DataSpec(path=IN_MEMORY, target="y").model_copy(update={name: name for name in carried})
     spec = ExperimentSpec(data=data, features=FEATURES, **sections)
-    return Setting(spec, load_arrays(X, Y, **carried)(spec), Journal())
+    return RunContext(spec, load_arrays(X, Y, **carried)(spec), RunLog())
 
 
 def only(rows):
@@ -112,13 +113,13 @@ def test_what_has_no_weight_counts_as_having_no_rows(weight, sections, message):
     carried |= {name: BLOCKS for name in ("groups", "fold") if sections.get(name)}
     sections = {name: section for name, section in sections.items() if section is not True}
     with pytest.raises(DataError) as refused:
-        check(setting(weight, carried, **sections))
+        check(context(weight, carried, **sections))
     assert str(refused.value) == f"(in memory)  sample_weight: {message}{HINT}"
 
 
 @pytest.mark.parametrize("weight", [np.arange(N) % 3 > 0, np.ones(N), np.full(N, 1e-300)], ids=["some", "none", "tiny"])
 def test_weights_that_leave_every_part_some_are_taken(weight):
-    check(setting(weight, calibration={}, threshold={}, tuning=TUNING))
+    check(context(weight, calibration={}, threshold={}, tuning=TUNING))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_weights_that_leave_every_part_some_are_taken(weight):
     ids=["huge", "tiny", "some zeros"],
 )
 def test_weights_that_decide_alone_or_vanish_are_told(weight, told):
-    remarks = list(describe_weights(setting(weight)))
+    remarks = list(describe_weights(context(weight)))
     assert len(remarks) == len(told)
     assert all(words in remark for words, remark in zip(told, remarks, strict=True))
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from mlwf.specs import experiment
-from mlwf.specs.base import Spec, written_sentences
+from mlwf.specs.base import Spec
+from mlwf.specs.field_docs import field_docs
 
 
 def all_below(spec):
@@ -47,11 +48,11 @@ def module(tmp_path, monkeypatch):
 
 
 def test_sentences_are_read_and_not_imported(module):
-    assert written_sentences(module, "Spec") == {"told": "Over two\nlines."}
+    assert field_docs(module, "Spec") == {"told": "Over two\nlines."}
     assert module not in sys.modules
 
 
 def test_a_class_without_source_has_no_sentences(module):
-    assert written_sentences(module, "Other") == {}
-    assert written_sentences("no_such_module", "Spec") == {}
-    assert written_sentences("no_such_package.module", "Spec") == {}
+    assert field_docs(module, "Other") == {}
+    assert field_docs("no_such_module", "Spec") == {}
+    assert field_docs("no_such_package.module", "Spec") == {}

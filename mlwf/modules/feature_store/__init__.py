@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlwf.modules.feature_store.joining import Joined, join_features
+from mlwf.modules.feature_store.joining import FeastTrainingData, Joined, create_feast_manager, join_features
 from mlwf.modules.feature_store.repo import prepare_repo
-from mlwf.modules.feature_store.retrieval import FeastTrainingData, create_feast_manager
 
 __all__ = ["FeastTrainingData", "Joined", "create_feast_manager", "join_features", "prepare_repo"]

@@ -3,184 +3,78 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mlwf.errors import ConfigError, DataError, Problem, nearest
-from mlwf.modules.feature_store.repo import opened
-from mlwf.modules.feature_store.retrieval import retrieve
-from mlwf.modules.feature_store.selection import (
-    Selection,
-    compute_on_demand,
-    holds_at_any_time,
-    keys_of,
-    select,
-    split_on_demand,
-)
-from mlwf.specs.feature_store import FeatureStoreSpec, parse_time
-
-NO_MATCH = -1
-
-_LARGEST_EXACT_FLOAT = 2**53
+from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem, nearest
+from mlwf.modules.feature_store.repo import opened, prepare_repo, quiet_feast
+from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
+from mlwf.modules.feature_store.selection import Feature, Selection, holds_at_any_time, is_on_demand, keys_of, select
+from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, parse_time
+from mlwf.text import redact
 
 
-def find_matches(
-    label_keys: pd.DataFrame,
-    label_times: pd.Series[Any],
-    source_keys: pd.DataFrame,
-    source_times: pd.Series[Any],
-    *,
-    created: pd.Series[Any] | None = None,
-    lifetime: timedelta | None = None,
-) -> Any:
-    """Find for each label row the feature row that held at its time.
-
-    A feature row holds from its own time on, that moment included, until the next row of its key or, with `lifetime`,
-    until its age exceeds it. Of rows with one key and one time the one created last holds, else the last in the file.
-
-    Returns
-    -------
-    array of int64, (n_labels,)
-        Position of the feature row, or `NO_MATCH`; rows with a null key or a null time match nothing.
-    """
-    label_codes, source_codes = _shared_codes(label_keys, source_keys)
-    label_times, source_times = _same_unit(label_times, source_times)
-    labels = pd.DataFrame({"key": label_codes, "time": label_times.array, "label": np.arange(len(label_codes))})
-    source = pd.DataFrame({"key": source_codes, "time": source_times.array, "match": np.arange(len(source_codes))})
-    order = ["time"]
-    if created is not None:
-        source["created"] = created.array
-        order.append("created")
-    labels = labels[(labels["key"] >= 0) & labels["time"].notna()].sort_values("time", kind="stable")
-    source = source[(source["key"] >= 0) & source["time"].notna()].sort_values(
-        order, kind="stable", na_position="first", ignore_index=True
-    )
-    found = pd.merge_asof(labels, source, on="time", by="key", tolerance=_tolerance(lifetime))
-    matches = np.full(len(label_codes), NO_MATCH, dtype="int64")
-    matches[found["label"].to_numpy()] = found["match"].fillna(NO_MATCH).to_numpy(dtype="int64")
-    return matches
+def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
+    """Split a selection into what is stored, with all that on-demand views need, and what is computed from it."""
+    computed = {name: view for name, view in selection.views.items() if is_on_demand(view)}
+    stored = {name: view for name, view in selection.views.items() if name not in computed}
+    features = [feature for feature in selection.features if feature.view in stored]
+    for view in computed.values():
+        for projection in view.source_feature_view_projections.values():
+            with quiet_feast():
+                source = store.registry.get_any_feature_view(projection.name, store.project)
+            stored.setdefault(projection.name_to_use(), source.with_projection(projection))
+            asked = {(feature.view, feature.name) for feature in features}
+            features += [
+                # Under its full name: the caller leaves out again what was not asked for.
+                Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
+                for one in projection.features
+                if (projection.name_to_use(), one.name) not in asked
+            ]
+    rest = tuple(feature for feature in selection.features if feature.view in computed)
+    return Selection(tuple(features), stored), Selection(rest, computed)
 
 
-def take_rows(column: Any, matches: Any, index: pd.Index[Any]) -> pd.Series[Any]:
-    """Take one value per label row from an Arrow column, null where nothing matched.
-
-    Types are those of `pandas.read_parquet`, but integers stay exact: with nulls they become float64 only when that
-    holds all their values, else Int64 or UInt64.
-    """
-    taken = column.take(pa.array(matches, mask=matches == NO_MATCH))
-    if pa.types.is_dictionary(taken.type):
-        taken = pa.chunked_array([chunk.dictionary_decode() for chunk in taken.chunks], taken.type.value_type)
-    if pa.types.is_integer(taken.type) and taken.null_count:
-        bounds = [abs(bound) for bound in pc.min_max(taken).as_py().values() if bound is not None]
-        is_exact = max(bounds, default=0) <= _LARGEST_EXACT_FLOAT
-        wide = pd.UInt64Dtype() if taken.type == pa.uint64() else pd.Int64Dtype()
-        values = taken.to_pandas() if is_exact else taken.to_pandas(types_mapper=lambda _: wide)
-    else:
-        values = taken.to_pandas()
-    return pd.Series(values.array, index=index)
-
-
-def utc_times(values: pd.Series[Any], where: str) -> pd.Series[Any]:
-    """Read times as UTC: those without a zone are taken as UTC, text is read as ISO 8601.
+def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selection) -> pd.DataFrame:
+    """Add the features that are computed from columns of `rows`.
 
     Raises
     ------
     DataError
-        When the column holds numbers, or text that is no time; `where` names the column.
+        When a column that the transformation needs is not among the label columns.
+    FeatureStoreError
+        When the transformation fails, or does not return a row for each row.
     """
-    kind = pd.api.types.infer_dtype(values, skipna=True)
-    if kind == "empty":
-        return pd.Series(pd.NaT, index=values.index, dtype="datetime64[us, UTC]")
-    if kind not in ("datetime64", "datetime", "date", "string"):
-        raise DataError(
-            Problem("", where, f"holds {_said(kind)}, no times", "accepted: timestamps, dates, ISO 8601 text")
-        )
-    try:
-        return pd.to_datetime(values, utc=True, format="ISO8601" if kind == "string" else None)
-    except ValueError as error:
-        parsed = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
-        wrong = values[values.notna() & parsed.isna()]
-        said = repr(wrong.iloc[0]) if len(wrong) else str(error)
-        raise DataError(
-            Problem("", where, f"{said} is no time", "accepted: ISO 8601, such as 2013-06-01T12:00:00Z")
-        ) from error
-
-
-def check_key(label_key: pd.Series[Any], source_key: pd.Series[Any], view: str) -> None:
-    """Refuse to compare keys of two kinds, which would match nothing.
-
-    Raises
-    ------
-    DataError
-        When one side holds text and the other numbers, say.
-    """
-    label_kind, source_kind = _kind(label_key), _kind(source_key)
-    if "nothing" not in (label_kind, source_kind) and label_kind != source_kind:
-        message = f"key holds {label_kind} in the label rows, {source_kind} in the feature view {view}"
-        raise DataError(Problem("", str(label_key.name), message, "save both as the same type"))
-
-
-def _shared_codes(labels: pd.DataFrame, source: pd.DataFrame) -> tuple[Any, Any]:
-    """Give both sides' keys the same numbers; a key with a null is -1, and without key columns all rows are 0."""
-    if not len(labels.columns):
-        return np.zeros(len(labels), dtype="int64"), np.zeros(len(source), dtype="int64")
-    both = pd.concat([_comparable(labels), _comparable(source)], ignore_index=True)
-    codes = both.groupby(list(both.columns), sort=False, dropna=True).ngroup()
-    numbers: Any = codes.where(both.notna().all(axis=1), -1).to_numpy(dtype="int64")
-    return numbers[: len(labels)], numbers[len(labels) :]
-
-
-def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
-    """Bring keys to one type a kind: a nullable integer key read from CSV is float64, and still means integers."""
-    return pd.DataFrame({position: _plain(keys.iloc[:, position]) for position in range(len(keys.columns))})
-
-
-def _plain(key: Any) -> Any:
-    if isinstance(key.dtype, pd.CategoricalDtype):
-        key = key.astype(key.cat.categories.dtype)
-    if _kind(key) == "numbers":
+    full_names = {feature.column: f"{feature.view}__{feature.name}" for feature in stored.features}
+    added = [rows]
+    for name, view in on_demand.views.items():
+        missing = [column for column in view.get_request_data_schema() if column not in rows.columns]
+        if missing:
+            message = f"no such column in the label rows; the on-demand view {name} computes from it"
+            raise DataError([Problem("", column, message) for column in missing])
+        table = pa.Table.from_pandas(rows.rename(columns=full_names), preserve_index=False)
         try:
-            return key.astype("Int64")
-        except (TypeError, ValueError, OverflowError):
-            return pd.to_numeric(key)
-    if _kind(key) == "times":
-        return utc_times(key, str(key.name)).dt.as_unit("us")
-    return key.astype(object)
-
-
-def _kind(key: pd.Series[Any]) -> str:
-    if isinstance(key.dtype, pd.CategoricalDtype):
-        key = key.astype(key.cat.categories.dtype)
-    return _said(pd.api.types.infer_dtype(key, skipna=True))
-
-
-def _said(kind: str) -> str:
-    if kind in ("integer", "floating", "mixed-integer-float", "decimal", "integer-na"):
-        return "numbers"
-    if kind in ("datetime64", "datetime", "date"):
-        return "times"
-    return {"string": "text", "boolean": "booleans", "empty": "nothing"}.get(kind, f"{kind} values")
-
-
-def _same_unit(one: pd.Series[Any], other: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """Bring both to the finer unit, so that no time is rounded to before another."""
-    unit = "ns" if "ns" in (one.dt.unit, other.dt.unit) else "us"
-    try:
-        return one.dt.as_unit(unit), other.dt.as_unit(unit)
-    except ValueError as error:
-        message = "times outside the years 1678 to 2261 cannot be compared with times in nanoseconds"
-        raise DataError(Problem("", str(one.name or other.name), message, "save all times in microseconds")) from error
-
-
-def _tolerance(lifetime: timedelta | None) -> pd.Timedelta | None:
-    # Nanoseconds end after 292 years; a longer life is as good as endless.
-    return None if lifetime is None or lifetime > timedelta(days=100_000) else pd.Timedelta(lifetime)
+            with quiet_feast():
+                result = view.transform_arrow(table, False)
+        except Exception as error:
+            said = f"{type(error).__name__}: {' '.join(redact(str(error)).split())[:300]}"
+            raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {said}") from error
+        if len(result) != len(rows):
+            message = f"its transformation returns {len(result)} rows for {len(rows)}"
+            raise FeatureStoreError(f"on-demand view {name}: {message}")
+        everything = pd.RangeIndex(len(rows)).to_numpy()
+        columns = {
+            feature.column: take_rows(result[feature.name], everything, rows.index)
+            for feature in on_demand.features_of(name)
+        }
+        added.append(pd.DataFrame(columns, index=rows.index))
+    return pd.concat(added, axis=1)
 
 
 logger = logging.getLogger(__name__)
@@ -302,3 +196,121 @@ def _log(n_rows: int, columns: tuple[str, ...], unmatched: dict[str, int]) -> No
     for view, missing in unmatched.items():
         if missing:
             logger.info("%d of %d label rows got nothing from the view %s", missing, n_rows, view)
+
+
+class FeastTrainingData:
+    """The label rows of a feature repo, ready to be joined with its features."""
+
+    def __init__(
+        self,
+        spec: FeatureStoreSpec,
+        labels: Labels | None = None,
+        *,
+        target: str | None = None,
+        time: str | None = None,
+    ) -> None:
+        self.spec = spec
+        self.labels = labels
+        self.target = target
+        self.time = time
+        self.joined: Joined | None = None
+        """The last join: feature names, key columns, and how many rows each view had nothing for."""
+
+    def get_training_data(
+        self, sample_indices: Sequence[int] | None = None, timestamp: str | datetime | None = None
+    ) -> tuple[pd.DataFrame, Any]:
+        """Join the features to the label rows.
+
+        Parameters
+        ----------
+        sample_indices
+            Keep only these label rows, by position from 0.
+        timestamp
+            Time as of which features are joined, for label rows that carry none.
+
+        Returns
+        -------
+        X : DataFrame, (n_samples, n_columns)
+            The label rows' columns but target and time, then the features. Keys are among them, so that a feature
+            spec can name one; `joined.keys` says which they are.
+        y : array, (n_samples,)
+            The target.
+        """
+        spec = self._with_arguments(sample_indices, timestamp)
+        rows = self._label_rows()
+        if self.target is None:
+            raise ConfigError(Problem("", "feature_store.labels.target", "the column to predict is not named"))
+        if self.target not in rows.columns:
+            hint = nearest(self.target, map(str, rows.columns))
+            raise DataError(Problem("", self.target, "no such column in the label rows", hint))
+        self.joined = join_features(spec, rows, time=self.time)
+        X = self.joined.rows.drop(columns=[self.target, *([self.time] if self.time else [])])
+        return X, self.joined.rows[self.target].to_numpy()
+
+    def _with_arguments(
+        self, sample_indices: Sequence[int] | None, timestamp: str | datetime | None
+    ) -> FeatureStoreSpec:
+        given: dict[str, Any] = {}
+        if sample_indices is not None:
+            given["sample_indices"] = [int(position) for position in sample_indices]
+        if timestamp is not None:
+            given["timestamp"] = timestamp.isoformat() if isinstance(timestamp, datetime) else timestamp
+        # Built anew and not copied, so that the arguments are checked like the fields.
+        return FeatureStoreSpec(**{**dict(self.spec), **given}) if given else self.spec
+
+    def _label_rows(self) -> pd.DataFrame:
+        if self.labels is None:
+            message = "a feature repo holds features, not what is predicted: label rows are needed"
+            hint = "give labels a table with keys, event time and target"
+            raise ConfigError(Problem("", "feature_store.labels", message, hint))
+        return self.labels() if callable(self.labels) else self.labels
+
+
+def create_feast_manager(
+    repo_path: str | Path,
+    n_features: int | None = None,
+    initialize: bool = False,
+    force_recreate: bool = False,
+    *,
+    features: Sequence[str] | None = None,
+    feature_service: str | None = None,
+    views: Sequence[FeatureViewSpec] = (),
+    labels: Labels | None = None,
+    target: str | None = None,
+    time: str | None = None,
+) -> FeastTrainingData:
+    """Open a feature repo, after creating it when asked to.
+
+    Parameters
+    ----------
+    repo_path
+        Folder of the Feast repo.
+    n_features
+        Keep only the first so many features.
+    initialize
+        Create the repo and apply `views`; what exists already is kept.
+    force_recreate
+        Delete what mlwf created there, and initialize anew.
+    features, feature_service
+        `view:feature` or `view` references, or the name of a service; the default is every view.
+    views
+        Views to declare when the repo is created.
+    labels
+        Label rows, or a function that loads them.
+    target, time
+        Columns of the label rows: what is predicted, and the event time.
+    """
+    spec = FeatureStoreSpec(
+        repo_path=str(repo_path),
+        features=None if features is None else list(features),
+        feature_service=feature_service,
+        views=list(views),
+        initialize=initialize,
+        force_recreate=force_recreate,
+        n_features=n_features,
+    )
+    prepare_repo(spec)
+    return FeastTrainingData(spec, labels, target=target, time=time)
+
+
+Labels: TypeAlias = "pd.DataFrame | Callable[[], pd.DataFrame]"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,58 +11,11 @@ from mlwf.evaluation.calibration_error import ece_of_draws
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.grid_edge import find_grid_edge
+from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.modules.findings.leakage import tell_leaks
-from mlwf.results import CalibrationResult, Finding, Judgement, LeakSearch, Severity, TuningResult
+from mlwf.results import Finding, Severity
 from mlwf.specs.gates import FINDINGS
-from mlwf.specs.tuning import ParamTuningSpec
-from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.text import format_name
-
-BEST_FIRST = ("test", "train_test", "cross_validation")
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a run knows when it is done."""
-
-    table: Table
-    rows: Rows
-    """The rows that are trained on."""
-    splits: Sequence[Split]
-    """By which the scores of the validation were made; none without one."""
-    leaks: LeakSearch | None
-    """What the search for leaks found; None where it was not asked for."""
-    identifiers: Mapping[str, str]
-    """Used columns that look like an identifier, with the reason."""
-    judgements: Sequence[Judgement]
-    """Of the validation and of the test set, where there are such."""
-    tuned: TuningResult | None
-    tuning: ParamTuningSpec | None
-    algorithm: str
-    calibration: CalibrationResult | None
-    digests: NDArray[np.uint64]
-    """One hash for each row of the table, equal for identical rows, of shape (n_samples,)."""
-    test_digests: NDArray[np.uint64] | None
-    """The same of the test set."""
-    degraded: Mapping[str, str]
-    """Why a phase degraded, by phase."""
-
-    @property
-    def judgement(self) -> Judgement | None:
-        """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
-        return min(self.judgements, key=lambda judgement: BEST_FIRST.index(judgement.source), default=None)
-
-    @property
-    def judged_rows(self) -> NDArray[np.intp]:
-        """Number the judged rows of the best judgement: a row that repeats judge several times has one number."""
-        judgement = self.judgement
-        n_judged = 0 if judgement is None else len(judgement.y)
-        if judgement is not None and judgement.source == "cross_validation" and self.splits:
-            numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
-            assert len(numbers) == n_judged
-            return numbers
-        return np.arange(n_judged)
-
 
 MANY_TWINS = 0.01
 """Share of judged rows with a twin from which scores suffer."""
@@ -85,7 +37,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 Found = Iterator[tuple[Severity, str]]
 
 
-def find(evidence: Evidence, *, ignore: Collection[str] = ()) -> tuple[Finding, ...]:
+def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Finding, ...]:
     """Name what the evidence shows, the severest first, then in the order of `FINDINGS`.
 
     Codes in `ignore` are neither computed nor told.
@@ -94,17 +46,17 @@ def find(evidence: Evidence, *, ignore: Collection[str] = ()) -> tuple[Finding, 
         Finding(code, severity, message, see=f"README.md#{code}")
         for code in FINDINGS
         if code not in ignore
-        for severity, message in CHECKS[code](evidence)
+        for severity, message in CHECKS[code](inputs)
     ]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def _leakage(evidence: Evidence) -> Found:
-    return tell_leaks(evidence.leaks) if evidence.leaks is not None else iter(())
+def _leakage(inputs: FindingInputs) -> Found:
+    return tell_leaks(inputs.leaks) if inputs.leaks is not None else iter(())
 
 
-def _identifiers(evidence: Evidence) -> Found:
-    for column, reason in evidence.identifiers.items():
+def _identifiers(inputs: FindingInputs) -> Found:
+    for column, reason in inputs.identifiers.items():
         why = reason.removeprefix("identifier: ")
         yield (
             "warning",
@@ -112,17 +64,17 @@ def _identifiers(evidence: Evidence) -> Found:
         )
 
 
-def _duplicates(evidence: Evidence) -> Found:
+def _duplicates(inputs: FindingInputs) -> Found:
     """Count the judged rows that a model had seen, identical to the last column."""
-    digests = evidence.digests
+    digests = inputs.digests
     judged = np.zeros(len(digests), dtype=bool)
     twins = np.zeros(len(digests), dtype=bool)
-    for split in evidence.splits:
+    for split in inputs.splits:
         judged[split.test.index] = True
         twins[split.test.index] |= np.isin(digests[split.test.index], digests[split.train.index])
     counts = [("validation", int(twins.sum()), int(judged.sum()))]
-    if evidence.test_digests is not None:
-        known = np.isin(evidence.test_digests, digests[evidence.rows.index])
+    if inputs.test_digests is not None:
+        known = np.isin(inputs.test_digests, digests[inputs.rows.index])
         counts.append(("test", int(known.sum()), len(known)))
     counts = [(name, n_twins, n_rows) for name, n_twins, n_rows in counts if n_twins]
     if counts:
@@ -136,9 +88,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
-def _no_better_than_baseline(evidence: Evidence) -> Found:
-    judgement = evidence.judgement
-    scores = [score for score in judgement.scores if not score.metric.startswith(EASILY_BEATEN)] if judgement else []
+def _no_better_than_baseline(inputs: FindingInputs) -> Found:
+    evaluation = inputs.evaluation
+    scores = [score for score in evaluation.scores if not score.metric.startswith(EASILY_BEATEN)] if evaluation else []
     compared = [(score, score.difference) for score in scores if score.difference is not None]
     # A difference without a spread cannot be judged; where it is one for the better, nothing is sure.
     if any(difference.value > 0 and difference.distinguishable is not False for _, difference in compared):
@@ -148,35 +100,35 @@ def _no_better_than_baseline(evidence: Evidence) -> Found:
         for score, difference in compared
         if difference.distinguishable is not None and score.value is not None and score.baseline is not None
     ]
-    if judgement and told:
+    if evaluation and told:
         better = "no better than a model that knows only the class shares"
-        yield "error", f"{better}, as far as can be told {WHERE[judgement.source]}: {', '.join(told[:SHOWN])}"
+        yield "error", f"{better}, as far as can be told {WHERE[evaluation.source]}: {', '.join(told[:SHOWN])}"
 
 
-def _rare_classes(evidence: Evidence) -> Found:
-    judgement = evidence.judgement
-    if judgement is None:
+def _rare_classes(inputs: FindingInputs) -> Found:
+    evaluation = inputs.evaluation
+    if evaluation is None:
         return
-    labels = evidence.table.classes
-    counts = [len(np.unique(evidence.judged_rows[np.asarray(judgement.y) == label])) for label in labels]
+    labels = inputs.table.classes
+    counts = [len(np.unique(inputs.judged_rows[np.asarray(evaluation.y) == label])) for label in labels]
     rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
     if not rare:
         return
     told = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
-    few = f"fewer than {FEW_ROWS} judged rows {WHERE[judgement.source]}"
+    few = f"fewer than {FEW_ROWS} judged rows {WHERE[evaluation.source]}"
     yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
 
 
-def _uncalibrated(evidence: Evidence) -> Found:
-    judgement = evidence.judgement
-    if judgement is None or judgement.predictions.proba is None or evidence.calibration is not None:
+def _uncalibrated(inputs: FindingInputs) -> Found:
+    evaluation = inputs.evaluation
+    if evaluation is None or evaluation.predictions.proba is None or inputs.calibration is not None:
         return
-    metric = build_metric("ece", classes=judgement.predictions.classes)
-    ece = metric(judgement.predictions, judgement.y)
-    if ece > LARGE_ECE and ece > _ece_by_chance(judgement.predictions, evidence.judged_rows):
-        hint = "see why calibration failed" if "calibrate" in evidence.degraded else "add a calibration section"
-        off = f"the probabilities are {ece:.3f} off on average {WHERE[judgement.source]} (expected calibration error)"
+    metric = build_metric("ece", classes=evaluation.predictions.classes)
+    ece = metric(evaluation.predictions, evaluation.y)
+    if ece > LARGE_ECE and ece > _ece_by_chance(evaluation.predictions, inputs.judged_rows):
+        hint = "see why calibration failed" if "calibrate" in inputs.degraded else "add a calibration section"
+        off = f"the probabilities are {ece:.3f} off on average {WHERE[evaluation.source]} (expected calibration error)"
         yield "warning" if ece > 2 * LARGE_ECE else "info", f"{off}: {hint}"
 
 
@@ -196,12 +148,12 @@ def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     return float(np.quantile(errors, 0.95))
 
 
-def _degraded(evidence: Evidence) -> Found:
-    for phase, reason in evidence.degraded.items():
+def _degraded(inputs: FindingInputs) -> Found:
+    for phase, reason in inputs.degraded.items():
         yield "warning", f"{phase} was given up, and the run went on without it: {reason}"
 
 
-CHECKS: dict[str, Callable[[Evidence], Found]] = {
+CHECKS: dict[str, Callable[[FindingInputs], Found]] = {
     "leakage": _leakage,
     "identifier": _identifiers,
     "duplicates": _duplicates,

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from mlwf.modules.findings.find import Evidence
+from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.results import Severity, TuningResult
-from mlwf.specs.catalogue.algorithms import facts
-from mlwf.specs.catalogue.param_values import Constraint, meets
+from mlwf.specs.catalogue.algorithms import Constraint, facts, meets
 from mlwf.specs.tuning import ParamTuningSpec
 
 FEWEST_VALUES = 3
@@ -20,20 +19,20 @@ MARGIN = 0.05
 """Share of a distribution at each of its ends that counts as its edge."""
 
 
-def find_grid_edge(evidence: Evidence) -> Iterator[tuple[Severity, str]]:
+def find_grid_edge(inputs: FindingInputs) -> Iterator[tuple[Severity, str]]:
     """Tell which numbers are best at an end of what was tried, where scikit-learn would accept numbers beyond."""
-    if evidence.tuned is None or evidence.tuning is None:
+    if inputs.tuned is None or inputs.tuning is None:
         return
-    best = _equally_good(evidence.tuned)
-    for name, tried in _space(evidence.tuning, evidence.tuned.best_params).items():
+    best = _equally_good(inputs.tuned)
+    for name, tried in _space(inputs.tuning, inputs.tuned.best_params).items():
         span = _span(tried)
         if span is None:
             continue
         sides = {span.side(params.get(name)) for params in best}
         # One of them in the middle, and going further does not help.
         side = sides.pop() if len(sides) == 1 else None
-        value = evidence.tuned.best_params[name]
-        if side and side not in span.closed and _accepts_beyond(evidence.algorithm, name, value, span, side):
+        value = inputs.tuned.best_params[name]
+        if side and side not in span.closed and _accepts_beyond(inputs.algorithm, name, value, span, side):
             yield "info", _sentence(name, value, span, side)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.requests import Answer, Ask, Fitter
+from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import SplitError
 from mlwf.modules.findings.screening import FEWEST_OF_CLASS, MOSTLY_KNOWN, Column, OnColumns, screen_columns
 from mlwf.results import Leak, LeakSearch, Severity
@@ -179,9 +179,11 @@ def _probe(column: Column, table: Table, splits: Sequence[Split], fit: Fitter, b
     """Score a column by a tree that knows only it."""
     alone, address = _table_of(column, table)
     probe = build_probe(address, column.spec)
-    answers = fit([Ask(probe, {}, split.train, (split.test,), class_weighted=False, table=alone) for split in splits])
-    pairs = zip(splits, answers, strict=True)
-    judged = [_judged(column, table, split, answer) for split, answer in pairs if not answer.error]
+    fit_results = fit(
+        [FitRequest(probe, {}, split.train, (split.test,), class_weighted=False, table=alone) for split in splits]
+    )
+    pairs = zip(splits, fit_results, strict=True)
+    judged = [_judged(column, table, split, result) for split, result in pairs if not result.error]
     everywhere = _roc_auc(judged, len(table.classes))
     share = float(np.mean(np.concatenate([part.has_value for part in judged]))) if judged else 0.0
     if everywhere < ALMOST_ALONE and MOSTLY_KNOWN <= share < 1:
@@ -211,8 +213,8 @@ class _Judged:
         return _Judged(self.y[self.has_value], self.proba[self.has_value], self.has_value[self.has_value])
 
 
-def _judged(column: Column, table: Table, split: Split, answer: Answer) -> _Judged:
-    (said,) = answer.predictions
+def _judged(column: Column, table: Table, split: Split, result: FitResult) -> _Judged:
+    (said,) = result.predictions
     # A fold may lack a rare class, which its probe then does not know.
     proba = np.zeros((len(split.test), len(table.classes)))
     proba[:, said.classes] = said.proba

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.reading import default_separator, duplicated_columns, suffix_of
+from mlwf.modules.table_files.formats import default_separator, duplicated_columns, suffix_of
 from mlwf.specs.data import ReadSpec
 
 MAGIC = {

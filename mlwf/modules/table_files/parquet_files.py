@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.reading import duplicated_columns
+from mlwf.modules.table_files.formats import duplicated_columns
 
 # pandas stores an index that has no name under such a column; nobody named it, so nobody asks for it.
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")

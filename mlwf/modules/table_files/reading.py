@@ -7,86 +7,17 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.table_files.csv_files import read_csv_file
+from mlwf.modules.table_files.formats import ACCEPTED, SUFFIXES, different_columns, different_types, suffix_of
 from mlwf.modules.table_files.parquet_files import read_parquet_file
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
-
-
-def duplicated_columns(where: str, names: Sequence[str]) -> list[Problem]:
-    """Say each name that several columns of one file have; a column without a name is no problem here."""
-    problems = []
-    for name in dict.fromkeys(names):
-        at = [str(position) for position, other in enumerate(names, start=1) if other == name]
-        if name and len(at) > 1:
-            message = f"columns {', '.join(at[:-1])} and {at[-1]} have this same name"
-            problems.append(Problem(where=where, key=name, message=message, hint="give each column its own name"))
-    return problems
-
-
-def different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) -> list[Problem]:
-    """Say for each file what it has not, and what it has more, than the first; the order does not matter."""
-    problems = []
-    expected = columns[0]
-    for file, names in zip(files[1:], columns[1:], strict=True):
-        missing = [f"lacks {', '.join(lacking)}"] if (lacking := [n for n in expected if n not in set(names)]) else []
-        added = [f"adds {', '.join(adding)}"] if (adding := [n for n in names if n not in set(expected)]) else []
-        if missing or added:
-            message = f"has other columns than {files[0].name}: {' and '.join(missing + added)}"
-            problems.append(Problem(where=str(file), key="", message=message))
-    return problems
-
-
-def different_types(files: Sequence[Path], tables: Sequence[Any]) -> list[Problem]:
-    """Say for each file which of its columns cannot be stacked below those of the first."""
-    problems = []
-    for name in tables[0].column_names:
-        first = tables[0].schema.field(name)
-        for file, table in zip(files, tables, strict=True):
-            field = table.schema.field(name)
-            try:
-                pa.unify_schemas([pa.schema([first]), pa.schema([field])], promote_options="permissive")
-            except pa.ArrowException:
-                message = f"is {field.type} here and {first.type} in {files[0].name}"
-                problems.append(Problem(where=str(file), key=name, message=message))
-    return problems
-
-
-Kind = Literal["CSV", "Parquet"]
-
-SUFFIXES: dict[str, Kind] = {
-    ".csv": "CSV",
-    ".csv.gz": "CSV",
-    ".tsv": "CSV",
-    ".tsv.gz": "CSV",
-    ".txt": "CSV",
-    ".txt.gz": "CSV",
-    ".parquet": "Parquet",
-    ".pq": "Parquet",
-}
-ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
-
-
-def suffix_of(path: Path) -> str:
-    """Say the suffix of a table in lower case, `.gz` with the one before it.
-
-    >>> suffix_of(Path("data/Adult.2024.CSV.gz"))
-    '.csv.gz'
-    """
-    last_two = "".join(path.suffixes[-2:]).lower()
-    return last_two if last_two.endswith(".gz") else path.suffix.lower()
-
-
-def default_separator(path: Path) -> str:
-    """Say what separates the columns of a CSV file when nothing else is said."""
-    return "\t" if suffix_of(path).startswith(".tsv") else ","
-
 
 SHOWN_NAMES = 5
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError, UsageError
-from mlwf.modules.table_files.reading import ACCEPTED, SUFFIXES, default_separator, suffix_of
+from mlwf.modules.table_files.formats import ACCEPTED, SUFFIXES, default_separator, suffix_of
 
 
 def check_table_path(path: str) -> None:

@@ -29,7 +29,7 @@ from mlwf.modules.tracking.canvas import (
 )
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.reliability import calibration_figure, reliability_curve
-from mlwf.results import CalibrationResult, Judgement
+from mlwf.results import CalibrationResult, Evaluation
 from mlwf.text import format_share
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ MOST_NUMBERED = 12
 def draw_plots(
     folder: Path,
     model: Any,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[Evaluation],
     *,
     positive_class: Any = None,
     calibration: CalibrationResult | None = None,
@@ -56,9 +56,9 @@ def draw_plots(
     _draw(folder, lambda: _only("feature_importances.png", importance_figure(model)))
     if calibration is not None:
         _draw(folder, lambda: _only("calibration.png", calibration_figure(calibration)))
-    for judgement in judgements:
-        draw = partial(evaluation_figures, judgement.y, judgement.predictions, note=judgement.note)
-        place = folder / judgement.source if len(judgements) > 1 else folder
+    for evaluation in evaluations:
+        draw = partial(evaluation_figures, evaluation.y, evaluation.predictions, note=evaluation.note)
+        place = folder / evaluation.source if len(evaluations) > 1 else folder
         _draw(place, partial(draw, positive_class=positive_class))
 
 

@@ -38,7 +38,7 @@ from mlwf.modules.tracking.values import (
     start_tags,
     verdict_tags,
 )
-from mlwf.results import CalibrationResult, Finding, GateResult, Judgement
+from mlwf.results import CalibrationResult, Evaluation, Finding, GateResult
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import TableSchema
 from mlwf.specs.tracking import MLflowSpec, with_environment
@@ -243,7 +243,7 @@ class MLflowTracker:
         register_model: bool = False,
         *,
         metrics: Mapping[str, float | None] | None = None,
-        judgements: Sequence[Judgement] = (),
+        evaluations: Sequence[Evaluation] = (),
         positive_class: Any = None,
         datasets: Sequence[TrackedDataset] = (),
         candidates: Mapping[str, Any] | None = None,
@@ -292,7 +292,7 @@ class MLflowTracker:
             How tables are read for the model; becomes a file beside it.
         """
         sender = self._started("logging the results")
-        self._queue_values(results, metrics or {}, judgements)
+        self._queue_values(results, metrics or {}, evaluations)
         if datasets:
             with talking(self.tracking_uri, "describing the datasets"):
                 sender.unsent.add("datasets", [describe_dataset(dataset) for dataset in datasets])
@@ -306,7 +306,7 @@ class MLflowTracker:
         draw_plots(
             sender.unsent.place("plots"),
             results["pipeline"],
-            judgements,
+            evaluations,
             positive_class=positive_class,
             calibration=calibration,
         )
@@ -314,8 +314,8 @@ class MLflowTracker:
         self._queue_model(results["pipeline"], X_sample, table_schema, datasets, register=register_model)
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
-            "mlflow.note.content": describe_scores(judgements, self._metric_keys.digests),
-            **verdict_tags(judgements, gates, findings),
+            "mlflow.note.content": describe_scores(evaluations, self._metric_keys.digests),
+            **verdict_tags(evaluations, gates, findings),
         }
         if degraded:
             tags["mlwf.degraded"] = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
@@ -351,7 +351,7 @@ class MLflowTracker:
         return tags
 
     def _queue_values(
-        self, results: Mapping[str, Any], metrics: Mapping[str, float | None], judgements: Sequence[Judgement]
+        self, results: Mapping[str, Any], metrics: Mapping[str, float | None], evaluations: Sequence[Evaluation]
     ) -> None:
         """Let parameters and metrics wait that were not logged before."""
         sender = self._started("logging the results")
@@ -361,7 +361,7 @@ class MLflowTracker:
             sender.unsent.add("parameters", params)
             self._params.update(params)
         known = {key: value for key, value, *_ in self._metrics}
-        found = {**metrics_of(results), **metrics_of_scores(judgements), **metrics}
+        found = {**metrics_of(results), **metrics_of_scores(evaluations), **metrics}
         keys, now = self._metric_keys.of(found), int(time.time() * 1000)
         new = [
             [keys[name], float(value), now, 0]

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.results import Finding, GateResult, Judgement, Score, Source
+from mlwf.results import Evaluation, Finding, GateResult, Score, Source
 from mlwf.text import redact
 
 SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
@@ -54,11 +54,11 @@ def metrics_of(results: Mapping[str, Any]) -> dict[str, float | None]:
     return metrics
 
 
-def metrics_of_scores(judgements: Sequence[Judgement]) -> dict[str, float | None]:
+def metrics_of_scores(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
     """Name each score by its source, metric and slice, with its spread, its interval and the baseline's score."""
     metrics: dict[str, float | None] = {}
-    for judgement in judgements:
-        for score in (*judgement.scores, *judgement.slices):
+    for evaluation in evaluations:
+        for score in (*evaluation.scores, *evaluation.slices):
             metrics |= _metrics_of(score)
     return metrics
 
@@ -72,15 +72,15 @@ def _metrics_of(score: Score) -> dict[str, float | None]:
 
 
 def verdict_tags(
-    judgements: Sequence[Judgement], gates: Sequence[GateResult], findings: Sequence[Finding]
+    evaluations: Sequence[Evaluation], gates: Sequence[GateResult], findings: Sequence[Finding]
 ) -> dict[str, str]:
     """Say in tags what to know before a number is trusted: how it was got, which gates were met, what was found."""
     tags: dict[str, str] = {}
     for finding in findings:
         key = f"mlwf.finding.{finding.code}"
         tags[key] = f"{tags[key]}; {finding.message}" if key in tags else finding.message
-    if judgements:
-        tuned = any(score.tuned_on_same_rows for judgement in judgements for score in judgement.scores)
+    if evaluations:
+        tuned = any(score.tuned_on_same_rows for evaluation in evaluations for score in evaluation.scores)
         tags["mlwf.tuned_on_same_rows"] = str(tuned).lower()
     if gates:
         tags["mlwf.gates"] = _verdict(all(gate.passed for gate in gates))
@@ -94,9 +94,9 @@ def _verdict(passed: bool) -> str:
     return "met" if passed else "not met"
 
 
-def describe_scores(judgements: Sequence[Judgement], digests: Mapping[str, str]) -> str | None:
+def describe_scores(evaluations: Sequence[Evaluation], digests: Mapping[str, str]) -> str | None:
     """Say, as the run's description in Markdown, what the scores were computed on, and which slices have digests."""
-    notes = [f"- `{SOURCES[judgement.source]}_*`: {judgement.note}" for judgement in judgements if judgement.note]
+    notes = [f"- `{SOURCES[evaluation.source]}_*`: {evaluation.note}" for evaluation in evaluations if evaluation.note]
     notes += [f"- `*-{digest}`: {text}" for digest, text in digests.items()]
     return "\n".join(notes) or None
 

@@ -87,5 +87,5 @@ def try_all(spec: ParamTuningSpec, search: Search, random_state: int) -> Tried:
     """Try every candidate on all splits."""
     candidates = list_candidates(spec, random_state=random_state)
     trials = Trials(search, search.splits, candidates)
-    trials.ask([(candidate, fold) for candidate in range(len(candidates)) for fold in range(len(search.splits))])
+    trials.request([(candidate, fold) for candidate in range(len(candidates)) for fold in range(len(search.splits))])
     return Tried([trials], f"{len(trials.tried):,} of {len(candidates):,} candidates were tried")

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import resample
 
 from mlwf.engine.model_cache import MOST_BEGUN
-from mlwf.engine.staged_ensembles import may_go_on
+from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
 from mlwf.modules.tuning.candidates import list_candidates
 from mlwf.modules.tuning.trials import Search, Trials, Tried
@@ -36,12 +36,12 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
     for number, amount in enumerate(schedule):
         n_kept = ceil(len(candidates) / spec.factor)
         trials = _rung(search, candidates, resource, amount, number, random_state)
-        if resource != N_SAMPLES and number < len(schedule) - 1 and may_go_on(_classifier(search.pipeline)[1]):
+        if resource != N_SAMPLES and number < len(schedule) - 1 and may_be_resumable(_classifier(search.pipeline)[1]):
             # More rounds of the same rows: those that go on to the next rung are continued there.
-            trials.contest.n_held = min(n_kept, max(1, MOST_BEGUN // len(trials.splits)))
+            trials.leaderboard.n_held = min(n_kept, max(1, MOST_BEGUN // len(trials.splits)))
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
         order = range(len(candidates))[:: -1 if rungs else 1]
-        trials.ask([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])
+        trials.request([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])
         rungs.append(trials)
         if trials.is_late:
             break
@@ -127,7 +127,7 @@ def _sample(rows: Rows, share: float, random_state: int) -> Rows:
 
 def _keep(trials: Trials, candidates: Sequence[dict[str, Any]], n_kept: int) -> list[dict[str, Any]]:
     """Keep the best candidates, in ascending order; those that could not be scored come first."""
-    means = np.array([trials.contest.mean(candidate) for candidate in range(len(candidates))], dtype=np.float64)
+    means = np.array([trials.leaderboard.mean(candidate) for candidate in range(len(candidates))], dtype=np.float64)
     # The very call of scikit-learn, since the sort does not keep the order of equals.
     order = np.roll(np.argsort(means), np.count_nonzero(np.isnan(means)))
     return [candidates[candidate] for candidate in order[-n_kept:]]

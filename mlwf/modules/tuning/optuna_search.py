@@ -83,7 +83,7 @@ def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
     alive = dict(proposed)
     last = len(trials.splits) - 1
     for fold in range(len(trials.splits)):
-        trials.ask([(candidate, fold) for candidate in alive])
+        trials.request([(candidate, fold) for candidate in alive])
         if trials.is_late:
             return
         for candidate, trial in list(alive.items()):
@@ -103,8 +103,8 @@ def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
 
 
 def _mean_so_far(trials: Trials, candidate: int, fold: int) -> float:
-    chosen_by = trials.contest.chosen_by
-    return float(np.mean([trials.contest.cells[candidate, number][chosen_by] for number in range(fold + 1)]))
+    chosen_by = trials.leaderboard.chosen_by
+    return float(np.mean([trials.leaderboard.cells[candidate, number][chosen_by] for number in range(fold + 1)]))
 
 
 def _distribution(tried: Any) -> Any:

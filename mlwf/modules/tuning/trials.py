@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mlwf.engine.requests import Answer, Ask, Contest, Entry, Fitter
+from mlwf.engine.requests import CandidateFold, FitRequest, FitResult, Fitter, Leaderboard
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import score
 from mlwf.splitting.rows import Rows, Split, Table
@@ -48,16 +48,18 @@ def make_cv_results(rows: Sequence[tuple[Trials, int]], names: Mapping[str, str]
 
 
 def _times(rows: Sequence[tuple[Trials, int]]) -> dict[str, Any]:
-    answers = [trials.of(candidate) for trials, candidate in rows]
+    fit_results = [trials.of(candidate) for trials, candidate in rows]
     columns: dict[str, Any] = {}
     for name, attribute in (("fit_time", "fit_seconds"), ("score_time", "predict_seconds")):
-        times = np.array([[getattr(answer, attribute, np.nan) for answer in row] for row in answers], dtype=np.float64)
+        times = np.array(
+            [[getattr(result, attribute, np.nan) for result in row] for row in fit_results], dtype=np.float64
+        )
         columns[f"mean_{name}"], columns[f"std_{name}"] = times.mean(axis=1), times.std(axis=1)
     return columns
 
 
 def _scores(trials: Trials, candidate: int, scorer: str) -> list[float]:
-    cells = [trials.contest.cells.get((candidate, fold)) for fold in range(len(trials.splits))]
+    cells = [trials.leaderboard.cells.get((candidate, fold)) for fold in range(len(trials.splits))]
     return [np.nan if cell is None else cell[scorer] for cell in cells]
 
 
@@ -118,41 +120,43 @@ class Trials:
     """What `cv_results_` tells of each of them beside its parameters."""
     given_up: set[int] = field(default_factory=set)
     """Candidates that were not asked for on all splits, because of their scores on the first."""
-    answers: dict[tuple[int, int], Answer] = field(default_factory=dict)
+    fit_results: dict[tuple[int, int], FitResult] = field(default_factory=dict)
     """By candidate and split."""
-    contest: Contest = field(init=False)
+    leaderboard: Leaderboard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.contest = Contest(self._score, tuple(self.search.scorers), self.search.chosen_by, n_folds=len(self.splits))
+        self.leaderboard = Leaderboard(
+            self._score, tuple(self.search.scorers), self.search.chosen_by, n_folds=len(self.splits)
+        )
 
-    def ask(self, cells: Sequence[tuple[int, int]]) -> None:
+    def request(self, cells: Sequence[tuple[int, int]]) -> None:
         """Ask for these candidates on these splits, in this order."""
-        asks = [
-            Ask(
+        requests = [
+            FitRequest(
                 self.search.pipeline,
                 self.candidates[candidate],
                 self.splits[fold].train,
                 (self.splits[fold].test,),
-                entry=Entry(self.contest, candidate, fold),
+                candidate_fold=CandidateFold(self.leaderboard, candidate, fold),
                 deadline=self.search.deadline,
             )
             for candidate, fold in cells
         ]
         fit = self.search.fit
-        for ask, cell, answer in zip(asks, cells, fit(asks), strict=True):
-            self.answers[cell] = answer
+        for request, cell, result in zip(requests, cells, fit(requests), strict=True):
+            self.fit_results[cell] = result
             # A fitter that holds models back for the best candidate has entered the answer as it came.
-            if cell not in self.contest.cells and ask.entry is not None:
-                self.contest.enter(ask.entry, answer)
+            if cell not in self.leaderboard.cells and request.candidate_fold is not None:
+                self.leaderboard.enter(request.candidate_fold, result)
 
     def give_up(self, candidate: int) -> None:
         """Ask for a candidate no more."""
         self.given_up.add(candidate)
-        self.contest.withdraw(candidate)
+        self.leaderboard.withdraw(candidate)
 
-    def of(self, candidate: int) -> list[Answer | None]:
+    def of(self, candidate: int) -> list[FitResult | None]:
         """Give the answers to a candidate, one for each split; None where it was given up before."""
-        return [self.answers.get((candidate, fold)) for fold in range(len(self.splits))]
+        return [self.fit_results.get((candidate, fold)) for fold in range(len(self.splits))]
 
     @property
     def tried(self) -> list[int]:
@@ -162,13 +166,13 @@ class Trials:
     @property
     def is_late(self) -> bool:
         """Whether the deadline passed before all that was asked for was begun."""
-        return any(answer.is_late for answer in self.answers.values())
+        return any(result.is_late for result in self.fit_results.values())
 
     def _is_tried(self, candidate: int) -> bool:
-        answers = self.of(candidate)
-        if any(answer is not None and answer.is_late for answer in answers):
+        fit_results = self.of(candidate)
+        if any(result is not None and result.is_late for result in fit_results):
             return False
-        return candidate in self.given_up or None not in answers
+        return candidate in self.given_up or None not in fit_results
 
     def _score(self, name: str, fold: int, predictions: Predictions) -> float:
         return score(self.search.scorers[name], predictions, self.search.table.y_of(self.splits[fold].test))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlwf.engine.engine import Engine
-from mlwf.engine.requests import Answer, Ask, Fitter
+from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.engine.training import OutOfFold, stack
 from mlwf.errors import FitError
 from mlwf.evaluation.scoring import build_scorers
@@ -66,8 +66,8 @@ def tune(
 
 def _result(spec: ParamTuningSpec, search: Search, tried: Tried, stopped: str) -> TuningResult:
     rows = [(trials, candidate) for trials in tried.trials for candidate in trials.tried]
-    answers = [answer for trials, candidate in rows for answer in trials.of(candidate) if answer is not None]
-    failures = _failures(rows, answers)
+    fit_results = [result for trials, candidate in rows for result in trials.of(candidate) if result is not None]
+    failures = _failures(rows, fit_results)
     best = _best(spec, tried, rows, failures)
     names = {name: name if len(search.scorers) > 1 else "score" for name in search.scorers}
     cv_results = make_cv_results(rows, names)
@@ -79,7 +79,7 @@ def _result(spec: ParamTuningSpec, search: Search, tried: Tried, stopped: str) -
         best_score=float(cv_results[f"mean_test_{names[search.chosen_by]}"][position]),
         best_index=position,
         n_candidates=len(tried.trials[0].tried),
-        n_failed=sum(answer.error is not None for answer in answers),
+        n_failed=sum(result.error is not None for result in fit_results),
         cv_folds=len(search.splits),
         cv_results=cv_results,
         failures=tuple(failures),
@@ -97,20 +97,20 @@ def _best(spec: ParamTuningSpec, tried: Tried, rows: Sequence[Row], failures: Se
             f"the time ended before any candidate was complete: tuning.timeout_seconds is {spec.timeout_seconds:g}"
         )
     for trials in reversed(tried.trials):
-        if trials.contest.best is not None:
-            return trials, trials.contest.best
+        if trials.leaderboard.best is not None:
+            return trials, trials.leaderboard.best
     why = failures[0] if failures else "NaN"
     raise FitError(f"none of the {len(tried.trials[0].tried)} candidates could be scored: {why}")
 
 
-def _failures(rows: Sequence[Row], answers: Sequence[Answer]) -> list[str]:
+def _failures(rows: Sequence[Row], fit_results: Sequence[FitResult]) -> list[str]:
     """List what failed fits and then failed scorers said, each once, in the order of the candidates."""
-    of_fits = [answer.error for answer in answers if answer.error]
+    of_fits = [result.error for result in fit_results if result.error]
     of_scorers = [
         reason
         for trials, candidate in rows
         for fold in range(len(trials.splits))
-        for reason in trials.contest.failures.get((candidate, fold), ())
+        for reason in trials.leaderboard.failures.get((candidate, fold), ())
     ]
     return list(dict.fromkeys([*of_fits, *of_scorers]))
 
@@ -123,18 +123,18 @@ def _stopped(spec: ParamTuningSpec, tried: Tried, n_all: int) -> Iterator[str]:
 
 
 def _seconds(tried: Tried) -> float:
-    answers = [answer for trials in tried.trials for answer in trials.answers.values()]
-    return sum(answer.fit_seconds + answer.predict_seconds for answer in answers)
+    fit_results = [result for trials in tried.trials for result in trials.fit_results.values()]
+    return sum(result.fit_seconds + result.predict_seconds for result in fit_results)
 
 
 def _out_of_fold(search: Search, trials: Trials, candidate: int) -> OutOfFold | None:
     """Keep what the best candidate's fold models said, so that nobody has to fit them again to hear it."""
-    answers = [answer for answer in trials.of(candidate) if answer is not None]
+    fit_results = [result for result in trials.of(candidate) if result is not None]
     # A halving by rows judges but a part of them.
-    if trials.splits is not search.splits or any(answer.error for answer in answers):
+    if trials.splits is not search.splits or any(result.error for result in fit_results):
         return None
     try:
-        return stack(answers, search.splits, search.rows)
+        return stack(fit_results, search.splits, search.rows)
     except FitError:  # a fold that lacks a class has a score all the same
         return None
 
@@ -169,7 +169,7 @@ class GridSearch:
         )
         with Engine(table, n_jobs=self.spec.n_jobs or self.n_jobs) as fit:
             self.result_ = tune(self.spec, pipeline, table, table.all_rows, folds, fit, random_state=self.random_state)
-            (best,) = fit([Ask(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
+            (best,) = fit([FitRequest(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
         if best.error:
             raise FitError(f"the best candidate could not be fitted on all rows: {best.error}")
         self.best_estimator_ = best.model

@@ -1,6 +1,6 @@
 """What scikit-learn accepts, known without importing it: algorithms, hyperparameters, grids, scorers and metrics.
 
-The facts lie in `mlwf/specs/catalogue.json`, written by `python -m mlwf.engine.catalogue` from the installed
+The facts lie in `mlwf/specs/catalogue.json`, written by `python -m mlwf.catalogue_writer` from the installed
 scikit-learn; a test keeps them current. Checks return what is wrong and what is accepted, and raise nothing.
 """
 
@@ -15,7 +15,7 @@ from mlwf.specs.catalogue.algorithms import (
     gives_probabilities,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.param_values import check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.param_grids import check_param_distributions, check_param_grid
 from mlwf.specs.catalogue.scorers import (
     binary_only,
     check_metric,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlwf.errors import DataError
-from mlwf.modules.feature_store.joining import NO_MATCH, check_key, find_matches, take_rows, utc_times
+from mlwf.modules.feature_store.retrieval import NO_MATCH, check_key, find_matches, take_rows, utc_times
 
 DAY = pd.Timestamp("2020-01-01", tz="UTC")
 

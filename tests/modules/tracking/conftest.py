@@ -24,10 +24,10 @@ from mlwf.results import (
     CalibrationError,
     CalibrationResult,
     Difference,
+    Evaluation,
     Finding,
     GateResult,
     Interval,
-    Judgement,
     ReliabilityBin,
     Score,
 )
@@ -169,7 +169,7 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
     model = search.best_estimator_
     proba = cross_val_predict(model, X, y, cv=3, method="predict_proba")
     classes = np.unique(y)
-    judgement = Judgement(
+    evaluation = Evaluation(
         source="cross_validation",
         scores=(
             _score("accuracy", 0.97, std=0.01, interval=(0.95, 0.99), baseline=0.44),
@@ -205,7 +205,7 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
         },
         X_sample=X.head(100),
         register_model=True,
-        judgements=[judgement],
+        evaluations=[evaluation],
         datasets=[
             TrackedDataset(X, y, "penguins", DIGEST, str(folder / "penguins.csv"), "species"),
             TrackedDataset(X.head(30), y[:30], "unseen", DIGEST[::-1], None, "species", "test"),

@@ -91,17 +91,17 @@ def with_value(row: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
 
 def make_asks(X: pd.DataFrame) -> dict[str, pd.DataFrame]:
     row = X.iloc[[7]]
-    holes = X.head(20).astype(object)
+    unreadable = X.head(20).astype(object)
     for place, column in enumerate(X):
-        holes.iloc[place, holes.columns.get_loc(column)] = None
+        unreadable.iloc[place, unreadable.columns.get_loc(column)] = None
     asks = {
         "as trained": X.head(20),
         "single row": row,
         "reordered": X.head(20)[list(X)[::-1]],
         "more columns": X.head(20).assign(more=1),
         "nullable dtypes": X.head(20).convert_dtypes(),
-        "objects with holes": holes,
-        "inferred with holes": holes.infer_objects(),
+        "objects with holes": unreadable,
+        "inferred with holes": unreadable.infer_objects(),
         "all missing": pd.DataFrame({column: [None] for column in X}),
         "from records": pd.DataFrame(json.loads(row.to_json(orient="records", date_format="iso"))),
     }

@@ -26,7 +26,7 @@ from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.reliability import calibration_figure
-from mlwf.results import Judgement
+from mlwf.results import Evaluation
 
 IRIS = load_iris(as_frame=True)
 CURVES = {"roc_curve.png", "precision_recall_curve.png"}
@@ -139,7 +139,7 @@ def test_confusion_matrix_counts():
 )
 def test_draw_plots_takes_any_name(tmp_path, names):
     y, said = make_predictions(3, names=names)
-    draw_plots(tmp_path, KNeighborsClassifier(), [Judgement("test", (), said, y, "note with $ and $")])
+    draw_plots(tmp_path, KNeighborsClassifier(), [Evaluation("test", (), said, y, "note with $ and $")])
     assert len(list(tmp_path.iterdir())) == 4
     assert all(min(imread(path).shape[:2]) > 500 for path in tmp_path.iterdir())
 
@@ -197,16 +197,16 @@ def test_draw_plots_draws_the_calibration_that_was_measured(tmp_path, make_calib
 
 def test_draw_plots_separates_validation_and_test(tmp_path):
     y, said = make_predictions(2)
-    judgements = [Judgement(source, (), said, y, "") for source in ("train_test", "test")]
-    draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), judgements)
+    evaluations = [Evaluation(source, (), said, y, "") for source in ("train_test", "test")]
+    draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), evaluations)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feature_importances.png", "test", "train_test"]
 
 
 def test_draw_plots_goes_on_without_one_that_cannot_be_drawn(tmp_path, caplog):
     y, said = make_predictions(2)
-    judgements = [Judgement("train_test", (), said, y[:-1], ""), Judgement("test", (), said, y, "")]
+    evaluations = [Evaluation("train_test", (), said, y[:-1], ""), Evaluation("test", (), said, y, "")]
     with caplog.at_level(logging.WARNING):
-        draw_plots(tmp_path, KNeighborsClassifier(), judgements)
+        draw_plots(tmp_path, KNeighborsClassifier(), evaluations)
     assert [path.name for path in tmp_path.iterdir()] == ["test"]
     assert caplog.messages[0].startswith("Drawing plots failed (Found input variables with inconsistent numbers")
 

@@ -17,7 +17,7 @@ from mlwf.errors import TrackingError
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import TrackedDataset, training_rows
 from mlwf.modules.tracking.values import verdict_tags
-from mlwf.results import GateResult, Judgement, Score
+from mlwf.results import Evaluation, GateResult, Score
 
 DIGEST = "0123456789abcdef" * 4
 RUN_ID = "20260101-120000-abcd"
@@ -262,7 +262,7 @@ def test_importing_and_creating_a_tracker_does_not_import_mlflow():
     code = (
         "import sys\n"
         "from mlwf.modules.tracking import create_mlflow_tracker\n"
-        "from mlwf.specs.model import ClassifierModelSpec\n"
+        "from mlwf.specs.classifier import ClassifierModelSpec\n"
         "from mlwf.specs.tracking import MLflowSpec\n"
         "create_mlflow_tracker(MLflowSpec(), ClassifierModelSpec())\n"
         "print([name for name in ('mlflow', 'matplotlib', 'sqlalchemy') if name in sys.modules])\n"
@@ -284,10 +284,10 @@ def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(track
 
     labels = tracked.model.predict(tracked.X)
     slices = (scored(0.25, "currency = $"), scored(0.5, "currency = €"), scored(0.75, "currency = CHF"))
-    judgement = Judgement("test", (), Predictions(np.unique(labels), labels), labels, "test set", slices=slices)
+    evaluation = Evaluation("test", (), Predictions(np.unique(labels), labels), labels, "test set", slices=slices)
     tracker = make_tracker(tracking_uri, registered_model_name="penguins")
     tracker.start_run()
-    tracker.log_workflow_results({"pipeline": tracked.model}, register_model=True, judgements=[judgement])
+    tracker.log_workflow_results({"pipeline": tracked.model}, register_model=True, evaluations=[evaluation])
     data = tracker.connect().client.get_run(tracker.run_id).data
     assert data.metrics == {
         "test_f1/currency is _-9f37734a": 0.25,

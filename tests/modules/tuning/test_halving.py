@@ -14,7 +14,7 @@ from sklearn.model_selection import HalvingGridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from mlwf.engine.requests import Contest
+from mlwf.engine.requests import Leaderboard
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.tuning import HalvingSearch, create_tuning
@@ -96,8 +96,8 @@ def test_a_rung_continues_the_boosters_of_the_one_before(pipeline, data, monkeyp
 
 @pytest.mark.parametrize(("kind", "n_held"), [("boosting", [4, 2, 1]), ("forest", [1, 1])])
 def test_a_rung_holds_the_models_of_several_candidates_only_to_continue_them(pipeline, data, monkeypatch, kind, n_held):
-    seen, let_go = [], Contest.let_go
-    monkeypatch.setattr(Contest, "let_go", lambda self: seen.append(self.n_held) or let_go(self))
+    seen, release_losers = [], Leaderboard.release_losers
+    monkeypatch.setattr(Leaderboard, "let_go", lambda self: seen.append(self.n_held) or release_losers(self))
     X, y = data()
     classifier, grid, _ = BY_ROUNDS[kind]
     spec = HalvingSearchSpec(param_grid=grid, factor=3, max_resources=18, cv_folds=3)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterSampler
 from sklearn.neighbors import KNeighborsClassifier
 
-from mlwf.engine.requests import LATE, Answer
+from mlwf.engine.requests import LATE, FitResult
 from mlwf.errors import FitError
 from mlwf.modules.tuning import list_candidates, tune
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, OptunaSearchSpec, RandomizedSearchSpec
@@ -27,16 +27,16 @@ class Clock:
 
     def __init__(self, table, n_in_time):
         self.left = n_in_time
-        self.asks = []
+        self.requests = []
         self.plain = PlainFitter(table)
 
-    def __call__(self, asks):
-        self.asks += asks
-        answers = []
-        for ask in asks:
-            answers += self.plain([ask]) if self.left > 0 else [Answer(error=LATE, is_late=True)]
+    def __call__(self, requests):
+        self.requests += requests
+        results = []
+        for request in requests:
+            results += self.plain([request]) if self.left > 0 else [FitResult(error=LATE, is_late=True)]
             self.left -= 1
-        return answers
+        return results
 
 
 @pytest.fixture
@@ -55,15 +55,17 @@ def search(pipeline, data):
 def test_every_ask_of_a_search_has_its_entry_and_the_deadline(search):
     spec = GridSearchSpec(param_grid=GRID, timeout_seconds=1000)
     _, clock = search(spec, LogisticRegression())
-    assert [(ask.entry.candidate, ask.entry.fold) for ask in clock.asks] == [(c, f) for c in range(4) for f in range(3)]
-    assert len({ask.deadline for ask in clock.asks}) == 1
-    assert clock.asks[0].deadline is not None
-    assert len({ask.entry.contest for ask in clock.asks}) == 1
+    assert [(request.candidate_fold.candidate, request.candidate_fold.fold) for request in clock.requests] == [
+        (c, f) for c in range(4) for f in range(3)
+    ]
+    assert len({request.deadline for request in clock.requests}) == 1
+    assert clock.requests[0].deadline is not None
+    assert len({request.candidate_fold.leaderboard for request in clock.requests}) == 1
 
 
 def test_without_a_timeout_there_is_no_deadline(search):
     _, clock = search(GridSearchSpec(param_grid=GRID), LogisticRegression())
-    assert {ask.deadline for ask in clock.asks} == {None}
+    assert {request.deadline for request in clock.requests} == {None}
 
 
 def test_when_the_time_ends_the_best_of_the_complete_candidates_is_named(search):
@@ -176,7 +178,7 @@ def test_optuna_leaves_out_what_its_time_did_not_suffice_for(search):
     )
     # The fits of the first four, and the first two of the next four.
     result, clock = search(spec, LogisticRegression(), n_in_time=14)
-    assert len(clock.asks) == 16
+    assert len(clock.requests) == 16
     assert result.n_candidates == 4
     assert not np.isnan(result.cv_results["mean_test_score"]).any()
     assert result.stopped == "stopped after 60 s: 4 of 8 candidates were tried; a faster machine tries more"

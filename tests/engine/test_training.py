@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from mlwf.engine.requests import Answer
+from mlwf.engine.requests import FitResult
 from mlwf.engine.training import OutOfFold, at_once, recut, stack
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions
@@ -29,7 +29,7 @@ def say(number, rows):
 
 def stacked(kind, rows=SOME):
     splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, rows)
-    return splits, stack([Answer((say(at, split.test),)) for at, split in enumerate(splits)], splits, rows)
+    return splits, stack([FitResult((say(at, split.test),)) for at, split in enumerate(splits)], splits, rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,13 +60,15 @@ def test_stack_puts_rows_in_the_order_of_those_that_were_split(kind):
 
 def test_stack_takes_what_is_said_first():
     split = Split(Rows(np.arange(4)), Rows(np.arange(4, 6)))
-    answer = Answer((say(0, split.test), say(1, Rows(np.arange(6, 9)))))
-    assert stack([answer], [split], Rows(np.arange(6))).predictions.proba.tolist() == [[4, 0], [5, 0]]
+    result = FitResult((say(0, split.test), say(1, Rows(np.arange(6, 9)))))
+    assert stack([result], [split], Rows(np.arange(6))).predictions.proba.tolist() == [[4, 0], [5, 0]]
 
 
 def test_stack_refuses_models_that_know_different_classes():
     splits, _ = stacked("stratified_kfold")
-    parts = [Answer((Predictions(CLASSES + (at > 1), np.zeros(len(split.test))),)) for at, split in enumerate(splits)]
+    parts = [
+        FitResult((Predictions(CLASSES + (at > 1), np.zeros(len(split.test))),)) for at, split in enumerate(splits)
+    ]
     with pytest.raises(FitError) as refused:
         stack(parts, splits, SOME)
     assert str(refused.value) == (

@@ -30,12 +30,12 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwf.engine import staged_ensembles as module
 from mlwf.engine.model_file import load_model, save_model
 from mlwf.engine.staged_ensembles import (
-    GROWTHS,
-    goes_on,
-    may_go_on,
+    STAGED_ENSEMBLES,
+    is_resumable,
+    may_be_resumable,
+    resume,
     stage_parameter,
     staged_predictions,
-    to_continue,
     truncated,
 )
 from mlwf.evaluation.predictions import Predictions, predict
@@ -127,13 +127,13 @@ PUBLIC = (
 
 def _fit(kind: type, setting: dict[str, Any], stage: int, X: Any, y: Any, **keywords: Any) -> Any:
     classifier = kind(**SEED | setting)
-    return clone(classifier).set_params(**{GROWTHS[kind].parameter: stage}).fit(X, y, **keywords)
+    return clone(classifier).set_params(**{STAGED_ENSEMBLES[kind].parameter: stage}).fit(X, y, **keywords)
 
 
 def _facts(model: Any) -> dict[str, Any]:
     """Collect a model's public fitted state, and all of its trees."""
     facts = {name: getattr(model, name) for name in PUBLIC if hasattr(model, name)}
-    trees = getattr(model, GROWTHS[type(model)].by_stage[0])
+    trees = getattr(model, STAGED_ENSEMBLES[type(model)].by_stage[0])
     own = {name for name, value in vars(model).items() if not inspect.ismethod(value)}
     return facts | {"params": model.get_params(), "n_trees": np.shape(trees), "attributes": own}
 
@@ -173,12 +173,12 @@ def _assert_exact(kind: type, setting: dict[str, Any], X: Any, y: Any, **keyword
 @pytest.mark.parametrize("table", ["two named classes", "three classes"])
 @pytest.mark.parametrize(("kind", "setting"), CASES, ids=CASE_IDS)
 def test_truncated_is_a_plain_fit_of_that_stage(kind, setting, table):
-    assert stage_parameter(kind(**SEED | setting), N_TRAIN) == GROWTHS[kind].parameter
+    assert stage_parameter(kind(**SEED | setting), N_TRAIN) == STAGED_ENSEMBLES[kind].parameter
     _assert_exact(kind, setting, *TABLES[table])
 
 
 @pytest.mark.parametrize("table", ["two classes", "three named classes"])
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 def test_truncated_is_exact_whatever_the_labels_are(kind, table):
     _assert_exact(kind, {}, *TABLES[table])
 
@@ -195,11 +195,11 @@ def test_truncated_is_exact_whatever_the_labels_are(kind, table):
     ids=["exponential loss", "monotonic histogram", "histogram by ranks", "monotonic forest"],
 )
 def test_truncated_is_exact_for_what_takes_two_classes_alone(kind, setting, table):
-    assert stage_parameter(kind(**SEED | setting), N_TRAIN) == GROWTHS[kind].parameter
+    assert stage_parameter(kind(**SEED | setting), N_TRAIN) == STAGED_ENSEMBLES[kind].parameter
     _assert_exact(kind, setting, *TABLES[table])
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 def test_truncated_is_exact_with_weighted_rows(kind):
     # AdaBoost divides by a weight of zero, and warns.
     weight = np.random.default_rng(0).integers(kind is AdaBoostClassifier, 4, N_TRAIN) / 2
@@ -212,7 +212,7 @@ def test_truncated_is_exact_with_weighted_rows_and_early_stopping(setting):
     _assert_exact(HistGradientBoostingClassifier, setting, *TWO, sample_weight=weight)
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 def test_truncated_is_exact_for_twelve_classes(kind):
     # From eight on, numpy sums a row of a C-ordered array in another order than one of an F-ordered array.
     X, y = make_classification(300, 8, n_informative=8, n_redundant=0, n_classes=12, n_clusters_per_class=1)
@@ -246,7 +246,7 @@ def test_truncated_is_exact_wherever_the_fit_stops(kind, setting, seed):
 )
 def test_truncated_after_an_early_stop_is_all_there_is(kind, setting):
     longest = _assert_exact(kind, setting, *TWO)
-    trees = GROWTHS[kind].by_stage[0]
+    trees = STAGED_ENSEMBLES[kind].by_stage[0]
     assert len(getattr(truncated(longest, 10), trees)) == len(getattr(longest, trees)) < 10
 
 
@@ -271,9 +271,9 @@ STOPPING = {"n_iter_no_change", "early_stopping"}
 def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **keywords: Any) -> None:
     begun = _fit(kind, setting, 3, X, y, **keywords)
     before = joblib.hash(begun)
-    assert goes_on(begun)
-    assert may_go_on(kind())
-    continued = to_continue(begun).set_params(**{GROWTHS[kind].parameter: 10}).fit(X, y, **keywords)
+    assert is_resumable(begun)
+    assert may_be_resumable(kind())
+    continued = resume(begun).set_params(**{STAGED_ENSEMBLES[kind].parameter: 10}).fit(X, y, **keywords)
     plain = _fit(kind, setting, 10, X, y, **keywords)
     _assert_same(_facts(continued.set_params(warm_start=False)), _facts(plain))
     _assert_predicts_same(predict(continued, X), predict(plain, X))
@@ -285,7 +285,7 @@ def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **key
 def test_a_booster_that_goes_on_is_a_plain_fit_of_all_its_rounds(kind, setting, table):
     X, y = TABLES[table]
     if STOPPING & setting.keys():
-        assert not goes_on(_fit(kind, setting, 3, X, y))
+        assert not is_resumable(_fit(kind, setting, 3, X, y))
     else:
         _assert_continues(kind, setting, X, y)
 
@@ -299,13 +299,13 @@ def test_a_booster_goes_on_with_weighted_rows_and_missing_values(kind):
 
 def test_what_is_no_booster_does_not_go_on():
     X, y = TWO
-    for kind in GROWTHS.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:
-        assert not goes_on(_fit(kind, {}, 3, X, y))
-        assert not may_go_on(kind())
-    assert not may_go_on(LogisticRegression())
+    for kind in STAGED_ENSEMBLES.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:
+        assert not is_resumable(_fit(kind, {}, 3, X, y))
+        assert not may_be_resumable(kind())
+    assert not may_be_resumable(LogisticRegression())
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 def test_truncated_leaves_the_model_as_it_was(kind):
     X, y = THREE
     setting = {"subsample": 0.5} if kind is GradientBoostingClassifier else {}
@@ -335,7 +335,7 @@ def test_truncated_survives_its_model_file(kind, tmp_path):
     _assert_predicts_same(predict(loaded, X), predict(plain, X))
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 def test_staged_predictions_takes_stages_in_any_order(kind):
     X, y = TWO
     longest = _fit(kind, {}, 10, X, y)
@@ -431,16 +431,16 @@ def test_stage_parameter_is_none_where_it_is_not_known_to_be_exact(classifier):
     assert stage_parameter(classifier, 100) is None
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(0)], ids=["none", "generator"])
 def test_stage_parameter_is_none_without_an_integer_seed(kind, seed):
     assert stage_parameter(kind(random_state=seed), 100) is None
 
 
-@pytest.mark.parametrize("kind", GROWTHS)
+@pytest.mark.parametrize("kind", STAGED_ENSEMBLES)
 @pytest.mark.parametrize("seed", [3, np.int32(3), np.uint64(3)], ids=["int", "int32", "uint64"])
 def test_stage_parameter_takes_every_integer_seed(kind, seed):
-    assert stage_parameter(kind(random_state=seed), 100) == GROWTHS[kind].parameter
+    assert stage_parameter(kind(random_state=seed), 100) == STAGED_ENSEMBLES[kind].parameter
 
 
 @pytest.mark.parametrize(("n_rows", "name"), [(10_000, "max_iter"), (10_001, None)])
@@ -450,8 +450,10 @@ def test_stage_parameter_minds_an_own_scorer_only_where_it_decides(n_rows, name)
 
 
 def test_stage_parameter_is_none_where_histogram_boosters_cannot_be_cut(monkeypatch):
-    growth = GROWTHS[HistGradientBoostingClassifier]
-    monkeypatch.setitem(GROWTHS, HistGradientBoostingClassifier, replace(growth, by_stage=("_of_another_version",)))
+    staged = STAGED_ENSEMBLES[HistGradientBoostingClassifier]
+    monkeypatch.setitem(
+        STAGED_ENSEMBLES, HistGradientBoostingClassifier, replace(staged, by_stage=("_of_another_version",))
+    )
     module._cuts_rounds.cache_clear()
     try:
         assert stage_parameter(HistGradientBoostingClassifier(random_state=0), 100) is None

@@ -27,8 +27,7 @@ from mlwf.specs.catalogue import (
     scorer_names,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.algorithms import PATH, facts, probabilities_hold
-from mlwf.specs.catalogue.param_values import meets
+from mlwf.specs.catalogue.algorithms import PATH, facts, meets, probabilities_hold
 
 # What a person may write for any hyperparameter at all.
 VALUES: list[Any] = [
@@ -51,7 +50,7 @@ def estimator_class(algorithm: str) -> Any:
 )
 def test_catalogue_is_current() -> None:
     assert PATH.read_text(encoding="utf-8") == write_catalogue(describe_scikit_learn()), (
-        "run `python -m mlwf.engine.catalogue`"
+        "run `python -m mlwf.catalogue_writer`"
     )
 
 

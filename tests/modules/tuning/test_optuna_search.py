@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from mlwf.engine.requests import Answer
+from mlwf.engine.requests import FitResult
 from mlwf.engine.work import fit_one
 from mlwf.errors import ConfigError, FitError
 from mlwf.evaluation.predictions import predict
@@ -101,14 +101,14 @@ def test_answers_from_a_record_give_the_same_trials(pipeline, data, assert_same_
     estimator, spec = pipeline(BOOSTING), OptunaSearchSpec(param_distributions=SPACE, n_iter=12, scoring="roc_auc")
     record = {}
 
-    def remember(asks):
-        answers = []
-        for ask in asks:
-            key = (repr(sorted(ask.params.items())), ask.train.digest)
+    def remember(requests):
+        results = []
+        for request in requests:
+            key = (repr(sorted(request.params.items())), request.train.digest)
             is_known = key in record
-            record[key] = record.get(key) or fit_one(table, ask)
-            answers.append(Answer(record[key].predictions, reused=is_known))
-        return answers
+            record[key] = record.get(key) or fit_one(table, request)
+            results.append(FitResult(record[key].predictions, reused=is_known))
+        return results
 
     first = tune(spec, estimator, table, table.all_rows, FOLDS, remember)
     n_fits = len(record)
@@ -127,7 +127,10 @@ def test_the_candidates_of_a_batch_are_asked_together_fold_by_fold(pipeline, dat
             table,
             table.all_rows,
             FOLDS,
-            lambda asks: calls.append([(ask.entry.candidate, ask.entry.fold) for ask in asks]) or fit(asks),
+            lambda requests: (
+                calls.append([(request.candidate_fold.candidate, request.candidate_fold.fold) for request in requests])
+                or fit(requests)
+            ),
         )
     first = [[(candidate, fold) for candidate in range(4)] for fold in range(4)]
     assert calls == [*first, *([(candidate, fold) for candidate in (4, 5)] for fold in range(4))]
@@ -138,12 +141,12 @@ def test_placeholders_are_asked_for_on_every_fold(pipeline, data):
     table = Table(*data())
     placeholders = {}
 
-    def count(asks):
-        for ask in asks:
-            rows = ask.predict[0]
+    def count(requests):
+        for request in requests:
+            rows = request.predict[0]
             if rows.digest not in placeholders:
                 placeholders[rows.digest] = predict(LogisticRegression().fit(table.X, table.y), table.X_of(rows))
-        return [Answer((placeholders[ask.predict[0].digest],)) for ask in asks]
+        return [FitResult((placeholders[request.predict[0].digest],)) for request in requests]
 
     spec = OptunaSearchSpec(param_distributions=SPACE, n_iter=16)
     result = tune(spec, pipeline(BOOSTING), table, table.all_rows, FOLDS, count)

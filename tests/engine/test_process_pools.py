@@ -29,11 +29,11 @@ def killing(number=signal.SIGKILL):
 
 
 def killing_once(marker):
-    def kill_once(answer):
+    def kill_once(fit_result):
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+        return fit_result
 
     return kill_once
 
@@ -224,14 +224,14 @@ def test_process_pool_loses_no_other_task_with_a_worker(pool, tmp_path):
         time.sleep(0.2)
         return number
 
-    def ask(number):
+    def request(number):
         try:
             return pool.run(kill) if number == 3 else pool.run(count, number)
         except WorkerLostError:
             return "lost"
 
     with ThreadPoolExecutor(2) as callers:
-        assert list(callers.map(ask, range(8))) == [0, 1, 2, "lost", 4, 5, 6, 7]
+        assert list(callers.map(request, range(8))) == [0, 1, 2, "lost", 4, 5, 6, 7]
     # None of the others was even begun a second time.
     assert sorted(path.name[0] for path in runs.iterdir()) == list("0124567")
 
@@ -294,7 +294,7 @@ def test_process_pool_keeps_ctrl_c_from_its_workers_alone(pool):
 SCRIPT = """
 import os, sys, threading, time
 from pathlib import Path
-from mlwf.engine.pools import ProcessPool
+from mlwf.engine.process_pools import ProcessPool
 
 folder = Path(sys.argv[1])
 pool = ProcessPool(2)
@@ -368,6 +368,7 @@ def test_process_pool_does_not_take_a_large_shared_value_for_a_leak(pool):
 
 
 def test_pools_import_what_runs_them_only_when_it_runs():
-    code = "import sys, mlwf.engine.pools, mlwf.engine.dask_pool; print({'loky', 'distributed'} & {*sys.modules})"
+    code = "import sys, mlwf.engine.process_pools, mlwf.engine.dask_pool\n"
+    code += "print({'loky', 'distributed'} & {*sys.modules})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.requests import LATE, Ask
+from mlwf.engine.requests import LATE, FitRequest
 from mlwf.engine.work import cores, count_workers
 from mlwf.evaluation.predictions import predict
 from mlwf.splitting.rows import Rows, Table
@@ -29,20 +29,20 @@ PIPELINE = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegres
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
 def test_plain_fitter_answers_in_the_order_asked(n_jobs):
-    asks = [Ask(PIPELINE, {"classifier__C": c}, TRAIN, (TEST,)) for c in (0.001, 1.0, 1000.0)]
+    requests = [FitRequest(PIPELINE, {"classifier__C": c}, TRAIN, (TEST,)) for c in (0.001, 1.0, 1000.0)]
     with PlainFitter(TABLE, n_jobs=n_jobs) as fit:
-        answers = fit(asks)
-    for answer, c in zip(answers, (0.001, 1.0, 1000.0), strict=True):
+        results = fit(requests)
+    for result, c in zip(results, (0.001, 1.0, 1000.0), strict=True):
         model = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression(C=c))]).fit(X[:80], Y[:80])
-        assert np.array_equal(answer.predictions[0].proba, model.predict_proba(X[80:]))
-        assert np.array_equal(answer.predictions[0].decision, model.decision_function(X[80:]))
-        assert np.array_equal(answer.predictions[0].labels, model.predict(X[80:]))
+        assert np.array_equal(result.predictions[0].proba, model.predict_proba(X[80:]))
+        assert np.array_equal(result.predictions[0].decision, model.decision_function(X[80:]))
+        assert np.array_equal(result.predictions[0].labels, model.predict(X[80:]))
 
 
 def test_plain_fitter_answers_a_failed_fit_with_its_reason():
-    asks = [Ask(KNeighborsClassifier(), {"n_neighbors": k}, TRAIN, (TEST,)) for k in (5, 500)]
+    requests = [FitRequest(KNeighborsClassifier(), {"n_neighbors": k}, TRAIN, (TEST,)) for k in (5, 500)]
     with PlainFitter(TABLE) as fit:
-        good, bad = fit(asks)
+        good, bad = fit(requests)
     assert good.error is None
     assert bad.error is not None
     assert bad.error.startswith("ValueError: Expected n_neighbors <= n_samples_fit")
@@ -50,23 +50,25 @@ def test_plain_fitter_answers_a_failed_fit_with_its_reason():
 
 def test_plain_fitter_leaves_the_asked_pipeline_unfitted():
     with PlainFitter(TABLE) as fit:
-        fit([Ask(PIPELINE, {}, TRAIN)])
+        fit([FitRequest(PIPELINE, {}, TRAIN)])
     assert not hasattr(PIPELINE[-1], "coef_")
 
 
 def test_plain_fitter_passes_weights_to_the_last_step():
     weighted = Table(X, Y, weight=np.where(Y == 1, 5.0, 1.0))
     with PlainFitter(weighted) as fit:
-        (answer,) = fit([Ask(PIPELINE, {}, TRAIN, (TEST,))])
+        (result,) = fit([FitRequest(PIPELINE, {}, TRAIN, (TEST,))])
     reference = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     reference.fit(X[:80], Y[:80], classifier__sample_weight=weighted.weight[:80])
-    assert np.array_equal(answer.predictions[0].proba, reference.predict_proba(X[80:]))
+    assert np.array_equal(result.predictions[0].proba, reference.predict_proba(X[80:]))
 
 
 def test_plain_fitter_gives_the_same_bits_with_any_number_of_workers():
-    asks = [Ask(HistGradientBoostingClassifier(max_iter=9, random_state=i), {}, TRAIN, (TEST,)) for i in range(4)]
+    requests = [
+        FitRequest(HistGradientBoostingClassifier(max_iter=9, random_state=i), {}, TRAIN, (TEST,)) for i in range(4)
+    ]
     with PlainFitter(TABLE, n_jobs=1) as one, PlainFitter(TABLE, n_jobs=4) as four:
-        pairs = list(zip(one(asks), four(asks), strict=True))
+        pairs = list(zip(one(requests), four(requests), strict=True))
     assert all(np.array_equal(a.predictions[0].proba, b.predictions[0].proba) for a, b in pairs)
 
 
@@ -85,7 +87,7 @@ def test_plain_fitter_never_runs_more_fits_at_once_than_asked():
             return self
 
     with PlainFitter(TABLE, n_jobs=2) as fit:
-        callers = [threading.Thread(target=fit, args=([Ask(Watching(), {}, TRAIN)] * 5,)) for _ in range(4)]
+        callers = [threading.Thread(target=fit, args=([FitRequest(Watching(), {}, TRAIN)] * 5,)) for _ in range(4)]
         for caller in callers:
             caller.start()
         for caller in callers:
@@ -96,7 +98,7 @@ def test_plain_fitter_never_runs_more_fits_at_once_than_asked():
 def test_plain_fitter_counts_fits():
     count = []
     with PlainFitter(TABLE, n_jobs=2, on_fit=lambda: count.append(1)) as fit:
-        fit([Ask(PIPELINE, {}, TRAIN)] * 7)
+        fit([FitRequest(PIPELINE, {}, TRAIN)] * 7)
     assert len(count) == 7
 
 
@@ -133,9 +135,9 @@ def test_plain_fitter_leaves_the_warning_filters_as_they_were():
 
     before = list(warnings.filters)
     with PlainFitter(TABLE, n_jobs=2) as fit:
-        answers = fit([Ask(First(), {}, TRAIN), Ask(Second(), {}, TRAIN)])
+        results = fit([FitRequest(First(), {}, TRAIN), FitRequest(Second(), {}, TRAIN)])
         assert warnings.filters[0][0] == "ignore"
-    assert not any(answer.error for answer in answers)
+    assert not any(result.error for result in results)
     assert warnings.filters == before
 
 
@@ -143,6 +145,6 @@ def test_plain_fitter_leaves_the_warning_filters_as_they_were():
 def test_a_fit_is_not_begun_after_its_deadline(seconds_left):
     deadline = time.monotonic() + seconds_left
     with PlainFitter(TABLE) as fit:
-        (answer,) = fit([Ask(PIPELINE, {}, TRAIN, (TEST,), deadline=deadline)])
+        (result,) = fit([FitRequest(PIPELINE, {}, TRAIN, (TEST,), deadline=deadline)])
     late = seconds_left < 0
-    assert (answer.is_late, answer.error, len(answer.predictions)) == ((True, LATE, 0) if late else (False, None, 1))
+    assert (result.is_late, result.error, len(result.predictions)) == ((True, LATE, 0) if late else (False, None, 1))

@@ -22,7 +22,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from mlwf.engine.fit_cache import CACHEDIR_TAG, FitRecord, RecordSize
+from mlwf.engine.fit_cache import CACHEDIR_TAG, CacheSize, FitCache
 from mlwf.evaluation.predictions import Predictions, predict
 
 ROWS, OTHER_ROWS = "a" * 64, "b" * 64
@@ -44,7 +44,7 @@ def _say(classes: Any = ("no", "yes"), dtype: Any = object, n_rows: int = 30, se
     )
 
 
-def _put(record: FitRecord, key: str = KEY, rows: str = ROWS, said: Predictions | None = None) -> Predictions:
+def _put(record: FitCache, key: str = KEY, rows: str = ROWS, said: Predictions | None = None) -> Predictions:
     said = _say() if said is None else said
     record.put(key, {rows: said}, fit_seconds=1.5, predict_seconds=0.25)
     return said
@@ -68,8 +68,8 @@ def _entries(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> FitRecord:
-    return FitRecord(tmp_path / "fits")
+def record(tmp_path: Path) -> FitCache:
+    return FitCache(tmp_path / "fits")
 
 
 def _with_proba(proba: Any) -> Predictions:
@@ -99,10 +99,10 @@ SAID: dict[str, Predictions] = {
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
-def test_predictions_come_back_to_the_bit(record: FitRecord, said: Predictions) -> None:
+def test_predictions_come_back_to_the_bit(record: FitCache, said: Predictions) -> None:
     _put(record, said=said)
 
-    found = FitRecord(record.folder).find(KEY, [ROWS])
+    found = FitCache(record.folder).find(KEY, [ROWS])
 
     assert found is not None
     assert (len(found.predictions), found.fit_seconds, found.predict_seconds) == (1, 1.5, 0.25)
@@ -131,7 +131,7 @@ NOT_RECORDED: dict[str, Predictions] = {
 
 
 @pytest.mark.parametrize("said", NOT_RECORDED.values(), ids=NOT_RECORDED)
-def test_what_would_not_come_back_to_the_bit_is_not_recorded(record: FitRecord, said: Predictions) -> None:
+def test_what_would_not_come_back_to_the_bit_is_not_recorded(record: FitCache, said: Predictions) -> None:
     _put(record, said=said)
 
     assert record.find(KEY, [ROWS]) is None
@@ -139,7 +139,7 @@ def test_what_would_not_come_back_to_the_bit_is_not_recorded(record: FitRecord, 
     assert not record.folder.exists()
 
 
-def test_predictions_of_real_models_come_back_to_the_bit(record: FitRecord) -> None:
+def test_predictions_of_real_models_come_back_to_the_bit(record: FitCache) -> None:
     X, y = make_classification(120, n_informative=5, n_classes=3, random_state=0)
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, np.array(["a", "b", "c"], dtype=object)[y])
 
@@ -149,16 +149,16 @@ def test_predictions_of_real_models_come_back_to_the_bit(record: FitRecord) -> N
     _assert_same(record.find(KEY, [ROWS]).predictions[0], said)
 
 
-def test_nothing_is_found_before_anything_was_put(record: FitRecord) -> None:
+def test_nothing_is_found_before_anything_was_put(record: FitCache) -> None:
     assert record.find(KEY, [ROWS]) is None
     assert record.find(KEY, []) is None
     assert record.find_model(KEY) is None
     assert record.has_model(KEY) is False
-    assert record.size() == RecordSize(0, 0, 0)
+    assert record.size() == CacheSize(0, 0, 0)
     assert not record.folder.exists()
 
 
-def test_a_fit_is_found_with_all_rows_or_not_at_all(record: FitRecord) -> None:
+def test_a_fit_is_found_with_all_rows_or_not_at_all(record: FitCache) -> None:
     first = _put(record, rows=ROWS, said=_say(seed=1))
     second = _put(record, rows=OTHER_ROWS, said=_say(seed=2))
 
@@ -168,7 +168,7 @@ def test_a_fit_is_found_with_all_rows_or_not_at_all(record: FitRecord) -> None:
     assert record.find(_key("another fit"), [ROWS]) is None
 
 
-def test_rows_put_together_share_the_seconds(record: FitRecord) -> None:
+def test_rows_put_together_share_the_seconds(record: FitCache) -> None:
     record.put(KEY, {ROWS: _say(), OTHER_ROWS: _say()}, fit_seconds=3.0, predict_seconds=0.5)
 
     both, one = record.find(KEY, [ROWS, OTHER_ROWS]), record.find(KEY, [ROWS])
@@ -177,14 +177,14 @@ def test_rows_put_together_share_the_seconds(record: FitRecord) -> None:
     assert (one.fit_seconds, one.predict_seconds) == (3.0, 0.25)
 
 
-def test_rows_added_without_a_fit_leave_its_seconds(record: FitRecord) -> None:
+def test_rows_added_without_a_fit_leave_its_seconds(record: FitCache) -> None:
     _put(record)
     record.put(KEY, {OTHER_ROWS: _say()}, fit_seconds=0.0, predict_seconds=0.0)
 
     assert record.find(KEY, [OTHER_ROWS, ROWS]).fit_seconds == 1.5
 
 
-def test_without_rows_a_fit_is_found_by_anything_that_it_said(record: FitRecord) -> None:
+def test_without_rows_a_fit_is_found_by_anything_that_it_said(record: FitCache) -> None:
     _put(record)
 
     found = record.find(KEY, [])
@@ -192,7 +192,7 @@ def test_without_rows_a_fit_is_found_by_anything_that_it_said(record: FitRecord)
     assert (found.predictions, found.fit_seconds) == ((), 1.5)
 
 
-def test_a_fit_that_predicted_nothing_is_found(record: FitRecord) -> None:
+def test_a_fit_that_predicted_nothing_is_found(record: FitCache) -> None:
     record.put(KEY, {}, fit_seconds=2.0, predict_seconds=0.0)
 
     found = record.find(KEY, [])
@@ -201,10 +201,10 @@ def test_a_fit_that_predicted_nothing_is_found(record: FitRecord) -> None:
     assert record.find(KEY, [ROWS]) is None
 
 
-def test_a_fresh_record_finds_only_what_it_put(record: FitRecord) -> None:
+def test_a_fresh_record_finds_only_what_it_put(record: FitCache) -> None:
     _put(record)
     record.put_model(KEY, DummyClassifier())
-    fresh = FitRecord(record.folder, fresh=True)
+    fresh = FitCache(record.folder, fresh=True)
 
     assert fresh.find(KEY, [ROWS]) is fresh.find(KEY, []) is fresh.find_model(KEY) is None
     assert fresh.has_model(KEY) is False
@@ -216,18 +216,18 @@ def test_a_fresh_record_finds_only_what_it_put(record: FitRecord) -> None:
     _assert_same(record.find(KEY, [ROWS]).predictions[0], newer)
 
 
-def test_a_model_comes_back(record: FitRecord) -> None:
+def test_a_model_comes_back(record: FitCache) -> None:
     X, y = make_classification(60, random_state=0)
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, y)
 
     record.put_model(KEY, model)
 
     assert record.has_model(KEY) is True
-    assert np.array_equal(FitRecord(record.folder).find_model(KEY).predict_proba(X), model.predict_proba(X))
+    assert np.array_equal(FitCache(record.folder).find_model(KEY).predict_proba(X), model.predict_proba(X))
     assert record.find(KEY, []) is None
 
 
-def test_a_model_that_skops_cannot_save_is_not_recorded(record: FitRecord) -> None:
+def test_a_model_that_skops_cannot_save_is_not_recorded(record: FitCache) -> None:
     record.put_model(KEY, FunctionTransformer(os.getcwd))
 
     assert record.find_model(KEY) is None
@@ -264,7 +264,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", [*DAMAGE.values(), _pickle], ids=[*DAMAGE, "pickle"])
-def test_a_damaged_entry_is_not_found_and_goes(record: FitRecord, damage: Callable[[Path], Any]) -> None:
+def test_a_damaged_entry_is_not_found_and_goes(record: FitCache, damage: Callable[[Path], Any]) -> None:
     _put(record)
     (entry,) = _entries(record.folder)
     damage(entry)
@@ -276,7 +276,7 @@ def test_a_damaged_entry_is_not_found_and_goes(record: FitRecord, damage: Callab
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_model_is_not_found_and_goes(record: FitRecord, damage: Callable[[Path], Any]) -> None:
+def test_a_damaged_model_is_not_found_and_goes(record: FitCache, damage: Callable[[Path], Any]) -> None:
     record.put_model(KEY, DummyClassifier(strategy="prior"))
     (entry,) = _entries(record.folder)
     damage(entry)
@@ -285,7 +285,7 @@ def test_a_damaged_model_is_not_found_and_goes(record: FitRecord, damage: Callab
     assert _entries(record.folder) == []
 
 
-def test_no_single_damaged_byte_changes_what_comes_back(record: FitRecord) -> None:
+def test_no_single_damaged_byte_changes_what_comes_back(record: FitCache) -> None:
     said = _put(record, said=_say(n_rows=3))
     (entry,) = _entries(record.folder)
     content = entry.read_bytes()
@@ -319,7 +319,7 @@ def _file_within(folder: Path) -> str:
 
 @pytest.mark.parametrize("spoil", [_file, _dangling_link, _file_within], ids=["file", "dangling link", "file within"])
 def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
-    record: FitRecord, spoil: Callable[[Path], str]
+    record: FitCache, spoil: Callable[[Path], str]
 ) -> None:
     reason = spoil(record.folder)
 
@@ -329,12 +329,12 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
     assert record.trouble == f"{record.folder}: the record of fits cannot be written: {reason}"
     assert record.find(KEY, [ROWS]) is record.find(KEY, []) is record.find_model(KEY) is None
     assert record.has_model(KEY) is False
-    assert record.size() == RecordSize(0, 0, 0)
+    assert record.size() == CacheSize(0, 0, 0)
     record.prune()
     record.clear()
 
 
-def test_the_first_trouble_is_the_one_that_is_told(record: FitRecord) -> None:
+def test_the_first_trouble_is_the_one_that_is_told(record: FitCache) -> None:
     first = _file(record.folder)
     _put(record)
     record.folder.unlink()
@@ -346,7 +346,7 @@ def test_the_first_trouble_is_the_one_that_is_told(record: FitRecord) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that even root cannot write to")
 def test_a_place_where_no_folder_can_be_made_is_told() -> None:
-    record = FitRecord(Path("/proc/fits"))
+    record = FitCache(Path("/proc/fits"))
 
     _put(record)
 
@@ -363,7 +363,7 @@ def short_of_room() -> Any:
 
 
 @pytest.mark.usefixtures("short_of_room")
-def test_a_full_disk_is_told_and_stops_nothing(record: FitRecord) -> None:
+def test_a_full_disk_is_told_and_stops_nothing(record: FitCache) -> None:
     X, y = make_classification(300, random_state=0)
 
     _put(record, said=_say(n_rows=5000))
@@ -379,7 +379,7 @@ def test_a_full_disk_is_told_and_stops_nothing(record: FitRecord) -> None:
 
 
 @pytest.mark.usefixtures("short_of_room")
-def test_a_model_that_finds_no_room_is_told(record: FitRecord) -> None:
+def test_a_model_that_finds_no_room_is_told(record: FitCache) -> None:
     X, y = make_classification(300, random_state=0)
 
     record.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
@@ -388,7 +388,7 @@ def test_a_model_that_finds_no_room_is_told(record: FitRecord) -> None:
     assert _entries(record.folder) == []
 
 
-def test_a_folder_that_vanishes_is_made_again(record: FitRecord) -> None:
+def test_a_folder_that_vanishes_is_made_again(record: FitCache) -> None:
     _put(record)
     shutil.rmtree(record.folder)
 
@@ -399,14 +399,14 @@ def test_a_folder_that_vanishes_is_made_again(record: FitRecord) -> None:
     assert record.trouble is None
 
 
-def test_the_folder_is_tagged_as_a_cache(record: FitRecord) -> None:
+def test_the_folder_is_tagged_as_a_cache(record: FitCache) -> None:
     _put(record)
 
     assert (record.folder / "CACHEDIR.TAG").read_text() == CACHEDIR_TAG
     assert CACHEDIR_TAG.startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
 
 
-def test_size_counts_fits_models_and_bytes(record: FitRecord) -> None:
+def test_size_counts_fits_models_and_bytes(record: FitCache) -> None:
     _put(record, rows=ROWS)
     _put(record, rows=OTHER_ROWS)
     record.put(_key("another fit"), {}, fit_seconds=1.0, predict_seconds=0.0)
@@ -414,21 +414,21 @@ def test_size_counts_fits_models_and_bytes(record: FitRecord) -> None:
 
     n_bytes = sum(path.stat().st_size for path in _entries(record.folder))
 
-    assert record.size() == RecordSize(n_fits=2, n_models=1, n_bytes=n_bytes)
+    assert record.size() == CacheSize(n_fits=2, n_models=1, n_bytes=n_bytes)
 
 
-def test_clear_removes_everything(record: FitRecord) -> None:
+def test_clear_removes_everything(record: FitCache) -> None:
     _put(record)
     record.put_model(KEY, DummyClassifier())
 
     record.clear()
 
     assert not record.folder.exists()
-    assert record.size() == RecordSize(0, 0, 0)
+    assert record.size() == CacheSize(0, 0, 0)
     assert record.find(KEY, [ROWS]) is None
 
 
-def test_clear_leaves_what_others_keep_in_the_folder(record: FitRecord) -> None:
+def test_clear_leaves_what_others_keep_in_the_folder(record: FitCache) -> None:
     _put(record)
     (record.folder / "notes.txt").write_text("mine")
 
@@ -437,9 +437,9 @@ def test_clear_leaves_what_others_keep_in_the_folder(record: FitRecord) -> None:
     assert [path.name for path in record.folder.iterdir()] == ["notes.txt"]
 
 
-def _aged(folder: Path, names: list[str]) -> FitRecord:
+def _aged(folder: Path, names: list[str]) -> FitCache:
     """Record fits under these names, as another run did, the first one longest ago."""
-    earlier = FitRecord(folder)
+    earlier = FitCache(folder)
     for age, name in enumerate(reversed(names)):
         _put(earlier, _key(name))
         (entry,) = folder.glob(f"v1/*/{_key(name)}.*")
@@ -454,9 +454,9 @@ def _left(folder: Path, names: list[str]) -> list[str]:
 def test_prune_removes_what_was_not_used_for_longest(tmp_path: Path) -> None:
     names = ["first", "second", "third", "fourth"]
     n_bytes = _aged(tmp_path, names).size().n_bytes
-    FitRecord(tmp_path).find(_key("first"), [ROWS])
+    FitCache(tmp_path).find(_key("first"), [ROWS])
 
-    FitRecord(tmp_path, most_bytes=n_bytes // 2).prune()
+    FitCache(tmp_path, most_bytes=n_bytes // 2).prune()
 
     assert _left(tmp_path, names) == ["first", "fourth"]
 
@@ -465,7 +465,7 @@ def test_prune_leaves_what_fits(tmp_path: Path) -> None:
     names = ["first", "second"]
     n_bytes = _aged(tmp_path, names).size().n_bytes
 
-    FitRecord(tmp_path, most_bytes=n_bytes).prune()
+    FitCache(tmp_path, most_bytes=n_bytes).prune()
 
     assert _left(tmp_path, names) == names
 
@@ -473,7 +473,7 @@ def test_prune_leaves_what_fits(tmp_path: Path) -> None:
 def test_prune_leaves_what_this_run_used(tmp_path: Path) -> None:
     names = ["found", "second", "third"]
     _aged(tmp_path, names)
-    record = FitRecord(tmp_path, most_bytes=0)
+    record = FitCache(tmp_path, most_bytes=0)
     record.find(_key("found"), [ROWS])
     _put(record, _key("put"))
     for entry in _entries(tmp_path):
@@ -484,7 +484,7 @@ def test_prune_leaves_what_this_run_used(tmp_path: Path) -> None:
     assert _left(tmp_path, [*names, "put"]) == ["found", "put"]
 
 
-def test_prune_removes_other_formats(record: FitRecord) -> None:
+def test_prune_removes_other_formats(record: FitCache) -> None:
     _put(record)
     for name in ("v0/ab", "v12", "versions"):
         (record.folder / name).mkdir(parents=True)
@@ -494,7 +494,7 @@ def test_prune_removes_other_formats(record: FitRecord) -> None:
     assert sorted(path.name for path in record.folder.iterdir()) == ["CACHEDIR.TAG", "v1", "versions"]
 
 
-def test_prune_leaves_the_draft_of_another_host_for_a_day(record: FitRecord) -> None:
+def test_prune_leaves_the_draft_of_another_host_for_a_day(record: FitCache) -> None:
     _put(record)
     young, old = (record.folder / "v1" / name for name in (".elsewhere%201%20x,1", ".elsewhere%202%20x,1"))
     for draft in (young, old):
@@ -507,7 +507,7 @@ def test_prune_leaves_the_draft_of_another_host_for_a_day(record: FitRecord) -> 
     assert not old.exists()
 
 
-def test_threads_that_put_the_same_fits_leave_whole_entries(record: FitRecord) -> None:
+def test_threads_that_put_the_same_fits_leave_whole_entries(record: FitCache) -> None:
     # All in one subfolder, where drafts of the same name would meet.
     said = {f"ab{_key(number)[2:]}": _say(n_rows=20_000, seed=number) for number in range(20)}
 
@@ -532,8 +532,8 @@ import hashlib, json, os, signal, sys, time, traceback
 from pathlib import Path
 import numpy as np
 from sklearn.dummy import DummyClassifier
-from mlwf.engine.asks import Predictions
-from mlwf.engine.fit_record import FitRecord
+from mlwf.evaluation.predictions import Predictions
+from mlwf.engine.fit_cache import FitCache
 
 CLASSES = np.array(["no", "yes"], dtype=object)
 
@@ -578,7 +578,7 @@ print(json.dumps({name: wait(pid) for name, pid in zip(scripts, pids)}))
 
 KILLED = """
 def write_for_ever():
-    record = FitRecord(folder)
+    record = FitCache(folder)
     for number in range(10**9):
         put(record, number, "a" * 64, 20_000)
         record.put_model(key_of(number), DummyClassifier(constant=str(number) * 1000))
@@ -592,7 +592,7 @@ for round in range(8):
     time.sleep(0.023 * round)
     os.kill(writer, signal.SIGKILL)
     assert wait(writer) == -signal.SIGKILL
-    record = FitRecord(folder)
+    record = FitCache(folder)
     entries = [*folder.glob("v1/*/[!.]*")]
     for number in range(len(entries)):
         found = record.find(key_of(number), ["a" * 64])
@@ -610,12 +610,12 @@ assert n_entries >= 8, n_entries
 # The worst moment: all is written, and nothing has its name.
 def die_before_the_name():
     os.replace = os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    put(FitRecord(folder), 1, "b" * 64, 30)
+    put(FitCache(folder), 1, "b" * 64, 30)
 
-put(FitRecord(folder), 1, "a" * 64, 30)
+put(FitCache(folder), 1, "a" * 64, 30)
 assert wait(fork(die_before_the_name)) == -signal.SIGKILL
 assert len([*folder.glob("v1/*/.*")]) == 1
-record = FitRecord(folder)
+record = FitCache(folder)
 assert record.find(key_of(1), ["b" * 64]) is None
 assert same(record.find(key_of(1), ["a" * 64]).predictions[0], say(1, 30))
 assert record.size().n_fits == 1
@@ -627,13 +627,13 @@ TOGETHER = """
 NUMBERS, OWN = range(150), ["a" * 64, "b" * 64]
 
 def write(own):
-    record = FitRecord(folder)
+    record = FitCache(folder)
     for number in NUMBERS:
         put(record, number, own, 200)
         put(record, number, "c" * 64, 2000)
 
 writers = [fork(lambda own=own: write(own)) for own in OWN]
-record, n_seen = FitRecord(folder), 0
+record, n_seen = FitCache(folder), 0
 for number in NUMBERS:
     found = record.find(key_of(number), ["c" * 64])
     n_seen += found is not None
@@ -648,7 +648,7 @@ assert not [*folder.glob("v1/*/.*")]
 
 CLEARED = """
 def write():
-    record = FitRecord(folder)
+    record = FitCache(folder)
     for number in range(300):
         put(record, number % 7, "a" * 64, 200)
         found = record.find(key_of(number % 7), ["a" * 64])
@@ -657,12 +657,12 @@ def write():
 writers = [fork(write) for _ in range(2)]
 n_cleared = 0
 while not all(os.waitid(os.P_PID, writer, os.WEXITED | os.WNOHANG | os.WNOWAIT) for writer in writers):
-    FitRecord(folder).clear()
+    FitCache(folder).clear()
     n_cleared += 1
     time.sleep(0.005)
 assert [wait(writer) for writer in writers] == [0, 0]
 assert n_cleared > 5, n_cleared
-record = FitRecord(folder)
+record = FitCache(folder)
 record.clear()
 assert not folder.exists()
 """

@@ -13,24 +13,31 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
 from mlwf import ClassifierModelSpec, run_ml_workflow
-from mlwf.engine.training import OutOfFold, Trained
+from mlwf.engine.training import OutOfFold, TrainedModel
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold
-from mlwf.orchestrator import provenance as circumstances
-from mlwf.orchestrator.context import Setting
+from mlwf.orchestrator import provenance as provenance
+from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.phases import build_phase, tune_phase
 from mlwf.orchestrator.provenance import (
+    calibration_with_provenance,
     cross_validated,
     held_out,
-    told_of_calibration,
-    told_of_threshold,
-    told_of_tuning,
+    threshold_with_provenance,
+    tuning_with_provenance,
     what_was_chosen,
 )
 from mlwf.orchestrator.run_data import load_arrays, with_test
-from mlwf.orchestrator.run_log import Journal, Outcome
-from mlwf.orchestrator.training import calibrated, choices_of, fitted, make_chain, make_nested_chain, thresholded
+from mlwf.orchestrator.run_log import PhaseStatus, RunLog
+from mlwf.orchestrator.training import (
+    calibrated,
+    choices_of,
+    fitted,
+    make_nested_train_fn,
+    make_train_fn,
+    with_chosen_threshold,
+)
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
@@ -64,27 +71,27 @@ def setting_of(X, y, *, carried=None, test=None, **sections):
     data = DataSpec(path=IN_MEMORY, target="y").model_copy(update={name: name for name in carried})
     spec = ExperimentSpec(data=data, **{"validation": VALIDATION, **sections})
     load = load_arrays(X, y, **carried)
-    return Setting(spec, (with_test(load, *test) if test else load)(spec), Journal())
+    return RunContext(spec, (with_test(load, *test) if test else load)(spec), RunLog())
 
 
 class Counting(PlainFitter):
     """Answers asks about a setting's rows, and counts the fits."""
 
-    def __init__(self, setting):
-        super().__init__(setting.table, on_fit=self._count)
+    def __init__(self, context):
+        super().__init__(context.table, on_fit=self._count)
         self.n_fits = 0
 
     def _count(self):
         self.n_fits += 1
 
 
-def recipe_of(setting, fit):
+def recipe_of(context, fit):
     """Make the recipe that a run has when it validates, and keep the models of the folds."""
-    recipe = build_phase(setting)
-    tuned = tune_phase(setting, recipe, fit, Outcome())
+    recipe = build_phase(context)
+    tuned = tune_phase(context, recipe, fit, PhaseStatus())
     recipe = recipe.searched(tuned) if tuned else recipe
     return dataclasses.replace(
-        recipe, is_calibrated=setting.calibration is not None, has_threshold=setting.threshold is not None
+        recipe, is_calibrated=context.calibration is not None, has_threshold=context.threshold is not None
     )
 
 
@@ -103,7 +110,7 @@ def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
         recipe = dataclasses.replace(recipe_of(sure, fit), has_threshold=False)
         for split in sure.outer:
             train, test = split.train.index, split.test.index
-            trained = make_chain(sure, recipe)(split, fit)
+            trained = make_train_fn(sure, recipe)(split, fit)
             expected = CalibratedClassifierCV(clone(recipe.pipeline), cv=folds).fit(COPIES.iloc[train], Y[train])
             assert np.array_equal(trained.predictions.proba, expected.predict_proba(COPIES.iloc[test]))
             assert trained.calibration.kept
@@ -114,13 +121,13 @@ def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
 
 def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
     # Logistic regression needs none.
-    setting = setting_of(
+    context = setting_of(
         COPIES, Y, features=NUMBERS, model={"algorithm": "logistic_regression"}, calibration={"method": "isotonic"}
     )
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        for split in setting.outer:
-            trained = make_chain(setting, recipe)(split, fit)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        for split in context.outer:
+            trained = make_train_fn(context, recipe)(split, fit)
             plain = fitted(recipe, split, fit)
             assert not trained.calibration.kept
             assert np.array_equal(trained.predictions.proba, plain.predictions.proba)
@@ -130,15 +137,15 @@ def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
 @pytest.mark.parametrize("keep", ["better", "always"])
 def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure, keep):
     spec = sure.calibration.model_copy(update={"keep": keep})
-    setting = Setting(sure.spec.model_copy(update={"calibration": spec}), sure.material, Journal())
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        split = setting.outer[0]
-        trained = make_chain(setting, recipe)(split, fit)
+    context = RunContext(sure.spec.model_copy(update={"calibration": spec}), sure.run_data, RunLog())
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        split = context.outer[0]
+        trained = make_train_fn(context, recipe)(split, fit)
         fits = fit.n_fits
-        alone = calibrated(setting, recipe, split, fit)
+        alone = calibrated(context, recipe, split, fit)
     assert alone.out_of_fold.predictions.decision is None
-    expected = choose_threshold(setting.threshold, alone.out_of_fold, setting.table)
+    expected = choose_threshold(context.threshold, alone.out_of_fold, context.table)
     assert trained.threshold == expected
     assert expected.n_rows == 100
     said_yes = trained.predictions.proba[:, 1] >= expected.value
@@ -149,18 +156,18 @@ def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure,
 
 def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_classifiers_own_scores():
     model = {"algorithm": "logistic_regression"}
-    setting = setting_of(
+    context = setting_of(
         COPIES, Y, features=NUMBERS, model=model, calibration={"method": "isotonic"}, threshold={"scoring": "f1"}
     )
-    split, folds = setting.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
+    split, folds = context.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
     train = split.train.index
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        trained = make_chain(setting, recipe)(split, fit)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        trained = make_train_fn(context, recipe)(split, fit)
     said = cross_val_predict(recipe.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
     assert not trained.calibration.kept
     assert np.array_equal(trained.out_of_fold.predictions.proba, said)
-    assert trained.threshold == choose_threshold(setting.threshold, trained.out_of_fold, setting.table)
+    assert trained.threshold == choose_threshold(context.threshold, trained.out_of_fold, context.table)
 
 
 @pytest.mark.parametrize(
@@ -176,35 +183,37 @@ def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_clas
 )
 def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits):
     model = TREE if "tuning" in sections else BAYES
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
-    with Counting(setting) as fit:
-        chain = make_chain(setting, recipe_of(setting, fit))
+    context = setting_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
+    with Counting(context) as fit:
+        chain = make_train_fn(context, recipe_of(context, fit))
         before = fit.n_fits
-        trained = chain(setting.outer[0], fit)
+        trained = chain(context.outer[0], fit)
     assert trained.threshold is not None
     assert fit.n_fits - before == fits
 
 
 def test_the_runs_own_threshold_takes_what_the_search_has_said():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        trained = fitted(recipe, setting.split, fit)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        trained = fitted(recipe, context.split, fit)
         fits = fit.n_fits
-        settled = thresholded(setting, recipe, trained, setting.split, fit)
+        settled = with_chosen_threshold(context, recipe, trained, context.split, fit)
         assert fit.n_fits == fits
         # Fitted anew, the fold models say the same.
-        anew = thresholded(setting, dataclasses.replace(recipe, out_of_fold=None), trained, setting.split, fit)
+        anew = with_chosen_threshold(
+            context, dataclasses.replace(recipe, out_of_fold=None), trained, context.split, fit
+        )
     assert settled.threshold == anew.threshold
 
 
 def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
         forgetful = dataclasses.replace(recipe, out_of_fold=None)
-        for split in setting.outer:
-            ours, theirs = (make_chain(setting, each)(split, fit).threshold for each in (recipe, forgetful))
+        for split in context.outer:
+            ours, theirs = (make_train_fn(context, each)(split, fit).threshold for each in (recipe, forgetful))
             assert ours == theirs
             assert ours.n_rows == len(split.train)
 
@@ -218,56 +227,56 @@ def held_out_setting(holdout, **sections):
 
 
 def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
-    setting = held_out_setting(0.4, calibration={"keep": "always"})
-    with Counting(setting) as fit:
-        trained = calibrated(setting, recipe_of(setting, fit), setting.split, fit)
+    context = held_out_setting(0.4, calibration={"keep": "always"})
+    with Counting(context) as fit:
+        trained = calibrated(context, recipe_of(context, fit), context.split, fit)
     result, judged = trained.calibration, trained.out_of_fold
     assert (result.n_rows, result.cv_folds, result.holdout) == (60, None, 0.4)
     assert len(judged.folds) == 3
     assert sorted(np.concatenate(judged.folds).tolist()) == list(range(60))
     assert result.after.log_loss == pytest.approx(log_loss(Y[judged.rows.index], judged.predictions.proba))
-    (inner,) = setting.calibration_splits(setting.table, setting.split.train)
+    (inner,) = context.calibration_splits(context.table, context.split.train)
     assert set(judged.rows.index) == set(inner.test.index)
 
 
 @pytest.mark.parametrize("keep", ["better", "always"])
 def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
-    setting = held_out_setting(0.02, calibration={"keep": keep})
-    with Counting(setting) as fit:
-        trained = calibrated(setting, recipe_of(setting, fit), setting.split, fit)
+    context = held_out_setting(0.02, calibration={"keep": keep})
+    with Counting(context) as fit:
+        trained = calibrated(context, recipe_of(context, fit), context.split, fit)
     assert trained.calibration.kept is (keep == "always")
     assert (trained.calibration.before, trained.calibration.after) == (None, None)
 
 
 def test_no_threshold_is_chosen_on_scores_from_before_a_calibration():
-    setting = held_out_setting(0.02, calibration={"keep": "always"}, threshold={})
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
+    context = held_out_setting(0.02, calibration={"keep": "always"}, threshold={})
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
         with pytest.raises(FitError) as refused:
-            make_chain(setting, recipe)(setting.split, fit)
+            make_train_fn(context, recipe)(context.split, fit)
         assert str(refused.value) == "the calibration leaves no rows to choose it on"
         # Nor on those of the search, which are of the same kind.
-        trained = calibrated(setting, recipe, setting.split, fit)
+        trained = calibrated(context, recipe, context.split, fit)
         some = Rows(np.arange(4))
         searched = dataclasses.replace(recipe, out_of_fold=OutOfFold(some, trained.predictions, (np.arange(4),)))
         with pytest.raises(FitError, match="leaves no rows"):
-            thresholded(setting, searched, trained, setting.split, fit)
+            with_chosen_threshold(context, searched, trained, context.split, fit)
 
 
 def test_in_order_nothing_is_chosen_on_later_rows():
     order = RANDOM.permutation(N)
-    setting = setting_of(
+    context = setting_of(
         COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={}, carried={"time": order}
     )
-    split = Split(setting.split.train, setting.outer[-1].test)
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        judged = calibrated(setting, recipe, split, fit).out_of_fold
-        trained = make_chain(setting, recipe)(split, fit)
+    split = Split(context.split.train, context.outer[-1].test)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        judged = calibrated(context, recipe, split, fit).out_of_fold
+        trained = make_train_fn(context, recipe)(split, fit)
     assert all(order[judged.rows.index[fold]].min() > N // 5 for fold in judged.folds)
-    expected = choose_threshold(setting.threshold, judged, setting.table, ordered=True)
+    expected = choose_threshold(context.threshold, judged, context.table, ordered=True)
     assert trained.threshold == expected
-    assert expected != choose_threshold(setting.threshold, judged, setting.table)
+    assert expected != choose_threshold(context.threshold, judged, context.table)
 
 
 # The nested chain
@@ -324,14 +333,14 @@ def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carri
     assert np.array_equal(dirty.outer[1].test.index, judged)
     assert np.array_equal(dirty.outer[1].train.index, split.train.index)
     # What all rows suggest is another thing, so whoever looks at them is found out.
-    assert list(dirty.material.features) != list(clean.material.features)
+    assert list(dirty.run_data.features) != list(clean.run_data.features)
 
     found = []
-    for setting in (clean, dirty):
-        with Counting(setting) as fit:
-            recipe = recipe_of(setting, fit)
+    for context in (clean, dirty):
+        with Counting(context) as fit:
+            recipe = recipe_of(context, fit)
             assert recipe.out_of_fold is not None
-            found.append(make_nested_chain(setting, recipe)(split, fit))
+            found.append(make_nested_train_fn(context, recipe)(split, fit))
     before, after = found
     assert list(before.features) == list(after.features)
     assert before.params == after.params
@@ -343,13 +352,13 @@ def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carri
 
 
 def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS)
     folds = StratifiedKFold(3, shuffle=True, random_state=42)
     chosen = []
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        for split in setting.outer:
-            trained = make_nested_chain(setting, recipe)(split, fit)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        for split in context.outer:
+            trained = make_nested_train_fn(context, recipe)(split, fit)
             train, test = split.train.index, split.test.index
             search = GridSearchCV(recipe.pipeline, DEPTHS["param_grid"], cv=folds).fit(COPIES.iloc[train], Y[train])
             assert trained.params == search.best_params_
@@ -360,47 +369,47 @@ def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
 
 
 def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
-    split = setting.outer[0]
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        trained = make_nested_chain(setting, recipe)(split, fit)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
+    split = context.outer[0]
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        trained = make_nested_train_fn(context, recipe)(split, fit)
         told = dataclasses.replace(recipe, params=trained.params, is_tuned=False, out_of_fold=None)
-        assert trained.threshold == make_chain(setting, told)(split, fit).threshold
+        assert trained.threshold == make_train_fn(context, told)(split, fit).threshold
     assert trained.threshold.n_rows == 100
 
 
 def test_a_nested_fold_infers_its_features_from_its_training_rows():
     X = MIXED.copy()
-    setting = setting_of(X, Y, model=BAYES)
-    split = setting.outer[2]
+    context = setting_of(X, Y, model=BAYES)
+    split = context.outer[2]
     X = spoilt(X, split.test.index)
-    setting = setting_of(X, Y, model=BAYES)
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        for number, each in enumerate(setting.outer):
-            trained = make_nested_chain(setting, recipe)(each, fit)
+    context = setting_of(X, Y, model=BAYES)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        for number, each in enumerate(context.outer):
+            trained = make_nested_train_fn(context, recipe)(each, fit)
             expected = infer_features(X.iloc[each.train.index]).features
             assert list(trained.features) == expected
             columns = [column for feature in expected for column in feature.columns]
             # Two folds learn from the odd rows, as the run does: that need not be told.
             assert ("flag" in columns) is (number != 2)
-            assert choices_of(setting, trained)["features"] == (columns if number == 2 else None)
+            assert choices_of(context, trained)["features"] == (columns if number == 2 else None)
 
 
 def test_features_that_are_written_are_not_inferred():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=BAYES)
-    with Counting(setting) as fit:
-        trained = make_nested_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES)
+    with Counting(context) as fit:
+        trained = make_nested_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
     assert trained.features is None
-    assert choices_of(setting, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
+    assert choices_of(context, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
 
 
 def test_choices_tell_what_a_fold_chose():
-    setting = setting_of(MIXED, Y, **EVERYTHING)
-    with Counting(setting) as fit:
-        trained = make_nested_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
-    assert choices_of(setting, trained) == {
+    context = setting_of(MIXED, Y, **EVERYTHING)
+    with Counting(context) as fit:
+        trained = make_nested_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
+    assert choices_of(context, trained) == {
         "params": trained.params,
         "calibrated": trained.calibration.kept,
         "threshold": trained.threshold.value,
@@ -409,18 +418,18 @@ def test_choices_tell_what_a_fold_chose():
 
 
 def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is_written():
-    setting = setting_of(COPIES, Y, features=NUMBERS, **FAILING)
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
+    context = setting_of(COPIES, Y, features=NUMBERS, **FAILING)
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
         assert recipe.params == {"classifier__n_neighbors": 60}
-        for split in setting.outer:
-            trained = make_nested_chain(setting, recipe)(split, fit)
+        for split in context.outer:
+            trained = make_nested_train_fn(context, recipe)(split, fit)
             written = dataclasses.replace(recipe, params={}, is_tuned=False)
-            plain = make_chain(setting, written)(split, fit)
+            plain = make_train_fn(context, written)(split, fit)
             assert trained.params == {}
             assert trained.threshold == plain.threshold
             assert np.array_equal(trained.predictions.proba, plain.predictions.proba)
-    assert setting.journal.warnings == [
+    assert context.run_log.warnings == [
         (
             "a fold of the nested validation was not tuned: none of the 1 candidates could be scored: ValueError: "
             "Expected n_neighbors <= n_samples_fit, but n_neighbors = 60, n_samples_fit = 50, n_samples = 50"
@@ -429,24 +438,24 @@ def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is
 
 
 def test_a_search_that_fails_in_a_fold_fails_the_run_where_asked():
-    setting = setting_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
-    with Counting(setting) as fit:
-        chain = make_nested_chain(setting, recipe_of(setting, fit))
+    context = setting_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
+    with Counting(context) as fit:
+        chain = make_nested_train_fn(context, recipe_of(context, fit))
         with pytest.raises(
             FitError, match="none of the 1 candidates could be scored: ValueError: Expected n_neighbors"
         ):
-            chain(setting.outer[0], fit)
+            chain(context.outer[0], fit)
 
 
 def test_a_fit_that_fails_is_told():
-    setting = setting_of(
+    context = setting_of(
         COPIES, Y, features=NUMBERS, model={"algorithm": "knn", "hyperparameters": {"n_neighbors": 120}}
     )
     with (
-        Counting(setting) as fit,
+        Counting(context) as fit,
         pytest.raises(FitError, match=r"^the model could not be fitted: ValueError: Expected"),
     ):
-        make_chain(setting, recipe_of(setting, fit))(setting.outer[0], fit)
+        make_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
 
 
 # Circumstances
@@ -488,12 +497,12 @@ NOTES = {
 @pytest.mark.parametrize(("validation", "carried", "note"), NOTES.values(), ids=NOTES)
 @pytest.mark.parametrize("nested", [False, True], ids=["plain", "nested"])
 def test_a_cross_validated_number_says_how_the_rows_were_cut(validation, carried, note, nested):
-    setting = setting_of(
+    context = setting_of(
         COPIES, Y, features=NUMBERS, carried=carried, validation={**VALIDATION, "nested": nested, **validation}
     )
-    told = cross_validated(setting, ())
+    told = cross_validated(context, ())
     assert told.note == f"{'nested ' * nested}{note}"
-    assert told.rows == tuple(f"fold_{at}_test" for at in range(len(setting.outer)))
+    assert told.rows == tuple(f"fold_{at}_test" for at in range(len(context.outer)))
     assert (told.source, told.chosen, told.tuned_on_same_rows) == ("cross_validation", {}, False)
 
 
@@ -539,9 +548,9 @@ def test_a_nested_number_is_free_of_what_was_chosen():
 )
 def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
     validation = {"strategy": "train_test", "splitter": "time_series_split" if carried and "time" in carried else None}
-    setting = setting_of(MIXED, Y, carried=carried, validation=validation)
-    told = held_out(setting, CHOSEN, Trained(None))
-    n_rows = len(setting.split.test)
+    context = setting_of(MIXED, Y, carried=carried, validation=validation)
+    told = held_out(context, CHOSEN, TrainedModel(None))
+    n_rows = len(context.split.test)
     assert told.note == f"hold-out of {n_rows} rows{how}, split off before anything was fitted"
     assert told.rows == ("holdout",)
     assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
@@ -549,31 +558,31 @@ def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
 
 
 def test_a_number_of_the_test_set_says_so():
-    setting = setting_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
-    told = circumstances.tested(setting, CHOSEN)
+    context = setting_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
+    told = provenance.tested(context, CHOSEN)
     assert told.note == "test set of 40 rows that no step before saw"
     assert (told.source, told.rows, told.tuned_on_same_rows) == ("test", ("test",), False)
     assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
 
 
 def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
-    setting = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
-    with Counting(setting) as fit:
-        recipe = build_phase(setting)
-        tuned = tune_phase(setting, recipe, fit, Outcome())
+    context = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
+    with Counting(context) as fit:
+        recipe = build_phase(context)
+        tuned = tune_phase(context, recipe, fit, PhaseStatus())
         recipe = dataclasses.replace(recipe.searched(tuned), is_calibrated=True, has_threshold=True)
-        trained = make_chain(setting, recipe)(setting.split, fit)
-    assert what_was_chosen(setting, trained, tuned=True) == CHOSEN
+        trained = make_train_fn(context, recipe)(context.split, fit)
+    assert what_was_chosen(context, trained, tuned=True) == CHOSEN
     before = {"hyperparameters": ("train",), "features": ("train",)}
     same = "; tuned on the same rows; features inferred on the same rows"
 
     assert (
-        told_of_tuning(setting, tuned).note
+        tuning_with_provenance(context, tuned).note
         == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
     )
-    calibration = told_of_calibration(setting, trained.calibration, tuned=True)
+    calibration = calibration_with_provenance(context, trained.calibration, tuned=True)
     assert calibration.note == f"out-of-fold predictions {ROWS}, by calibrators of other folds{same}"
-    threshold = told_of_threshold(setting, trained, tuned=True)
+    threshold = threshold_with_provenance(context, trained, tuned=True)
     assert threshold.note == f"out-of-fold predictions {ROWS}, each by the threshold of other folds{same}"
     for told in (tuned, calibration, threshold):
         assert told.rows == ("train",)
@@ -582,14 +591,14 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
 
 
 def test_what_is_not_chosen_is_not_told():
-    setting = setting_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
-    with Counting(setting) as fit:
-        recipe = recipe_of(setting, fit)
-        plain = fitted(recipe, setting.split, fit)
-        trained = make_chain(setting, dataclasses.replace(recipe, is_calibrated=False))(setting.split, fit)
-    assert what_was_chosen(setting, plain, tuned=False) == ()
-    assert what_was_chosen(setting, trained, tuned=False) == ("threshold",)
-    told = told_of_threshold(setting, trained, tuned=False)
+    context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
+    with Counting(context) as fit:
+        recipe = recipe_of(context, fit)
+        plain = fitted(recipe, context.split, fit)
+        trained = make_train_fn(context, dataclasses.replace(recipe, is_calibrated=False))(context.split, fit)
+    assert what_was_chosen(context, plain, tuned=False) == ()
+    assert what_was_chosen(context, trained, tuned=False) == ("threshold",)
+    told = threshold_with_provenance(context, trained, tuned=False)
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
     )  # fmt: skip
@@ -607,14 +616,14 @@ ODD = {
 def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(values, odd):
     X = MIXED.assign(column=values).astype({"column": object})
     X.loc[7, "column"] = odd
-    setting = setting_of(X, Y, model=BAYES)
-    (split,) = (split for split in setting.outer if 7 in split.test.index)
+    context = setting_of(X, Y, model=BAYES)
+    (split,) = (split for split in context.outer if 7 in split.test.index)
     blank = setting_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
-    with Counting(setting) as fit:
-        trained = make_nested_chain(setting, recipe_of(setting, fit))(split, fit)
+    with Counting(context) as fit:
+        trained = make_nested_train_fn(context, recipe_of(context, fit))(split, fit)
     with Counting(blank) as fit:
-        expected = make_nested_chain(blank, recipe_of(blank, fit))(split, fit)
-    assert list(trained.features) != list(setting.material.features)
+        expected = make_nested_train_fn(blank, recipe_of(blank, fit))(split, fit)
+    assert list(trained.features) != list(context.run_data.features)
     assert np.array_equal(trained.predictions.proba, expected.predictions.proba)
 
 

@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.fit_key import Identifier, is_reproducible
-from mlwf.engine.requests import Ask
+from mlwf.engine.fit_key import FitKeyBuilder, is_reproducible
+from mlwf.engine.requests import FitRequest
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.specs.features import CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec
 from mlwf.splitting.rows import Rows, Table
@@ -33,7 +33,7 @@ def pipeline(classifier):
 
 
 def key(model, params=(), *, table=TABLE, train=TRAIN, **options):
-    return Identifier().identify(Ask(model, dict(params), train, **options), table).key
+    return FitKeyBuilder().identify(FitRequest(model, dict(params), train, **options), table).key
 
 
 BOOSTER = GradientBoostingClassifier(random_state=0)
@@ -81,7 +81,7 @@ def test_class_weights_do_not_change_a_fit_that_ignores_them():
 
 def test_candidates_that_one_fit_answers_are_one_group():
     one, other, third = (
-        Identifier().identify(Ask(pipeline(BOOSTER), params, TRAIN), TABLE)
+        FitKeyBuilder().identify(FitRequest(pipeline(BOOSTER), params, TRAIN), TABLE)
         for params in ({"classifier__n_estimators": 5}, {"classifier__n_estimators": 9}, {"classifier__max_depth": 9})
     )
     assert one.group == other.group != third.group
@@ -127,14 +127,14 @@ class Foreign(LogisticRegression):
     ids=["foreign class", "unknown parameter", "no estimator", "cached pipeline"],
 )
 def test_what_cannot_be_taken_apart_is_left_to_a_plain_fit(model, params):
-    assert Identifier().identify(Ask(model, params, TRAIN), TABLE) is None
+    assert FitKeyBuilder().identify(FitRequest(model, params, TRAIN), TABLE) is None
 
 
 PRINT_KEY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_identity import real_key
+from test_fit_key import real_key
 print(real_key())
 """
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from mlwf.engine import engine as engine_module
 from mlwf.engine.engine import Engine
 from mlwf.engine.process_pools import ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.requests import Ask
+from mlwf.engine.requests import FitRequest
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
@@ -27,16 +27,16 @@ TABLE = Table(X, np.array(["no", "yes"], dtype=object)[Y])
 FOLDS = fold_splitter("stratified_kfold", n_splits=3)(TABLE, TABLE.all_rows)
 MODEL = Pipeline([("scaler", StandardScaler()), ("classifier", GradientBoostingClassifier(random_state=0))])
 ASKS = [
-    Ask(MODEL, {"classifier__max_depth": depth, "classifier__n_estimators": n}, fold.train, (fold.test,))
+    FitRequest(MODEL, {"classifier__max_depth": depth, "classifier__n_estimators": n}, fold.train, (fold.test,))
     for fold in FOLDS
     for depth in (2, 4)
     for n in (60, 300)
 ]
 
 
-def check(answers):
+def check(results):
     with PlainFitter(TABLE) as plain:
-        for one, other in zip(answers, plain(ASKS), strict=True):
+        for one, other in zip(results, plain(ASKS), strict=True):
             assert one.error is None
             assert np.array_equal(one.predictions[0].proba, other.predictions[0].proba)
             assert np.array_equal(one.predictions[0].labels, other.predictions[0].labels)
@@ -76,16 +76,16 @@ def pool():
 def test_processes_answer_as_the_plain_fitter(pool):
     with Engine(TABLE, pool=pool) as engine:
         check(engine(ASKS))
-    assert engine.tally.fitted == len(FOLDS) * 2
+    assert engine.counts.fitted == len(FOLDS) * 2
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_a_search_loses_nothing(pool):
     killed = kill_in_the_middle(1)
     with Engine(TABLE, pool=pool) as engine:
-        answers = engine(ASKS)
+        results = engine(ASKS)
     assert len(killed) == 1
-    check(answers)
+    check(results)
 
 
 @pytest.mark.slow
@@ -94,17 +94,17 @@ def test_fits_that_keep_the_lock_of_python_go_to_processes_when_they_are_worth_i
     monkeypatch.setattr(engine_module, "RELEASES_GIL", frozenset())
     seen = []
     with Engine(TABLE, n_jobs=2) as engine:
-        answers = engine(ASKS)
+        results = engine(ASKS)
         seen = workers()
     assert len(seen) >= 2
-    check(answers)
+    check(results)
 
 
 def test_small_fits_are_not_sent_to_another_process(pool):
     small = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     before = workers()
     with Engine(TABLE, pool=pool) as engine:
-        engine([Ask(small, {"classifier__C": c}, FOLDS[0].train, (FOLDS[0].test,)) for c in (0.1, 1.0)])
+        engine([FitRequest(small, {"classifier__C": c}, FOLDS[0].train, (FOLDS[0].test,)) for c in (0.1, 1.0)])
         assert workers() == before
 
 
@@ -126,8 +126,8 @@ class Sharing(ThreadPool):
 def test_rows_reach_the_workers_once_though_they_are_asked_about_again():
     pool = Sharing()
     with Engine(TABLE, pool=pool) as engine:
-        for ask in ASKS:
-            engine([ask])
+        for request in ASKS:
+            engine([request])
         assert (len(pool.shared), pool.freed) == (len(FOLDS), [])
     assert len(pool.freed) == len(FOLDS)
 
@@ -143,8 +143,10 @@ class Deadly(ThreadPool):
 
 def test_a_fit_that_costs_its_worker_twice_has_failed_and_the_others_have_not():
     with Engine(TABLE, pool=Deadly(1)) as engine:
-        answers = engine(ASKS)
-    assert {ask.params["classifier__max_depth"]: answer.error for ask, answer in zip(ASKS, answers, strict=True)} == {
+        results = engine(ASKS)
+    assert {
+        request.params["classifier__max_depth"]: result.error for request, result in zip(ASKS, results, strict=True)
+    } == {
         2: None,
         4: "its worker process was killed twice",
     }

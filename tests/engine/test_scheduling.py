@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from mlwf.engine.scheduling import Line
+from mlwf.engine.scheduling import PriorityExecutor
 
 
 def held(line):
@@ -24,7 +24,7 @@ def held(line):
 
 
 def test_the_lowest_rank_is_done_first_and_of_equals_the_first_put():
-    line, done = Line(1), []
+    line, done = PriorityExecutor(1), []
     go = held(line)
     futures = [
         line.put(rank, lambda name=name: done.append(name))
@@ -40,7 +40,7 @@ def test_the_lowest_rank_is_done_first_and_of_equals_the_first_put():
 
 
 def test_what_fails_raises_for_who_waits_and_not_for_others():
-    line = Line(2)
+    line = PriorityExecutor(2)
     bad, good = line.put((1,), lambda: 1 / 0), line.put((2,), lambda: "done")
     with pytest.raises(ZeroDivisionError):
         bad.result(9)
@@ -49,7 +49,7 @@ def test_what_fails_raises_for_who_waits_and_not_for_others():
 
 
 def test_closing_cancels_what_has_not_begun():
-    line = Line(1)
+    line = PriorityExecutor(1)
     go = held(line)
     waiting = line.put((1,), lambda: "never")
     line.close(wait=False)

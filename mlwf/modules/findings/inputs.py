@@ -1,0 +1,58 @@
+"""What a run has computed, from which findings are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlwf.results import CalibrationResult, Evaluation, LeakSearch, TuningResult
+from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.splitting.rows import Rows, Split, Table
+
+BEST_FIRST = ("test", "train_test", "cross_validation")
+
+
+@dataclass(frozen=True, eq=False)
+class FindingInputs:
+    """What a run knows when it is done."""
+
+    table: Table
+    rows: Rows
+    """The rows that are trained on."""
+    splits: Sequence[Split]
+    """By which the scores of the validation were made; none without one."""
+    leaks: LeakSearch | None
+    """What the search for leaks found; None where it was not asked for."""
+    identifiers: Mapping[str, str]
+    """Used columns that look like an identifier, with the reason."""
+    evaluations: Sequence[Evaluation]
+    """Of the validation and of the test set, where there are such."""
+    tuned: TuningResult | None
+    tuning: ParamTuningSpec | None
+    algorithm: str
+    calibration: CalibrationResult | None
+    digests: NDArray[np.uint64]
+    """One hash for each row of the table, equal for identical rows, of shape (n_samples,)."""
+    test_digests: NDArray[np.uint64] | None
+    """The same of the test set."""
+    degraded: Mapping[str, str]
+    """Why a phase degraded, by phase."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
+        return min(self.evaluations, key=lambda evaluation: BEST_FIRST.index(evaluation.source), default=None)
+
+    @property
+    def judged_rows(self) -> NDArray[np.intp]:
+        """Number the judged rows of the best judgement: a row that repeats judge several times has one number."""
+        evaluation = self.evaluation
+        n_judged = 0 if evaluation is None else len(evaluation.y)
+        if evaluation is not None and evaluation.source == "cross_validation" and self.splits:
+            numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
+            assert len(numbers) == n_judged
+            return numbers
+        return np.arange(n_judged)
