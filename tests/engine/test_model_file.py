@@ -197,7 +197,7 @@ for file in sorted(folder.glob("*.skops")):
     answer = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
     frames = pickle.loads(file.with_suffix(".frames").read_bytes())
     answers[file.stem] = [(model.predict(rows), getattr(model, answer)(rows)) for rows in frames]
-(folder / "answers").write_bytes(pickle.dumps(answers))
+(folder / "results").write_bytes(pickle.dumps(answers))
 """
 
 
@@ -217,7 +217,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[An
     arguments = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(folder), json.dumps(TRUSTED_TYPES)]
     finished = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    actual = pickle.loads((folder / "answers").read_bytes())
+    actual = pickle.loads((folder / "results").read_bytes())
     return {case: (expected[case], actual[case]) for case in CASES}
 
 

@@ -45,7 +45,7 @@ def make_evidence(table: Table | None = None, **changed: Any) -> FindingInputs:
         "splits": (),
         "leaks": None,
         "identifiers": {},
-        "judgements": (),
+        "evaluations": (),
         "tuned": None,
         "tuning": None,
         "algorithm": "gradient_boosting",

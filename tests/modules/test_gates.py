@@ -134,7 +134,7 @@ def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, sou
 
 
 @pytest.mark.parametrize(
-    ("gate", "judgement", "got"),
+    ("gate", "evaluation", "got"),
     [
         (
             {"min": 0.1, "bound": "lower"},

@@ -255,7 +255,7 @@ def held_out(table, groups=None, **options):
         predict(model.fit(table.X[:half], table.y[:half]), table.X_of(judged))
         for model in (LogisticRegression(), DummyClassifier(strategy="prior"))
     )
-    told = {"metrics": ["accuracy", "log_loss"], "circumstances": Provenance("test", "the rest"), **options}
+    told = {"metrics": ["accuracy", "log_loss"], "provenance": Provenance("test", "the rest"), **options}
     return evaluate(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
 
 

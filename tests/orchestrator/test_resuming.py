@@ -81,7 +81,7 @@ def n_recorded(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("answers", [1, 12, 45, 60], ids=["early", "in the search", "late", "in the validation"])
+@pytest.mark.parametrize("results", [1, 12, 45, 60], ids=["early", "in the search", "late", "in the validation"])
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(folder, results):
     whole = train(folder, runs="whole")
     process = start(folder)
