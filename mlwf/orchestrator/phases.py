@@ -15,7 +15,7 @@ from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import slice_masks
 from mlwf.modules.gates import check_gates
-from mlwf.modules.tuning import check_installed, list_parameters
+from mlwf.modules.tuning import check_installed
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, evaluate
 from mlwf.orchestrator.champion import Champions, comparing
 from mlwf.orchestrator.context import RunContext
@@ -60,12 +60,11 @@ def build_phase(context: RunContext) -> PipelineConfig:
     if context.tuning:
         check_installed(context.tuning)
         accepted = set(pipeline.get_params())
-        unknown = sorted(set(list_parameters(context.tuning)) - accepted)
+        unknown = sorted(set(context.tuning.parameters) - accepted)
         if unknown:
-            is_grid = hasattr(context.tuning, "param_grid")
-            section = "tuning.param_grid" if is_grid else "tuning.param_distributions"
+            key = f"tuning.{context.tuning.space_key}"
             raise ConfigError(
-                Problem("", f"{section}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
+                Problem("", f"{key}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
                 for name in unknown
             )
     return PipelineConfig(pipeline, context.table, keep_model=True)

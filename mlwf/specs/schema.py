@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mlwf.specs.catalogue import algorithm_names, metric_names, scorer_names
 from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import FINDINGS
+from mlwf.specs.tuning import TuningSection
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")
 
@@ -29,9 +30,9 @@ def experiment_schema() -> dict[str, Any]:
         for field in section.get("properties", {}).values():
             field.pop("title", None)
     _enumerate(sections["ClassifierModelSpec"], "algorithm", algorithm_names())
-    for search in ("GridSearchSpec", "RandomizedSearchSpec", "HalvingSearchSpec", "OptunaSearchSpec"):
-        _one_or_several(sections[search], "scoring", scorer_names())
-        _one_or_several(sections[search], "refit", scorer_names())
+    for search in get_args(get_args(TuningSection)[0]):
+        _one_or_several(sections[search.__name__], "scoring", scorer_names())
+        _one_or_several(sections[search.__name__], "refit", scorer_names())
     _one_or_several(sections["ValidationSpec"], "metrics", metric_names())
     _enumerate(sections["ThresholdSpec"], "scoring", threshold_scorers())
     _one_or_several(sections["GateSpec"], "metric", metric_names())

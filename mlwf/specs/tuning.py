@@ -19,12 +19,21 @@ ROUNDS = {
 }
 """The hyperparameter that says of how many rounds of boosting, or trees, an algorithm's models are made."""
 
+SPACE_KEYS = ("param_grid", "param_distributions")
+"""The keys that hold a search space: lists of values only, or distributions too."""
+
 N_SAMPLES = "n_samples"
 """The resource of a halving that is not a parameter."""
 
 
 class ParamTuningSpec(Spec):
-    """A search over parameters, by cross-validation; `GridSearchSpec` or one of its siblings."""
+    """A search over parameters, by cross-validation; `GridSearchSpec` or one of its siblings.
+
+    Each strategy has its spec here, named in `TuningSection`, and its entry in `mlwf.modules.tuning.tune.STRATEGIES`.
+    """
+
+    # Optional package that the strategy needs; mlwf's extra has the same name.
+    needs_package: ClassVar[str] = ""
 
     enabled: bool = True
     """Whether to search at all."""
@@ -63,6 +72,22 @@ class ParamTuningSpec(Spec):
     def choosing_scorer(self) -> str:
         """Name of the scorer that chooses the best candidate."""
         return self.refit or self.scorers[0]
+
+    @property
+    def space_key(self) -> str:
+        """Key that holds the search space: `param_grid` or `param_distributions`."""
+        return next(key for key in SPACE_KEYS if key in type(self).model_fields)
+
+    @property
+    def space(self) -> list[dict[str, Any]]:
+        """The search space as a list of maps from parameter to what is tried of it."""
+        space: dict[str, Any] | list[dict[str, Any]] = getattr(self, self.space_key)
+        return space if isinstance(space, list) else [space]
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the parameters that the search sets, each once, in the order they are written in."""
+        return list(dict.fromkeys(name for each in self.space for name in each))
 
 
 class GridSearchSpec(ParamTuningSpec):
@@ -105,6 +130,8 @@ class HalvingSearchSpec(ParamTuningSpec):
 
 class OptunaSearchSpec(ParamTuningSpec):
     """Let Optuna propose candidates by what was scored before, and give poor ones up early; inexact."""
+
+    needs_package: ClassVar[str] = "optuna"
 
     strategy: Literal["optuna"] = "optuna"
     """How candidates are made."""

@@ -47,10 +47,8 @@ def _equally_good(tuned: TuningResult) -> list[Mapping[str, Any]]:
 
 def _space(tuning: ParamTuningSpec, best_params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the values or the distribution of each parameter, from the grid that the best candidate is of."""
-    space = getattr(tuning, "param_grid", None) or getattr(tuning, "param_distributions", None) or {}
-    grids = [space] if isinstance(space, Mapping) else space
     # A halving search sets its resource besides.
-    return next((grid for grid in grids if set(grid) <= set(best_params) and _contains(grid, best_params)), {})
+    return next((grid for grid in tuning.space if set(grid) <= set(best_params) and _contains(grid, best_params)), {})
 
 
 def _contains(grid: Mapping[str, Any], params: Mapping[str, Any]) -> bool:

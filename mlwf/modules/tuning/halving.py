@@ -17,19 +17,18 @@ from sklearn.utils import resample
 from mlwf.engine.model_cache import MOST_BEGUN
 from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
-from mlwf.modules.tuning.candidates import list_candidates
-from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.modules.tuning.candidates import Params
+from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 from mlwf.splitting.rows import Rows, Split
 
 
-def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
+def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], random_state: int) -> SearchOutcome:
     """Try all candidates with little of the resource, and on each further rung the best of them with more.
 
     Raises FitError when there are too few rows to begin with, or nothing says how many rounds to end with.
     """
     resource = spec.resource or rounds_parameter(search.pipeline) or N_SAMPLES
-    candidates = list_candidates(spec)
     smallest, most = _bounds(spec, resource, search)
     schedule = plan_rungs(len(candidates), factor=spec.factor, smallest=smallest, most=most)
     rungs: list[Trials] = []
@@ -37,7 +36,7 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
         n_kept = ceil(len(candidates) / spec.factor)
         trials = _rung(search, candidates, resource, amount, number, random_state)
         if resource != N_SAMPLES and number < len(schedule) - 1 and may_be_resumable(_classifier(search.pipeline)[1]):
-            # More rounds of the same rows: those that go on to the next rung are continued there.
+            # More rounds of the same rows: the fits of the candidates that are kept are resumed on the next rung.
             trials.leaderboard.n_held = min(n_kept, max(1, MOST_BEGUN // len(trials.splits)))
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
         order = range(len(candidates))[:: -1 if rungs else 1]
@@ -46,11 +45,11 @@ def halve(spec: HalvingSearchSpec, search: Search, random_state: int) -> Tried:
         if trials.is_late:
             break
         candidates = _keep(trials, candidates, n_kept)
-    return Tried(rungs, _progress(rungs, len(schedule)), _told(rungs, resource))
+    return SearchOutcome(rungs, _progress(rungs, len(schedule)), _describe_rungs(rungs, resource))
 
 
 def rounds_parameter(pipeline: Any) -> str | None:
-    """Name the parameter that says of how many rounds of boosting, or trees, the pipeline's classifier is made."""
+    """Name the parameter that sets how many rounds of boosting, or trees, the pipeline's classifier is made of."""
     step, classifier = _classifier(pipeline)
     params = classifier.get_params(deep=False)
     # Other classifiers call the most steps of a solver max_iter, which make them no better once it is done.
@@ -66,7 +65,7 @@ def _classifier(pipeline: Any) -> tuple[str, Any]:
 
 
 def plan_rungs(n_candidates: int, *, factor: int, smallest: int, most: int) -> list[int]:
-    """Say how much of the resource candidates get on each rung, such that the last gets about the most.
+    """Plan how much of the resource candidates get on each rung, such that the last gets about the most.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ def _bounds(spec: HalvingSearchSpec, resource: str, search: Search) -> tuple[int
 
 
 def _rung(
-    search: Search, candidates: Sequence[dict[str, Any]], resource: str, amount: int, number: int, random_state: int
+    search: Search, candidates: Sequence[Params], resource: str, amount: int, number: int, random_state: int
 ) -> Trials:
     columns = {"iter": number, "n_resources": amount}
     if resource != N_SAMPLES:
@@ -125,7 +124,7 @@ def _sample(rows: Rows, share: float, random_state: int) -> Rows:
     return Rows(resample(rows.index, replace=False, n_samples=n_rows, random_state=random_state))
 
 
-def _keep(trials: Trials, candidates: Sequence[dict[str, Any]], n_kept: int) -> list[dict[str, Any]]:
+def _keep(trials: Trials, candidates: Sequence[Params], n_kept: int) -> list[Params]:
     """Keep the best candidates, in ascending order; those that could not be scored come first."""
     means = np.array([trials.leaderboard.mean(candidate) for candidate in range(len(candidates))], dtype=np.float64)
     # The very call of scikit-learn, since the sort does not keep the order of equals.
@@ -139,7 +138,7 @@ def _progress(rungs: Sequence[Trials], n_rungs: int) -> str:
     return f"{sum(not trials.is_late for trials in rungs)} of {n_rungs} rungs were complete"
 
 
-def _told(rungs: Sequence[Trials], resource: str) -> str:
+def _describe_rungs(rungs: Sequence[Trials], resource: str) -> str:
     counts = [len(trials.tried) for trials in rungs]
     amounts = [trials.columns["n_resources"] for trials in rungs]
     first = f"{counts[0]:,} candidates with {amounts[0]:,}"

@@ -1,4 +1,4 @@
-"""The strategy optuna: candidates that are proposed by what was scored before, and given up early when they are poor.
+"""The strategy optuna: candidates are proposed from earlier scores, and pruned early when they are poor.
 
 Akiba et al. (2019), Optuna: A next-generation hyperparameter optimization framework.
 """
@@ -7,41 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from mlwf.errors import ConfigError, Problem
-from mlwf.modules.tuning.trials import Search, Trials, Tried
+from mlwf.modules.tuning.candidates import Params
+from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials
 from mlwf.process_state import SharedState
-from mlwf.specs.tuning import OptunaSearchSpec, ParamTuningSpec
+from mlwf.specs.tuning import OptunaSearchSpec
 
 BATCH = 4
 """Candidates that are proposed together. A result may not depend on `n_jobs`, so neither does this."""
 
 
-def check_installed(spec: ParamTuningSpec) -> None:
-    """Raise ConfigError when the strategy of a search needs a package that is not installed."""
-    if spec.strategy == "optuna" and find_spec("optuna") is None:
-        message = "is 'optuna', and that package is not installed"
-        raise ConfigError(Problem("", "tuning.strategy", message, "pip install 'mlwf[optuna]'"))
+def propose(spec: OptunaSearchSpec, search: Search, candidates: list[Params], random_state: int) -> SearchOutcome:
+    """Try what Optuna's TPE sampler proposes, and prune candidates that are below the median after a split.
 
-
-def propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
-    """Try what Optuna's TPE sampler proposes, and give candidates up that are below the median after a split.
-
-    The sampler is seeded and proposes a fixed number at a time: the same scores lead to the same candidates.
+    The sampler is seeded and proposes a fixed number at a time: the same scores lead to the same candidates, which are
+    added to `candidates`.
     """
     with _QUIET.held():
-        return _propose(spec, search, random_state)
+        return _propose(spec, search, candidates, random_state)
 
 
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
     import optuna
 
-    # Each study and each trial would be told of on stderr.
+    # Optuna logs each study and each trial on stderr.
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -53,7 +46,7 @@ def _quiet_optuna() -> Iterator[None]:
 _QUIET = SharedState(_quiet_optuna)
 
 
-def _propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried:
+def _propose(spec: OptunaSearchSpec, search: Search, candidates: list[Params], random_state: int) -> SearchOutcome:
     import optuna
 
     study = optuna.create_study(
@@ -61,23 +54,23 @@ def _propose(spec: OptunaSearchSpec, search: Search, random_state: int) -> Tried
         sampler=optuna.samplers.TPESampler(seed=random_state, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(),
     )
-    space = {name: _distribution(tried) for name, tried in spec.param_distributions.items()}
-    trials = Trials(search, search.splits, [])
+    space = {name: _distribution(values) for name, values in spec.param_distributions.items()}
+    trials = Trials(search, search.splits, candidates)
     planned = min(spec.n_iter, spec.max_candidates or spec.n_iter)
     while len(trials.candidates) < planned and not trials.is_late:
         proposed = [study.ask(space) for _ in range(min(BATCH, planned - len(trials.candidates)))]
         begin = len(trials.candidates)
         trials.candidates += [_params(spec, trial.params) for trial in proposed]
         _try(study, dict(enumerate(proposed, begin)), trials)
-    n_tried, n_given_up = len(trials.tried), len(trials.given_up)
-    told = (
-        f"optuna: candidates proposed by earlier scores, {n_given_up:,} of {n_tried:,} given up before their last fold"
+    n_tried, n_pruned = len(trials.tried), len(trials.pruned)
+    inexact = (
+        f"optuna: candidates proposed by earlier scores, {n_pruned:,} of {n_tried:,} given up before their last fold"
     )
-    return Tried([trials], f"{n_tried:,} of {planned:,} candidates were tried", told)
+    return SearchOutcome([trials], f"{n_tried:,} of {planned:,} candidates were tried", inexact)
 
 
 def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
-    """Try candidates split by split, as long as they are worth it, and tell the study what came of each."""
+    """Try candidates split by split until they are pruned, and report the score of each to the study."""
     from optuna.trial import TrialState
 
     alive = dict(proposed)
@@ -96,8 +89,8 @@ def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
                     continue
                 study.tell(alive.pop(candidate), state=TrialState.PRUNED)
             if fold < last:
-                trials.give_up(candidate)
-    # Told at the end of all: until then none may be given up for the sake of one of the same batch.
+                trials.prune(candidate)
+    # Reported at the end of all: until then none may be pruned because of another of the same batch.
     for candidate, trial in alive.items():
         study.tell(trial, _mean_so_far(trials, candidate, last))
 
@@ -107,13 +100,13 @@ def _mean_so_far(trials: Trials, candidate: int, fold: int) -> float:
     return float(np.mean([trials.leaderboard.cells[candidate, number][chosen_by] for number in range(fold + 1)]))
 
 
-def _distribution(tried: Any) -> Any:
+def _distribution(values: Any) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if not isinstance(tried, Mapping):
+    if not isinstance(values, Mapping):
         # Of values of any kind, lists and estimators too, Optuna is given the positions.
-        return CategoricalDistribution(range(len(tried)))
-    ((kind, (low, high)),) = tried.items()
+        return CategoricalDistribution(range(len(values)))
+    ((kind, (low, high)),) = values.items()
     if kind == "randint":
         return IntDistribution(low, high - 1)
     return FloatDistribution(low, high, log=kind == "loguniform")
@@ -122,6 +115,6 @@ def _distribution(tried: Any) -> Any:
 def _params(spec: OptunaSearchSpec, proposed: Mapping[str, Any]) -> dict[str, Any]:
     """Turn what Optuna proposes into parameters."""
     return {
-        name: proposed[name] if isinstance(tried, Mapping) else tried[proposed[name]]
-        for name, tried in spec.param_distributions.items()
+        name: proposed[name] if isinstance(values, Mapping) else values[proposed[name]]
+        for name, values in spec.param_distributions.items()
     }

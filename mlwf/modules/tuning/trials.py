@@ -1,4 +1,4 @@
-"""Candidates that are fitted and scored, and scikit-learn's `cv_results_` made of them."""
+"""Fit and score candidates, and make scikit-learn's `cv_results_` of their scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_cv_results(rows: Sequence[tuple[Trials, int]], names: Mapping[str, str]
     Returns
     -------
     dict
-        NaN stands for the folds of a fit or a scorer that failed, or of a candidate that was given up before.
+        NaN stands for the folds of a fit or a scorer that failed, or of a candidate that was pruned before.
     """
     candidates = [trials.candidates[candidate] for trials, candidate in rows]
     results: dict[str, Any] = {
@@ -104,7 +104,7 @@ class Search:
     scorers: Mapping[str, Any]
     chosen_by: str
     """The scorer that chooses."""
-    fit: Fitter
+    run_fits: Fitter
     deadline: float | None = None
     """Reading of `time.monotonic` from which on no fit is begun."""
 
@@ -117,11 +117,11 @@ class Trials:
     splits: Sequence[Split]
     candidates: list[dict[str, Any]]
     columns: Mapping[str, int] = field(default_factory=dict)
-    """What `cv_results_` tells of each of them beside its parameters."""
-    given_up: set[int] = field(default_factory=set)
-    """Candidates that were not asked for on all splits, because of their scores on the first."""
+    """Further columns of `cv_results_`, with the same value for each of these candidates."""
+    pruned: set[int] = field(default_factory=set)
+    """Candidates that were not fitted on all splits, because of their scores on the first."""
     fit_results: dict[tuple[int, int], FitResult] = field(default_factory=dict)
-    """By candidate and split."""
+    """Results of the fits, by candidate and split."""
     leaderboard: Leaderboard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ class Trials:
         )
 
     def request(self, cells: Sequence[tuple[int, int]]) -> None:
-        """Ask for these candidates on these splits, in this order."""
+        """Fit and score these candidates on these splits, in this order."""
         requests = [
             FitRequest(
                 self.search.pipeline,
@@ -142,49 +142,48 @@ class Trials:
             )
             for candidate, fold in cells
         ]
-        fit = self.search.fit
-        for request, cell, result in zip(requests, cells, fit(requests), strict=True):
+        for request, cell, result in zip(requests, cells, self.search.run_fits(requests), strict=True):
             self.fit_results[cell] = result
-            # A fitter that holds models back for the best candidate has entered the answer as it came.
+            # A fitter that keeps the models of the best candidate has entered the result already.
             if cell not in self.leaderboard.cells and request.candidate_fold is not None:
                 self.leaderboard.enter(request.candidate_fold, result)
 
-    def give_up(self, candidate: int) -> None:
-        """Ask for a candidate no more."""
-        self.given_up.add(candidate)
+    def prune(self, candidate: int) -> None:
+        """Fit a candidate on no further split."""
+        self.pruned.add(candidate)
         self.leaderboard.withdraw(candidate)
 
     def of(self, candidate: int) -> list[FitResult | None]:
-        """Give the answers to a candidate, one for each split; None where it was given up before."""
+        """Give the fit results of a candidate, one for each split; None where it was pruned before."""
         return [self.fit_results.get((candidate, fold)) for fold in range(len(self.splits))]
 
     @property
     def tried(self) -> list[int]:
-        """The candidates that were tried as far as was meant; others were overtaken by the deadline."""
+        """The candidates that were fitted on all splits or pruned; the deadline passed before the others were."""
         return [candidate for candidate in range(len(self.candidates)) if self._is_tried(candidate)]
 
     @property
     def is_late(self) -> bool:
-        """Whether the deadline passed before all that was asked for was begun."""
+        """Whether the deadline passed before all requested fits had begun."""
         return any(result.is_late for result in self.fit_results.values())
 
     def _is_tried(self, candidate: int) -> bool:
         fit_results = self.of(candidate)
         if any(result is not None and result.is_late for result in fit_results):
             return False
-        return candidate in self.given_up or None not in fit_results
+        return candidate in self.pruned or None not in fit_results
 
     def _score(self, name: str, fold: int, predictions: Predictions) -> float:
         return score(self.search.scorers[name], predictions, self.search.table.y_of(self.splits[fold].test))
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
-    """What a strategy tried."""
+class SearchOutcome:
+    """The trials of a search, and how complete they are."""
 
     trials: Sequence[Trials]
     """In order; the best candidate is the best of the last of them that has one."""
     progress: str
-    """How far it got, for when its time ended."""
+    """How far the search got, for when its time ended."""
     inexact: str = ""
-    """What it did not compare in full; empty where it did."""
+    """What the strategy did not compare in full; empty where it did."""

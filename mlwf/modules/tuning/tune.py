@@ -1,8 +1,11 @@
-"""A search from beginning to end, its result, and the guide's classes for it."""
+"""A search from beginning to end, its strategies, its result, and the classes of the public API for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -11,12 +14,12 @@ import numpy as np
 from mlwf.engine.engine import Engine
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.engine.training import OutOfFold, stack
-from mlwf.errors import FitError
+from mlwf.errors import ConfigError, FitError, Problem
 from mlwf.evaluation.scoring import build_scorers
-from mlwf.modules.tuning.candidates import count_candidates, try_all
+from mlwf.modules.tuning.candidates import Params, grid_candidates, random_candidates, try_all
 from mlwf.modules.tuning.halving import halve
-from mlwf.modules.tuning.optuna_search import check_installed, propose
-from mlwf.modules.tuning.trials import Search, Trials, Tried, make_cv_results
+from mlwf.modules.tuning.optuna_search import propose
+from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials, make_cv_results
 from mlwf.results import TuningResult
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import Rows, Splitter, Table
@@ -32,7 +35,7 @@ def tune(
     table: Table,
     rows: Rows,
     splitter: Splitter,
-    fit: Fitter,
+    run_fits: Fitter,
     *,
     random_state: int = 42,
     positive_class: Any = None,
@@ -56,19 +59,44 @@ def tune(
         splits=splitter(table, rows),
         scorers=build_scorers(spec.scorers, classes=table.classes, positive_class=positive_class),
         chosen_by=spec.choosing_scorer,
-        fit=fit,
+        run_fits=run_fits,
         deadline=None if spec.timeout_seconds is None else monotonic() + spec.timeout_seconds,
     )
-    tried = STRATEGIES[spec.strategy](spec, search, random_state)
-    stopped = "; ".join(_stopped(spec, tried, count_candidates(spec, random_state=random_state)))
-    return _result(spec, search, tried, stopped)
+    candidates = list_candidates(spec, random_state=random_state)
+    outcome = STRATEGIES[spec.strategy].try_candidates(spec, search, candidates, random_state)
+    stopped = "; ".join(_stopped(spec, outcome, len(_all_candidates(spec, random_state))))
+    return _result(spec, search, outcome, stopped)
 
 
-def _result(spec: ParamTuningSpec, search: Search, tried: Tried, stopped: str) -> TuningResult:
-    rows = [(trials, candidate) for trials in tried.trials for candidate in trials.tried]
+def list_candidates(spec: ParamTuningSpec, *, random_state: int = 42) -> list[Params]:
+    """List the parameters that a search tries, in scikit-learn's order.
+
+    Of halving these are the candidates of the first rung, without the resource. Of a strategy that proposes candidates
+    while it runs there are none.
+    """
+    if STRATEGIES[spec.strategy].candidates is None:
+        return []
+    return list(islice(_all_candidates(spec, random_state), spec.max_candidates))
+
+
+def check_installed(spec: ParamTuningSpec) -> None:
+    """Raise ConfigError when the strategy of a search needs a package that is not installed."""
+    if spec.needs_package and find_spec(spec.needs_package) is None:
+        message = f"is {spec.strategy!r}, and that package is not installed"
+        raise ConfigError(Problem("", "tuning.strategy", message, f"pip install 'mlwf[{spec.needs_package}]'"))
+
+
+def _all_candidates(spec: ParamTuningSpec, random_state: int) -> Collection[Any]:
+    """Give the candidates as they are without `max_candidates`; of those to be proposed, their numbers."""
+    list_all = STRATEGIES[spec.strategy].candidates
+    return range(getattr(spec, "n_iter", 0)) if list_all is None else list_all(spec, random_state)
+
+
+def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopped: str) -> TuningResult:
+    rows = [(trials, candidate) for trials in outcome.trials for candidate in trials.tried]
     fit_results = [result for trials, candidate in rows for result in trials.of(candidate) if result is not None]
     failures = _failures(rows, fit_results)
-    best = _best(spec, tried, rows, failures)
+    best = _best(spec, outcome, rows, failures)
     names = {name: name if len(search.scorers) > 1 else "score" for name in search.scorers}
     cv_results = make_cv_results(rows, names)
     position = rows.index(best)
@@ -78,33 +106,33 @@ def _result(spec: ParamTuningSpec, search: Search, tried: Tried, stopped: str) -
         best_params=cv_results["params"][position],
         best_score=float(cv_results[f"mean_test_{names[search.chosen_by]}"][position]),
         best_index=position,
-        n_candidates=len(tried.trials[0].tried),
+        n_candidates=len(outcome.trials[0].tried),
         n_failed=sum(result.error is not None for result in fit_results),
         cv_folds=len(search.splits),
         cv_results=cv_results,
         failures=tuple(failures),
         stopped=stopped,
-        inexact=tried.inexact,
-        cpu_seconds=_seconds(tried),
+        inexact=outcome.inexact,
+        cpu_seconds=_seconds(outcome),
         out_of_fold=_out_of_fold(search, *best),
     )
 
 
-def _best(spec: ParamTuningSpec, tried: Tried, rows: Sequence[Row], failures: Sequence[str]) -> Row:
+def _best(spec: ParamTuningSpec, outcome: SearchOutcome, rows: Sequence[Row], failures: Sequence[str]) -> Row:
     """Find the best candidate of the last trials that have one."""
     if not rows:
         raise FitError(
             f"the time ended before any candidate was complete: tuning.timeout_seconds is {spec.timeout_seconds:g}"
         )
-    for trials in reversed(tried.trials):
+    for trials in reversed(outcome.trials):
         if trials.leaderboard.best is not None:
             return trials, trials.leaderboard.best
     why = failures[0] if failures else "NaN"
-    raise FitError(f"none of the {len(tried.trials[0].tried)} candidates could be scored: {why}")
+    raise FitError(f"none of the {len(outcome.trials[0].tried)} candidates could be scored: {why}")
 
 
 def _failures(rows: Sequence[Row], fit_results: Sequence[FitResult]) -> list[str]:
-    """List what failed fits and then failed scorers said, each once, in the order of the candidates."""
+    """List the errors of failed fits and then of failed scorers, each once, in the order of the candidates."""
     of_fits = [result.error for result in fit_results if result.error]
     of_scorers = [
         reason
@@ -115,22 +143,22 @@ def _failures(rows: Sequence[Row], fit_results: Sequence[FitResult]) -> list[str
     return list(dict.fromkeys([*of_fits, *of_scorers]))
 
 
-def _stopped(spec: ParamTuningSpec, tried: Tried, n_all: int) -> Iterator[str]:
+def _stopped(spec: ParamTuningSpec, outcome: SearchOutcome, n_all: int) -> Iterator[str]:
     if spec.max_candidates is not None and spec.max_candidates < n_all:
         yield f"the first {spec.max_candidates:,} of {n_all:,} candidates, as tuning.max_candidates says"
-    if any(trials.is_late for trials in tried.trials):
-        yield f"stopped after {spec.timeout_seconds:g} s: {tried.progress}; a faster machine tries more"
+    if any(trials.is_late for trials in outcome.trials):
+        yield f"stopped after {spec.timeout_seconds:g} s: {outcome.progress}; a faster machine tries more"
 
 
-def _seconds(tried: Tried) -> float:
-    fit_results = [result for trials in tried.trials for result in trials.fit_results.values()]
+def _seconds(outcome: SearchOutcome) -> float:
+    fit_results = [result for trials in outcome.trials for result in trials.fit_results.values()]
     return sum(result.fit_seconds + result.predict_seconds for result in fit_results)
 
 
 def _out_of_fold(search: Search, trials: Trials, candidate: int) -> OutOfFold | None:
-    """Keep what the best candidate's fold models said, so that nobody has to fit them again to hear it."""
+    """Stack the predictions of the best candidate's fold models, so that they need not be fitted again."""
     fit_results = [result for result in trials.of(candidate) if result is not None]
-    # A halving by rows judges but a part of them.
+    # A halving by rows predicts only a part of them.
     if trials.splits is not search.splits or any(result.error for result in fit_results):
         return None
     try:
@@ -139,16 +167,8 @@ def _out_of_fold(search: Search, trials: Trials, candidate: int) -> OutOfFold | 
         return None
 
 
-STRATEGIES: dict[str, Callable[[Any, Search, int], Tried]] = {
-    "grid": try_all,
-    "random": try_all,
-    "halving": halve,
-    "optuna": propose,
-}
-
-
 class GridSearch:
-    """The guide's search: `fit`, then `get_best_estimator` or scikit-learn's fitted attributes."""
+    """A search: `fit`, then `get_best_estimator` or scikit-learn's fitted attributes."""
 
     def __init__(
         self, spec: ParamTuningSpec, *, random_state: int = 42, splitter: Splitter | None = None, n_jobs: int = 1
@@ -167,9 +187,11 @@ class GridSearch:
         folds = self.splitter or fold_splitter(
             "stratified_kfold", n_splits=self.spec.cv_folds or 5, shuffle=False, random_state=self.random_state
         )
-        with Engine(table, n_jobs=self.spec.n_jobs or self.n_jobs) as fit:
-            self.result_ = tune(self.spec, pipeline, table, table.all_rows, folds, fit, random_state=self.random_state)
-            (best,) = fit([FitRequest(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
+        with Engine(table, n_jobs=self.spec.n_jobs or self.n_jobs) as run_fits:
+            self.result_ = tune(
+                self.spec, pipeline, table, table.all_rows, folds, run_fits, random_state=self.random_state
+            )
+            (best,) = run_fits([FitRequest(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
         if best.error:
             raise FitError(f"the best candidate could not be fitted on all rows: {best.error}")
         self.best_estimator_ = best.model
@@ -189,7 +211,7 @@ class GridSearch:
 
 
 class RandomizedSearch(GridSearch):
-    """The guide's search over candidates drawn from distributions."""
+    """A search over candidates drawn from distributions."""
 
 
 class HalvingSearch(GridSearch):
@@ -202,12 +224,25 @@ class OptunaSearch(GridSearch):
 
 def create_tuning(spec: ParamTuningSpec, *, random_state: int = 42, n_jobs: int = 1) -> GridSearch:
     """Make the search that `spec` describes."""
-    return SEARCHES[spec.strategy](spec, random_state=random_state, n_jobs=n_jobs)
+    return STRATEGIES[spec.strategy].search_class(spec, random_state=random_state, n_jobs=n_jobs)
 
 
-SEARCHES: dict[str, type[GridSearch]] = {
-    "grid": GridSearch,
-    "random": RandomizedSearch,
-    "halving": HalvingSearch,
-    "optuna": OptunaSearch,
+@dataclass(frozen=True)
+class Strategy:
+    """How a search gets its candidates and tries them."""
+
+    try_candidates: Callable[[Any, Search, list[Params], int], SearchOutcome]
+    """Takes the spec, the search, its candidates and the random state."""
+    candidates: Callable[[Any, int], Collection[Params]] | None
+    """Gives all candidates, from the spec and the random state; None where `n_iter` of them are proposed by and by."""
+    search_class: type[GridSearch] = GridSearch
+    """What `create_tuning` makes."""
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "grid": Strategy(try_all, grid_candidates),
+    "random": Strategy(try_all, random_candidates, RandomizedSearch),
+    "halving": Strategy(halve, grid_candidates, HalvingSearch),
+    "optuna": Strategy(propose, None, OptunaSearch),
 }
+"""The strategies, by `tuning.strategy`; the spec of each stands in `mlwf.specs.tuning`."""

@@ -12,14 +12,7 @@ from mlwf.specs.classifier import ONE_SIDED, threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slices import parse_slice
-from mlwf.specs.tuning import (
-    N_SAMPLES,
-    ROUNDS,
-    GridSearchSpec,
-    HalvingSearchSpec,
-    OptunaSearchSpec,
-    RandomizedSearchSpec,
-)
+from mlwf.specs.tuning import N_SAMPLES, ROUNDS, HalvingSearchSpec
 
 
 def _algorithm_is_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -138,11 +131,9 @@ def _resource_is_not_tried(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _parameters(spec: ExperimentSpec) -> tuple[KeyPath, Any] | None:
     """Find what the search tries."""
-    if isinstance(spec.tuning, GridSearchSpec | HalvingSearchSpec):
-        return ("tuning", "param_grid"), spec.tuning.param_grid
-    if isinstance(spec.tuning, RandomizedSearchSpec | OptunaSearchSpec):
-        return ("tuning", "param_distributions"), spec.tuning.param_distributions
-    return None
+    if spec.tuning is None:
+        return None
+    return ("tuning", spec.tuning.space_key), getattr(spec.tuning, spec.tuning.space_key)
 
 
 def _rounds(algorithm: str) -> list[str]:
