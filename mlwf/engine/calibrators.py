@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,36 +16,80 @@ from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import PrecomputedClassifier, positions
 
+FitCalibrator = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None], Any]
+"""Fits a calibrator for one class: takes the scores of shape (n_rows,), whether each row is of the class, and the
+weights or None; gives an object with `predict(scores)`."""
+
+
+@dataclass(frozen=True)
+class CalibrationMethod:
+    """How scores become probabilities."""
+
+    sklearn_method: Literal["sigmoid", "isotonic", "temperature"]
+    """scikit-learn's method, or the one that `fit_one` stands in for."""
+    fit_one: FitCalibrator | None = None
+    """Fits the calibrators where scikit-learn does not know the method, one for each class, or one for two classes."""
+
+
+METHODS = {
+    "sigmoid": CalibrationMethod("sigmoid"),
+    "isotonic": CalibrationMethod("isotonic"),
+    "temperature": CalibrationMethod("temperature"),
+}
+"""The methods, by `calibration.method`."""
+
 
 def fit_calibrators(
-    judged: Predictions,
+    predictions: Predictions,
     y: NDArray[Any],
     *,
     weight: NDArray[np.float64] | None,
     folds: Sequence[NDArray[np.intp]],
-    method: Literal["sigmoid", "isotonic", "temperature"],
+    method: str,
     ensemble: bool,
 ) -> CalibratedClassifierCV:
     """Fit calibrators on predictions for rows that the predicting model did not see.
 
-    `judged`, `y` and `weight` hold the same rows; `folds` holds the positions that each model judged. With `ensemble`
-    each fold gets a calibrator of its own, without it one calibrator is fitted on all rows. The models are missing
-    from the result: `with_models` puts fitted ones in, `with_predictions` stored predictions.
+    `predictions`, `y` and `weight` hold the same rows; `folds` holds the positions that each model predicted. With
+    `ensemble` each fold gets a calibrator of its own, without it one calibrator is fitted on all rows. The models are
+    missing from the result: `with_models` puts fitted ones in, `with_predictions` stored predictions.
 
     Raises FitError for what scikit-learn cannot calibrate.
 
     Sources: Platt 1999 (sigmoid), Zadrozny & Elkan 2002 (isotonic), Guo et al. 2017 (temperature).
     """
-    # One Replay stands for every fold's model: each row was judged once, so a fold's rows find their own model's word.
+    chosen = METHODS[method]
+    # One classifier stands for every fold's model: each row was predicted once, by its own fold's model.
     calibrated = CalibratedClassifierCV(
-        PrecomputedClassifier(judged), method=method, cv=[(fold, fold) for fold in folds], ensemble=ensemble
+        PrecomputedClassifier(predictions),
+        method=chosen.sklearn_method,
+        cv=[(fold, fold) for fold in folds],
+        ensemble=ensemble,
     )
-    with _calibrating():
-        return calibrated.fit(positions(len(y)), y, sample_weight=weight)
+    with _fit_errors():
+        calibrated.fit(positions(len(y)), y, sample_weight=weight)
+        if chosen.fit_one is not None:
+            parts = folds if ensemble else [np.arange(len(y))]
+            for pair, rows in zip(calibrated.calibrated_classifiers_, parts, strict=True):
+                part_weight = None if weight is None else weight[rows]
+                pair.calibrators = _fit_each(chosen.fit_one, predictions.take(rows), y[rows], part_weight)
+    return calibrated
+
+
+def _fit_each(
+    fit_one: FitCalibrator, predictions: Predictions, y: NDArray[Any], weight: NDArray[np.float64] | None
+) -> list[Any]:
+    """Fit a calibrator for each column of scores, which are those that CalibratedClassifierCV gives to predict."""
+    decision, proba = predictions.decision, predictions.proba
+    scores = np.asarray(proba if decision is None else decision).reshape(len(y), -1)
+    is_binary = len(predictions.classes) == 2
+    classes = predictions.classes[-1:] if is_binary else predictions.classes
+    columns = scores[:, -1:] if is_binary else scores
+    return [fit_one(column, y == label, weight) for column, label in zip(columns.T, classes, strict=True)]
 
 
 def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, estimator: Any, cv: Any) -> Any:
-    """Put the fitted models in, one for each calibrator, and what scikit-learn says of how they were fitted."""
+    """Put the fitted models in, one for each calibrator, and the parameters that describe how they were fitted."""
     shipped = _with_estimators(calibrated, models)
     shipped.set_params(estimator=estimator, cv=cv)
     for name in ("n_features_in_", "feature_names_in_"):
@@ -55,18 +100,18 @@ def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, es
 
 def with_predictions(calibrated: CalibratedClassifierCV, predictions: Sequence[Predictions]) -> Predictions:
     """Calibrate stored predictions, one set of the same rows for each calibrator, and average them."""
-    replaying = _with_estimators(calibrated, [PrecomputedClassifier(part) for part in predictions])
+    precomputed = _with_estimators(calibrated, [PrecomputedClassifier(part) for part in predictions])
     X = positions(len(predictions[0]))
-    with _calibrating():
+    with _fit_errors():
         return Predictions(
             classes=np.asarray(calibrated.classes_),
-            labels=np.asarray(replaying.predict(X)),
-            proba=np.asarray(replaying.predict_proba(X)),
+            labels=np.asarray(precomputed.predict(X)),
+            proba=np.asarray(precomputed.predict_proba(X)),
         )
 
 
 @contextmanager
-def _calibrating() -> Iterator[None]:
+def _fit_errors() -> Iterator[None]:
     """Turn what scikit-learn raises for the scores or the rows into a FitError."""
     try:
         yield

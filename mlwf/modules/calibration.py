@@ -24,40 +24,42 @@ from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 
 
-def cross_fit(spec: CalibrationSpec, judged: OutOfFold, table: Table, *, ordered: bool = False) -> OutOfFold | None:
-    """Calibrate out-of-fold predictions by calibrators that saw other folds alone, or with `ordered` earlier ones.
+def cross_fit(
+    spec: CalibrationSpec, uncalibrated: OutOfFold, table: Table, *, ordered: bool = False
+) -> OutOfFold | None:
+    """Calibrate out-of-fold predictions by calibrators fitted on other folds alone, or with `ordered` on earlier ones.
 
     No model is fitted. None when no fold has others to learn from, or some others lack a class.
     """
-    learnt_from = [judged.others(number, ordered=ordered) for number in range(len(judged.folds))]
-    places = [fold for fold, others in zip(judged.folds, learnt_from, strict=True) if len(others)]
+    learnt_from = [uncalibrated.others(number, ordered=ordered) for number in range(len(uncalibrated.folds))]
+    places = [fold for fold, others in zip(uncalibrated.folds, learnt_from, strict=True) if len(others)]
     if not places:
         return None
     try:
-        said = [
-            with_predictions(_calibrators(spec, judged, others, table), [judged.predictions.take(fold)])
-            for fold, others in zip(judged.folds, learnt_from, strict=True)
+        calibrated = [
+            with_predictions(_calibrators(spec, uncalibrated, others, table), [uncalibrated.predictions.take(fold)])
+            for fold, others in zip(uncalibrated.folds, learnt_from, strict=True)
             if len(others)
         ]
-        predictions = gather(said, places)
+        predictions = gather(calibrated, places)
     except FitError:
         return None
     order = np.argsort(np.concatenate(places), kind="stable")
     ends = np.cumsum([len(place) for place in places])[:-1]
     folds = tuple(np.split(np.argsort(order), ends))
-    return OutOfFold(judged.rows.take(np.concatenate(places)[order]), predictions, folds)
+    return OutOfFold(uncalibrated.rows.take(np.concatenate(places)[order]), predictions, folds)
 
 
 def describe(
     spec: CalibrationSpec,
     table: Table,
-    judged: OutOfFold,
+    uncalibrated: OutOfFold,
     calibrated: OutOfFold | None,
     *,
     cv_folds: int,
     positive_class: Any = None,
 ) -> CalibrationResult:
-    """Measure probabilities before and after, and say whether the calibrated ones are to be kept, and why.
+    """Measure probabilities before and after calibration, and decide whether the calibrated ones are kept.
 
     With `keep: better` they are kept when their log loss is smaller beyond doubt: the interval of the paired
     difference, row by row or group by group, leaves out zero. A classifier without probabilities has nothing to compare
@@ -66,19 +68,19 @@ def describe(
     before, after, difference = None, None, None
     if calibrated is not None:
         after = error_of(calibrated, table, positive_class)
-        if judged.predictions.proba is not None:
-            same = judged.predictions.take(_positions(judged, calibrated))
+        if uncalibrated.predictions.proba is not None:
+            same = uncalibrated.predictions.take(_positions(uncalibrated, calibrated))
             before = error_of(OutOfFold(calibrated.rows, same, calibrated.folds), table, positive_class)
             difference = _difference(same, calibrated, table)
     kept, reason = True, "the classifier has no probabilities of its own"
-    if judged.predictions.proba is not None:
-        kept, reason = _verdict(spec, before, after, difference)
+    if uncalibrated.predictions.proba is not None:
+        kept, reason = _is_kept(spec, before, after, difference)
     return CalibrationResult(
         method=spec.method,
         ensemble=spec.ensemble and spec.holdout is None,
         cv_folds=None if spec.holdout is not None else cv_folds,
         holdout=spec.holdout,
-        n_rows=len(np.unique(judged.rows.index)),
+        n_rows=len(np.unique(uncalibrated.rows.index)),
         kept=kept,
         reason=reason,
         before=before,
@@ -87,19 +89,19 @@ def describe(
     )
 
 
-def error_of(judged: OutOfFold, table: Table, positive_class: Any = None) -> CalibrationError:
-    """Measure how good probabilities are."""
-    y, weight = table.y_of(judged.rows), table.weight_of(judged.rows)
+def error_of(out_of_fold: OutOfFold, table: Table, positive_class: Any = None) -> CalibrationError:
+    """Measure log loss, Brier score and expected calibration error of out-of-fold probabilities."""
+    y, weight = table.y_of(out_of_fold.rows), table.weight_of(out_of_fold.rows)
     metrics = build_metrics(["log_loss", "brier_score", "ece"], classes=table.classes, positive_class=positive_class)
-    values = {name: metric(judged.predictions, y, weight) for name, metric in metrics.items()}
-    bins = reliability_bins(judged.predictions, y, positive_class=positive_class, weight=weight)
+    values = {name: metric(out_of_fold.predictions, y, weight) for name, metric in metrics.items()}
+    bins = reliability_bins(out_of_fold.predictions, y, positive_class=positive_class, weight=weight)
     return CalibrationError(**values, reliability=bins)
 
 
-def _calibrators(spec: CalibrationSpec, judged: OutOfFold, positions: NDArray[np.intp], table: Table) -> Any:
-    rows = judged.rows.take(positions)
+def _calibrators(spec: CalibrationSpec, out_of_fold: OutOfFold, positions: NDArray[np.intp], table: Table) -> Any:
+    rows = out_of_fold.rows.take(positions)
     return fit_calibrators(
-        judged.predictions.take(positions),
+        out_of_fold.predictions.take(positions),
         table.y_of(rows),
         weight=table.weight_of(rows),
         folds=[np.arange(len(positions), dtype=np.intp)],
@@ -108,10 +110,10 @@ def _calibrators(spec: CalibrationSpec, judged: OutOfFold, positions: NDArray[np
     )
 
 
-def _positions(judged: OutOfFold, some: OutOfFold) -> NDArray[np.intp]:
-    """Find the positions of `some`, which leaves out whole folds of `judged`."""
-    dropped = len(judged.folds) - len(some.folds)
-    return np.sort(np.concatenate(judged.folds[dropped:]))
+def _positions(full: OutOfFold, some: OutOfFold) -> NDArray[np.intp]:
+    """Find the positions of `some`, which leaves out the first folds of `full`."""
+    dropped = len(full.folds) - len(some.folds)
+    return np.sort(np.concatenate(full.folds[dropped:]))
 
 
 def _difference(before: Predictions, after: OutOfFold, table: Table) -> Difference:
@@ -130,7 +132,7 @@ def _losses(predictions: Predictions, y: NDArray[Any]) -> NDArray[np.float64]:
     return losses
 
 
-def _verdict(
+def _is_kept(
     spec: CalibrationSpec,
     before: CalibrationError | None,
     after: CalibrationError | None,
@@ -159,7 +161,7 @@ def calibrate(
     table: Table,
     split: Split,
     splitter: Splitter,
-    fit: Fitter,
+    run_fits: Fitter,
     *,
     keep_model: bool = False,
     random_state: int = 42,
@@ -167,23 +169,23 @@ def calibrate(
     """Calibrate the pipeline with `params` on `split.train` and predict `split.test`.
 
     `splitter` cuts the training rows into folds, or holds one share of them out. The model equals
-    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. What the fold
-    models said before calibration is the result's `out_of_fold`. Raises FitError when a fit failed, or when the rows
-    cannot be split.
+    `CalibratedClassifierCV(pipeline, method=..., cv=..., ensemble=...)` fitted on the same folds. The result's
+    `out_of_fold` has the fold models' predictions before calibration. Raises FitError when a fit failed, or when the
+    rows cannot be split.
     """
-    inner, judged, shipped = request_fold_models(
-        spec, pipeline, params, table, split, splitter, fit, keep_model=keep_model
+    inner, fold_results, shipped = request_fold_models(
+        spec, pipeline, params, table, split, splitter, run_fits, keep_model=keep_model
     )
-    seen = stack(judged, inner, split.train)
+    out_of_fold = stack(fold_results, inner, split.train)
     calibrated = fit_calibrators(
-        seen.predictions,
-        table.y_of(seen.rows),
-        weight=table.weight_of(seen.rows),
-        folds=seen.folds,
+        out_of_fold.predictions,
+        table.y_of(out_of_fold.rows),
+        weight=table.weight_of(out_of_fold.rows),
+        folds=out_of_fold.folds,
         method=spec.method,
         ensemble=_is_ensemble(spec),
     )
-    model, said = None, None
+    model, predictions = None, None
     if keep_model:
         model = with_models(
             calibrated,
@@ -192,8 +194,8 @@ def calibrate(
             cv=_described_cv(spec, len(inner), random_state),
         )
     if len(split.test):
-        said = with_predictions(calibrated, [result.predictions[-1] for result in shipped])
-    return TrainedModel(said, params, model, out_of_fold=seen)
+        predictions = with_predictions(calibrated, [result.predictions[-1] for result in shipped])
+    return TrainedModel(predictions, params, model, out_of_fold=out_of_fold)
 
 
 def request_fold_models(
@@ -203,29 +205,30 @@ def request_fold_models(
     table: Table,
     split: Split,
     splitter: Splitter,
-    fit: Fitter,
+    run_fits: Fitter,
     *,
     keep_model: bool = False,
 ) -> tuple[Sequence[Split], Sequence[FitResult], Sequence[FitResult]]:
-    """Ask for all that `calibrate` needs: the folds, the answers of the models that judge, and of those that ship.
+    """Make the fits that `calibrate` needs; give the folds, the results of the fold models, and of those that ship.
 
-    In an ensemble they are the same. Raises FitError when a fit failed, or when the rows cannot be split.
+    In an ensemble the fold models are those that ship. Raises FitError when a fit failed, or when the rows cannot be
+    split.
     """
     # A fold of the validation may have too few rows where all of them have enough.
     inner = splitter(table, split.train)
     outside = (split.test,) if len(split.test) else ()
     if _is_ensemble(spec):
         fit_results = _succeeded(
-            fit([FitRequest(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
+            run_fits([FitRequest(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
         )
         return inner, fit_results, fit_results
-    judging = [FitRequest(pipeline, params, part.train, (part.test,)) for part in inner]
-    fit_results = _succeeded(fit([*judging, FitRequest(pipeline, params, split.train, outside, keep_model)]))
+    of_folds = [FitRequest(pipeline, params, part.train, (part.test,)) for part in inner]
+    fit_results = _succeeded(run_fits([*of_folds, FitRequest(pipeline, params, split.train, outside, keep_model)]))
     return inner, fit_results[:-1], fit_results[-1:]
 
 
 class ClassifierCalibration:
-    """The guide's calibration: `fit`, then `calibrated_`."""
+    """A calibration: `fit`, then `calibrated_`."""
 
     def __init__(self, spec: CalibrationSpec, *, random_state: int = 42, n_jobs: int = 1) -> None:
         self.spec = spec
@@ -240,7 +243,7 @@ class ClassifierCalibration:
         table = Table(X, np.asarray(y))
         cv_folds = self.spec.cv_folds or 5
         folds = fold_splitter("stratified_kfold", n_splits=cv_folds, shuffle=False, random_state=self.random_state)
-        with Engine(table, n_jobs=self.n_jobs) as fit:
+        with Engine(table, n_jobs=self.n_jobs) as run_fits:
             trained = calibrate(
                 self.spec,
                 pipeline,
@@ -250,20 +253,20 @@ class ClassifierCalibration:
                 folds
                 if self.spec.holdout is None
                 else holdout_splitter(test_size=self.spec.holdout, random_state=self.random_state),
-                fit,
+                run_fits,
                 keep_model=True,
                 random_state=self.random_state,
             )
         assert trained.out_of_fold is not None
         self.calibrated_ = trained.model
         crossed = cross_fit(self.spec, trained.out_of_fold, table)
-        # Whoever asks for the calibrated model gets it: `better` is for those who can ship another.
+        # This class has no other model to ship, so that `keep: better` does not apply.
         always = self.spec.model_copy(update={"keep": "always"})
         self.result_ = describe(always, table, trained.out_of_fold, crossed, cv_folds=cv_folds)
         return self
 
     def get_results_summary(self) -> dict[str, Any]:
-        """Say how the probabilities were calibrated."""
+        """Give how the probabilities were calibrated, and what it changed."""
         return self.result_.summary()
 
 
@@ -285,7 +288,7 @@ def _is_ensemble(spec: CalibrationSpec) -> bool:
 
 
 def _described_cv(spec: CalibrationSpec, n_folds: int, random_state: int) -> Any:
-    """Give what the shipped model says of its folds; never index pairs, which would ship the rows' positions."""
+    """Give the shipped model's parameter `cv`; never index pairs, which would ship the rows' positions."""
     if spec.holdout is None:
         return n_folds
     return StratifiedShuffleSplit(n_splits=1, test_size=spec.holdout, random_state=random_state)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
@@ -15,9 +18,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
+from mlwf.engine.calibrators import METHODS, CalibrationMethod, fit_calibrators, with_models, with_predictions
 from mlwf.engine.requests import FitRequest
 from mlwf.evaluation.predictions import gather, predict
+from mlwf.specs.classifier import CalibrationSpec
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
@@ -64,3 +68,29 @@ def test_calibrators_equal_calibrated_classifier_cv(labels, classifier, method, 
     assert np.array_equal(stored.labels, reference.predict(X))
     assert shipped.n_features_in_ == reference.n_features_in_
     assert shipped.cv == 4
+
+
+def _fit_isotonic(scores, is_class, weight):
+    return IsotonicRegression(out_of_bounds="clip").fit(scores, is_class.astype(float), weight)
+
+
+@pytest.mark.parametrize("ensemble", [True, False], ids=["ensemble", "one model"])
+@pytest.mark.parametrize("classifier", [GaussianNB(), LogisticRegression()], ids=["probabilities", "decision values"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_method_that_scikit_learn_lacks_is_an_entry(monkeypatch, n_classes, classifier, ensemble):
+    """Isotonic regression in the place of the sigmoid's calibrators gives the isotonic calibration."""
+    monkeypatch.setitem(METHODS, "own", CalibrationMethod("sigmoid", _fit_isotonic))
+    X, y = make_classification(150, 6, n_informative=5, n_redundant=0, n_classes=n_classes, random_state=0)
+    predictions = predict(clone(classifier).fit(X[::2], y[::2]), X)
+    folds = [np.arange(0, 150, 2), np.arange(1, 150, 2)]
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+
+    def calibrate(method):
+        fitted = fit_calibrators(predictions, y, weight=weight, folds=folds, method=method, ensemble=ensemble)
+        return with_predictions(fitted, [predictions] * (2 if ensemble else 1))
+
+    assert np.array_equal(calibrate("own").proba, calibrate("isotonic").proba)
+
+
+def test_every_method_of_the_spec_has_its_entry():
+    assert set(get_args(CalibrationSpec.model_fields["method"].annotation)) == set(METHODS)
