@@ -21,11 +21,12 @@ from mlwf.modules.validation import baselines, cross_validate, evaluate
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.finding_inputs import look_for_findings
 from mlwf.orchestrator.phases import build_phase
-from mlwf.orchestrator.provenance import SAME_ROWS, cross_validated, held_out
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.run_provenance import of_cross_validation, of_holdout
 from mlwf.orchestrator.training import PipelineConfig, make_nested_train_fn, make_train_fn
 from mlwf.process_state import OF_THREADS
+from mlwf.provenance import LABELS
 from mlwf.results import Evaluation
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
@@ -180,7 +181,7 @@ def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Ite
             reported=score.value,
             true=true[score.metric],
             interval=score.interval and (score.interval.low, score.interval.high),
-            is_labelled=score.tuned_on_same_rows and SAME_ROWS["hyperparameters"] in score.note,
+            is_labelled=score.tuned_on_same_rows and LABELS["hyperparameters"] in score.note,
             note=score.note,
             has_finding=has_finding,
         )
@@ -228,7 +229,7 @@ def _validate(context: RunContext, chain: TrainFn, fit: Fitter) -> Evaluation:
             context.folds(context.spec.validation.cv_folds),
             fit,
             metrics=METRICS,
-            provenance=cross_validated(context, chosen),
+            provenance=of_cross_validation(context, chosen),
         )
     trained = chain(context.split, fit)
     assert trained.predictions is not None
@@ -241,5 +242,5 @@ def _validate(context: RunContext, chain: TrainFn, fit: Fitter) -> Evaluation:
         baseline=baseline,
         groups=context.table.groups_of(test),
         metrics=METRICS,
-        provenance=held_out(context, chosen, trained),
+        provenance=of_holdout(context, chosen, trained),
     )

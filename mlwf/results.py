@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlwf.provenance import Provenance, Source, WithProvenance
 from mlwf.text import format_name, pluralize
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 
 Status = Literal["done", "skipped", "degraded", "failed"]
-Source = Literal["cross_validation", "train_test", "test"]
 Severity = Literal["info", "warning", "error"]
 
 
@@ -85,7 +85,7 @@ class CacheSize:
 
 
 @dataclass(frozen=True)
-class TuningResult:
+class TuningResult(WithProvenance):
     """What a search found."""
 
     strategy: str
@@ -111,17 +111,16 @@ class TuningResult:
     cpu_seconds: float = field(default=0.0, compare=False)
     """Seconds of its fits and their predictions, summed. Candidates that share a fit share its time, and a fit that was
     reused counts what it took when it was made."""
-    note: str = ""
+    provenance: Provenance | None = None
     """On which rows the candidates were scored."""
-    rows: Sequence[str] = ()
-    """The rows that `best_score` was computed on, by their names in `splits.npz`."""
-    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What was chosen, and the rows that it was chosen on."""
     out_of_fold: Any = field(default=None, repr=False)
     """What the best candidate's fold models say about the rows that they did not see."""
 
     def summary(self) -> dict[str, Any]:
-        """Give the guide's `tuning_summary`; it tells of an early end, and what a faster strategy left out, if any."""
+        """Give the `tuning_summary` among the results of `run_ml_workflow`.
+
+        It has an early end, and what a faster strategy left out, if any.
+        """
         summary = {
             "strategy": self.strategy,
             "scoring": self.scoring,
@@ -130,9 +129,8 @@ class TuningResult:
             "n_candidates": self.n_candidates,
             "n_failed": self.n_failed,
             "cv_folds": self.cv_folds,
-            "note": self.note,
+            **_provenance_keys(self),
             "rows": list(self.rows),
-            "chosen": dict(self.chosen),
         }
         if self.stopped:
             summary["stopped"] = self.stopped
@@ -191,7 +189,7 @@ class CalibrationError:
 
 
 @dataclass(frozen=True)
-class CalibrationResult:
+class CalibrationResult(WithProvenance):
     """How probabilities were calibrated, and whether that was kept."""
 
     method: str
@@ -211,20 +209,16 @@ class CalibrationResult:
     """Of the calibrated ones, by calibrators that had seen other folds."""
     difference: Difference | None = None
     """Of the log loss, before and after, row by row."""
-    note: str = ""
+    provenance: Provenance | None = None
     """On which rows it was measured, and what was chosen on them."""
-    rows: Sequence[str] = ()
-    """The measured rows, by their names in `splits.npz`."""
-    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What had been chosen before, and the rows that it was chosen on."""
 
     def summary(self) -> dict[str, Any]:
-        """Give the guide's `calibration_summary`."""
-        return asdict(self)
+        """Give the `calibration_summary` among the results of `run_ml_workflow`."""
+        return asdict(self) | _provenance_keys(self)
 
 
 @dataclass(frozen=True)
-class ThresholdResult:
+class ThresholdResult(WithProvenance):
     """The probability from which a row is called positive."""
 
     scoring: str
@@ -238,29 +232,22 @@ class ThresholdResult:
     """The same with the classifier's own threshold."""
     n_rows: int
     """Rows whose out-of-fold predictions chose it."""
-    note: str = ""
-    rows: Sequence[str] = ()
-    """The rows that it was chosen on, by their names in `splits.npz`."""
-    chosen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What had been chosen before, and the rows that it was chosen on."""
+    provenance: Provenance | None = None
+    """On which rows it was chosen and scored."""
+
+    def summary(self) -> dict[str, Any]:
+        """Give the `threshold_summary` among the results of `run_ml_workflow`."""
+        return asdict(self) | _provenance_keys(self)
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(WithProvenance):
     """One number, how sure it is, and how it was got."""
 
     metric: str
-    source: Source
+    provenance: Provenance
     n_rows: int
-    note: str
-    """How it was got."""
-    rows: tuple[str, ...]
-    """The rows it was computed on, by their names in `splits.npz`: one name for each fold."""
-    chosen: Mapping[str, tuple[str, ...]]
-    """What was chosen (`hyperparameters`, `features`, `calibration`, `threshold`), and the rows that it was chosen on:
-    one name for each of `rows`."""
-    tuned_on_same_rows: bool
-    """Whether hyperparameters were chosen on rows that the score is computed on."""
+    """Rows that it counts: those of its slice, without those of weight 0."""
     value: float | None = None
     """In natural sign; the mean over folds in cross-validation; None when it could not be computed."""
     std: float | None = None
@@ -275,6 +262,29 @@ class Score:
     slice: str | None = None
     """The slice of the rows, or None for all of them."""
 
+    @property
+    def source(self) -> Source:
+        """Where the rows come from."""
+        return _source_of(self.provenance)
+
+    @property
+    def tuned_on_same_rows(self) -> bool:
+        """Whether hyperparameters were chosen on rows that the score is computed on."""
+        return self.provenance.tuned_on_same_rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `summary.json` keeps of a score."""
+        values = asdict(self)
+        del values["provenance"]
+        return {
+            "metric": values.pop("metric"),
+            "source": self.source,
+            "n_rows": values.pop("n_rows"),
+            **_provenance_keys(self),
+            "tuned_on_same_rows": self.tuned_on_same_rows,
+            **values,
+        }
+
 
 @dataclass(frozen=True)
 class ClassReport:
@@ -288,19 +298,18 @@ class ClassReport:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a validation or a test says."""
+class Evaluation(WithProvenance):
+    """Scores and predictions of a validation or a test."""
 
-    source: Source
+    provenance: Provenance
+    """How the predictions were got."""
     scores: tuple[Score, ...]
     predictions: Any = field(repr=False)
     """Predictions for the judged rows, in the order of the rows."""
     y: Any = field(repr=False)
     """Labels of the judged rows."""
-    note: str
-    """How the predictions were got."""
-    problems: tuple[str, ...] = ()
-    """Metrics that could not be computed, and why."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that could not be computed, and a sentence that says why."""
     slices: tuple[Score, ...] = ()
     """Every metric in every slice; no value where the slice is too small to say."""
     classes: tuple[ClassReport, ...] = ()
@@ -309,6 +318,11 @@ class Evaluation:
     choices: tuple[Mapping[str, Any], ...] = ()
     """What each fold of a nested cross-validation chose."""
 
+    @property
+    def source(self) -> Source:
+        """Where the rows come from."""
+        return _source_of(self.provenance)
+
     def value(self, metric: str) -> float | None:
         """Give the value of a metric, or None."""
         return next((score.value for score in self.scores if score.metric == metric), None)
@@ -316,6 +330,17 @@ class Evaluation:
     def std(self, metric: str) -> float | None:
         """Give the standard deviation of a metric over folds, or None."""
         return next((score.std for score in self.scores if score.metric == metric), None)
+
+
+def _source_of(provenance: Provenance) -> Source:
+    assert provenance.source is not None
+    return provenance.source
+
+
+def _provenance_keys(result: WithProvenance) -> dict[str, Any]:
+    """Give what `summary.json` keeps of a provenance: its sentence, its rows, and its other fields."""
+    fields = result.provenance.to_dict() if result.provenance else None
+    return {"note": result.note, "rows": result.rows, "chosen": dict(result.chosen), "provenance": fields}
 
 
 @dataclass(frozen=True)

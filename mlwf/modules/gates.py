@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from mlwf.errors import Problem, nearest
-from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score, Source
+from mlwf.provenance import Source
+from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
 from mlwf.specs.gates import BASELINE, GateSpec
 from mlwf.specs.slices import parse_slice
 
@@ -116,7 +117,8 @@ def _check_metric(gate: GateSpec, evaluations: Sequence[Evaluation], compare: Co
     scores = [score for score in _scores_of(evaluation) if _is_asked_for(score, gate)]
     if not scores:
         return GateResult(asked, "the run has not computed it", passed=False, source=source)
-    note = _caveats(scores[0])
+    # How the rows were split is no caveat.
+    note = "; ".join(scores[0].provenance.remarks)
     if is_champion(gate):
         compared = compare(gate.beats or "", gate.metric or "", source)
         held = [_Held.of_difference(gate, compared.difference, compared.refused or "it could not be computed")]
@@ -214,22 +216,13 @@ def _is_in(text: str, asked: str) -> bool:
 
 
 def _why_no_value(score: Score, evaluation: Evaluation) -> str:
-    told = [problem for problem in evaluation.problems if problem.startswith(f"{score.metric} could not")]
     if score.slice is None:
-        return told[0] if told else "it could not be computed"
+        return evaluation.problems.get(score.metric, "it could not be computed")
     return f"n/a: {score.n_rows:,} rows are too few, or of one class"
 
 
 def _why_no_interval(score: Score) -> str:
     return "all folds agree" if score.folds else "all resamples agree, or it is undefined in most"
-
-
-def _caveats(score: Score) -> str:
-    """Take out of a note what a reader of the verdict must know; how the rows were split is not that."""
-    caveats = [part for part in score.note.split("; ")[1:] if part]
-    if score.tuned_on_same_rows and not any("on the same rows" in part for part in caveats):
-        caveats.append("tuned on the same rows")
-    return "; ".join(caveats)
 
 
 def _asked(gate: GateSpec) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,26 +19,14 @@ from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_differ
 from mlwf.evaluation.metrics import Metric, build_metrics
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import codes_of
-from mlwf.results import ClassReport, Evaluation, Score, Source
+from mlwf.provenance import Provenance
+from mlwf.results import ClassReport, Evaluation, Score
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 FEWEST_ROWS = 30
 """In fewer rows a slice's scores say nothing."""
 TRIVIAL = {"ece"}
 """Metrics by which the baseline is nearly perfect: it is calibrated, whatever it knows."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What must be said beside every number."""
-
-    source: Source
-    note: str
-    tuned_on_same_rows: bool = False
-    rows: tuple[str, ...] = ()
-    """Names of the judged rows, one for each fold."""
-    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What was chosen, and on which rows: one name for each fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +82,16 @@ def wanted_metrics(metrics: Sequence[str], classes: NDArray[Any], positive_class
 
 def score_folds(
     judged: Folds, metrics: Sequence[Metric], provenance: Provenance, n_rows: int
-) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+) -> tuple[tuple[Score, ...], dict[str, str]]:
     """Score each fold, and give the means with corrected resampled t intervals, and what could not be computed."""
     truth, ratio = [(part.y, part.weight) for part in judged.parts], judged.test_to_train
     said, guessed = [part.predictions for part in judged.parts], [part.baseline for part in judged.parts]
-    scores, problems = [], []
+    scores: list[Score] = []
+    problems: dict[str, str] = {}
     for metric in metrics:
         values, problem = _values(metric, said, truth)
         floor, _ = _values(metric, guessed, truth)
-        problems += [problem] if problem else []
+        problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": float(np.mean(floor)) if floor else None}
         if values:
             interval = corrected_t(values, test_to_train=ratio, within=metric.range)
@@ -112,27 +101,28 @@ def score_folds(
                 values, floor, test_to_train=ratio, greater_is_better=metric.greater_is_better
             )
         scores.append(_score(metric, provenance, n_rows, folds=tuple(values), **found))
-    return tuple(scores), tuple(problems)
+    return tuple(scores), problems
 
 
 def score_sample(
     sample: Sample, metrics: Sequence[Metric], provenance: Provenance, *, name: str | None = None
-) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+) -> tuple[tuple[Score, ...], dict[str, str]]:
     """Score all rows together, with bootstrap intervals, and say what could not be computed."""
     truth, both = [(sample.y, sample.weight)], [sample.predictions, sample.baseline]
     drawn = bootstrap(metrics, both, sample.y, weight=sample.weight, groups=sample.groups)
-    scores, problems = [], []
+    scores: list[Score] = []
+    problems: dict[str, str] = {}
     for number, metric in enumerate(metrics):
         values, problem = _values(metric, both[:1], truth)
         floor, _ = _values(metric, both[1:], truth)
-        problems += [problem] if problem else []
+        problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": floor[0] if floor else None}
         if values:
             found |= {"value": values[0], "interval": drawn.interval(0, number)}
         if values and floor and metric.name not in TRIVIAL:
             found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])
         scores.append(_score(metric, provenance, sample.n_rows, slice=name, **found))
-    return tuple(scores), tuple(problems)
+    return tuple(scores), problems
 
 
 def score_slices(
@@ -173,12 +163,8 @@ def _values(
 def _score(metric: Metric, provenance: Provenance, n_rows: int, **found: Any) -> Score:
     return Score(
         metric=metric.name,
-        source=provenance.source,
+        provenance=provenance,
         n_rows=n_rows,
-        note=provenance.note,
-        rows=provenance.rows,
-        chosen=provenance.chosen,
-        tuned_on_same_rows=provenance.tuned_on_same_rows,
         **found,
     )
 
@@ -261,7 +247,7 @@ def cross_validate(
     )
     wanted = wanted_metrics(metrics, table.classes, positive_class)
     index = said.rows.index
-    pooled = replace(provenance, note=f"{provenance.note}; all folds together")
+    pooled = replace(provenance, is_pooled=True)
     whole = Sample(
         said.predictions,
         floor.predictions,
@@ -274,11 +260,10 @@ def cross_validate(
     counting = whole.weighted()
     scores, problems = score_folds(judged, wanted, provenance, counting.n_rows)
     return Evaluation(
-        source=provenance.source,
+        provenance=provenance,
         scores=scores,
         predictions=said.predictions,
         y=whole.y,
-        note=provenance.note,
         problems=problems,
         slices=score_slices(whole, {name: mask[index] for name, mask in slices.items()}, wanted, pooled),
         choices=() if choices is None else tuple(choices(part) for part in trained),
@@ -308,11 +293,10 @@ def evaluate(
     counting = sample.weighted()
     scores, problems = score_sample(counting, wanted, provenance)
     return Evaluation(
-        source=provenance.source,
+        provenance=provenance,
         scores=scores,
         predictions=predictions,
         y=y,
-        note=provenance.note,
         problems=problems,
         slices=score_slices(sample, slices, wanted, provenance),
         **class_report(counting),

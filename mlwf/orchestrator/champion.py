@@ -19,7 +19,8 @@ from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import one_line
-from mlwf.results import Evaluation, Source
+from mlwf.provenance import Source
+from mlwf.results import Evaluation
 from mlwf.specs.catalogue import needs_labels, needs_probabilities
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.gates import GateSpec

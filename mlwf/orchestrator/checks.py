@@ -15,7 +15,7 @@ from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.weights import Cut, check_weights
-from mlwf.results import Source
+from mlwf.provenance import Source
 from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
 from mlwf.specs.problems import shown
 from mlwf.splitting.rows import Rows, Split

@@ -20,16 +20,16 @@ from mlwf.modules.validation import BASELINE, baselines, cross_validate, default
 from mlwf.orchestrator.champion import Champions, comparing
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.finding_inputs import look_for_findings
-from mlwf.orchestrator.provenance import (
-    calibration_with_provenance,
-    cross_validated,
-    held_out,
-    refit_with_provenance,
-    tested,
-    threshold_with_provenance,
-    tuning_with_provenance,
-)
 from mlwf.orchestrator.run_log import PhaseStatus, one_line
+from mlwf.orchestrator.run_provenance import (
+    add_calibration_provenance,
+    add_refit_provenance,
+    add_threshold_provenance,
+    add_tuning_provenance,
+    of_cross_validation,
+    of_holdout,
+    of_test,
+)
 from mlwf.orchestrator.training import (
     PipelineConfig,
     build_ml_pipeline,
@@ -41,6 +41,7 @@ from mlwf.orchestrator.training import (
     whole,
     with_chosen_threshold,
 )
+from mlwf.provenance import Choice
 from mlwf.results import Evaluation, Finding, GateResult, TuningResult
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def tune_phase(context: RunContext, recipe: PipelineConfig, fit: Engine, outcome
     except FitError as error:
         _degrade(context, "Tuning failed (%s). Proceeding without tuning.", error, outcome)
         return None
-    tuned = tuning_with_provenance(context, tuned)
+    tuned = add_tuning_provenance(context, tuned)
     logger.info("Tuning completed: best score=%.4f", tuned.best_score)
     if tuned.stopped:
         context.run_log.warn(f"tuning: {tuned.stopped}")
@@ -108,7 +109,7 @@ def calibrate_phase(
         _degrade(context, "Calibration failed (%s). Proceeding without.", error, outcome)
         return trained
     assert settled.calibration is not None
-    result = calibration_with_provenance(context, settled.calibration, tuned=recipe.is_tuned)
+    result = add_calibration_provenance(context, settled.calibration, tuned=recipe.is_tuned)
     logger.info("Calibration completed: %s", result.reason)
     return replace(settled, calibration=result)
 
@@ -125,7 +126,7 @@ def threshold_phase(
     except FitError as error:
         _degrade(context, "The choice of a threshold failed (%s). Proceeding without.", error, outcome)
         return trained
-    result = threshold_with_provenance(context, settled, tuned=recipe.is_tuned)
+    result = add_threshold_provenance(context, settled, tuned=recipe.is_tuned)
     logger.info("Threshold chosen: %.4f", result.value)
     return replace(settled, threshold=result)
 
@@ -136,7 +137,7 @@ def validate_phase(
     trained: TrainedModel,
     fit: Fitter,
     outcome: PhaseStatus,
-    chosen: tuple[str, ...],
+    chosen: tuple[Choice, ...],
 ) -> Evaluation | None:
     """Estimate the scores of the trained model on rows that it did not see."""
     spec, data = context.spec, context.run_data.data
@@ -159,7 +160,7 @@ def validate_phase(
             fit,
             slices=masks,
             choices=(lambda part: choices_of(context, part)) if context.is_nested else None,
-            provenance=cross_validated(context, chosen),
+            provenance=of_cross_validation(context, chosen),
             **common,
         )
         logger.info("CV Accuracy: %s ± %s", _told(validated.value("accuracy")), _told(validated.std("accuracy")))
@@ -174,11 +175,11 @@ def validate_phase(
             baseline=baseline,
             groups=context.table.groups_of(rows),
             slices={name: mask[rows.index] for name, mask in masks.items()},
-            provenance=held_out(context, chosen, trained),
+            provenance=of_holdout(context, chosen, trained),
             **common,
         )
         logger.info("Hold-out accuracy: %s", _told(validated.value("accuracy")))
-    for problem in validated.problems:
+    for problem in validated.problems.values():
         context.run_log.warn(problem)
     return validated
 
@@ -186,9 +187,7 @@ def validate_phase(
 def refit_phase(context: RunContext, recipe: PipelineConfig, fit: Fitter) -> TrainedModel:
     """Train the scored model's recipe again on all rows, the hold-out included, with its calibration and threshold."""
     logger.info("Fitting again on all rows")
-    refitted = refit_with_provenance(
-        context, make_train_fn(context, recipe)(whole(context), fit), tuned=recipe.is_tuned
-    )
+    refitted = add_refit_provenance(context, make_train_fn(context, recipe)(whole(context), fit), tuned=recipe.is_tuned)
     context.run_log.warn(
         "validation.refit: the shipped model was fitted again on all rows; the score is of the one before"
     )
@@ -196,7 +195,7 @@ def refit_phase(context: RunContext, recipe: PipelineConfig, fit: Fitter) -> Tra
 
 
 def test_phase(
-    context: RunContext, trained: TrainedModel, fit: Fitter, outcome: PhaseStatus, chosen: tuple[str, ...]
+    context: RunContext, trained: TrainedModel, fit: Fitter, outcome: PhaseStatus, chosen: tuple[Choice, ...]
 ) -> Evaluation | None:
     """Score the shipped model on the test set."""
     test = context.run_data.test
@@ -213,10 +212,10 @@ def test_phase(
         positive_class=context.spec.data.positive_class,
         groups=test.groups,
         slices=slice_masks(context.slices, test),
-        provenance=tested(context, chosen),
+        provenance=of_test(context, chosen),
     )
     logger.info("Test Accuracy: %s", _told(judged.value("accuracy")))
-    for problem in judged.problems:
+    for problem in judged.problems.values():
         context.run_log.warn(problem)
     return judged
 

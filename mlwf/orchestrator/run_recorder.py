@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +16,8 @@ from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
-from mlwf.orchestrator.provenance import ALL, fold_rows
 from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder, one_line
+from mlwf.orchestrator.run_provenance import ALL, fold_rows
 from mlwf.orchestrator.summary import summarise
 from mlwf.orchestrator.training import choices_of
 from mlwf.results import Evaluation, Finding, GateResult, TuningResult
@@ -135,7 +134,7 @@ class RunRecorder:
         if trained.calibration:
             self.results["calibration_summary"] = trained.calibration.summary()
         if trained.threshold:
-            self.results["threshold_summary"] = asdict(trained.threshold)
+            self.results["threshold_summary"] = trained.threshold.summary()
         self._save(trained.model)
         self._tell_importances(trained.model)
 

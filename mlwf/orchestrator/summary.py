@@ -12,8 +12,8 @@ import numpy as np
 
 from mlwf.modules.runs import RunFolder
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.provenance import ALL, fold_rows
 from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.run_provenance import ALL, fold_rows
 from mlwf.results import Evaluation
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -75,8 +75,8 @@ def summarise(
         "phases": [asdict(phase) for phase in run_log.phases],
         "fits": asdict(run_log.counts),
         "rows": context and _rows(context),
-        "scores": [asdict(score) for evaluation in evaluations for score in evaluation.scores],
-        "slices": [asdict(score) for evaluation in evaluations for score in evaluation.slices],
+        "scores": [score.to_dict() for evaluation in evaluations for score in evaluation.scores],
+        "slices": [score.to_dict() for evaluation in evaluations for score in evaluation.slices],
         "classes": [_classes(evaluation) for evaluation in evaluations],
         "folds": [
             {"fold": number, **choice}
@@ -152,6 +152,7 @@ def _classes(evaluation: Evaluation) -> dict[str, Any]:
         "rows": list(accuracy.rows),
         "chosen": dict(accuracy.chosen),
         "tuned_on_same_rows": accuracy.tuned_on_same_rows,
+        "provenance": evaluation.provenance.to_dict(),
         "report": [asdict(each) for each in evaluation.classes],
         "confusion": [list(row) for row in evaluation.confusion],
     }

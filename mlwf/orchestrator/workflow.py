@@ -26,9 +26,9 @@ from mlwf.orchestrator.phases import (
     validate_phase,
 )
 from mlwf.orchestrator.planning import plan_fits
-from mlwf.orchestrator.provenance import what_was_chosen
 from mlwf.orchestrator.run_data import Load
 from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.run_provenance import list_choices
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.training import fitted
 from mlwf.orchestrator.weights import describe_weights
@@ -103,7 +103,7 @@ def run_workflow(
                 recipe = replace(recipe, has_threshold=trained.threshold is not None)
             recorder.trained(trained)
             with run_log.phase("validate") as outcome:
-                chosen = what_was_chosen(context, trained, tuned=recipe.is_tuned)
+                chosen = list_choices(context, trained, tuned=recipe.is_tuned)
                 validated = validate_phase(context, recipe, trained, fit, outcome, chosen)
                 recorder.validated(validated)
                 if context.is_refitted:

@@ -21,6 +21,7 @@ from mlwf.specs.features import BooleanFeatureSpec, CategoricalFeatureSpec, Feat
 from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
+from tests.provenances import BY_SOURCE, ON_TEST
 from tests.reference_fitter import PlainFitter
 
 
@@ -333,20 +334,21 @@ def make_score(metric: str, value: float, baseline: float, distinguishable: bool
     gain = baseline - value if metric == "log_loss" else value - baseline
     interval = None if distinguishable is None else Interval(gain - 0.1, gain + 0.1, 0.95, "stratified bootstrap")
     default: dict[str, Any] = {
-        "source": "test", "std": None, "folds": (), "interval": interval, "n_rows": 40, "note": "", "rows": ("test",),
-        "chosen": {}, "tuned_on_same_rows": False, "difference": Difference(gain, interval, distinguishable),
-    }  # fmt: skip
+        "provenance": ON_TEST,
+        "n_rows": 40,
+        "interval": interval,
+        "difference": Difference(gain, interval, distinguishable),
+    }
     return Score(metric=metric, value=value, baseline=baseline, **(default | changed))
 
 
 def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Evaluation:
     labels = np.repeat([0, 1], 50)
     return Evaluation(
-        source=source,
+        provenance=BY_SOURCE[source],
         scores=tuple(scores),
         predictions=predictions or Predictions(np.array([0, 1]), labels),
         y=labels if y is None else y,
-        note="",
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mlwf.modules.gates import Comparison, check_gates, check_gates_can_be_met
+from mlwf.provenance import ScoredBeforeRefit
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
 from mlwf.specs.gates import GateSpec
+from tests.provenances import BY_SOURCE, ON_FOLDS, ON_HOLDOUT, ON_TEST
 
 CHAMPION = "models:/adult-income@champion"
-NOTE = "test set of 200 rows"
 
 
 def make_interval(low: float, high: float) -> Interval:
@@ -20,24 +23,20 @@ def make_interval(low: float, high: float) -> Interval:
 
 def make_score(metric: str = "roc_auc", value: float | None = 0.9278, **changed: Any) -> Score:
     default: dict[str, Any] = {
-        "source": "test",
+        "provenance": ON_TEST,
         "std": None,
         "folds": (),
         "interval": make_interval(0.9241, 0.9312),
         "baseline": 0.5,
         "difference": Difference(0.03, make_interval(0.02, 0.04), distinguishable=True),
         "n_rows": 200,
-        "note": NOTE,
-        "rows": ("test",),
-        "chosen": {},
-        "tuned_on_same_rows": False,
     }
     return Score(metric=metric, value=value, **{**default, **changed})
 
 
-def make_judgement(*scores: Score, slices: tuple[Score, ...] = (), problems: tuple[str, ...] = ()) -> Evaluation:
-    source = (*scores, *slices)[0].source
-    return Evaluation(source, scores, None, None, NOTE, problems=problems, slices=slices)
+def make_judgement(*scores: Score, slices: tuple[Score, ...] = (), problems: Mapping[str, str] = {}) -> Evaluation:
+    provenance = (*scores, *slices)[0].provenance
+    return Evaluation(provenance, scores, None, None, problems=problems, slices=slices)
 
 
 def no_champion(uri: str, metric: str, source: str) -> Comparison:
@@ -129,7 +128,7 @@ def test_gate_shows_as_many_digits_as_the_verdict_needs(value, got, passed):
     ],
 )
 def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, source):
-    evaluations = [make_judgement(make_score(source=each)) for each in sources]
+    evaluations = [make_judgement(make_score(provenance=BY_SOURCE[each])) for each in sources]
     assert check({"metric": "roc_auc", "min": 0.9, "source": asked}, *evaluations).source == source
 
 
@@ -148,7 +147,9 @@ def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, sou
         ),
         (
             {"min": 0.1},
-            make_judgement(make_score(value=None), problems=("roc_auc could not be computed: one class only",)),
+            make_judgement(
+                make_score(value=None), problems={"roc_auc": "roc_auc could not be computed: one class only"}
+            ),
             "roc_auc could not be computed: one class only",
         ),
         ({"min": 0.1}, make_judgement(make_score("accuracy")), "the run has not computed it"),
@@ -230,16 +231,24 @@ def test_gate_on_a_finding_that_was_not_looked_for_is_not_met():
 
 
 @pytest.mark.parametrize(
-    ("note", "tuned", "shown"),
+    ("provenance", "note"),
     [
-        (NOTE, False, ""),
-        ("5-fold cross-validation of 90 rows, shuffled; tuned on the same rows; weighted by w", True, None),
-        ("5-fold cross-validation of 90 rows", True, "tuned on the same rows"),
+        (ON_TEST, ""),
+        (ON_FOLDS, ""),
+        (
+            replace(ON_FOLDS, labels=("hyperparameters",), weighted_by="w; how often"),
+            "tuned on the same rows; weighted by w; how often",
+        ),
+        (
+            replace(ON_HOLDOUT, before_refit=ScoredBeforeRefit(None, 0.25)),
+            "of the model before the refit (threshold 0.2500)",
+        ),
     ],
+    ids=["test set", "folds", "tuned and weighted", "before a refit"],
 )
-def test_gate_notes_what_must_be_known_beside_its_number(note, tuned, shown):
-    found = check({"metric": "roc_auc", "min": 0}, make_judgement(make_score(note=note, tuned_on_same_rows=tuned)))
-    assert found.note == ("tuned on the same rows; weighted by w" if shown is None else shown)
+def test_gate_notes_what_must_be_known_beside_its_number(provenance, note):
+    found = check({"metric": "roc_auc", "min": 0}, make_judgement(make_score(provenance=provenance)))
+    assert found.note == note
 
 
 @pytest.mark.parametrize(
@@ -266,7 +275,10 @@ def test_gate_to_beat_a_champion_asks_for_the_comparison(comparison, got, passed
         asked.append(question)  # type: ignore[arg-type]
         return comparison
 
-    scores = [make_judgement(make_score("log_loss", source=source)) for source in ("cross_validation", "train_test")]
+    scores = [
+        make_judgement(make_score("log_loss", provenance=BY_SOURCE[source]))
+        for source in ("cross_validation", "train_test")
+    ]
     found = check({"metric": "log_loss", "beats": CHAMPION}, *scores, compare=compare)
     assert say(found) == (f"log_loss better than {CHAMPION}", got, passed)
     assert (found.source, found.note) == ("train_test", "on 90 rows")

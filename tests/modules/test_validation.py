@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,13 +27,13 @@ from mlwf.engine.requests import FitRequest
 from mlwf.engine.training import TrainedModel
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions, gather, predict
-from mlwf.modules.validation import Provenance, cross_validate, default_metrics, evaluate
+from mlwf.modules.validation import cross_validate, default_metrics, evaluate
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
+from tests.provenances import ON_FOLDS, ON_TEST
 from tests.reference_fitter import PlainFitter
 
 FOLDS = fold_splitter("stratified_kfold", n_splits=4, shuffle=False, random_state=0)
-CIRCUMSTANCES = Provenance("cross_validation", "4 folds")
 MODEL = LogisticRegression(max_iter=1000)
 
 
@@ -46,7 +47,7 @@ def chain(model):
     return run
 
 
-def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, provenance=CIRCUMSTANCES, **options):
+def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, provenance=ON_FOLDS, **options):
     with PlainFitter(table, n_jobs=n_jobs) as fit:
         return cross_validate(
             chain(model),
@@ -141,8 +142,8 @@ def test_a_metric_that_cannot_be_computed_is_told_and_the_others_stay(binary):
     evaluation = validated(SVC(), binary, metrics=["log_loss", "roc_auc"])
     assert [score.value is None for score in evaluation.scores] == [False, True, False]
     assert evaluation.scores[1].folds == ()
-    (problem,) = evaluation.problems
-    assert problem.startswith("log_loss could not be computed in fold 1: ")
+    assert list(evaluation.problems) == ["log_loss"]
+    assert evaluation.problems["log_loss"].startswith("log_loss could not be computed in fold 1: ")
     assert evaluation.value("log_loss") is None
     assert evaluation.value("recall") is None
 
@@ -158,13 +159,13 @@ def test_a_metric_that_is_not_defined_is_told_rather_than_nan(binary):
         weight=None,
         baseline=said,
         metrics=["roc_auc", "log_loss"],
-        provenance=Provenance("test", "rows of one class"),
+        provenance=ON_TEST,
     )
     accuracy, roc_auc, log_loss = evaluation.scores
     assert accuracy.value == get_scorer("accuracy")(model, binary.X[some], binary.y[some])
     assert (roc_auc.value, roc_auc.baseline) == (None, None)
     assert log_loss.value == pytest.approx(-np.log(said.proba[:, 1]).mean())
-    assert evaluation.problems == ("roc_auc could not be computed: it is not defined for rows like these",)
+    assert evaluation.problems == {"roc_auc": "roc_auc could not be computed: it is not defined for rows like these"}
 
 
 def test_a_fit_that_fails_fails_the_validation(binary):
@@ -255,7 +256,7 @@ def held_out(table, groups=None, **options):
         predict(model.fit(table.X[:half], table.y[:half]), table.X_of(judged))
         for model in (LogisticRegression(), DummyClassifier(strategy="prior"))
     )
-    told = {"metrics": ["accuracy", "log_loss"], "provenance": Provenance("test", "the rest"), **options}
+    told = {"metrics": ["accuracy", "log_loss"], "provenance": ON_TEST, **options}
     return evaluate(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
 
 
@@ -310,7 +311,7 @@ def test_slices_are_scored_on_the_predictions_of_all_folds_together(binary):
         assert accuracy.value == accuracy_score(y, evaluation.predictions.labels[mask], **weight)
         assert roc_auc.value == roc_auc_score(y, evaluation.predictions.proba[mask, 1], **weight)
         assert accuracy.n_rows == roc_auc.n_rows == mask.sum()
-        assert accuracy.note == "4 folds; all folds together"
+        assert accuracy.note == f"{ON_FOLDS.note}; all folds together"
         assert accuracy.interval.method == "bootstrap of rows"
         assert accuracy.interval.low < accuracy.value < accuracy.interval.high
         assert (accuracy.std, accuracy.folds) == (None, ())
@@ -349,7 +350,7 @@ def test_a_held_out_slice_is_scored_alone(binary):
     scores = {(score.slice, score.metric): score for score in evaluation.slices}
     loss = log_loss(binary.y[60:100], evaluation.predictions.proba[:40])
     assert scores["first", "log_loss"].value == pytest.approx(loss)
-    assert scores["first", "log_loss"].note == "the rest"
+    assert scores["first", "log_loss"].provenance == ON_TEST
     assert (scores["few", "log_loss"].value, scores["few", "log_loss"].n_rows) == (None, 20)
 
 
@@ -395,14 +396,14 @@ def test_rows_that_were_judged_several_times_are_counted_once(binary):
 
 
 def test_every_score_carries_what_must_be_said_beside_it(binary):
-    told = Provenance(
-        "cross_validation", "how", tuned_on_same_rows=True, rows=("r",), chosen={"hyperparameters": ("train",)}
-    )
+    told = replace(ON_FOLDS, selected_on={"hyperparameters": ("train",) * 3}, labels=("hyperparameters",))
     evaluation = validated(MODEL, binary, metrics=["f1"], provenance=told, slices={"s": np.arange(120) < 9})
-    assert (evaluation.source, evaluation.note) == ("cross_validation", "how")
-    assert {score.note for score in evaluation.scores} == {"how"}
+    note = "3-fold stratified cross-validation of 90 rows, shuffled; tuned on the same rows"
+    assert (evaluation.source, evaluation.note) == ("cross_validation", note)
+    assert [score.provenance for score in evaluation.scores] == [told] * 2
+    assert [score.provenance for score in evaluation.slices] == [replace(told, is_pooled=True)] * 2
     for score in evaluation.scores + evaluation.slices:
-        assert (score.source, score.rows, score.chosen) == (told.source, told.rows, told.chosen)
+        assert (score.source, score.rows, score.chosen) == ("cross_validation", told.rows, told.selected_on)
         assert score.tuned_on_same_rows is True
 
 
@@ -419,7 +420,7 @@ def test_choices_tell_of_each_folds_chain_in_order(binary):
             fit,
             metrics=["accuracy"],
             choices=lambda trained: trained.params,
-            provenance=CIRCUMSTANCES,
+            provenance=ON_FOLDS,
         )
     splits = FOLDS(binary, binary.all_rows)
     assert evaluation.choices == tuple({"first": split.test.index[0]} for split in splits)

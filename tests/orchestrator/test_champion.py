@@ -30,7 +30,8 @@ from mlwf.orchestrator.checks import located
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.results import Evaluation, Source
+from mlwf.provenance import Source
+from mlwf.results import Evaluation
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
@@ -39,6 +40,7 @@ from mlwf.specs.gates import GateSpec
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.validation import ValidationSpec
+from tests.provenances import BY_SOURCE, ON_TEST
 
 FEATURES = ["height", "weight", "city", "born", "zip"]
 
@@ -171,7 +173,7 @@ def judged(context: RunContext, source: Source = "test") -> Evaluation:
         data, index = context.run_data.data, context.split.test.index
     assert data is not None
     said = predict(own_model(context), data.X[["height"]].fillna(170).iloc[index])
-    return Evaluation(source, (), said, data.y[index], "")
+    return Evaluation(BY_SOURCE[source], (), said, data.y[index])
 
 
 def compare(context: RunContext, name: str, metric: str = "accuracy", source: Source = "test") -> Comparison:
@@ -217,7 +219,7 @@ def test_comparison_with_oneself_finds_no_difference(setting_of):
     context = setting_of(beats("fresh"))
     champions = load_champions(context)
     (champion,) = champions.values()
-    same = Evaluation("test", (), champion.predictions, context.run_data.test.y, "")
+    same = Evaluation(ON_TEST, (), champion.predictions, context.run_data.test.y)
     found = comparing(champions, context, [same])("models:/fresh@champion", "accuracy", "test")
     assert found.difference is not None
     assert (found.difference.value, found.difference.interval) == (0, None)
@@ -308,7 +310,7 @@ def test_comparison_on_a_metric_that_is_undefined_is_refused(setting_of):
     run_data = replace(context.run_data, test=replace(context.run_data.test, y=y))
     context = RunContext(context.spec, run_data, context.run_log)
     said = predict(own_model(context), context.run_data.test.X[["height"]].fillna(170))
-    found = comparing(load_champions(context), context, [Evaluation("test", (), said, y, "")])(
+    found = comparing(load_champions(context), context, [Evaluation(ON_TEST, (), said, y)])(
         "models:/foreign@champion", "roc_auc", "test"
     )
     assert found.difference is None

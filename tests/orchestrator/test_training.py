@@ -17,19 +17,19 @@ from mlwf.engine.training import OutOfFold, TrainedModel
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold
-from mlwf.orchestrator import provenance as provenance
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.phases import build_phase, tune_phase
-from mlwf.orchestrator.provenance import (
-    calibration_with_provenance,
-    cross_validated,
-    held_out,
-    threshold_with_provenance,
-    tuning_with_provenance,
-    what_was_chosen,
-)
 from mlwf.orchestrator.run_data import load_arrays, with_test
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog
+from mlwf.orchestrator.run_provenance import (
+    add_calibration_provenance,
+    add_threshold_provenance,
+    add_tuning_provenance,
+    list_choices,
+    of_cross_validation,
+    of_holdout,
+    of_test,
+)
 from mlwf.orchestrator.training import (
     calibrated,
     choices_of,
@@ -500,10 +500,10 @@ def test_a_cross_validated_number_says_how_the_rows_were_cut(validation, carried
     context = setting_of(
         COPIES, Y, features=NUMBERS, carried=carried, validation={**VALIDATION, "nested": nested, **validation}
     )
-    told = cross_validated(context, ())
+    told = of_cross_validation(context, ())
     assert told.note == f"{'nested ' * nested}{note}"
     assert told.rows == tuple(f"fold_{at}_test" for at in range(len(context.outer)))
-    assert (told.source, told.chosen, told.tuned_on_same_rows) == ("cross_validation", {}, False)
+    assert (told.source, told.selected_on, told.tuned_on_same_rows) == ("cross_validation", {}, False)
 
 
 CHOSEN = ("hyperparameters", "features", "calibration", "threshold")
@@ -511,29 +511,29 @@ INSIDE = ("fold_0_train", "fold_1_train", "fold_2_train")
 
 
 def test_what_the_run_chose_before_it_validates_was_chosen_on_the_rows_that_it_judges():
-    told = cross_validated(setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}), CHOSEN)
+    told = of_cross_validation(setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}), CHOSEN)
     assert told.note == (
         f"3-fold stratified cross-validation {ROWS}, shuffled; tuned on the same rows; features inferred on the same "
         "rows; weighted by sample_weight"
     )
     assert told.tuned_on_same_rows
     # The chain repeats the calibration and the threshold in any case.
-    assert told.chosen == {
+    assert told.selected_on == {
         "hyperparameters": ("train",) * 3, "features": ("train",) * 3, "calibration": INSIDE, "threshold": INSIDE,
     }  # fmt: skip
 
 
 def test_features_alone_are_labelled_and_no_tuning():
-    told = cross_validated(setting_of(MIXED, Y), ("features",))
+    told = of_cross_validation(setting_of(MIXED, Y), ("features",))
     assert told.note.endswith("shuffled; features inferred on the same rows")
     assert not told.tuned_on_same_rows
 
 
 def test_a_nested_number_is_free_of_what_was_chosen():
-    told = cross_validated(setting_of(MIXED, Y, validation={**VALIDATION, "nested": True}), CHOSEN)
+    told = of_cross_validation(setting_of(MIXED, Y, validation={**VALIDATION, "nested": True}), CHOSEN)
     assert told.note == f"nested 3-fold stratified cross-validation {ROWS}, shuffled"
     assert not told.tuned_on_same_rows
-    assert told.chosen == dict.fromkeys(CHOSEN, INSIDE)
+    assert told.selected_on == dict.fromkeys(CHOSEN, INSIDE)
 
 
 @pytest.mark.parametrize(
@@ -549,20 +549,20 @@ def test_a_nested_number_is_free_of_what_was_chosen():
 def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
     validation = {"strategy": "train_test", "splitter": "time_series_split" if carried and "time" in carried else None}
     context = setting_of(MIXED, Y, carried=carried, validation=validation)
-    told = held_out(context, CHOSEN, TrainedModel(None))
+    told = of_holdout(context, CHOSEN, TrainedModel(None))
     n_rows = len(context.split.test)
     assert told.note == f"hold-out of {n_rows} rows{how}, split off before anything was fitted"
     assert told.rows == ("holdout",)
-    assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
+    assert told.selected_on == dict.fromkeys(CHOSEN, ("train",))
     assert (told.source, told.tuned_on_same_rows) == ("train_test", False)
 
 
 def test_a_number_of_the_test_set_says_so():
     context = setting_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
-    told = provenance.tested(context, CHOSEN)
+    told = of_test(context, CHOSEN)
     assert told.note == "test set of 40 rows that no step before saw"
     assert (told.source, told.rows, told.tuned_on_same_rows) == ("test", ("test",), False)
-    assert told.chosen == dict.fromkeys(CHOSEN, ("train",))
+    assert told.selected_on == dict.fromkeys(CHOSEN, ("train",))
 
 
 def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
@@ -572,17 +572,17 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
         tuned = tune_phase(context, recipe, fit, PhaseStatus())
         recipe = dataclasses.replace(recipe.searched(tuned), is_calibrated=True, has_threshold=True)
         trained = make_train_fn(context, recipe)(context.split, fit)
-    assert what_was_chosen(context, trained, tuned=True) == CHOSEN
+    assert list_choices(context, trained, tuned=True) == CHOSEN
     before = {"hyperparameters": ("train",), "features": ("train",)}
     same = "; tuned on the same rows; features inferred on the same rows"
 
     assert (
-        tuning_with_provenance(context, tuned).note
+        add_tuning_provenance(context, tuned).note
         == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
     )
-    calibration = calibration_with_provenance(context, trained.calibration, tuned=True)
+    calibration = add_calibration_provenance(context, trained.calibration, tuned=True)
     assert calibration.note == f"out-of-fold predictions {ROWS}, by calibrators of other folds{same}"
-    threshold = threshold_with_provenance(context, trained, tuned=True)
+    threshold = add_threshold_provenance(context, trained, tuned=True)
     assert threshold.note == f"out-of-fold predictions {ROWS}, each by the threshold of other folds{same}"
     for told in (tuned, calibration, threshold):
         assert told.rows == ("train",)
@@ -596,9 +596,9 @@ def test_what_is_not_chosen_is_not_told():
         recipe = recipe_of(context, fit)
         plain = fitted(recipe, context.split, fit)
         trained = make_train_fn(context, dataclasses.replace(recipe, is_calibrated=False))(context.split, fit)
-    assert what_was_chosen(context, plain, tuned=False) == ()
-    assert what_was_chosen(context, trained, tuned=False) == ("threshold",)
-    told = threshold_with_provenance(context, trained, tuned=False)
+    assert list_choices(context, plain, tuned=False) == ()
+    assert list_choices(context, trained, tuned=False) == ("threshold",)
+    told = add_threshold_provenance(context, trained, tuned=False)
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
     )  # fmt: skip

@@ -6,7 +6,8 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.results import Evaluation, Finding, GateResult, Score, Source
+from mlwf.provenance import Source
+from mlwf.results import Evaluation, Finding, GateResult, Score
 from mlwf.text import redact
 
 SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}

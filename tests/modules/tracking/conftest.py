@@ -20,6 +20,7 @@ from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker
 from mlwf.modules.tracking.store import open_store
 from mlwf.processes import this_process
+from mlwf.provenance import Protocol, Provenance
 from mlwf.results import (
     CalibrationError,
     CalibrationResult,
@@ -42,7 +43,14 @@ MODEL_SPEC = ClassifierModelSpec(algorithm="decision_tree")
 StoreAt = Callable[[Path], str]
 
 
-NOTE = "3-fold cross-validation, out-of-fold"
+TUNED = Provenance(
+    "cross_validation",
+    344,
+    Protocol("kfold", n_folds=3),
+    ("fold_0_test", "fold_1_test", "fold_2_test"),
+    {"hyperparameters": ("train", "train", "train")},
+    ("hyperparameters",),
+)
 
 
 def _score(
@@ -56,7 +64,7 @@ def _score(
 ) -> Score:
     return Score(
         metric=metric,
-        source="cross_validation",
+        provenance=TUNED,
         value=value,
         std=std,
         folds=(),
@@ -64,10 +72,6 @@ def _score(
         baseline=baseline,
         difference=None,
         n_rows=200,
-        note=NOTE,
-        rows=("fold_0_test", "fold_1_test", "fold_2_test"),
-        chosen={"hyperparameters": ("train", "train", "train")},
-        tuned_on_same_rows=True,
         slice=where,
     )
 
@@ -89,7 +93,7 @@ def _make_calibration(**changed: Any) -> CalibrationResult:
         "before": error(1.4, 0.412),
         "after": error(1.05, 0.391),
         "difference": Difference(0.021, None, None),
-        "note": "out-of-fold predictions of 480 rows, by calibrators of other folds",
+        "provenance": Provenance(None, 480, Protocol("calibration")),
     }
     return CalibrationResult("isotonic", ensemble=True, cv_folds=5, holdout=None, n_rows=480, **{**default, **changed})
 
@@ -170,7 +174,7 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
     proba = cross_val_predict(model, X, y, cv=3, method="predict_proba")
     classes = np.unique(y)
     evaluation = Evaluation(
-        source="cross_validation",
+        provenance=TUNED,
         scores=(
             _score("accuracy", 0.97, std=0.01, interval=(0.95, 0.99), baseline=0.44),
             _score("log_loss", 0.2),
@@ -178,7 +182,6 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
         ),
         predictions=Predictions(classes, classes[proba.argmax(axis=1)], proba),
         y=y,
-        note=NOTE,
         slices=(
             _score("accuracy", 0.9, interval=(0.8, 1.0), where="island = Dream"),
             _score("accuracy", 0.95, where="body_mass_g > 5000"),

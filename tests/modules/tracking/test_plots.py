@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.reliability import calibration_figure
 from mlwf.results import Evaluation
+from tests.provenances import BY_SOURCE, ON_HOLDOUT, ON_TEST
 
 IRIS = load_iris(as_frame=True)
 CURVES = {"roc_curve.png", "precision_recall_curve.png"}
@@ -139,7 +141,9 @@ def test_confusion_matrix_counts():
 )
 def test_draw_plots_takes_any_name(tmp_path, names):
     y, said = make_predictions(3, names=names)
-    draw_plots(tmp_path, KNeighborsClassifier(), [Evaluation("test", (), said, y, "note with $ and $")])
+    draw_plots(
+        tmp_path, KNeighborsClassifier(), [Evaluation(replace(ON_TEST, weighted_by="weight in $ and $"), (), said, y)]
+    )
     assert len(list(tmp_path.iterdir())) == 4
     assert all(min(imread(path).shape[:2]) > 500 for path in tmp_path.iterdir())
 
@@ -180,7 +184,7 @@ def test_calibration_figure_shows_before_and_after_and_why_it_was_kept(make_cali
 
 
 def test_calibration_figure_says_when_it_was_not_kept(make_calibration):
-    note = texts(calibration_figure(make_calibration(kept=False, reason="no better", note="")))[1]
+    note = texts(calibration_figure(make_calibration(kept=False, reason="no better", provenance=None)))[1]
     assert note == "Not kept: no better"
 
 
@@ -197,14 +201,14 @@ def test_draw_plots_draws_the_calibration_that_was_measured(tmp_path, make_calib
 
 def test_draw_plots_separates_validation_and_test(tmp_path):
     y, said = make_predictions(2)
-    evaluations = [Evaluation(source, (), said, y, "") for source in ("train_test", "test")]
+    evaluations = [Evaluation(BY_SOURCE[source], (), said, y) for source in ("train_test", "test")]
     draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), evaluations)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feature_importances.png", "test", "train_test"]
 
 
 def test_draw_plots_goes_on_without_one_that_cannot_be_drawn(tmp_path, caplog):
     y, said = make_predictions(2)
-    evaluations = [Evaluation("train_test", (), said, y[:-1], ""), Evaluation("test", (), said, y, "")]
+    evaluations = [Evaluation(ON_HOLDOUT, (), said, y[:-1]), Evaluation(ON_TEST, (), said, y)]
     with caplog.at_level(logging.WARNING):
         draw_plots(tmp_path, KNeighborsClassifier(), evaluations)
     assert [path.name for path in tmp_path.iterdir()] == ["test"]

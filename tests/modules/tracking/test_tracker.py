@@ -18,6 +18,7 @@ from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import TrackedDataset, training_rows
 from mlwf.modules.tracking.values import verdict_tags
 from mlwf.results import Evaluation, GateResult, Score
+from tests.provenances import ON_TEST
 
 DIGEST = "0123456789abcdef" * 4
 RUN_ID = "20260101-120000-abcd"
@@ -71,7 +72,10 @@ def test_run_has_tags_for_its_id_its_process_and_what_degraded(tracked):
     assert tags["mlwf.pid_start"]
     assert tags["mlwf.status"] == "degraded"
     assert tags["mlwf.degraded"] == "calibration: too few rows of Chinstrap"
-    assert tags["mlflow.note.content"] == "- `cv_*`: 3-fold cross-validation, out-of-fold"
+    assert (
+        tags["mlflow.note.content"]
+        == "- `cv_*`: 3-fold cross-validation of 344 rows, not shuffled; tuned on the same rows"
+    )
 
 
 def test_run_has_tags_for_what_to_know_before_its_numbers_are_trusted(tracked):
@@ -280,11 +284,11 @@ class Unshippable:
 
 def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(tracked, tracking_uri, make_tracker):
     def scored(value: float, where: str) -> Score:
-        return Score("f1", "test", 9, "", ("test",), {}, tuned_on_same_rows=False, value=value, slice=where)
+        return Score("f1", ON_TEST, 9, value=value, slice=where)
 
     labels = tracked.model.predict(tracked.X)
     slices = (scored(0.25, "currency = $"), scored(0.5, "currency = €"), scored(0.75, "currency = CHF"))
-    evaluation = Evaluation("test", (), Predictions(np.unique(labels), labels), labels, "test set", slices=slices)
+    evaluation = Evaluation(ON_TEST, (), Predictions(np.unique(labels), labels), labels, slices=slices)
     tracker = make_tracker(tracking_uri, registered_model_name="penguins")
     tracker.start_run()
     tracker.log_workflow_results({"pipeline": tracked.model}, register_model=True, evaluations=[evaluation])
@@ -295,7 +299,8 @@ def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(track
         "test_f1/currency is CHF": 0.75,
     }
     assert data.tags["mlflow.note.content"] == (
-        "- `test_*`: test set\n- `*-9f37734a`: currency = $\n- `*-8187b8f9`: currency = €"
+        "- `test_*`: test set of 200 rows that no step before saw\n- `*-9f37734a`: currency = $\n"
+        "- `*-8187b8f9`: currency = €"
     )
     assert tracker.registered_version == "1"
 

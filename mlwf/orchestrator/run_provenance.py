@@ -1,0 +1,170 @@
+"""The provenance of each number of a run: on which rows it was computed, how, and what was chosen on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlwf.engine.training import TrainedModel
+from mlwf.orchestrator.context import RunContext
+from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
+from mlwf.results import CalibrationResult, ThresholdResult, TuningResult
+
+TRAIN, ALL = "train", "all"
+
+
+def fold_rows(number: int, part: str) -> str:
+    """Name the rows of a fold of the validation, counted from 0, as `splits.npz` does; `part` is train or test."""
+    return f"fold_{number}_{part}"
+
+
+def shipped_rows_name(context: RunContext) -> str:
+    """Name the rows that the shipped model is trained on, as `splits.npz` does."""
+    return ALL if context.is_refitted else TRAIN
+
+
+def list_choices(context: RunContext, trained: TrainedModel, *, tuned: bool) -> tuple[Choice, ...]:
+    """List what the run has chosen by now."""
+    is_chosen: dict[Choice, bool] = {
+        "hyperparameters": tuned,
+        "features": context.run_data.inferred is not None,
+        "calibration": trained.calibration is not None,
+        "threshold": trained.threshold is not None,
+    }
+    return tuple(choice for choice, is_so in is_chosen.items() if is_so)
+
+
+def of_cross_validation(context: RunContext, choices: tuple[Choice, ...]) -> Provenance:
+    """Give the provenance of a cross-validated number; `choices` are what the run chooses before it validates."""
+    folds = range(len(context.outer))
+    inside = tuple(fold_rows(number, "train") for number in folds)
+    before = inside if context.is_nested else (TRAIN,) * len(folds)
+    # Each fold repeats the calibration and the threshold in any case.
+    selected_on: SelectedOn = {choice: before if choice in LABELS else inside for choice in choices}
+    rows = np.unique(np.concatenate([split.test.index for split in context.outer]))
+    provenance = Provenance(
+        "cross_validation",
+        len(rows),
+        _protocol(context),
+        tuple(fold_rows(number, "test") for number in folds),
+        selected_on,
+        _labels(selected_on),
+    )
+    weight = context.table.weight
+    return _with_weights(context, provenance, None if weight is None else weight[rows])
+
+
+def of_holdout(context: RunContext, choices: tuple[Choice, ...], scored: TrainedModel) -> Provenance:
+    """Give the provenance of a number on the hold-out; `scored` is the model that is scored there."""
+    data, rows = context.spec.data, context.split.test
+    protocol = Protocol("holdout")
+    if context.is_ordered:
+        protocol = Protocol("latest_holdout", column=data.time)
+    elif context.table.groups is not None:
+        protocol = Protocol("group_holdout", column=data.groups)
+    provenance = Provenance(
+        "train_test",
+        len(rows),
+        protocol,
+        ("holdout",),
+        dict.fromkeys(choices, (TRAIN,)),
+        before_refit=_scored_before_refit(scored) if context.is_refitted else None,
+    )
+    weight = context.table.weight
+    return _with_weights(context, provenance, None if weight is None else weight[np.unique(rows.index)])
+
+
+def of_test(context: RunContext, choices: tuple[Choice, ...]) -> Provenance:
+    """Give the provenance of a number on the test set."""
+    test, shipped = context.run_data.test, shipped_rows_name(context)
+    assert test is not None
+    # A refit repeats the calibration and the threshold, and takes over what was chosen before.
+    selected_on: SelectedOn = {choice: (TRAIN if choice in LABELS else shipped,) for choice in choices}
+    provenance = Provenance("test", len(test.y), Protocol("test_set"), ("test",), selected_on)
+    return _with_weights(context, provenance, test.weight)
+
+
+def add_tuning_provenance(context: RunContext, result: TuningResult) -> TuningResult:
+    """Add how the candidates were scored."""
+    # The search's scores are scikit-learn's, which count all rows alike.
+    ignores_weights = context.table.weight is not None
+    protocol = Protocol("search", n_folds=result.cv_folds)
+    provenance = _of_choice(context, protocol, len(context.split.train), tuned=True)
+    return replace(result, provenance=replace(provenance, ignores_weights=ignores_weights))
+
+
+def add_calibration_provenance(
+    context: RunContext, result: CalibrationResult, *, tuned: bool, rows: str = TRAIN
+) -> CalibrationResult:
+    """Add how the calibration was measured."""
+    provenance = _of_choice(context, Protocol("calibration"), result.n_rows, tuned=tuned, rows=rows)
+    return replace(result, provenance=provenance)
+
+
+def add_threshold_provenance(
+    context: RunContext, trained: TrainedModel, *, tuned: bool, rows: str = TRAIN
+) -> ThresholdResult:
+    """Add how the threshold was chosen and scored."""
+    assert trained.threshold is not None
+    provenance = _of_choice(context, Protocol("threshold"), trained.threshold.n_rows, tuned=tuned, rows=rows)
+    if trained.calibration is not None:
+        provenance = replace(provenance, selected_on={**provenance.selected_on, "calibration": (rows,)})
+    return replace(trained.threshold, provenance=provenance)
+
+
+def add_refit_provenance(context: RunContext, trained: TrainedModel, *, tuned: bool) -> TrainedModel:
+    """Add how the calibration and the threshold of the model that was fitted again were chosen."""
+    calibration, threshold = trained.calibration, trained.threshold
+    if calibration is not None:
+        calibration = add_calibration_provenance(context, calibration, tuned=tuned, rows=ALL)
+    if threshold is not None:
+        threshold = add_threshold_provenance(context, trained, tuned=tuned, rows=ALL)
+    return replace(trained, calibration=calibration, threshold=threshold)
+
+
+def _of_choice(context: RunContext, protocol: Protocol, n_rows: int, *, tuned: bool, rows: str = TRAIN) -> Provenance:
+    """Give the provenance of a number that something is chosen by."""
+    before: dict[Choice, bool] = {"hyperparameters": tuned, "features": context.run_data.inferred is not None}
+    selected_on: SelectedOn = {choice: (TRAIN,) for choice, is_so in before.items() if is_so}
+    return Provenance(None, n_rows, protocol, (rows,), selected_on, _labels(selected_on))
+
+
+def _protocol(context: RunContext) -> Protocol:
+    """Give the protocol of the validation."""
+    spec = context.spec
+    columns = {
+        "stratified_group_kfold": spec.data.groups,
+        "leave_one_group_out": spec.data.groups,
+        "time_series_split": spec.data.time,
+        "predefined_split": spec.data.fold,
+    }
+    counts_folds = spec.splitter in {"leave_one_group_out", "predefined_split"}
+    return Protocol(
+        spec.splitter,
+        n_folds=len(context.outer) if counts_folds else spec.validation.cv_folds,
+        n_repeats=spec.validation.n_repeats,
+        column=columns.get(spec.splitter),
+        gap=spec.validation.gap,
+        is_nested=context.is_nested,
+        is_shuffled=spec.validation.shuffle,
+    )
+
+
+def _labels(selected_on: SelectedOn) -> tuple[Choice, ...]:
+    """List what was chosen on all the rows that are trained on, and so on those that a fold holds out."""
+    return tuple(choice for choice, rows in selected_on.items() if choice in LABELS and TRAIN in rows)
+
+
+def _with_weights(context: RunContext, provenance: Provenance, weight: Any) -> Provenance:
+    if weight is None:
+        return provenance
+    return replace(provenance, weighted_by=context.spec.data.sample_weight, n_weightless=int((weight == 0).sum()))
+
+
+def _scored_before_refit(scored: TrainedModel) -> ScoredBeforeRefit:
+    return ScoredBeforeRefit(
+        calibrated=scored.calibration.kept if scored.calibration else None,
+        threshold=scored.threshold.value if scored.threshold else None,
+    )
