@@ -14,6 +14,8 @@ ClassLabel = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
 
 IN_MEMORY = "(in memory)"
 
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
 
 ColumnType = Literal["text", "number", "boolean", "date"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import json
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,6 +20,7 @@ import pytest
 from mlwf.errors import DataError, MlwfError, UsageError
 from mlwf.modules.table_files import check_table_path, read_raw
 from mlwf.modules.table_files import write_table as write_arrow
+from mlwf.modules.table_files.formats import FORMATS, FileFormat
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import read_training, resolve_schema
 
@@ -439,3 +441,27 @@ def test_write_table_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     )
     assert list(tmp_path.iterdir()) == [path]
     assert len(read_table(str(path))) == 3
+
+
+def _read_json(file: Path, read: ReadSpec) -> pa.Table:
+    return pa.Table.from_pylist(json.loads(file.read_text()))
+
+
+def _write_json(table: pa.Table, file: Path) -> None:
+    file.write_text(json.dumps(table.to_pylist()))
+
+
+def test_a_file_format_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = FileFormat("JSON", (".json",), _read_json, _write_json)
+    monkeypatch.setitem(FORMATS, ".json", added)
+    table = pa.table({"age": [1, 2], "deck": ["A", None]})
+    write_arrow(table, str(tmp_path / "t.JSON"))
+    assert json.loads((tmp_path / "t.JSON").read_text()) == [{"age": 1, "deck": "A"}, {"age": 2, "deck": None}]
+    for path in (tmp_path / "t.JSON", tmp_path):
+        read = read_raw(str(path))
+        assert (read.columns, read.untyped) == (table, frozenset())
+    assert _error_of(tmp_path / "t.xlsx").startswith(f"{tmp_path}/t.xlsx  no such file; ")
+    _file(tmp_path, "t.csv", "age\n1\n")
+    assert _error_of(tmp_path) == (
+        f"{tmp_path}  holds CSV and JSON files; name one kind with a glob, such as data/*.parquet"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlwf.modules.table_files.reading import read_raw
-from mlwf.modules.table_files.writing import check_table_path, write_table
+from mlwf.modules.table_files.formats import check_table_path, write_table
+from mlwf.modules.table_files.read_tables import read_raw
 
 __all__ = ["check_table_path", "read_raw", "write_table"]

@@ -1,4 +1,4 @@
-"""Read CSV files as texts, and refuse what would be mended in silence."""
+"""Read CSV files as texts, and refuse what could only be read by altering it in silence; write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.formats import default_separator, duplicated_columns, suffix_of
+from mlwf.modules.table_files.file_columns import duplicated_columns
 from mlwf.specs.data import ReadSpec
 
 MAGIC = {
@@ -38,8 +38,8 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
     DataError
         When the file is no CSV file in this encoding, or a line has more or fewer fields than the header.
     """
-    sep = read.sep or default_separator(file)
-    # Of the thousands it may be, where numbers stand in quotes.
+    sep = read.sep or _default_separator(file)
+    # It may be the sign of thousands, where numbers stand in quotes.
     if sep == read.decimal:
         message = f"{sep!r} is the decimal sign and the separator too"
         hint = 'set data.read.sep, such as ";"'
@@ -55,12 +55,28 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
         raise _error(file, f"is damaged or no gzip file: {error}") from error
 
 
+def write_csv_file(table: pa.Table, file: Path) -> None:
+    """Write a table as CSV; whole numbers are written as they are, whether or not some are missing."""
+    frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
+    compression = "gzip" if _is_compressed(file) else None
+    frame.to_csv(file, index=False, sep=_default_separator(file), compression=compression)
+
+
+def _is_compressed(file: Path) -> bool:
+    return file.suffix.lower() == ".gz"
+
+
+def _default_separator(file: Path) -> str:
+    kind = file.with_suffix("").suffix if _is_compressed(file) else file.suffix
+    return "\t" if kind.lower() == ".tsv" else ","
+
+
 def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int) -> pa.Table:
     """Read what stands below the header, whose last line is line `n_lines`."""
     ragged = []
 
     def skip(row: Any) -> str:
-        # A line of nothing but blanks is one that somebody left empty.
+        # A line of nothing but blanks counts as empty.
         ragged.append(not row.text.strip())
         return "skip"
 
@@ -145,7 +161,7 @@ def _refuse_binary(file: Path, encoding: str) -> None:
     with file.open("rb") as raw:
         start = raw.read(4)
     for magic, (message, hint) in MAGIC.items():
-        if start.startswith(magic) and not (magic == b"\x1f\x8b" and suffix_of(file).endswith(".gz")):
+        if start.startswith(magic) and not (magic == b"\x1f\x8b" and _is_compressed(file)):
             raise _error(file, message, hint)
     with _open_bytes(file) as content:
         start = content.read(65536)
@@ -157,7 +173,7 @@ def _refuse_binary(file: Path, encoding: str) -> None:
 
 
 def _open_bytes(file: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(file, "rb") if suffix_of(file).endswith(".gz") else file.open("rb"))
+    return cast(IO[bytes], gzip.open(file, "rb") if _is_compressed(file) else file.open("rb"))
 
 
 def _open_text(file: Path, encoding: str) -> IO[str]:

@@ -1,75 +1,57 @@
-"""The file formats of tables, by suffix, and what the columns of the files of one table have in common."""
+"""The file formats of tables: what is known of each, and how a table is written in one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import pyarrow as pa
 
-from mlwf.errors import Problem
+from mlwf.atomic import writing
+from mlwf.errors import MlwfError, UsageError
+from mlwf.modules.table_files.csv_files import read_csv_file, write_csv_file
+from mlwf.modules.table_files.parquet_files import read_parquet_file, write_parquet_file
+from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
 
 
-def duplicated_columns(where: str, names: Sequence[str]) -> list[Problem]:
-    """Say each name that several columns of one file have; a column without a name is no problem here."""
-    problems = []
-    for name in dict.fromkeys(names):
-        at = [str(position) for position, other in enumerate(names, start=1) if other == name]
-        if name and len(at) > 1:
-            message = f"columns {', '.join(at[:-1])} and {at[-1]} have this same name"
-            problems.append(Problem(where=where, key=name, message=message, hint="give each column its own name"))
-    return problems
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format of tables."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    """In lower case; with `.gz` where the file is compressed as a whole."""
+    read: Callable[[Path, ReadSpec], pa.Table]
+    """Reads a file; raises DataError for a content that is not what the suffix says."""
+    write: Callable[[pa.Table, Path], None]
+    """Writes a file, in the way that its suffix says."""
+    is_text: bool = False
+    """Whether the values are texts that have no type of their own."""
 
 
-def different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) -> list[Problem]:
-    """Say for each file what it has not, and what it has more, than the first; the order does not matter."""
-    problems = []
-    expected = columns[0]
-    for file, names in zip(files[1:], columns[1:], strict=True):
-        missing = [f"lacks {', '.join(lacking)}"] if (lacking := [n for n in expected if n not in set(names)]) else []
-        added = [f"adds {', '.join(adding)}"] if (adding := [n for n in names if n not in set(expected)]) else []
-        if missing or added:
-            message = f"has other columns than {files[0].name}: {' and '.join(missing + added)}"
-            problems.append(Problem(where=str(file), key="", message=message))
-    return problems
+CSV = FileFormat(
+    "CSV", (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"), read_csv_file, write_csv_file, is_text=True
+)
+PARQUET = FileFormat("Parquet", PARQUET_SUFFIXES, read_parquet_file, write_parquet_file)
+
+FORMATS = {suffix: each for each in (CSV, PARQUET) for suffix in each.suffixes}
+"""The format of each suffix."""
 
 
-def different_types(files: Sequence[Path], tables: Sequence[Any]) -> list[Problem]:
-    """Say for each file which of its columns cannot be stacked below those of the first."""
-    problems = []
-    for name in tables[0].column_names:
-        first = tables[0].schema.field(name)
-        for file, table in zip(files, tables, strict=True):
-            field = table.schema.field(name)
-            try:
-                pa.unify_schemas([pa.schema([first]), pa.schema([field])], promote_options="permissive")
-            except pa.ArrowException:
-                message = f"is {field.type} here and {first.type} in {files[0].name}"
-                problems.append(Problem(where=str(file), key=name, message=message))
-    return problems
+def accepted_suffixes() -> str:
+    """Name the suffixes, as the hint of an error does."""
+    return f"accepted: {', '.join(FORMATS)}"
 
 
-Kind = Literal["CSV", "Parquet"]
-
-
-SUFFIXES: dict[str, Kind] = {
-    ".csv": "CSV",
-    ".csv.gz": "CSV",
-    ".tsv": "CSV",
-    ".tsv.gz": "CSV",
-    ".txt": "CSV",
-    ".txt.gz": "CSV",
-    ".parquet": "Parquet",
-    ".pq": "Parquet",
-}
-
-
-ACCEPTED = f"accepted: {', '.join(SUFFIXES)}"
+def format_of(path: Path) -> FileFormat | None:
+    """Find the format of a file by its suffix; None when it is no table's."""
+    return FORMATS.get(suffix_of(path))
 
 
 def suffix_of(path: Path) -> str:
-    """Say the suffix of a table in lower case, `.gz` with the one before it.
+    """Give the suffix of a table in lower case, `.gz` with the one before it.
 
     >>> suffix_of(Path("data/Adult.2024.CSV.gz"))
     '.csv.gz'
@@ -78,6 +60,45 @@ def suffix_of(path: Path) -> str:
     return last_two if last_two.endswith(".gz") else path.suffix.lower()
 
 
-def default_separator(path: Path) -> str:
-    """Say what separates the columns of a CSV file when nothing else is said."""
-    return "\t" if suffix_of(path).startswith(".tsv") else ","
+def check_table_path(path: str) -> None:
+    """Refuse a path to which `write_table` cannot write, before any work is done for it.
+
+    Raises
+    ------
+    UsageError
+        When the suffix is no table's, or the folder is absent or not writable.
+    """
+    file = Path(path)
+    suffix = suffix_of(file)
+    if format_of(file) is None:
+        message = f"suffix {suffix} is no table's" if suffix else "a table needs a suffix"
+        raise UsageError(f"{path}: {message}; {accepted_suffixes()}")
+    if file.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file in it")
+    if not file.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {file.parent}")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: the folder {file.parent} is not writable")
+
+
+def write_table(table: pa.Table, path: str) -> None:
+    """Write a table in the format of the suffix; an existing file is replaced in one step.
+
+    Texts and whole numbers are written as they are, whether or not some are missing; Parquet keeps every type.
+
+    Raises
+    ------
+    UsageError
+        When the suffix is no table's, or the folder is absent or not writable.
+    MlwfError
+        When the disk refuses the file.
+    """
+    check_table_path(path)
+    file = Path(path)
+    table_format = FORMATS[suffix_of(file)]
+    try:
+        with writing(file) as draft:
+            table_format.write(table, draft)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+        raise MlwfError(f"{path}: cannot be written: {reason}") from error

@@ -1,4 +1,4 @@
-"""Read Parquet files with their own types."""
+"""Read Parquet files with their own types, and write them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.formats import duplicated_columns
+from mlwf.modules.table_files.file_columns import duplicated_columns
+from mlwf.specs.data import ReadSpec
 
-# pandas stores an index that has no name under such a column; nobody named it, so nobody asks for it.
+# pandas stores an index that has no name under such a column.
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
-def read_parquet_file(file: Path) -> pa.Table:
-    """Read a Parquet file with its own types.
+def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
+    """Read a Parquet file with its own types; how CSV files are read does not concern it.
 
     Raises
     ------
@@ -37,6 +38,11 @@ def read_parquet_file(file: Path) -> pa.Table:
         raise _error(file, f"is a damaged Parquet file: {first_line}") from error
     kept = [name for name in table.column_names if not UNNAMED_INDEX.fullmatch(name)]
     return table.select(kept).replace_schema_metadata()
+
+
+def write_parquet_file(table: pa.Table, file: Path) -> None:
+    """Write a table as Parquet with its own types."""
+    pq.write_table(table, file)
 
 
 def _error(file: Path, message: str, hint: str = "") -> DataError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlwf.specs.data import IN_MEMORY
+from mlwf.specs.data import IN_MEMORY, PARQUET_SUFFIXES
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import SpecProblem
 from mlwf.specs.rules.fold_rules import OPTIONS, TIMELY, holds_out_by_time
@@ -56,7 +56,7 @@ def _reports(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _reading(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     paths = [path for path in (spec.data.path, spec.data.test_path) if path is not None]
-    for name in ("sep", "encoding") if all(path.endswith(".parquet") for path in paths) else ():
+    for name in ("sep", "encoding") if all(path.lower().endswith(PARQUET_SUFFIXES) for path in paths) else ():
         if name in spec.data.read.model_fields_set:
             message = "has no effect: it is for CSV files, and these are Parquet"
             yield SpecProblem(("data", "read", name), message, LEAVE_OUT, at_key=True)

@@ -31,7 +31,7 @@ SOMETIMES: dict[str, tuple[str, str]] = {
     ),
     "data.groups": ("data: {path: d.csv, target: y, groups: g, time: t}", "competes with data.time"),
     "data.read.encoding": ("data: {path: d.parquet, target: y, read: {encoding: ascii}}", "no effect: it is for CSV"),
-    "data.read.sep": ("data: {path: d.parquet, target: y, read: {sep: ';'}}", "no effect: it is for CSV"),
+    "data.read.sep": ("data: {path: d.PQ, target: y, read: {sep: ';'}}", "no effect: it is for CSV"),
     "data.sample_weight": (
         "data: {path: d.csv, target: y, sample_weight: w}\nmodel: {algorithm: knn}",
         "no effect: knn cannot weigh rows",

@@ -1,4 +1,4 @@
-"""What the columns of the files of one table have in common."""
+"""Read a table from a file, a folder or a glob."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.csv_files import read_csv_file
-from mlwf.modules.table_files.formats import ACCEPTED, SUFFIXES, different_columns, different_types, suffix_of
-from mlwf.modules.table_files.parquet_files import read_parquet_file
+from mlwf.modules.table_files.file_columns import different_columns, different_types
+from mlwf.modules.table_files.formats import FORMATS, accepted_suffixes, format_of, suffix_of
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
 
@@ -26,14 +25,14 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class _Part:
-    """A file of a table, and what the names of its folders say of its rows."""
+    """A file of a table, and the keys of its rows in the names of its folders."""
 
     file: Path
     keys: dict[str, str | None] = field(default_factory=dict)
 
 
 def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
-    """Read a CSV or Parquet table from a file, a folder or a glob, as its files hold it.
+    """Read a table from a file, a folder or a glob of one format, as its files hold it.
 
     The files of a folder or a glob are read in the order of their names and must have the same columns. Folders named
     `key=value` inside it add the column `key` to the rows of their files; other subfolders of a folder are not read.
@@ -69,13 +68,13 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
     files = [part.file for part in parts]
     tables: list[Any] = []
     problems: list[Problem] = []
-    is_csv = SUFFIXES[suffix_of(files[0])] == "CSV"
+    file_format = FORMATS[suffix_of(files[0])]
     for file in files:
         try:
             with file.open("rb") as opened:
                 if not opened.read(1):
                     raise _problem(str(file), "is empty")
-            tables.append(read_csv_file(file, read) if is_csv else read_parquet_file(file))
+            tables.append(file_format.read(file, read))
         except DataError as error:
             problems.extend(error.problems)
     if problems:
@@ -91,7 +90,7 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
         stacked = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise DataError(different_types(files, tables)) from error
-    return RawTable(stacked, frozenset([*(names if is_csv else ()), *keys]))
+    return RawTable(stacked, frozenset([*(names if file_format.is_text else ()), *keys]))
 
 
 def _keys_of(parts: Sequence[_Part], names: Sequence[str]) -> list[str]:
@@ -139,7 +138,7 @@ def _parts_of(path: str) -> list[_Part]:
 
 
 def _magic_at(pattern: str) -> int:
-    """Say where a glob has its first character that stands for others."""
+    """Find the first character of a glob that stands for others."""
     # A last character of its own, so that the parent of what stands before it is its folder.
     return next(at for at, character in enumerate(pattern) if character in "*?[") + 1
 
@@ -154,7 +153,7 @@ def _parts_in_folder(folder: Path, keys: dict[str, str | None] | None = None) ->
     # Writers of partitioned tables leave _SUCCESS, _metadata and .crc files beside the data.
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(("_", "."))]
     partitions = [entry for entry in entries if entry.is_dir() and _keys_in([entry.name])]
-    tables = [entry for entry in entries if entry.is_file() and suffix_of(entry) in SUFFIXES]
+    tables = [entry for entry in entries if entry.is_file() and format_of(entry)]
     if tables and partitions:
         raise _problem(
             str(folder), f"holds tables, and the folder {partitions[0].name} beside them", "name one of them"
@@ -167,18 +166,19 @@ def _parts_in_folder(folder: Path, keys: dict[str, str | None] | None = None) ->
 
 def _of_one_kind(path: str, parts: list[_Part]) -> list[_Part]:
     if not parts:
-        raise _problem(path, "is a folder without a table", ACCEPTED)
-    unknown = [part.file for part in parts if suffix_of(part.file) not in SUFFIXES]
+        raise _problem(path, "is a folder without a table", accepted_suffixes())
+    unknown = [part.file for part in parts if format_of(part.file) is None]
     if unknown:
         suffix = suffix_of(unknown[0])
         message = f"suffix {suffix} is no table's" if suffix else "has no suffix that says what it is"
-        raise _problem(str(unknown[0]), message, ACCEPTED)
+        raise _problem(str(unknown[0]), message, accepted_suffixes())
     # A pipe would be waited for, and can be read only once.
     special = [part.file for part in parts if part.file.exists() and not part.file.is_file()]
     if special:
         raise _problem(str(special[0]), "is no regular file")
-    if len({SUFFIXES[suffix_of(part.file)] for part in parts}) > 1:
-        raise _problem(path, "holds CSV and Parquet files", "name one kind with a glob, such as data/*.parquet")
+    names = sorted({FORMATS[suffix_of(part.file)].name for part in parts})
+    if len(names) > 1:
+        raise _problem(path, f"holds {' and '.join(names)} files", "name one kind with a glob, such as data/*.parquet")
     return parts
 
 
@@ -186,7 +186,7 @@ def _what_is_there(missing: Path) -> str:
     folder = missing.parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    names = sorted(file.name for file in folder.iterdir() if suffix_of(file) in SUFFIXES)
+    names = sorted(file.name for file in folder.iterdir() if format_of(file))
     close = get_close_matches(missing.name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
