@@ -1,10 +1,11 @@
-"""Quality gates: what the run was to reach, what it has, and the verdict."""
+"""Quality gates: what a run was to reach, what it has, and whether that is enough."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mlwf.errors import Problem, nearest
 from mlwf.provenance import Source
@@ -21,7 +22,7 @@ COMPARED_ON: tuple[Source, ...] = ("test", "train_test")
 ROUNDING = 1e-12
 """Numbers that are equal on paper differ by less."""
 
-_LACKING: dict[Source, str] = {
+_NO_ROWS: dict[Source, str] = {
     "test": "the run has no test set",
     "train_test": "the run has no hold-out",
     "cross_validation": "the run has no cross-validation",
@@ -51,16 +52,14 @@ def check_gates(
     findings: Sequence[Finding] | None,
     compare: Compare,
 ) -> tuple[GateResult, ...]:
-    """Hold the numbers and findings of a run against its gates.
+    """Compare the numbers and findings of a run with its gates.
 
     A gate is on the source that it names, else on the best that the run has: test set, hold-out, cross-validation. A
     number or an interval that does not exist is a gate that is not met, and so are findings that were not looked for:
     `findings` is None then.
     """
-    return tuple(
-        _check_finding(gate, findings) if gate.finding is not None else _check_metric(gate, evaluations, compare)
-        for gate in gates
-    )
+    inputs = GateInputs(evaluations, findings, compare)
+    return tuple(_kind_of(gate).check(gate, inputs) for gate in gates)
 
 
 def check_gates_can_be_met(
@@ -100,92 +99,170 @@ def source_of(gate: GateSpec, sources: Collection[Source]) -> Source | None:
     return next((each for each in usable if each in sources and gate.source in (None, each)), None)
 
 
-def _check_finding(gate: GateSpec, findings: Sequence[Finding] | None) -> GateResult:
-    if findings is None:
-        return GateResult(_asked(gate), "findings could not be looked for", passed=False, source=None)
-    told = [finding.message for finding in findings if finding.code == gate.finding]
-    return GateResult(_asked(gate), "; ".join(told) or "none", passed=not told, source=None)
+@dataclass(frozen=True)
+class GateInputs:
+    """What gates are checked against."""
 
-
-def _check_metric(gate: GateSpec, evaluations: Sequence[Evaluation], compare: Compare) -> GateResult:
-    asked = _asked(gate)
-    source = source_of(gate, [evaluation.source for evaluation in evaluations])
-    evaluation = next((evaluation for evaluation in evaluations if evaluation.source == source), None)
-    if source is None or evaluation is None:
-        wanted = [gate.source] if gate.source else COMPARED_ON if is_champion(gate) else BEST_FIRST
-        return GateResult(asked, "; ".join(_LACKING[each] for each in wanted), passed=False, source=gate.source)
-    scores = [score for score in _scores_of(evaluation) if _is_asked_for(score, gate)]
-    if not scores:
-        return GateResult(asked, "the run has not computed it", passed=False, source=source)
-    # How the rows were split is no caveat.
-    note = "; ".join(scores[0].provenance.remarks)
-    if is_champion(gate):
-        compared = compare(gate.beats or "", gate.metric or "", source)
-        held = [_Held.of_difference(gate, compared.difference, compared.refused or "it could not be computed")]
-        note = "; ".join(filter(None, [compared.note, note]))
-    elif gate.beats is not None:
-        held = [_Held.of_difference(gate, score.difference, "there is no baseline to compare with") for score in scores]
-    else:
-        held = [_Held.of_score(gate, score, _why_no_value(score, evaluation)) for score in scores]
-    # A column is a slice for each of its values: all of them have to do, and the one that does least is shown.
-    least, score = min(zip(held, scores, strict=True), key=lambda pair: pair[0].margin)
-    where = f" where {score.slice}" if gate.slice is not None and parse_slice(gate.slice).operator is None else ""
-    return GateResult(asked, f"{least.text}{where}", passed=least.is_met(gate), source=source, note=note)
+    evaluations: Sequence[Evaluation]
+    findings: Sequence[Finding] | None
+    compare: Compare
 
 
 @dataclass(frozen=True)
-class _Held:
-    """A number that is held against a gate."""
+class GateKind:
+    """A kind of gate: which gates are of it, and how they are checked."""
+
+    includes: Callable[[GateSpec], bool]
+    check: Callable[[GateSpec, GateInputs], GateResult]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A number that is compared with a gate."""
 
     text: str
     margin: float
-    """How far it lies on the right side of what is asked; minus infinity when there is no number."""
-
-    def is_met(self, gate: GateSpec) -> bool:
-        """Whether that is enough."""
-        # To be better without saying by how much means strictly better.
-        return self.margin > ROUNDING if gate.beats is not None and gate.by is None else self.margin >= -ROUNDING
-
-    @classmethod
-    def of_score(cls, gate: GateSpec, score: Score, why_no_value: str) -> _Held:
-        """Hold a score, or an end of its interval."""
-        if score.value is None:
-            return cls(why_no_value, -math.inf)
-        return cls._of(gate, score.value, score.interval, _why_no_interval(score))
-
-    @classmethod
-    def of_difference(cls, gate: GateSpec, difference: Difference | None, why_none: str) -> _Held:
-        """Hold a difference, or an end of its interval."""
-        if difference is None:
-            return cls(f"not compared: {why_none}", -math.inf)
-        held = cls._of(gate, difference.value, difference.interval, "nothing to judge its spread by")
-        return cls(f"better by {held.text}", held.margin)
-
-    @classmethod
-    def _of(cls, gate: GateSpec, value: float, interval: Interval | None, why_no_interval: str) -> _Held:
-        text = _shown(value, _limits(gate))
-        if interval is None:
-            if gate.bound != "point":
-                return cls(f"{text}, no interval: {why_no_interval}", -math.inf)
-            return cls(text, _margin(gate, value))
-        number = {"point": value, "lower": interval.low, "upper": interval.high}[gate.bound]
-        low, high = _shown(interval.low, _limits(gate)), _shown(interval.high, _limits(gate))
-        return cls(f"{text} [{low}, {high}]", _margin(gate, number))
+    """How far it lies on the right side of the gate's limits; minus infinity when there is no number."""
 
 
-def _margin(gate: GateSpec, number: float) -> float:
-    if gate.beats is not None:
-        return number - (gate.by or 0.0)
-    above = math.inf if gate.min is None else number - gate.min
-    below = math.inf if gate.max is None else gate.max - number
-    return min(above, below)
+Measure = Callable[[GateSpec, Sequence[Score], Evaluation, Compare], tuple[Sequence[_Measured], str]]
+"""Gives the number of each score, and a note on how they were got."""
 
 
-def _limits(gate: GateSpec) -> list[float]:
-    return [gate.by or 0.0] if gate.beats is not None else [end for end in (gate.min, gate.max) if end is not None]
+def _check_finding(gate: GateSpec, inputs: GateInputs) -> GateResult:
+    required = f"no finding {gate.finding}"
+    if inputs.findings is None:
+        return GateResult(required, "findings could not be looked for", passed=False, source=None)
+    messages = [finding.message for finding in inputs.findings if finding.code == gate.finding]
+    return GateResult(required, "; ".join(messages) or "none", passed=not messages, source=None)
 
 
-def _shown(number: float, limits: Sequence[float]) -> str:
+def _check_metric(
+    gate: GateSpec, inputs: GateInputs, *, demand: Callable[[GateSpec], str], measure: Measure, is_strict: bool = False
+) -> GateResult:
+    required = f"{gate.metric} {demand(gate)}"
+    source = source_of(gate, [evaluation.source for evaluation in inputs.evaluations])
+    evaluation = next((evaluation for evaluation in inputs.evaluations if evaluation.source == source), None)
+    if source is None or evaluation is None:
+        wanted = [gate.source] if gate.source else COMPARED_ON if is_champion(gate) else BEST_FIRST
+        return GateResult(required, "; ".join(_NO_ROWS[each] for each in wanted), passed=False, source=gate.source)
+    scores = [score for score in (*evaluation.scores, *evaluation.slices) if _is_score_of(score, gate)]
+    if not scores:
+        return GateResult(required, "the run has not computed it", passed=False, source=source)
+    measured, note = measure(gate, scores, evaluation, inputs.compare)
+    # A column is a slice for each of its values: all of them have to do, and the one with the least margin is shown.
+    least, score = min(zip(measured, scores, strict=True), key=lambda pair: pair[0].margin)
+    where = f" where {score.slice}" if gate.slice is not None and parse_slice(gate.slice).operator is None else ""
+    passed = least.margin > ROUNDING if is_strict and gate.by is None else least.margin >= -ROUNDING
+    # How the rows were split is no caveat.
+    notes = "; ".join(filter(None, [note, *scores[0].provenance.remarks]))
+    return GateResult(required, f"{least.text}{where}", passed=passed, source=source, note=notes)
+
+
+def _is_score_of(score: Score, gate: GateSpec) -> bool:
+    if score.metric != gate.metric or (score.slice is None) != (gate.slice is None):
+        return False
+    return score.slice is None or _is_in(score.slice, gate.slice or "")
+
+
+def _bounds_demand(gate: GateSpec) -> str:
+    bounds = {"at least": gate.min, "at most": gate.max}
+    limits = " and ".join(f"{words} {bound:.12g}" for words, bound in bounds.items() if bound is not None)
+    return limits + _where(gate) + _which_end(gate, "its")
+
+
+def _measure_bounds(
+    gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
+) -> tuple[Sequence[_Measured], str]:
+    """Take each score, or an end of its interval."""
+    limits = [end for end in (gate.min, gate.max) if end is not None]
+
+    def margin(number: float) -> float:
+        above = math.inf if gate.min is None else number - gate.min
+        below = math.inf if gate.max is None else gate.max - number
+        return min(above, below)
+
+    return [
+        _measured(gate, score.value, score.interval, _why_no_interval(score), limits, margin)
+        if score.value is not None
+        else _Measured(_why_no_value(score, evaluation), -math.inf)
+        for score in scores
+    ], ""
+
+
+def _opponent_demand(gate: GateSpec) -> str:
+    opponent = "the baseline" if gate.beats == BASELINE else gate.beats
+    demand = f"at least as good as {opponent}" if gate.by == 0 else f"better than {opponent}"
+    margin = f" by {gate.by:g}" if gate.by else ""
+    return demand + margin + _where(gate) + _which_end(gate, "the difference's")
+
+
+def _measure_baseline(
+    gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
+) -> tuple[Sequence[_Measured], str]:
+    """Take the difference of each score from the baseline's."""
+    return [_measured_gain(gate, score.difference, "there is no baseline to compare with") for score in scores], ""
+
+
+def _measure_champion(
+    gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
+) -> tuple[Sequence[_Measured], str]:
+    """Take the difference from the registered model's score on all rows: such a gate has no slice."""
+    compared = compare(gate.beats or "", gate.metric or "", evaluation.source)
+    gain = _measured_gain(gate, compared.difference, compared.refused or "it could not be computed")
+    return [gain], compared.note
+
+
+KINDS: dict[str, GateKind] = {
+    "finding": GateKind(lambda gate: gate.finding is not None, _check_finding),
+    "champion": GateKind(
+        is_champion, partial(_check_metric, demand=_opponent_demand, measure=_measure_champion, is_strict=True)
+    ),
+    "baseline": GateKind(
+        lambda gate: gate.beats is not None,
+        partial(_check_metric, demand=_opponent_demand, measure=_measure_baseline, is_strict=True),
+    ),
+    "bounds": GateKind(
+        lambda gate: gate.metric is not None, partial(_check_metric, demand=_bounds_demand, measure=_measure_bounds)
+    ),
+}
+"""The kinds of gates; a gate is of the first that includes it. Strict ones demand a difference above zero."""
+
+
+def _kind_of(gate: GateSpec) -> GateKind:
+    return next(kind for kind in KINDS.values() if kind.includes(gate))
+
+
+def _measured_gain(gate: GateSpec, difference: Difference | None, why_none: str) -> _Measured:
+    """Take a difference, or an end of its interval."""
+    if difference is None:
+        return _Measured(f"not compared: {why_none}", -math.inf)
+    by = gate.by or 0.0
+    gain = _measured(
+        gate, difference.value, difference.interval, "nothing to judge its spread by", [by], lambda number: number - by
+    )
+    return _Measured(f"better by {gain.text}", gain.margin)
+
+
+def _measured(
+    gate: GateSpec,
+    value: float,
+    interval: Interval | None,
+    why_no_interval: str,
+    limits: Sequence[float],
+    margin: Callable[[float], float],
+) -> _Measured:
+    text = _format(value, limits)
+    if interval is None:
+        if gate.bound != "point":
+            return _Measured(f"{text}, no interval: {why_no_interval}", -math.inf)
+        return _Measured(text, margin(value))
+    number = {"point": value, "lower": interval.low, "upper": interval.high}[gate.bound]
+    low, high = _format(interval.low, limits), _format(interval.high, limits)
+    return _Measured(f"{text} [{low}, {high}]", margin(number))
+
+
+def _format(number: float, limits: Sequence[float]) -> str:
     """Write a number with four decimals, or as many more as show on which side of a limit it is."""
     places = 4
     while places < 12 and any(
@@ -196,20 +273,9 @@ def _shown(number: float, limits: Sequence[float]) -> str:
     return f"{round(number, places) + 0.0:.{places}f}"
 
 
-def _scores_of(evaluation: Evaluation) -> Iterator[Score]:
-    yield from evaluation.scores
-    yield from evaluation.slices
-
-
-def _is_asked_for(score: Score, gate: GateSpec) -> bool:
-    if score.metric != gate.metric or (score.slice is None) != (gate.slice is None):
-        return False
-    return score.slice is None or _is_in(score.slice, gate.slice or "")
-
-
-def _is_in(text: str, asked: str) -> bool:
-    """Whether a slice is the one that is asked for, or a value of the column that is."""
-    part, wanted = parse_slice(text), parse_slice(asked)
+def _is_in(text: str, wanted_text: str) -> bool:
+    """Whether a slice is the wanted one, or a value of the wanted column."""
+    part, wanted = parse_slice(text), parse_slice(wanted_text)
     if wanted.operator is None:
         return part.operator == "=" and part.column == wanted.column
     return part == wanted
@@ -225,29 +291,15 @@ def _why_no_interval(score: Score) -> str:
     return "all folds agree" if score.folds else "all resamples agree, or it is undefined in most"
 
 
-def _asked(gate: GateSpec) -> str:
-    """Say what a gate asks for."""
-    if gate.finding is not None:
-        return f"no finding {gate.finding}"
-    where = "" if gate.slice is None else _where(gate.slice)
-    whose = "the difference's" if gate.beats is not None else "its"
-    end = "" if gate.bound == "point" else f" ({gate.bound} end of {whose} 95 % interval)"
-    return f"{gate.metric} {_demand(gate)}{where}{end}"
-
-
-def _where(text: str) -> str:
-    part = parse_slice(text)
+def _where(gate: GateSpec) -> str:
+    if gate.slice is None:
+        return ""
+    part = parse_slice(gate.slice)
     return f" for each value of {part}" if part.operator is None else f" where {part}"
 
 
-def _demand(gate: GateSpec) -> str:
-    if gate.beats is not None:
-        opponent = "the baseline" if gate.beats == BASELINE else gate.beats
-        if gate.by == 0:
-            return f"at least as good as {opponent}"
-        return f"better than {opponent}" + ("" if gate.by is None else f" by {gate.by:g}")
-    bounds = {"at least": gate.min, "at most": gate.max}
-    return " and ".join(f"{words} {bound:.12g}" for words, bound in bounds.items() if bound is not None)
+def _which_end(gate: GateSpec, whose: str) -> str:
+    return "" if gate.bound == "point" else f" ({gate.bound} end of {whose} 95 % interval)"
 
 
 def _metric_problems(gate: GateSpec, key: str, metrics: Sequence[str]) -> Iterator[Problem]:
@@ -262,7 +314,7 @@ def _source_problems(gate: GateSpec, key: str, sources: Collection[Source]) -> I
     if gate.source is not None:
         usable = [each for each in sources if not is_champion(gate) or each in COMPARED_ON]
         hint = nearest(gate.source, usable) if usable else "leave the gate out"
-        yield Problem("", f"{key}.source", f"is {gate.source!r}, and {_LACKING[gate.source]}", hint)
+        yield Problem("", f"{key}.source", f"is {gate.source!r}, and {_NO_ROWS[gate.source]}", hint)
     elif is_champion(gate):
         message = f"is {gate.beats!r}, a registered model, which is compared on a test set or a hold-out only"
         yield Problem("", f"{key}.beats", message, "give test rows, or set validation.strategy: train_test")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlwf.modules.gates import Comparison, check_gates, check_gates_can_be_met
+from mlwf.modules.gates import KINDS, Comparison, GateKind, check_gates, check_gates_can_be_met
 from mlwf.provenance import ScoredBeforeRefit
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
 from mlwf.specs.gates import GateSpec
@@ -356,3 +356,16 @@ def test_gate_on_what_the_run_will_compute_is_no_problem(gate):
     slices = {"sex = Female", "sex = Male", "age > 60"}
     sources = {"test", "cross_validation"}
     assert check_gates_can_be_met([GateSpec(**gate)], metrics=METRICS, sources=sources, slices=slices) == []
+
+
+def test_a_kind_of_gate_is_an_entry(monkeypatch):
+    """A toy kind before the others takes the gates that it includes, and leaves the others to their kinds."""
+
+    def check_name(gate, inputs):
+        return GateResult("a name", gate.metric, passed=len(inputs.evaluations) == 1, source=None)
+
+    named = GateKind(lambda gate: gate.metric == "named", check_name)
+    monkeypatch.setattr("mlwf.modules.gates.KINDS", {"named": named, **KINDS})
+    evaluation = make_judgement(make_score())
+    assert say(check({"metric": "named", "min": 0}, evaluation)) == ("a name", "named", True)
+    assert say(check({"metric": "roc_auc", "min": 0.92}, evaluation)) == ("roc_auc at least 0.92", GOT, True)
