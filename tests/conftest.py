@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).parent.parent
+FIRST = ("test_sessions.py", "test_documents.py", "test_resuming.py")
+"""Files of tests that take long: begun at the end, one worker would still be at them when the other is done."""
 
 # Set before numpy or a child process can look. What is unset here would change the width, the colours or the place of
 # what is compared whole; typer takes a CI's or an editor's word for a terminal.
@@ -42,10 +44,25 @@ os.environ |= {
 time.tzset()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 @pytest.fixture
 def runs_dir(tmp_path: Path) -> Path:
     """Give a place for runs."""
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an MLflow store without runs; creating one takes seconds, copying it does not."""
+    from mlwf.modules.tracking.store import open_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture

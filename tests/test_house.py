@@ -210,7 +210,8 @@ def test_pydantic_is_noticed():
         pytest.param("feature_store: {repo_path: repo, features: ['a:b']}", {"feast"}, id="feast"),
     ],
 )
-def test_train_imports_what_the_experiment_uses(section, library, tmp_path):
+def test_train_imports_what_the_experiment_uses(section, library, tmp_path, empty_store):
+    shutil.copy(empty_store, tmp_path)
     rows = "".join(f"{label},{size}\n" for size in range(20) for label in "ab")
     (tmp_path / "rows.csv").write_text(f"label,size\n{rows}")
     experiment = f"data: {{path: rows.csv, target: label}}\nmodel: {{algorithm: gaussian_nb}}\n{section}\n"

@@ -30,6 +30,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SESSIONS = sorted((ROOT / "tests/sessions").glob("*.session"))
 IS_SLOW = re.compile(r"^; slow$", re.MULTILINE)
+LONG = {"codes", "continued", "gates", "killed", "nested", "predict", "unreachable_server", "verbose"}
+"""Sessions of many runs, which are slow too: tests of the same without a process for each command are not."""
 MOST_SECONDS = 300
 
 VOLATILE = [
@@ -149,7 +151,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     "session",
     [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if IS_SLOW.search(path.read_text()) else [])
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[pytest.mark.slow] if path.stem in LONG or IS_SLOW.search(path.read_text()) else [],
+        )
         for path in SESSIONS
     ],
 )

@@ -21,8 +21,6 @@ from typing import Any, Protocol
 
 import joblib
 
-from mlwf.engine.work import cores
-
 SHARED_MEMORY = Path("/dev/shm")
 """A file system in memory, where the system has one."""
 
@@ -247,6 +245,9 @@ class ProcessPool:
 
     def _start(self) -> Executor:
         from loky import ProcessPoolExecutor
+
+        # Not above: a worker that starts would wait for scikit-learn before it can take anything.
+        from mlwf.engine.work import cores
 
         threads = str(max(1, cores() // self.slots))
         environment = dict.fromkeys(THREADS, threads)

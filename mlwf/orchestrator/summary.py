@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -94,9 +95,15 @@ def summarise(
         "feature_store": context and _feature_store(context),
         "tracking": tracking,
         "warnings": list(run_log.warnings),
-        "versions": {name: version(name) for name in DISTRIBUTIONS},
+        "versions": _versions(),
         "files": folder and _files(folder),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # To look one up reads the distribution's whole description.
+    return {name: version(name) for name in DISTRIBUTIONS}
 
 
 def _files(folder: RunFolder) -> dict[str, str]:

@@ -32,11 +32,18 @@ ASKS = [
     for depth in (2, 4)
     for n in (60, 300)
 ]
+"""They take long enough for a worker to be met in the middle."""
+SHORT_ASKS = [
+    FitRequest(MODEL, {"classifier__max_depth": depth, "classifier__n_estimators": n}, fold.train, (fold.test,))
+    for fold in FOLDS
+    for depth in (2, 4)
+    for n in (6, 30)
+]
 
 
-def check(results):
+def check(results, requests):
     with PlainFitter(TABLE) as plain:
-        for one, other in zip(results, plain(ASKS), strict=True):
+        for one, other in zip(results, plain(requests), strict=True):
             assert one.error is None
             assert np.array_equal(one.predictions[0].proba, other.predictions[0].proba)
             assert np.array_equal(one.predictions[0].labels, other.predictions[0].labels)
@@ -75,7 +82,9 @@ def pool():
 
 def test_processes_answer_as_the_plain_fitter(pool):
     with Engine(TABLE, pool=pool) as engine:
-        check(engine(ASKS))
+        results = engine(SHORT_ASKS)
+        assert workers()
+    check(results, SHORT_ASKS)
     assert engine.counts.fitted == len(FOLDS) * 2
 
 
@@ -85,7 +94,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_search_loses_nothing(pool):
     with Engine(TABLE, pool=pool) as engine:
         results = engine(ASKS)
     assert len(killed) == 1
-    check(results)
+    check(results, ASKS)
 
 
 @pytest.mark.slow
@@ -97,7 +106,7 @@ def test_fits_that_keep_the_lock_of_python_go_to_processes_when_they_are_worth_i
         results = engine(ASKS)
         seen = workers()
     assert len(seen) >= 2
-    check(results)
+    check(results, ASKS)
 
 
 def test_small_fits_are_not_sent_to_another_process(pool):

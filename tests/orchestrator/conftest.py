@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,14 +47,12 @@ def mixed_features() -> list[FeatureSpec]:
     ]
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an MLflow store without runs; creating one takes seconds, copying it does not."""
-    from mlwf.modules.tracking.store import open_store
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait before a store is asked again."""
+    from mlwf.modules.tracking import sending
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
+    monkeypatch.setattr(sending, "RETRY_SECONDS", 0)
 
 
 @pytest.fixture

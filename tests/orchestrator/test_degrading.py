@@ -38,7 +38,7 @@ MODEL_FAILS = {"model": {"algorithm": "logistic_regression", "hyperparameters": 
 
 
 @pytest.fixture
-def run(tmp_path, mixed, empty_store):
+def run(tmp_path, mixed, empty_store, impatient):
     """Run an experiment file with these sections, tracked unless told otherwise."""
     X, y = mixed
     X.assign(size=y).to_csv(tmp_path / "people.csv", index=False)

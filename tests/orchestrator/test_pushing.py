@@ -21,7 +21,7 @@ from mlwf.specs.loading import load_experiment
 
 
 @pytest.fixture
-def train(tmp_path, mixed, empty_store):
+def train(tmp_path, mixed, empty_store, impatient):
     """Train on a store of its own, which a callback may take away, and give the run's folder."""
     X, y = mixed
     X.assign(size=y).to_csv(tmp_path / "people.csv", index=False)

@@ -18,7 +18,6 @@ from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker
-from mlwf.modules.tracking.store import open_store
 from mlwf.processes import this_process
 from mlwf.provenance import Protocol, Provenance
 from mlwf.results import (
@@ -120,13 +119,11 @@ def make_tracker() -> Callable[..., MLflowTracker]:
 
 
 @pytest.fixture(scope="session")
-def store_at(tmp_path_factory: pytest.TempPathFactory) -> StoreAt:
+def store_at(empty_store: Path) -> StoreAt:
     """Give a function that puts a new store into a folder."""
-    template = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{template}")
 
     def copy(folder: Path) -> str:
-        shutil.copy(template, folder / "mlflow.db")
+        shutil.copy(empty_store, folder / "mlflow.db")
         return f"sqlite:///{folder / 'mlflow.db'}"
 
     return copy

@@ -57,7 +57,7 @@ SCORERS = {
 }
 SPLITTERS = {
     "stratified": StratifiedKFold(4, shuffle=True, random_state=3),
-    "repeated": RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=3),
+    "repeated": pytest.param(RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=3), marks=pytest.mark.slow),
     "time": TimeSeriesSplit(3),
 }
 
