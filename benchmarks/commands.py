@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import N_STARTS, Stopwatch, cpu_of
-from benchmarks.workloads import guides_grid
+from benchmarks.measuring import N_STARTS, QUICKSTART_ROUNDS, Stopwatch, cpu_of
+from benchmarks.workloads import CONFIGS, guides_grid
 
 LIBRARIES = "import typer, pydantic, yaml"
 MLWF = [sys.executable, "-m", "mlwf"]
+
+IMPORTS = "import mlflow, sklearn, pandas, matplotlib"
+UNTRACKED_IMPORTS = (
+    "import typer, pydantic, yaml, rich.console, pandas, "
+    "sklearn.ensemble, sklearn.compose, sklearn.calibration, skops.io"
+)
+"""What training without tracking needs: neither MLflow nor matplotlib."""
 
 SEARCHED = """\
 data: {path: rows.csv, target: target}
@@ -57,6 +65,34 @@ def light(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
     for name in commands:
         # The first round is not counted: it may write byte code.
         watch.parts[name] = {"cpu": statistics.median(starts[name] for starts in rounds[1:])}
+
+
+def quickstart(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Run the quickstart in a new folder with a new store, again, and untracked, in turns with imports alone.
+
+    Each counts with the median of its rounds.
+    """
+    shutil.copytree(CONFIGS, "configs")
+    tracked = Path("configs", "quickstart.yaml")
+    text = tracked.read_text(encoding="utf-8")
+    untracked = tracked.with_name("untracked.yaml")
+    untracked.write_text(text[: text.index("tracking:")], encoding="utf-8")
+    commands = {
+        "imports": [sys.executable, "-c", IMPORTS],
+        "tracked": [*MLWF, "train", str(tracked), "--quiet"],
+        "again": [*MLWF, "train", str(tracked), "--quiet"],
+        "untracked imports": [sys.executable, "-c", UNTRACKED_IMPORTS],
+        "untracked": [*MLWF, "train", str(untracked), "--quiet", "--fresh"],
+    }
+    rounds = []
+    for _ in range(1 + (1 if is_quick else QUICKSTART_ROUNDS)):
+        for left in ("runs", "mlartifacts"):
+            shutil.rmtree(left, ignore_errors=True)
+        Path("mlflow.db").unlink(missing_ok=True)
+        rounds.append({name: cpu_of(command, cwd=Path()) for name, command in commands.items()})
+    for name in commands:
+        # The first round is not counted: it may write byte code.
+        watch.parts[name] = {"cpu": statistics.median(cpu[name] for cpu in rounds[1:])}
 
 
 def _experiment(text: str, *, is_quick: bool) -> Path:

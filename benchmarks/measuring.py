@@ -16,6 +16,8 @@ from typing import Any
 
 N_STARTS = 11
 """Starts of a command that fits nothing, of which the median counts."""
+QUICKSTART_ROUNDS = 3
+"""Rounds of the quickstart and its imports, of which the median counts."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 

@@ -128,9 +128,16 @@ def _light(name: str, most: float) -> Line:
     return Line(11, f"`mlwf {name}`", against, libraries, ours, costs(most), must="nothing")
 
 
+def _quickstart(what: str, imports: str, against: str, part: str, most: float) -> Line:
+    ours = Reading("quickstart", part)
+    return Line(13, what, against, Reading("quickstart", imports), ours, costs(most), must="nothing")
+
+
 def _plain(short: str, part: str) -> Reading:
     return Reading(f"plain chain, {short}", part)
 
+
+_IMPORTS = "importing mlflow, scikit-learn, pandas and matplotlib"
 
 LINES: tuple[Line, ...] = (
     *_boosters((1, 2), "the guide's 64 candidates", "`GridSearchCV`", "search", "mlwf search", (2.4, 2.8)),
@@ -190,6 +197,11 @@ LINES: tuple[Line, ...] = (
         Reading("many columns", "search"),
         costs(0.2),
         must="nothing",
+    ),
+    _quickstart("the quickstart, 344 rows, tracked in a new store", "imports", _IMPORTS, "tracked", 2.5),
+    _quickstart("the same again, nothing to fit", "imports", _IMPORTS, "again", 1.5),
+    _quickstart(
+        "the quickstart without tracking", "untracked imports", "the imports that it then needs", "untracked", 2
     ),
     _light("--help", 1.5),
     _light("summary", 1.5),

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.measuring import N_STARTS
+from benchmarks.measuring import N_STARTS, QUICKSTART_ROUNDS
 from benchmarks.speed_lines import CLOSE, LINES, UNITS, Line, Reading
 
 BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
@@ -30,7 +30,8 @@ the plain scikit-learn scripts, `benchmarks/ours.py` what is asked of mlwf inste
 - Everything was measured in one run{interrupted}, each script in a fresh process with one thread and one core, the two
   sides of a comparison in turns{at_once}. Several runs count with their median.
 - **s CPU** is user and system time, of children too, without the imports of either side. Commands (`mlwf ...`) are
-  whole processes, imports and all; those that fit nothing count with the median of {n_starts} starts.
+  whole processes, imports and all; those that fit nothing count with the median of {n_starts} starts. The
+  quickstart and the imports beside it are whole processes too, in turns, with the median of {n_rounds} rounds.
 - Before anything is told, the results are compared: every score of every candidate and fold, the best candidate, the
   predictions of the refitted and the calibrated model, the validation's scores. They are **equal to the last bit**.
   Halving and Optuna are inexact: their goal is reached only if the best score is within {close} of the grid's, too.
@@ -59,6 +60,7 @@ def write_report(
         close=f"{CLOSE:.1%}".replace("%", " %"),
         load=f"; the load average before was {loads[0]}, the benchmark's own included" if loads else "",
         n_starts=N_STARTS,
+        n_rounds=QUICKSTART_ROUNDS,
     )
     return "\n\n".join([introduction, "\n".join([BEGIN, *_table(measured), END])]) + "\n"
 

@@ -154,6 +154,7 @@ class MLflowLogger:
                 calibration=calibration,
                 training_rows=trained_rows(context),
                 table_schema=run_data.schema,
+                model_file=self._folder.file("model.skops") if self._folder else None,
             )
         )
 

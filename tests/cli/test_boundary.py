@@ -4,6 +4,8 @@ import errno
 import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +70,12 @@ def test_boundary_writes_paths_as_seen_from_here(failing, capsys, tmp_path, monk
     failing(errors.DataError(errors.Problem(f"{tmp_path}/a.csv", "", "is empty")))
     run(["runs"])
     assert capsys.readouterr().err == "a.csv  is empty\n"
+
+
+def test_command_does_not_look_for_garbage_in_what_it_has_imported():
+    code = (
+        "import atexit, gc, sys; from mlwf.cli import main; sys.argv = ['mlwf', '--version'];"
+        "atexit.register(lambda: print(gc.get_threshold()[0], gc.isenabled(), gc.get_freeze_count() > 10_000)); main()"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "10000 True True"

@@ -6,10 +6,12 @@ import json
 import operator
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -380,3 +382,25 @@ def test_a_file_that_is_no_whole_skops_file_is_an_error(write: Callable[[Path], 
         load_model(path)
 
     assert str(caught.value).startswith(f"{path}: this is not a whole skops file (")
+
+
+@pytest.mark.parametrize("knows_skops", [True, False], ids=["known skops", "another skops"])
+def test_file_is_what_skops_itself_writes(tmp_path, monkeypatch, knows_skops):
+    model = _pipeline("gradient_boosting", SMALL["gradient_boosting"], _two_columns()).fit(
+        _frame(_two_columns()), THREE
+    )
+    expected = skops.io.dumps(model)
+    if not knows_skops:
+        monkeypatch.setitem(sys.modules, "skops.io._utils", None)
+    path = tmp_path / "model.skops"
+    save_model(model, path)
+    assert _content(path.read_bytes()) == _content(expected)
+    with ZipFile(path) as file:
+        assert (b"\n" in file.read("schema.json")) is not knows_skops
+
+
+def _content(file: bytes) -> tuple[Any, list[bytes]]:
+    """Give the schema and the arrays, both without the addresses of objects that skops names things by."""
+    with ZipFile(BytesIO(file)) as parts:
+        schema = json.loads(re.sub(rb"\d{9,}", b"0", parts.read("schema.json")))
+        return schema, [parts.read(name) for name in parts.namelist() if name != "schema.json"]

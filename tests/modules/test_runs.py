@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,20 @@ def test_environment_is_a_sorted_list_that_pip_understands():
     assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
     assert any(re.fullmatch(r"scikit-learn==1\.\d+\.\d+", line) for line in lines)
     assert all("==" in line for line in lines)
+
+
+def test_environment_says_what_the_metadata_of_each_distribution_say(tmp_path, monkeypatch):
+    for folder, text in {
+        "odd-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: Odd_Name\nVersion: 1.0+local\n\nVersion: 9\n",
+        "old-2.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: old\nVersion: 2\n",
+    }.items():
+        (tmp_path / folder).parent.mkdir()
+        (tmp_path / folder).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    lines = environment().splitlines()
+    assert "odd_name==1.0+local" in lines
+    assert "old==2" in lines
+    assert set(lines[1:]) == {f"{dist.metadata['Name'].lower()}=={dist.version}" for dist in distributions()}
 
 
 def test_runs_are_found_without_heavy_imports(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,17 @@ def new_figure(
         lines = textwrap.fill(note[:1].upper() + note[1:], int(width * 12))
         first.set_title(lines, loc="left", fontsize=9, color=GREY, pad=10)
     return figure, axes
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG.
+
+    `Figure.savefig` gives the same file, and draws everything twice when there is a layout to compute.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(path)
 
 
 def width_of(n_curves: int) -> float:

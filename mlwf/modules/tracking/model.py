@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
 
 from mlwf.engine.model_file import TRUSTED_TYPES
+from mlwf.engine.model_file import save_model as write_model_file
+from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.store import Store
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 
@@ -22,17 +24,27 @@ _REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "pandas", "numpy", "scipy")
 """What loading and predicting imports; each is pinned to the version that trained the model."""
 
 
-def save_model(model: Any, folder: Path, X_sample: Any = None, table_schema: TableSchema | None = None) -> None:
+def save_model(
+    model: Any,
+    folder: Path,
+    X_sample: Any = None,
+    table_schema: TableSchema | None = None,
+    *,
+    model_file: Path | None = None,
+) -> None:
     """Save a fitted model as MLflow takes it, for `log_saved_model`.
 
     With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels. The
-    table schema, by which tables are read for it, stands beside it, and is named in its metadata.
+    table schema, by which tables are read for it, stands beside it, and is named in its metadata. A `model_file`, in
+    which the model was saved already, is copied.
     """
     from mlflow import sklearn
     from mlflow.models import Model
+    from sklearn.dummy import DummyClassifier
 
     sklearn.save_model(
-        model,
+        # A stand-in: MLflow writes a file ten times as large, and reads it again to see whether it can be loaded.
+        DummyClassifier(),
         str(folder),
         mlflow_model=Model(artifact_path=MODEL),
         serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
@@ -42,7 +54,7 @@ def save_model(model: Any, folder: Path, X_sample: Any = None, table_schema: Tab
     )
     if table_schema is not None:
         (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
-    _deflate(folder)
+    _put_model_file(model, folder, model_file)
 
 
 def log_saved_model(
@@ -113,16 +125,18 @@ def _address(folder: Path, **places: Any) -> None:
     description.save(folder / "MLmodel")
 
 
-def _deflate(folder: Path) -> None:
-    """Compress the skops file in the folder of a model: MLflow leaves it ten times as large."""
+def _put_model_file(model: Any, folder: Path, model_file: Path | None) -> None:
+    """Put the skops file of a model into the folder that MLflow has made for it."""
     from mlflow.models import Model
 
     (file,) = folder.glob("*.skops")
-    with ZipFile(file) as stored:
-        parts = {name: stored.read(name) for name in stored.namelist()}
-    with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as deflated:
-        for name, content in parts.items():
-            deflated.writestr(name, content)
+    try:
+        if model_file is None:
+            write_model_file(model, file)
+        else:
+            shutil.copyfile(model_file, file)
+    except MlwfError as error:
+        raise TrackingError(f"saving the model failed: {error}", reason=str(error)) from error
     description = Model.load(folder)
     description.model_size_bytes = sum(part.stat().st_size for part in folder.rglob("*") if part.is_file())
     description.save(folder / "MLmodel")

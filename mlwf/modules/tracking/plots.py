@@ -15,12 +15,12 @@ from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking.canvas import (
     COLORS,
-    DPI,
     GREY,
     INK,
     Curve,
     legend,
     new_figure,
+    save_figure,
     sentence,
     short,
     styled,
@@ -107,7 +107,7 @@ def _draw(folder: Path, draw: Callable[[], Mapping[str, Any]]) -> None:
         with styled():
             for name, figure in draw().items():
                 folder.mkdir(parents=True, exist_ok=True)
-                figure.savefig(folder / name, dpi=DPI)
+                save_figure(figure, folder / name)
     except Exception as error:
         raise_if_bug(error)
         logger.warning("Drawing plots failed (%s). Proceeding without.", error)

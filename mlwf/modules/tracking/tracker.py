@@ -256,6 +256,7 @@ class MLflowTracker:
         calibration: CalibrationResult | None = None,
         training_rows: NDArray[np.uint64] | None = None,
         table_schema: TableSchema | None = None,
+        model_file: Path | None = None,
     ) -> None:
         """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
 
@@ -290,6 +291,8 @@ class MLflowTracker:
             which rows it may compare this model on.
         table_schema
             How tables are read for the model; becomes a file beside it.
+        model_file
+            The skops file in which the model was saved already.
         """
         sender = self._started("logging the results")
         self._queue_values(results, metrics or {}, evaluations)
@@ -311,7 +314,9 @@ class MLflowTracker:
             calibration=calibration,
         )
         sender.unsent.add("plots")
-        self._queue_model(results["pipeline"], X_sample, table_schema, datasets, register=register_model)
+        self._queue_model(
+            results["pipeline"], X_sample, table_schema, datasets, register=register_model, model_file=model_file
+        )
         tags: dict[str, str | None] = {
             "mlwf.status": "degraded" if degraded else "done",
             "mlflow.note.content": describe_scores(evaluations, self._metric_keys.digests),
@@ -397,6 +402,7 @@ class MLflowTracker:
         datasets: Sequence[TrackedDataset],
         *,
         register: bool,
+        model_file: Path | None,
     ) -> None:
         """Save the model, so that it can be sent at any time without what it was trained on."""
         unsent = self._started("logging the model").unsent
@@ -404,7 +410,8 @@ class MLflowTracker:
         with talking(self.tracking_uri, "saving the model"):
             folder = unsent.place("model")
             shutil.rmtree(folder)
-            save_model(model, folder, X_sample if self.spec.log_model_signature else None, table_schema)
+            X_sample = X_sample if self.spec.log_model_signature else None
+            save_model(model, folder, X_sample, table_schema, model_file=model_file)
         unsent.add("model", {"params": self._params, "tags": {**origin_tags(), **tags}})
         names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
         contexts: list[Context] = ["test" if key.startswith("test_") else "training" for key, *_ in self._metrics]

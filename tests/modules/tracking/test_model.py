@@ -15,9 +15,12 @@ import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from mlwf.errors import TrackingError
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import load_registered_model
+from mlwf.modules.tracking.model import save_model
 from mlwf.specs.features import (
     BooleanFeatureSpec,
     CategoricalFeatureSpec,
@@ -176,6 +179,22 @@ def test_model_is_stored_compressed_and_says_its_size(logged):
     # All but the description itself, whose size is not known before it is written.
     others = sum(part.stat().st_size for part in path.rglob("*") if part.is_file() and part.name != "MLmodel")
     assert Model.load(str(path)).model_size_bytes == pytest.approx(others, abs=20_000)
+
+
+def test_model_file_that_is_there_is_copied(tmp_path, logged):
+    *_, path, _ = logged
+    there = tmp_path / "model.skops"
+    there.write_bytes((path / "model.skops").read_bytes())
+    save_model(object(), tmp_path / "saved", model_file=there)
+    assert (tmp_path / "saved" / "model.skops").read_bytes() == there.read_bytes()
+
+
+def test_model_that_skops_cannot_save_is_an_error_of_tracking(tmp_path):
+    model = FunctionTransformer(lambda rows: rows)
+    with pytest.raises(
+        TrackingError, match=r"model\.skops: not saved, because a model of these types would not be loaded: "
+    ):
+        save_model(model, tmp_path / "saved")
 
 
 def test_model_says_its_columns(logged):

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwf.evaluation.calibration_error import reliability_bins
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import evaluation_figures, importance_figure
+from mlwf.modules.tracking.canvas import DPI, save_figure, styled
 from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.reliability import calibration_figure
@@ -197,6 +198,15 @@ def test_calibration_figure_shows_what_there_is(make_calibration):
 def test_draw_plots_draws_the_calibration_that_was_measured(tmp_path, make_calibration):
     draw_plots(tmp_path, KNeighborsClassifier(), [], calibration=make_calibration())
     assert [path.name for path in tmp_path.iterdir()] == ["calibration.png"]
+
+
+@pytest.mark.parametrize("name", ["confusion_matrix.png", "roc_curve.png", "reliability_curve.png"])
+def test_figure_is_written_as_matplotlib_itself_writes_it(tmp_path, name):
+    ours, theirs = (evaluation_figures(*make_predictions(3), note="the test set")[name] for _ in range(2))
+    with styled():
+        save_figure(ours, tmp_path / "ours.png")
+        theirs.savefig(tmp_path / "theirs.png", dpi=DPI)
+    assert (tmp_path / "ours.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
 def test_draw_plots_separates_validation_and_test(tmp_path):
