@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mlwf.specs.catalogue.splitters import SPLITTERS
+
 Source = Literal["cross_validation", "train_test", "test"]
 Choice = Literal["hyperparameters", "features", "calibration", "threshold"]
 """What a run chooses."""
@@ -20,14 +22,6 @@ LABELS: Mapping[str, str] = {
 
 _AT_ONCE = "split off before anything was fitted"
 _WORDS: Mapping[str, tuple[str, str]] = {
-    "stratified_kfold": ("{n_folds}-fold stratified cross-validation", ", {order}"),
-    "kfold": ("{n_folds}-fold cross-validation", ", {order}"),
-    "repeated_stratified_kfold": ("{n_repeats} times {n_folds}-fold stratified cross-validation", ""),
-    "repeated_kfold": ("{n_repeats} times {n_folds}-fold cross-validation", ""),
-    "stratified_group_kfold": ("{n_folds}-fold stratified cross-validation", ", groups of {column} kept together"),
-    "leave_one_group_out": ("cross-validation", ", leaving out one {column} of {n_folds}"),
-    "time_series_split": ("{n_folds}-fold cross-validation", ", learnt from earlier {column}{windows}"),
-    "predefined_split": ("cross-validation", " by the {n_folds} folds of {column}"),
     "holdout": ("hold-out", f", {_AT_ONCE}"),
     "latest_holdout": ("hold-out", f", the latest by {{column}}, {_AT_ONCE}"),
     "group_holdout": ("hold-out", f", whole groups of {{column}}, {_AT_ONCE}"),
@@ -36,7 +30,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "calibration": ("out-of-fold predictions", ", by calibrators of other folds"),
     "threshold": ("out-of-fold predictions", ", each by the threshold of other folds"),
 }
-"""What stands before and after the number of rows, by the kind of the protocol."""
+"""What stands before and after the number of rows, by the kind of the protocol; a splitter has its own words."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +137,9 @@ class Provenance:
 
     def _words(self, place: Literal[0, 1]) -> str:
         protocol = self.protocol
-        return _WORDS[protocol.kind][place].format(
+        splitter = SPLITTERS.get(protocol.kind)
+        words = (splitter.title, splitter.details) if splitter else _WORDS[protocol.kind]
+        return words[place].format(
             n_folds=protocol.n_folds,
             n_repeats=protocol.n_repeats,
             column=protocol.column,

@@ -23,6 +23,7 @@ from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.workflow import run_workflow
 from mlwf.results import PhasePlan
+from mlwf.specs.catalogue.splitters import SPLITTERS, default_splitter
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
@@ -78,10 +79,6 @@ def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
         load_champions(context)
         build_phase(context)
         return list(context.run_data.notes())
-
-
-SHUFFLING = {"stratified_kfold", "kfold", "stratified_group_kfold"}
-"""Splitters that shuffle unless they are told not to."""
 
 
 def run_ml_workflow(
@@ -259,8 +256,8 @@ def _kept(calibration: CalibrationSpec | None) -> CalibrationSpec | None:
 
 def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
     is_ours = "shuffle" not in given
-    chosen = given.get("splitter") or ("stratified_kfold" if data.fold is data.time is None else "")
-    if chosen in SHUFFLING:
+    chosen = SPLITTERS.get(given.get("splitter") or default_splitter(data))
+    if chosen and chosen.can_shuffle:
         given = {"shuffle": False, **given}
     try:
         spec = ValidationSpec(**given)

@@ -17,9 +17,10 @@ from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.weights import Cut, check_weights
 from mlwf.provenance import Source
 from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
+from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName
 from mlwf.specs.problems import shown
 from mlwf.splitting.rows import Rows, Split
-from mlwf.splitting.splitters import holdout_splitter, splits_by_count
+from mlwf.splitting.splitters import holdout_splitter
 
 
 @contextmanager
@@ -94,15 +95,6 @@ def _is_of(where: str, path: Any) -> bool:
     # The file's path is relative to the file; what was read has an absolute one.
     return isinstance(path, str) and bool(where) and where.endswith(path.removeprefix("./").replace("../", ""))
 
-
-STRATIFIED = {"stratified_kfold", "repeated_stratified_kfold"}
-"""Splitters for which the number of rows of each class tells whether every fold learns it."""
-
-STRATIFY = {
-    "kfold": "stratified_kfold keeps each class in all",
-    "repeated_kfold": "repeated_stratified_kfold keeps each class in all",
-}
-"""What helps where folds leave a class unlearnt, whatever the number of folds."""
 
 LEFT_OUT = "leave the rows of this class out of the data"
 
@@ -204,7 +196,7 @@ def _folds(context: RunContext) -> list[Problem]:
     """Refuse rows that a stage cannot split so that every part learns every class."""
     spec, y = context.spec, context.table.y_of(context.split.train)
     stages = _stages(context)
-    if spec.splitter in STRATIFIED:
+    if SPLITTERS[spec.splitter].counts_classes:
         for key, folds in sorted(stages.items(), key=lambda item: -item[1])[:1]:
             problems = check_class_counts(y, folds, key, where=spec.data.path, key=spec.data.target)
             if problems:
@@ -303,12 +295,18 @@ def _problem_of(context: RunContext, key: str, folds: int, rows: Rows, where: st
     if unseen:
         in_folds = f"in {len(unseen)} of {len(splits)} folds"
         message = f"{kind} leaves class {shown(unseen[0])} no row to learn from {in_folds}"
-        hint = STRATIFY.get(kind) or _folds_that_serve(context, key, folds) or LEFT_OUT
+        hint = _stratified(kind) or _folds_that_serve(context, key, folds) or LEFT_OUT
         yield Problem("", "validation.splitter", f"{message}{where}", hint)
 
 
+def _stratified(kind: SplitterName) -> str:
+    """Say what keeps each class in every fold, however many there are; empty where the splitter does so itself."""
+    other = SPLITTERS[kind].stratified
+    return f"{other} keeps each class in all" if other else ""
+
+
 def _key_of(context: RunContext, key: str) -> str:
-    return key if splits_by_count(context.spec.splitter) else "validation.splitter"
+    return key if SPLITTERS[context.spec.splitter].has_cv_folds else "validation.splitter"
 
 
 def _unseen(context: RunContext, split: Split) -> list[Any]:
@@ -319,7 +317,7 @@ def _unseen(context: RunContext, split: Split) -> list[Any]:
 
 def _folds_that_serve(context: RunContext, key: str, folds: int) -> str:
     """Say with how many folds, or with which strategy, every class is learnt; empty where none helps."""
-    if splits_by_count(context.spec.splitter):
+    if SPLITTERS[context.spec.splitter].has_cv_folds:
         for fewer in range(folds - 1, 1, -1):
             if _serves(_with_folds(context, key, fewer), key, fewer):
                 return f"set {key}: {fewer}"
@@ -348,7 +346,7 @@ def _serves(context: RunContext, key: str, folds: int) -> bool:
 
 def _hold_out_serves(context: RunContext) -> bool:
     spec = context.spec
-    if spec.splitter == "predefined_split":
+    if SPLITTERS[spec.splitter].column == "fold":
         return False
     hold_out = holdout_splitter(
         test_size=spec.validation.test_size,

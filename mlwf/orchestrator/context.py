@@ -9,13 +9,14 @@ from functools import cached_property
 from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
+from mlwf.specs.catalogue.splitters import SPLITTERS
 from mlwf.specs.classifier import CalibrationSpec, ThresholdSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.slices import SliceSpec
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
-from mlwf.splitting.splitters import fold_splitter, holdout_splitter, is_ordered
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class RunContext:
     @property
     def is_ordered(self) -> bool:
         """Whether rows are judged by what was learnt from earlier ones alone."""
-        return is_ordered(self.spec.splitter)
+        return SPLITTERS[self.spec.splitter].is_ordered
 
     @property
     def is_nested(self) -> bool:

@@ -11,6 +11,7 @@ from mlwf.engine.training import TrainedModel
 from mlwf.orchestrator.context import RunContext
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult, TuningResult
+from mlwf.specs.catalogue.splitters import SPLITTERS
 
 TRAIN, ALL = "train", "all"
 
@@ -134,18 +135,12 @@ def _of_choice(context: RunContext, protocol: Protocol, n_rows: int, *, tuned: b
 def _protocol(context: RunContext) -> Protocol:
     """Give the protocol of the validation."""
     spec = context.spec
-    columns = {
-        "stratified_group_kfold": spec.data.groups,
-        "leave_one_group_out": spec.data.groups,
-        "time_series_split": spec.data.time,
-        "predefined_split": spec.data.fold,
-    }
-    counts_folds = spec.splitter in {"leave_one_group_out", "predefined_split"}
+    splitter = SPLITTERS[spec.splitter]
     return Protocol(
         spec.splitter,
-        n_folds=len(context.outer) if counts_folds else spec.validation.cv_folds,
+        n_folds=spec.validation.cv_folds if splitter.has_cv_folds else len(context.outer),
         n_repeats=spec.validation.n_repeats,
-        column=columns.get(spec.splitter),
+        column=getattr(spec.data, splitter.column) if splitter.column else None,
         gap=spec.validation.gap,
         is_nested=context.is_nested,
         is_shuffled=spec.validation.shuffle,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mlwf.specs.base import Spec
+from mlwf.specs.catalogue.splitters import SplitterName, default_splitter
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
 from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.data import DataSpec
@@ -15,7 +16,7 @@ from mlwf.specs.features import FeaturesSection
 from mlwf.specs.gates import FindingsSpec, GateSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import TuningSection
-from mlwf.specs.validation import Splitter, ValidationSpec
+from mlwf.specs.validation import ValidationSpec
 
 
 class ExperimentSpec(Spec):
@@ -64,15 +65,9 @@ class ExperimentSpec(Spec):
         return (self.calibration and self.calibration.cv_folds) or self.validation.cv_folds
 
     @property
-    def splitter(self) -> Splitter:
+    def splitter(self) -> SplitterName:
         """How folds are drawn, as written or as the columns say."""
-        if self.validation.splitter is not None:
-            return self.validation.splitter
-        if self.data.fold is not None:
-            return "predefined_split"
-        if self.data.groups is not None:
-            return "stratified_group_kfold"
-        return "stratified_kfold" if self.data.time is None else "time_series_split"
+        return self.validation.splitter or default_splitter(self.data)
 
     @property
     def model_name(self) -> str:

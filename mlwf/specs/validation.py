@@ -7,18 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mlwf.specs.base import Spec
-
-Splitter = Literal[
-    "stratified_kfold",
-    "kfold",
-    "repeated_stratified_kfold",
-    "repeated_kfold",
-    "stratified_group_kfold",
-    "leave_one_group_out",
-    "time_series_split",
-    "predefined_split",
-]
-"""scikit-learn's splitters, by its names."""
+from mlwf.specs.catalogue.splitters import SplitterName
 
 DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "roc_auc", "roc_auc_ovr", "log_loss")
 """Metrics reported when none are named, those of them that the model and the number of classes serve."""
@@ -30,7 +19,7 @@ class ValidationSpec(Spec):
     strategy: Literal["cross_validation", "train_test", "none"] = "cross_validation"
     """`cross_validation` for most data, `train_test` for a single hold-out split off before anything is fitted, or
     `none`."""
-    splitter: Splitter | None = None
+    splitter: SplitterName | None = None
     """How folds are drawn; the default follows from `data.fold`, `data.groups` and `data.time`, and is
     stratified_kfold without them. A hold-out follows the groups and the time too."""
     cv_folds: int = Field(5, ge=2)

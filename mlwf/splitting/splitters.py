@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 
 from mlwf.errors import SplitError
 from mlwf.process_state import muted
+from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 Pairs = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -32,7 +33,7 @@ MOST_PARTS = 20
 
 
 def fold_splitter(
-    kind: str,
+    kind: SplitterName,
     *,
     n_splits: int = 5,
     shuffle: bool = True,
@@ -46,7 +47,7 @@ def fold_splitter(
     Parameters
     ----------
     kind : str
-        One of `KINDS`. What a kind has no use for among the other parameters, it ignores.
+        One of `SPLITTERS`. What a kind has no use for among the other parameters, it ignores.
     n_splits : int
         Number of folds; of each repeat, where there are several.
     shuffle : bool
@@ -65,12 +66,12 @@ def fold_splitter(
     Splitter
         It raises SplitError for rows that cannot be split so, or that lack the groups, times or folds.
     """
-    chosen = KINDS[kind]
-    folds = chosen.build(_Options(n_splits, shuffle, random_state, n_repeats, gap, max_train_size))
+    chosen = SPLITTERS[kind]
+    folds = BUILDERS[kind](_Options(n_splits, shuffle, random_state, n_repeats, gap, max_train_size))
 
     def split(table: Table, rows: Rows) -> tuple[Split, ...]:
         labels = None
-        if is_ordered(kind):
+        if chosen.is_ordered:
             rows = rows.take(np.argsort(_column(table, rows, kind), kind="stable"))
         elif chosen.column is not None:
             labels = _names(table, rows, kind)
@@ -78,14 +79,16 @@ def fold_splitter(
         if any(not len(test) for _, test in pairs):
             raise SplitError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
         splits = tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
-        if is_ordered(kind):
+        if chosen.is_ordered:
             return tuple(_earlier(table, cut, f"fold {at} of {kind}") for at, cut in enumerate(splits, start=1))
         return splits
 
     return split
 
 
-def holdout_splitter(*, test_size: float, random_state: int, kind: str = "stratified_kfold", gap: int = 0) -> Splitter:
+def holdout_splitter(
+    *, test_size: float, random_state: int, kind: SplitterName = "stratified_kfold", gap: int = 0
+) -> Splitter:
     """Make the splitter that holds one share of the rows out.
 
     Parameters
@@ -105,7 +108,7 @@ def holdout_splitter(*, test_size: float, random_state: int, kind: str = "strati
     Splitter
         It raises SplitError for rows that cannot be split so, or that lack the groups or times.
     """
-    column = KINDS[kind].column
+    column = SPLITTERS[kind].column
     if column == "fold":
         raise SplitError(f"{kind} has folds and no hold-out")
     if column == "groups":
@@ -115,21 +118,6 @@ def holdout_splitter(*, test_size: float, random_state: int, kind: str = "strati
     else:
         hold_out = partial(_hold_out_any, test_size=test_size, random_state=random_state)
     return lambda table, rows: (hold_out(table, rows),)
-
-
-def is_partition(kind: str) -> bool:
-    """Say whether every row is judged exactly once."""
-    return KINDS[kind].is_partition
-
-
-def is_ordered(kind: str) -> bool:
-    """Say whether the rows that are judged come after those that were learnt from."""
-    return KINDS[kind].column == "time"
-
-
-def splits_by_count(kind: str) -> bool:
-    """Say whether the number of folds can be chosen; otherwise the groups or the folds of the data give it."""
-    return KINDS[kind].splits_by_count
 
 
 @dataclass(frozen=True)
@@ -151,50 +139,35 @@ class _Options:
         return {"n_splits": self.n_splits, "n_repeats": self.n_repeats, "random_state": self.random_state}
 
 
-@dataclass(frozen=True)
-class _Kind:
-    build: Callable[[_Options], Any]
-    """Makes scikit-learn's splitter."""
-    column: Literal["groups", "time", "fold"] | None = None
-    """What of the table it goes by, besides the classes."""
-    is_partition: bool = True
-    splits_by_count: bool = True
-
-
-KINDS = {
-    "stratified_kfold": _Kind(lambda options: StratifiedKFold(options.n_splits, **options.shuffling)),
-    "kfold": _Kind(lambda options: KFold(options.n_splits, **options.shuffling)),
-    "repeated_stratified_kfold": _Kind(
-        lambda options: RepeatedStratifiedKFold(**options.repeating), is_partition=False
-    ),
-    "repeated_kfold": _Kind(lambda options: RepeatedKFold(**options.repeating), is_partition=False),
-    "stratified_group_kfold": _Kind(
-        lambda options: StratifiedGroupKFold(options.n_splits, **options.shuffling), column="groups"
-    ),
-    "leave_one_group_out": _Kind(lambda options: LeaveOneGroupOut(), column="groups", splits_by_count=False),
-    "time_series_split": _Kind(
-        lambda options: TimeSeriesSplit(options.n_splits, gap=options.gap, max_train_size=options.max_train_size),
-        column="time",
-        is_partition=False,
+BUILDERS: dict[SplitterName, Callable[[_Options], Any]] = {
+    "stratified_kfold": lambda options: StratifiedKFold(options.n_splits, **options.shuffling),
+    "kfold": lambda options: KFold(options.n_splits, **options.shuffling),
+    "repeated_stratified_kfold": lambda options: RepeatedStratifiedKFold(**options.repeating),
+    "repeated_kfold": lambda options: RepeatedKFold(**options.repeating),
+    "stratified_group_kfold": lambda options: StratifiedGroupKFold(options.n_splits, **options.shuffling),
+    "leave_one_group_out": lambda options: LeaveOneGroupOut(),
+    "time_series_split": lambda options: TimeSeriesSplit(
+        options.n_splits, gap=options.gap, max_train_size=options.max_train_size
     ),
     # PredefinedSplit takes the folds before it sees rows; leaving one fold out at a time is the same.
-    "predefined_split": _Kind(lambda options: LeaveOneGroupOut(), column="fold", splits_by_count=False),
+    "predefined_split": lambda options: LeaveOneGroupOut(),
 }
+"""Make scikit-learn's splitter."""
 
 
-def _column(table: Table, rows: Rows, kind: str) -> NDArray[Any]:
-    column = KINDS[kind].column
+def _column(table: Table, rows: Rows, kind: SplitterName) -> NDArray[Any]:
+    column = SPLITTERS[kind].column
     values: NDArray[Any] | None = getattr(table, str(column))
     if values is None:
         raise SplitError(f"{kind} needs data.{column}")
     return values[rows.index]
 
 
-def _names(table: Table, rows: Rows, kind: str) -> NDArray[Any]:
+def _names(table: Table, rows: Rows, kind: SplitterName) -> NDArray[Any]:
     """Give the groups or folds of some rows, of which there must be two."""
     names = _column(table, rows, kind)
     if len(np.unique(names)) < 2:
-        noun = "folds" if KINDS[kind].column == "fold" else "groups"
+        noun = "folds" if SPLITTERS[kind].column == "fold" else "groups"
         raise SplitError(f"{kind} needs two {noun} or more, and these {len(rows):,} rows have one")
     return names
 
@@ -230,7 +203,7 @@ def _hold_out_any(table: Table, rows: Rows, *, test_size: float, random_state: i
     return Split(rows.take(train), rows.take(test))
 
 
-def _hold_out_groups(table: Table, rows: Rows, *, kind: str, test_size: float, random_state: int) -> Split:
+def _hold_out_groups(table: Table, rows: Rows, *, kind: SplitterName, test_size: float, random_state: int) -> Split:
     """Unite some of the parts that the groups are cut into, as few and as large as come near the share."""
     groups, y = _names(table, rows, kind), table.y_of(rows)
     # scikit-learn wants some class to have a row for each part.
@@ -246,7 +219,7 @@ def _hold_out_groups(table: Table, rows: Rows, *, kind: str, test_size: float, r
     return Split(rows.take(np.flatnonzero(~is_test)), rows.take(np.flatnonzero(is_test)))
 
 
-def _hold_out_last(table: Table, rows: Rows, *, kind: str, test_size: float, gap: int) -> Split:
+def _hold_out_last(table: Table, rows: Rows, *, kind: SplitterName, test_size: float, gap: int) -> Split:
     """Hold the last rows out, with all rows of the time at which they begin."""
     times = _column(table, rows, kind)
     order = np.argsort(times, kind="stable")

@@ -19,8 +19,9 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
+from mlwf.specs.catalogue.splitters import SPLITTERS
 from mlwf.splitting.rows import Rows, Table
-from mlwf.splitting.splitters import KINDS, fold_splitter, holdout_splitter, is_ordered, is_partition, splits_by_count
+from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 
 N = 120
 RANDOM = np.random.default_rng(5)
@@ -60,10 +61,14 @@ def judged(splits):
     ],
 )
 def test_kind_says_what_its_folds_are(kind, partition, ordered, by_count):
-    assert (is_partition(kind), is_ordered(kind), splits_by_count(kind)) == (partition, ordered, by_count)
+    assert (SPLITTERS[kind].is_partition, SPLITTERS[kind].is_ordered, SPLITTERS[kind].has_cv_folds) == (
+        partition,
+        ordered,
+        by_count,
+    )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLITTERS)
 @pytest.mark.parametrize("rows", [TABLE.all_rows, SOME], ids=["all rows", "some rows"])
 def test_fold_splitter_never_judges_what_it_trains_on(kind, rows):
     splits = fold_splitter(kind, n_splits=4, random_state=0)(TABLE, rows)
@@ -75,7 +80,7 @@ def test_fold_splitter_never_judges_what_it_trains_on(kind, rows):
         assert train | test <= set(rows.index)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if is_partition(kind)])
+@pytest.mark.parametrize("kind", [kind for kind in SPLITTERS if SPLITTERS[kind].is_partition])
 def test_fold_splitter_judges_each_row_of_a_partition_once(kind):
     splits = fold_splitter(kind, n_splits=4, random_state=0)(TABLE, SOME)
     assert judged(splits) == sorted(SOME.index)
@@ -90,7 +95,7 @@ def test_fold_splitter_judges_each_row_once_a_repeat(kind):
     assert indices(splits[:4]) != indices(splits[4:])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLITTERS)
 def test_fold_splitter_is_deterministic(kind):
     assert indices(fold_splitter(kind, random_state=1)(TABLE, SOME)) == indices(
         fold_splitter(kind, random_state=1)(TABLE, SOME)
@@ -119,9 +124,9 @@ SKLEARN = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLITTERS)
 def test_fold_splitter_makes_scikit_learns_folds(kind):
-    table = dataclasses.replace(UNGROUPED, time=np.arange(N)) if is_ordered(kind) else TABLE
+    table = dataclasses.replace(UNGROUPED, time=np.arange(N)) if SPLITTERS[kind].is_ordered else TABLE
     splits = fold_splitter(kind, random_state=7, gap=2, max_train_size=30)(table, table.all_rows)
     expected = SKLEARN[kind].split(np.zeros(N), Y, GROUPS if kind in GROUPED else None)
     assert indices(splits) == [(train.tolist(), test.tolist()) for train, test in expected]
@@ -265,7 +270,7 @@ def test_holdout_splitter_keeps_class_shares(kind):
     assert sorted([*split.train.index, *split.test.index]) == list(range(N))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "predefined_split"])
+@pytest.mark.parametrize("kind", [kind for kind in SPLITTERS if kind != "predefined_split"])
 def test_holdout_splitter_is_deterministic_for_any_rows(kind):
     splitter = holdout_splitter(test_size=0.25, random_state=3, kind=kind)
     (split,) = splitter(TABLE, SOME)

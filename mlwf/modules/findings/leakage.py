@@ -15,6 +15,7 @@ from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import SplitError
 from mlwf.modules.findings.screening import FEWEST_OF_CLASS, MOSTLY_KNOWN, Column, OnColumns, screen_columns
 from mlwf.results import Leak, LeakSearch, Severity
+from mlwf.specs.catalogue.splitters import default_splitter
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter
@@ -155,10 +156,8 @@ def _until_enough(splits: Sequence[Split]) -> list[Split]:
 
 
 def _folds(table: Table, rows: Rows) -> Sequence[Split]:
-    kinds = {"fold": "predefined_split", "groups": "stratified_group_kfold", "time": "time_series_split"}
-    named = [kind for column, kind in kinds.items() if getattr(table, column) is not None]
     try:
-        return fold_splitter([*named, "stratified_kfold"][0])(table, rows)
+        return fold_splitter(default_splitter(table))(table, rows)
     except SplitError:  # too few rows, groups or times
         return ()
 

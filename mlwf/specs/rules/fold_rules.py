@@ -4,45 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlwf.specs.catalogue.splitters import SPLITTER_OPTIONS, SPLITTERS, SplitterInfo, splitters_with
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, Rule, SpecProblem
 
-NEEDED = {
-    "stratified_group_kfold": "groups",
-    "leave_one_group_out": "groups",
-    "time_series_split": "time",
-    "predefined_split": "fold",
-}
-"""The column of `data` that a splitter cannot do without."""
-
-GIVEN = {"leave_one_group_out", "predefined_split"}
-"""Splitters whose folds a column gives."""
-
-REPEATED = {"repeated_stratified_kfold", "repeated_kfold"}
-TIMELY = {"time_series_split"}
-ONCE = {"stratified_kfold", "kfold", "stratified_group_kfold"}
-"""Splitters that cut all rows once into as many folds as asked."""
-
-OPTIONS = {
-    "cv_folds": (ONCE | REPEATED | TIMELY, ""),
-    "shuffle": (ONCE | REPEATED, ""),
-    "n_repeats": (REPEATED, "repeated_stratified_kfold"),
-    "gap": (TIMELY, "time_series_split"),
-    "max_train_size": (TIMELY, "time_series_split"),
-}
-"""Options of `validation`: the splitters that use them, and the one to write for their sake."""
-
 
 def _splitter_has_its_column(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    column = NEEDED.get(spec.validation.splitter or "")
+    splitter = spec.validation.splitter
+    column = SPLITTERS[splitter].column if splitter else None
     if column is not None and getattr(spec.data, column) is None:
         yield SpecProblem(("validation", "splitter"), f"is {GOT}, which needs data.{column}", "name the column there")
 
 
 def _groups_are_kept_together(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if spec.data.groups is not None and spec.validation.splitter in {"stratified_kfold", "kfold", *REPEATED}:
+    splitter = spec.validation.splitter
+    if spec.data.groups is not None and splitter and SPLITTERS[splitter].column is None:
         message = f"is {GOT}, which would learn from and judge rows of one group (data.groups)"
-        hint = "accepted: stratified_group_kfold, leave_one_group_out, time_series_split, predefined_split"
+        hint = f"accepted: {', '.join(name for name, info in SPLITTERS.items() if info.column)}"
         yield SpecProblem(("validation", "splitter"), message, hint)
 
 
@@ -52,13 +30,13 @@ def _one_column_draws_the_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         message = "competes with data.time: validation.splitter must say which of the two draws the folds"
         hint = "accepted: stratified_group_kfold (time has no part), time_series_split (groups are kept apart too)"
         yield SpecProblem(("data", "groups"), message, hint, at_key=True)
-    if data.fold is not None and splitter not in (None, "predefined_split"):
+    if data.fold is not None and splitter is not None and SPLITTERS[splitter].column != "fold":
         message = f"has no effect with splitter {splitter}"
         yield SpecProblem(("data", "fold"), message, "write splitter: predefined_split, or leave it out", at_key=True)
 
 
 def _fold_columns_hold_nothing_out(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if spec.validation.strategy == "train_test" and spec.splitter == "predefined_split" and spec.data.fold is not None:
+    if spec.validation.strategy == "train_test" and _splitter(spec).column == "fold" and spec.data.fold is not None:
         message = f"is {GOT}, and data.fold names folds, not a hold-out"
         yield SpecProblem(("validation", "strategy"), message, "accepted: cross_validation, none")
 
@@ -77,24 +55,25 @@ def _strategy_options_have_an_effect(spec: ExperimentSpec) -> Iterator[SpecProbl
 def _splitter_options_have_an_effect(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     """Refuse what only other splitters use: it would promise one of them."""
     validation = spec.validation
-    for name, (users, example) in () if _is_open(spec) else OPTIONS.items():
+    for name in () if _is_open(spec) else SPLITTER_OPTIONS:
+        example = splitters_with(name)[0]
         is_written = name in validation.model_fields_set and getattr(validation, name) is not None
-        is_used = spec.splitter in users or (name == "gap" and holds_out_by_time(spec))
+        is_used = name in _splitter(spec).options or (name == "gap" and holds_out_by_time(spec))
         if is_written and not is_used:
-            hint = f"write splitter: {example}, or leave it out" if example else "leave it out"
+            hint = f"write splitter: {example}, or leave it out" if example != "stratified_kfold" else "leave it out"
             yield SpecProblem(
                 ("validation", name), f"has no effect with splitter {_chosen_splitter(spec)}", hint, at_key=True
             )
 
 
 def _repeated_splitters_shuffle(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if spec.splitter in REPEATED and not spec.validation.shuffle:
+    if _splitter(spec).is_repeated and not spec.validation.shuffle:
         message = f"contradicts splitter {spec.splitter}, which shuffles the rows anew each time"
         yield SpecProblem(("validation", "shuffle"), message, "leave one of the two out", at_key=True)
 
 
 def _folds_that_are_given_are_not_counted(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if spec.splitter not in GIVEN:
+    if _splitter(spec).has_cv_folds:
         return
     for name, section in (("tuning", spec.tuning), ("calibration", spec.calibration)):
         is_held_out = section is spec.calibration and spec.calibration and spec.calibration.holdout is not None
@@ -107,7 +86,7 @@ def _one_model_needs_each_row_once(spec: ExperimentSpec) -> Iterator[SpecProblem
     calibration = spec.calibration
     if calibration is None or calibration.ensemble or calibration.holdout is not None:
         return
-    if spec.splitter in REPEATED | TIMELY:
+    if not _splitter(spec).is_partition:
         message = f"is {GOT}, which needs each row judged exactly once, unlike splitter {_chosen_splitter(spec)}"
         yield SpecProblem(("calibration", "ensemble"), message, "accepted: true")
 
@@ -121,14 +100,18 @@ def _is_open(spec: ExperimentSpec) -> bool:
 
 def holds_out_by_time(spec: ExperimentSpec) -> bool:
     """Whether the hold-out is the last part of the rows in time."""
-    by_groups = NEEDED.get(spec.splitter) == "groups"
+    by_groups = _splitter(spec).column == "groups"
     return spec.validation.strategy == "train_test" and spec.data.time is not None and not by_groups
 
 
 def _chosen_splitter(spec: ExperimentSpec) -> str:
     """Name the splitter, and the column that asks for it where it is not written."""
-    column = NEEDED.get(spec.splitter)
+    column = _splitter(spec).column
     return spec.splitter if spec.validation.splitter or column is None else f"{spec.splitter} (from data.{column})"
+
+
+def _splitter(spec: ExperimentSpec) -> SplitterInfo:
+    return SPLITTERS[spec.splitter]
 
 
 _SPLITTER = ("validation.splitter", "data.fold", "data.groups", "data.time")

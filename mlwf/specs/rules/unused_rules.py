@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mlwf.specs.catalogue.splitters import SPLITTERS
 from mlwf.specs.data import IN_MEMORY, PARQUET_SUFFIXES
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import SpecProblem
-from mlwf.specs.rules.fold_rules import OPTIONS, TIMELY, holds_out_by_time
+from mlwf.specs.rules.fold_rules import holds_out_by_time
 
 LEAVE_OUT = "leave it out"
 
@@ -22,7 +23,7 @@ def unused_options(spec: ExperimentSpec) -> list[SpecProblem]:
 
 
 def _number_of_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if _is_written(spec, "cv_folds") and _counts_folds(spec) and not _takes_default_folds(spec):
+    if _is_written(spec, "cv_folds") and SPLITTERS[spec.splitter].has_cv_folds and not _takes_default_folds(spec):
         message = "has no effect: nothing in this experiment is cut into that many folds"
         yield SpecProblem(("validation", "cv_folds"), message, LEAVE_OUT, at_key=True)
 
@@ -30,10 +31,11 @@ def _number_of_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 def _ways_to_cut_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     if _cuts_folds(spec):
         return
-    held_out_by_time = holds_out_by_time(spec) or (spec.splitter in TIMELY and _calibration_holds_out(spec))
+    splitter = SPLITTERS[spec.splitter]
+    held_out_by_time = holds_out_by_time(spec) or (splitter.is_ordered and _calibration_holds_out(spec))
     for name in ("shuffle", "n_repeats", "gap", "max_train_size"):
         is_used = name == "gap" and held_out_by_time
-        if _is_written(spec, name) and spec.splitter in OPTIONS[name][0] and not is_used:
+        if _is_written(spec, name) and name in splitter.options and not is_used:
             message = "has no effect: nothing in this experiment is cut into folds"
             yield SpecProblem(("validation", name), message, LEAVE_OUT, at_key=True)
 
@@ -73,10 +75,6 @@ UNUSED: tuple[Callable[[ExperimentSpec], Iterator[SpecProblem]], ...] = (
 
 def _is_written(spec: ExperimentSpec, name: str) -> bool:
     return name in spec.validation.model_fields_set and getattr(spec.validation, name) is not None
-
-
-def _counts_folds(spec: ExperimentSpec) -> bool:
-    return spec.splitter in OPTIONS["cv_folds"][0]
 
 
 def _cuts_folds(spec: ExperimentSpec) -> bool:
