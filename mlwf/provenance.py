@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from mlwf.specs.catalogue.splitters import SPLITTERS
+from mlwf.specs.catalogue import SPLITTERS, Source
 
-Source = Literal["cross_validation", "train_test", "test"]
 Choice = Literal["hyperparameters", "features", "calibration", "threshold"]
 """What a run chooses."""
 SelectedOn = Mapping[Choice, tuple[str, ...]]

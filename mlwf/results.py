@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlwf.provenance import Provenance, Source, WithProvenance
+from mlwf.provenance import Provenance, WithProvenance
+from mlwf.specs.catalogue import Severity, Source
 from mlwf.text import format_name, pluralize
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 
 Status = Literal["done", "skipped", "degraded", "failed"]
-Severity = Literal["info", "warning", "error"]
 
 
 UNREADABLE_WORDS = {"number": "are no numbers", "date": "are no dates", "boolean": "are neither true nor false"}

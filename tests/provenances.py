@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlwf.provenance import Protocol, Provenance, Source
+from mlwf.provenance import Protocol, Provenance
+from mlwf.specs.catalogue import Source
 
 ON_TEST = Provenance("test", 200, Protocol("test_set"), ("test",))
 ON_HOLDOUT = Provenance("train_test", 90, Protocol("holdout"), ("holdout",))

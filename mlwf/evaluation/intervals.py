@@ -83,7 +83,7 @@ class Resampled:
 
     def difference(self, metric: int, part: int, other: int, value: float, other_value: float) -> Difference:
         """Say how much better a part is than another, given the values of both on all rows."""
-        sign = 1 if self.metrics[metric].greater_is_better else -1
+        sign = 1 if self.metrics[metric].info.greater_is_better else -1
         gains = sign * (self._scored(part, metric) - self._scored(other, metric))
         return _difference(sign * (value - other_value), _percentiles(gains, self.method, self.n_units))
 

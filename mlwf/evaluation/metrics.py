@@ -13,10 +13,10 @@ from mlwf.errors import raise_if_bug
 from mlwf.evaluation.calibration_error import ece, resampled_ece
 from mlwf.evaluation.calibration_error import reliability_bins as reliability_bins
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.resampling import ResampledMetric, Values, Weight, resampled_metric_of
+from mlwf.evaluation.resampling import Prepare, ResampledMetric, Values, Weight, resampled_metric_of
 from mlwf.evaluation.scoring import build_scorer, score
 from mlwf.process_state import muted
-from mlwf.specs.catalogue import greater_is_better, metric_scorer
+from mlwf.specs.catalogue import MetricInfo, metric_info, metric_scorer
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,8 @@ class Metric:
     """A metric in natural sign: `log_loss` is scikit-learn's neg_log_loss turned round."""
 
     name: str
-    greater_is_better: bool
-    range: tuple[float, float]
-    """Least and greatest value."""
+    info: MetricInfo
+    """Its entry in the catalogue."""
     point: Callable[[Predictions, NDArray[Any], Weight], float]
     """What a call computes."""
     kernel: Callable[[Predictions, NDArray[Any]], ResampledMetric] | None
@@ -94,13 +93,13 @@ def build_metrics(names: Sequence[str], *, classes: NDArray[Any], positive_class
 def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Metric:
     """Give a metric, told which classes there are and which is the positive one: by default the last of two."""
     positive = classes[-1] if positive_class is None else positive_class
-    if name == "ece":
+    if name in OWN_METRICS:
+        own = OWN_METRICS[name]
         return Metric(
             name,
-            greater_is_better(name),
-            _range(name),
-            point=lambda predictions, y, weight: ece(predictions, y, weight, positive),
-            kernel=lambda predictions, y: resampled_ece(predictions, y, positive),
+            metric_info(name),
+            point=lambda predictions, y, weight: own.point(predictions, y, weight, positive),
+            kernel=lambda predictions, y: own.prepare(predictions, y, positive),
         )
     scorer_name = metric_scorer(name) or name
     scorer = build_scorer(scorer_name, classes=classes, positive_class=positive_class)
@@ -115,33 +114,19 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
 
     return Metric(
         name,
-        greater_is_better(name),
-        _range(name),
+        metric_info(name),
         point=lambda predictions, y, weight: sign * score(scorer, predictions, y, weight=weight),
         kernel=kernel if prepare else None,
     )
 
 
-def _range(name: str) -> tuple[float, float]:
-    if name.startswith("neg_"):
-        low, high = _range(name.removeprefix("neg_"))
-        return -high, -low
-    if name.startswith(SHARES):
-        return 0.0, 1.0
-    return RANGES.get(name, (-np.inf, np.inf))
+@dataclass(frozen=True)
+class _OwnMetric:
+    point: Callable[[Predictions, NDArray[Any], Weight, Any], float]
+    """Computes it; the last argument is the positive class."""
+    prepare: Prepare
+    """Prepares many resamples at once."""
 
 
-SHARES = (
-    "accuracy", "average_precision", "balanced_accuracy", "ece", "f1", "jaccard", "precision", "recall", "roc_auc",
-    "top_k_accuracy",
-)  # fmt: skip
-"""Metrics from 0 to 1, and what the names of their averages begin with."""
-
-RANGES = {
-    "brier_score": (0.0, np.inf),
-    "log_loss": (0.0, np.inf),
-    "matthews_corrcoef": (-1.0, 1.0),
-    "negative_likelihood_ratio": (0.0, np.inf),
-    "positive_likelihood_ratio": (0.0, np.inf),
-}
-"""Ranges of the others."""
+OWN_METRICS = {"ece": _OwnMetric(ece, resampled_ece)}
+"""Metrics that scikit-learn does not have."""

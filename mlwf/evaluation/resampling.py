@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from mlwf.evaluation.predictions import Predictions
+from mlwf.specs.catalogue import METRICS, metric_info
 
 Weight = NDArray[np.float64] | None
 Values = NDArray[np.float64]
@@ -27,7 +28,8 @@ Prepare = Callable[[Predictions, NDArray[Any], Any], ResampledMetric]
 
 def resampled_metric_of(metric: str, *, n_classes: int) -> Prepare | None:
     """Give what prepares the kernel of a metric (by its natural name), or None where it has none."""
-    return None if metric in BINARY and n_classes != 2 else RESAMPLED_METRICS.get(metric)
+    serves_two = metric in BINARY or (metric in METRICS and metric_info(metric).binary_only)
+    return None if serves_two and n_classes != 2 else RESAMPLED_METRICS.get(metric)
 
 
 def sums_by(codes: NDArray[np.intp], n_codes: int, values: NDArray[np.float64] | None = None) -> ResampledMetric:
@@ -261,5 +263,5 @@ RESAMPLED_METRICS: dict[str, Prepare] = {
     **{f"{name}_weighted": _of_cells(partial(_weighted, ratio)) for name, ratio in RATIOS.items()},
 }
 
-BINARY = {*RATIOS, "positive_likelihood_ratio", "negative_likelihood_ratio", "roc_auc", "average_precision"}
-"""Metrics whose kernel serves two classes only."""
+BINARY = {"average_precision"}
+"""Metrics that serve more classes too, and whose kernel serves two only."""

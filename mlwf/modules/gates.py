@@ -8,25 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from mlwf.errors import Problem, nearest
-from mlwf.provenance import Source
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
+from mlwf.specs.catalogue import SOURCES, UNSEEN, Source
 from mlwf.specs.gates import BASELINE, GateSpec
 from mlwf.specs.slices import parse_slice
 
-BEST_FIRST: tuple[Source, ...] = ("test", "train_test", "cross_validation")
-"""Where numbers come from, the most trustworthy first."""
-
-COMPARED_ON: tuple[Source, ...] = ("test", "train_test")
-"""Rows that a registered model is compared on; it may have learnt from all others."""
-
 ROUNDING = 1e-12
 """Numbers that are equal on paper differ by less."""
-
-_NO_ROWS: dict[Source, str] = {
-    "test": "the run has no test set",
-    "train_test": "the run has no hold-out",
-    "cross_validation": "the run has no cross-validation",
-}
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ def is_champion(gate: GateSpec) -> bool:
 
 def source_of(gate: GateSpec, sources: Collection[Source]) -> Source | None:
     """Give the source whose number a gate is on, among those that there are; None when there is none."""
-    usable = COMPARED_ON if is_champion(gate) else BEST_FIRST
+    usable = UNSEEN if is_champion(gate) else [*SOURCES]
     return next((each for each in usable if each in sources and gate.source in (None, each)), None)
 
 
@@ -144,8 +132,10 @@ def _check_metric(
     source = source_of(gate, [evaluation.source for evaluation in inputs.evaluations])
     evaluation = next((evaluation for evaluation in inputs.evaluations if evaluation.source == source), None)
     if source is None or evaluation is None:
-        wanted = [gate.source] if gate.source else COMPARED_ON if is_champion(gate) else BEST_FIRST
-        return GateResult(required, "; ".join(_NO_ROWS[each] for each in wanted), passed=False, source=gate.source)
+        wanted = [gate.source] if gate.source else UNSEEN if is_champion(gate) else [*SOURCES]
+        return GateResult(
+            required, "; ".join(SOURCES[each].lacking for each in wanted), passed=False, source=gate.source
+        )
     scores = [score for score in (*evaluation.scores, *evaluation.slices) if _is_score_of(score, gate)]
     if not scores:
         return GateResult(required, "the run has not computed it", passed=False, source=source)
@@ -312,9 +302,9 @@ def _source_problems(gate: GateSpec, key: str, sources: Collection[Source]) -> I
     if source_of(gate, sources) is not None:
         return
     if gate.source is not None:
-        usable = [each for each in sources if not is_champion(gate) or each in COMPARED_ON]
+        usable = [each for each in sources if not is_champion(gate) or each in UNSEEN]
         hint = nearest(gate.source, usable) if usable else "leave the gate out"
-        yield Problem("", f"{key}.source", f"is {gate.source!r}, and {_NO_ROWS[gate.source]}", hint)
+        yield Problem("", f"{key}.source", f"is {gate.source!r}, and {SOURCES[gate.source].lacking}", hint)
     elif is_champion(gate):
         message = f"is {gate.beats!r}, a registered model, which is compared on a test set or a hold-out only"
         yield Problem("", f"{key}.beats", message, "give test rows, or set validation.strategy: train_test")

@@ -141,6 +141,6 @@ def _rater(scoring: str) -> Any:
 
     def rate(cells: NDArray[np.float64]) -> NDArray[np.float64]:
         rates = metric.resampled(said, true, cells)
-        return np.where(np.isnan(rates), -np.inf, rates if metric.greater_is_better else -rates)
+        return np.where(np.isnan(rates), -np.inf, rates if metric.info.greater_is_better else -rates)
 
     return rate

@@ -21,12 +21,11 @@ from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import codes_of
 from mlwf.provenance import Provenance
 from mlwf.results import ClassReport, Evaluation, Score
+from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 FEWEST_ROWS = 30
 """In fewer rows a slice's scores say nothing."""
-TRIVIAL = {"ece"}
-"""Metrics by which the baseline is nearly perfect: it is calibrated, whatever it knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +93,11 @@ def score_folds(
         problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": float(np.mean(floor)) if floor else None}
         if values:
-            interval = corrected_t(values, test_to_train=ratio, within=metric.range)
+            interval = corrected_t(values, test_to_train=ratio, within=metric.info.range)
             found |= {"value": float(np.mean(values)), "std": float(np.std(values)), "interval": interval}
-        if values and floor and metric.name not in TRIVIAL:
+        if values and floor and not metric.info.is_trivial:
             found["difference"] = corrected_t_difference(
-                values, floor, test_to_train=ratio, greater_is_better=metric.greater_is_better
+                values, floor, test_to_train=ratio, greater_is_better=metric.info.greater_is_better
             )
         scores.append(_score(metric, provenance, n_rows, folds=tuple(values), **found))
     return tuple(scores), problems
@@ -119,7 +118,7 @@ def score_sample(
         found: dict[str, Any] = {"baseline": floor[0] if floor else None}
         if values:
             found |= {"value": values[0], "interval": drawn.interval(0, number)}
-        if values and floor and metric.name not in TRIVIAL:
+        if values and floor and not metric.info.is_trivial:
             found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])
         scores.append(_score(metric, provenance, sample.n_rows, slice=name, **found))
     return tuple(scores), problems
@@ -315,11 +314,13 @@ def baselines(table: Table, splits: Sequence[Split], fit: Fitter) -> list[Predic
 
 def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[str]:
     """List the metrics reported when none are named: those that the model and the number of classes allow."""
-    binary = len(classes) == 2
-    metrics = ["accuracy", "balanced_accuracy"]
-    if binary or has_probabilities:
-        metrics.append("roc_auc" if binary else "roc_auc_ovr")
-    return [*metrics, "log_loss"] if has_probabilities else metrics
+    target = "binary" if len(classes) == 2 else "multiclass"
+    infos = ((name, metric_info(name)) for name in DEFAULT_METRICS)
+    return [
+        name
+        for name, info in infos
+        if target in info.default_for and (has_probabilities or not info.needs_probabilities)
+    ]
 
 
 def _stacked(said: Sequence[Predictions | None], splits: Sequence[Split], rows: Rows) -> OutOfFold:

@@ -19,9 +19,8 @@ from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import one_line
-from mlwf.provenance import Source
 from mlwf.results import Evaluation
-from mlwf.specs.catalogue import needs_labels, needs_probabilities
+from mlwf.specs.catalogue import Source, metric_info
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.gates import GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
@@ -190,9 +189,9 @@ def _digests(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
 
 def _lacking(metric: str, predictions: Predictions) -> str:
     """Say what a metric needs and the predictions do not have; empty when they have it."""
-    if predictions.proba is not None or needs_labels(metric):
+    if predictions.proba is not None or metric_info(metric).needs_labels:
         return ""
-    if needs_probabilities(metric):
+    if metric_info(metric).needs_probabilities:
         return "probabilities"
     return "probabilities and no decision values" if predictions.decision is None else ""
 

@@ -15,8 +15,7 @@ from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.weights import Cut, check_weights
-from mlwf.provenance import Source
-from mlwf.specs.catalogue import binary_only, gives_probabilities, scorer_names
+from mlwf.specs.catalogue import Source, gives_probabilities, metric_info, scorer_names
 from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName
 from mlwf.specs.problems import shown
 from mlwf.splitting.rows import Rows, Split
@@ -135,7 +134,7 @@ def _scorers(context: RunContext) -> Iterator[Problem]:
     message = "serves two classes, and the target has"
     for key, names in wanted.items():
         for name in names:
-            if binary_only(name):
+            if metric_info(name).binary_only:
                 accepted = f"accepted: {', '.join(_scorers_of_more_like(name))}"
                 yield Problem("", key, f"{name} {message} {classes}", accepted)
     if context.threshold:
@@ -144,7 +143,7 @@ def _scorers(context: RunContext) -> Iterator[Problem]:
 
 def _scorers_of_more_like(name: str) -> list[str]:
     """List the scorers of more than two classes that begin alike, or all of them."""
-    serving = [scorer for scorer in scorer_names() if not binary_only(scorer)]
+    serving = [scorer for scorer in scorer_names() if not metric_info(scorer).binary_only]
     return [scorer for scorer in serving if scorer.startswith(f"{name}_")] or serving
 
 

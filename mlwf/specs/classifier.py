@@ -55,14 +55,7 @@ class ThresholdSpec(Spec):
     """scikit-learn scorer of labels that the threshold shall make best, such as f1."""
 
 
-ONE_SIDED = {"recall"}
-"""Scorers that are best when every row is called positive."""
-
-
 def threshold_scorers() -> list[str]:
     """List the scorers that can choose a threshold, sorted: those of labels, for two classes."""
-    return [
-        name
-        for name in catalogue.scorer_names()
-        if catalogue.needs_labels(name) and not catalogue.multiclass_only(name) and name not in ONE_SIDED
-    ]
+    infos = ((name, catalogue.metric_info(name)) for name in catalogue.scorer_names())
+    return [name for name, info in infos if info.needs_labels and info.binary and not info.is_one_sided]

@@ -8,18 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from mlwf.specs.base import Spec
-
-FINDINGS = (
-    "leakage",
-    "identifier",
-    "duplicates",
-    "no_better_than_baseline",
-    "grid_edge",
-    "rare_class",
-    "uncalibrated",
-    "degraded",
-)
-"""Codes of the findings."""
+from mlwf.specs.catalogue import Source
 
 BASELINE = "baseline"
 
@@ -44,7 +33,7 @@ class GateSpec(Spec):
     """How much better, whatever the sign of the metric; left out, at all."""
     bound: Literal["point", "lower", "upper"] = "point"
     """What is held against it: the number itself, or an end of its 95 % interval."""
-    source: Literal["test", "train_test", "cross_validation"] | None = None
+    source: Source | None = None
     """Whose number; the default is the best that the run has: test set, hold-out, cross-validation."""
     slice: str | None = Field(None, min_length=1)
     """One of `validation.slices`, or a value of one that names a column: `sex = Female`."""

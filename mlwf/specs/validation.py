@@ -9,9 +9,6 @@ from pydantic import Field
 from mlwf.specs.base import Spec
 from mlwf.specs.catalogue.splitters import SplitterName
 
-DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "roc_auc", "roc_auc_ovr", "log_loss")
-"""Metrics reported when none are named, those of them that the model and the number of classes serve."""
-
 
 class ValidationSpec(Spec):
     """How the reported score is estimated."""

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mlwf.specs.catalogue import SOURCES
 from mlwf.text import pluralize
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ STATUS_STYLES = {
     "failed": BAD,
     "killed": BAD,
 }
-SOURCES = {"test": "Test set", "train_test": "Hold-out", "cross_validation": "Cross-validation"}
-"""Where a number comes from, the most trustworthy first."""
 SAME_ROWS = re.compile(r"\b[\w ]+ on the same rows")
 """The labels of a number that is judged by rows on which something was chosen."""
 MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
@@ -60,10 +59,10 @@ def duration(seconds: float | None) -> str:
 
 
 def size_told(size: CacheSize) -> str:
-    """Say how much the record of fits holds.
+    """Say how much the fit cache holds.
 
-    >>> from mlwf.results import RecordSize
-    >>> [size_told(size) for size in (RecordSize(320, 1, 4_200_000), RecordSize(0, 0, 0))]
+    >>> from mlwf.results import CacheSize
+    >>> [size_told(size) for size in (CacheSize(320, 1, 4_200_000), CacheSize(0, 0, 0))]
     ['320 fits, 1 model, 4.2 MB', '0 fits, 0 models, 0.0 MB']
     """
     return f"{counted(size.n_fits, 'fit')}, {counted(size.n_models, 'model')}, {size.n_bytes / 1e6:,.1f} MB"
@@ -105,6 +104,12 @@ def percent(share: float) -> str:
     '95 %'
     """
     return f"{100 * share:g} %"
+
+
+def source_label(row: Mapping[str, Any]) -> str:
+    """Name where the number of a score or a gate comes from; empty when nothing says it."""
+    source = row.get("source")
+    return SOURCES[source].label if source in SOURCES else str(source or "")
 
 
 def labels_of(note: str) -> list[str]:

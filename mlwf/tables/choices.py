@@ -10,25 +10,25 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mlwf.specs.catalogue import METRICS, SEVERITIES
 from mlwf.tables.blocks import (
     BAD,
     DOUBTFUL,
     GOOD,
     QUIET,
-    SOURCES,
     Block,
     counted,
     labels_of,
     number,
     sentence,
     shown,
+    source_label,
     with_alarm,
     written,
 )
 from mlwf.text import format_name, format_share, printable
 
 SEVERITY_STYLES = {"error": BAD, "warning": DOUBTFUL, "info": QUIET}
-"""How loud a finding is, the loudest first."""
 READ_ON = "README, What the findings mean"
 
 
@@ -80,9 +80,9 @@ def gates_written(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    loudest = list(SEVERITY_STYLES)
     findings: Sequence[Mapping[str, Any]] = summary.get("findings") or []
-    return sorted(findings, key=lambda each: loudest.index(each["severity"]) if each["severity"] in loudest else 0)
+    rank = {severity: number for number, severity in enumerate(SEVERITIES)}
+    return sorted(findings, key=lambda each: rank.get(each["severity"], 0))
 
 
 def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Block:
@@ -92,7 +92,7 @@ def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Bloc
             Text(met, GOOD) if gate["passed"] else Text(missed, BAD),
             Text(str(gate["asked"])),
             Text(str(gate["got"]), "" if gate["passed"] else BAD),
-            Text(SOURCES.get(gate.get("source") or "", "")),
+            Text(source_label(gate)),
             _note(gate),
         ]
         for gate in gates
@@ -102,7 +102,7 @@ def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Bloc
 
 
 def _in_words(gate: Mapping[str, Any]) -> Text:
-    where = f" ({SOURCES[gate['source']].lower()})" if gate.get("source") in SOURCES else ""
+    where = f" ({source_label(gate).lower()})" if source_label(gate) else ""
     got = Text(f"got: {gate['got']}{where}", "" if gate["passed"] else BAD)
     return Text("\n").join(filter(None, [Text(str(gate["asked"])), got, _note(gate)]))
 
@@ -113,7 +113,8 @@ def _note(gate: Mapping[str, Any]) -> Text:
 
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
-MEASURES = {"log_loss": "log loss", "brier_score": "Brier score", "ece": "ECE"}
+MEASURES = ("log_loss", "brier_score", "ece")
+"""Metrics of a calibration."""
 
 
 def tuning_told(tuning: Mapping[str, Any]) -> str:
@@ -223,7 +224,8 @@ def _features(chosen: Sequence[Sequence[Any]]) -> str:
 
 def _changes(calibration: Mapping[str, Any]) -> Iterator[str]:
     before, after = calibration.get("before") or {}, calibration["after"]
-    for name, told in MEASURES.items():
+    for name in MEASURES:
+        told = METRICS[name].label
         # The reason tells by how much the log loss changed, where that decided.
         if told not in str(calibration.get("reason")):
             was = f"{number(before[name])} -> " if before.get(name) is not None else ""

@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from mlwf.specs.catalogue import SOURCES
 from mlwf.tables.blocks import (
     BAD,
     DOUBTFUL,
     LABEL,
     NOT_AVAILABLE,
     QUIET,
-    SOURCES,
     Block,
     counted,
     labels_of,
@@ -24,6 +24,7 @@ from mlwf.tables.blocks import (
     percent,
     shown,
     signed,
+    source_label,
     span,
     stacked,
     with_alarm,
@@ -75,7 +76,7 @@ def _place(judged: Mapping[str, Any]) -> str:
     """Say which rows are looked at, and the labels of all that is computed on them."""
     labels = labels_of(str(judged.get("note") or ""))
     labels += [LABEL] if is_tuned(judged) and LABEL not in labels else []
-    return f" ({'; '.join([SOURCES[judged['source']].lower(), *labels])})"
+    return f" ({'; '.join([SOURCES[judged['source']].in_text, *labels])})"
 
 
 def _classes(judged: Mapping[str, Any]) -> list[Block]:
@@ -229,7 +230,7 @@ def _groups(summary: Mapping[str, Any]) -> list[_Group]:
 
 def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
     """Say what rows a score is of, and the rest of how it was got."""
-    source = SOURCES.get(score["source"], str(score["source"]))
+    source = source_label(score)
     note, n_rows = str(score.get("note") or ""), score.get("n_rows")
     if is_tuned(score) and LABEL not in note:
         note = "; ".join(filter(None, [note, LABEL]))
@@ -278,7 +279,7 @@ def _narrow(block: Block) -> Block:
 
 def _interval_note(scores: Sequence[Mapping[str, Any]], slices: Sequence[Mapping[str, Any]]) -> str | None:
     """Say by which method the intervals were got, and of which scores where there is more than one."""
-    placed = [(SOURCES.get(score["source"], score["source"]).lower(), score.get("interval")) for score in scores]
+    placed = [(source_label(score).lower(), score.get("interval")) for score in scores]
     placed += [("slices", score.get("interval")) for score in slices]
     methods: dict[str, list[str]] = {}
     for place, interval in placed:

@@ -28,7 +28,7 @@ from mlwf.tables.facts import facts_of
 from mlwf.tables.scores import best_slices, judgement_shown, judgement_written, notes_of, scores_shown, scores_written
 from mlwf.text import printable_in
 
-PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "CacheEntry": "recorded"}
+PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recorded": "recorded"}
 """What a column is called, and what it shows of a phase: the fits of a naive script, those that are left to make, and
 the answers that earlier runs have left."""
 

@@ -10,7 +10,7 @@ from sklearn import metrics as sklearn_metrics
 
 from mlwf.evaluation.metrics import build_metric, build_metrics
 from mlwf.evaluation.predictions import Predictions
-from mlwf.specs.catalogue import binary_only, metric_names
+from mlwf.specs.catalogue import metric_info, metric_names
 
 N_ROWS, N_RESAMPLES = 120, 7
 
@@ -214,9 +214,9 @@ def test_log_loss_of_a_certain_mistake_is_finite_as_scikit_learns():
 
 @pytest.mark.parametrize("name", metric_names())
 def test_every_metric_stays_in_its_range(name):
-    said, y = KINDS["numbers" if binary_only(name) else "three"]()
+    said, y = KINDS["numbers" if metric_info(name).binary_only else "three"]()
     metric = build_metric(name, classes=said.classes)
-    low, high = metric.range
+    low, high = metric.info.range
     assert low <= metric(said, y) <= high
     resampled = metric.resampled(said, y, draws())
     assert ((low <= resampled) & (resampled <= high)).all()
@@ -238,7 +238,7 @@ def test_every_metric_stays_in_its_range(name):
 )
 def test_metrics_know_their_direction_and_range(name, direction, range_):
     metric = build_metric(name, classes=np.array([0, 1, 2]))
-    assert (metric.name, metric.greater_is_better, metric.range) == (name, direction, range_)
+    assert (metric.name, metric.info.greater_is_better, metric.info.range) == (name, direction, range_)
 
 
 def test_build_metrics_keeps_the_order_of_names():

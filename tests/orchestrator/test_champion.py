@@ -30,8 +30,8 @@ from mlwf.orchestrator.checks import located
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.provenance import Source
 from mlwf.results import Evaluation
+from mlwf.specs.catalogue import Source
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec

@@ -13,8 +13,8 @@ from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.grid_edge import find_grid_edge
 from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.modules.findings.leakage import tell_leaks
-from mlwf.results import Finding, Severity
-from mlwf.specs.gates import FINDINGS
+from mlwf.results import Finding
+from mlwf.specs.catalogue import FINDINGS, SEVERITIES, SOURCES, Severity, metric_info
 from mlwf.text import format_name
 
 MANY_TWINS = 0.01
@@ -27,12 +27,6 @@ DRAWS = 100
 """How often labels are drawn to see how large the error is by chance."""
 SHOWN = 3
 """How many classes or metrics a sentence names."""
-
-WHERE = {"test": "on the test set", "train_test": "on the hold-out", "cross_validation": "in cross-validation"}
-# Whoever guesses at random does better by these than the majority class, which never names the others.
-EASILY_BEATEN = ("f1", "jaccard", "precision", "recall")
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 Found = Iterator[tuple[Severity, str]]
 
@@ -90,7 +84,8 @@ def _percent(share: float) -> str:
 
 def _no_better_than_baseline(inputs: FindingInputs) -> Found:
     evaluation = inputs.evaluation
-    scores = [score for score in evaluation.scores if not score.metric.startswith(EASILY_BEATEN)] if evaluation else []
+    judged = evaluation.scores if evaluation else ()
+    scores = [score for score in judged if not metric_info(score.metric).is_easily_beaten]
     compared = [(score, score.difference) for score in scores if score.difference is not None]
     # A difference without a spread cannot be judged; where it is one for the better, nothing is sure.
     if any(difference.value > 0 and difference.distinguishable is not False for _, difference in compared):
@@ -102,7 +97,7 @@ def _no_better_than_baseline(inputs: FindingInputs) -> Found:
     ]
     if evaluation and told:
         better = "no better than a model that knows only the class shares"
-        yield "error", f"{better}, as far as can be told {WHERE[evaluation.source]}: {', '.join(told[:SHOWN])}"
+        yield "error", f"{better}, as far as can be told {SOURCES[evaluation.source].where}: {', '.join(told[:SHOWN])}"
 
 
 def _rare_classes(inputs: FindingInputs) -> Found:
@@ -116,7 +111,7 @@ def _rare_classes(inputs: FindingInputs) -> Found:
         return
     told = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
-    few = f"fewer than {FEW_ROWS} judged rows {WHERE[evaluation.source]}"
+    few = f"fewer than {FEW_ROWS} judged rows {SOURCES[evaluation.source].where}"
     yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
 
 
@@ -128,7 +123,8 @@ def _uncalibrated(inputs: FindingInputs) -> Found:
     ece = metric(evaluation.predictions, evaluation.y)
     if ece > LARGE_ECE and ece > _ece_by_chance(evaluation.predictions, inputs.judged_rows):
         hint = "see why calibration failed" if "calibrate" in inputs.degraded else "add a calibration section"
-        off = f"the probabilities are {ece:.3f} off on average {WHERE[evaluation.source]} (expected calibration error)"
+        where = SOURCES[evaluation.source].where
+        off = f"the probabilities are {ece:.3f} off on average {where} (expected calibration error)"
         yield "warning" if ece > 2 * LARGE_ECE else "info", f"{off}: {hint}"
 
 

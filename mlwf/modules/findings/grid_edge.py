@@ -9,7 +9,8 @@ from numbers import Real
 from typing import Any
 
 from mlwf.modules.findings.inputs import FindingInputs
-from mlwf.results import Severity, TuningResult
+from mlwf.results import TuningResult
+from mlwf.specs.catalogue import Severity
 from mlwf.specs.catalogue.algorithms import Constraint, facts, meets
 from mlwf.specs.tuning import ParamTuningSpec
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.results import CalibrationResult, Evaluation, LeakSearch, TuningResult
+from mlwf.specs.catalogue import rank_of
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import Rows, Split, Table
-
-BEST_FIRST = ("test", "train_test", "cross_validation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class FindingInputs:
     @property
     def evaluation(self) -> Evaluation | None:
         """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
-        return min(self.evaluations, key=lambda evaluation: BEST_FIRST.index(evaluation.source), default=None)
+        return min(self.evaluations, key=lambda evaluation: rank_of(evaluation.source), default=None)
 
     @property
     def judged_rows(self) -> NDArray[np.intp]:

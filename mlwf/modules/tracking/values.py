@@ -6,14 +6,9 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mlwf.provenance import Source
 from mlwf.results import Evaluation, Finding, GateResult, Score
+from mlwf.specs.catalogue import SOURCES
 from mlwf.text import redact
-
-SOURCES: dict[Source, str] = {"cross_validation": "cv", "train_test": "val", "test": "test"}
-"""What a metric's name begins with, by where its rows come from."""
-
-SOURCE_WORDS: dict[Source, str] = {"cross_validation": "cross-validation", "train_test": "hold-out", "test": "test set"}
 
 PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start", "namespace": "pid_namespace"}
 """Tags, after `mlwf.`, that say which process writes the run."""
@@ -65,7 +60,8 @@ def metrics_of_scores(evaluations: Sequence[Evaluation]) -> dict[str, float | No
 
 
 def _metrics_of(score: Score) -> dict[str, float | None]:
-    name, part = f"{SOURCES[score.source]}_{score.metric}", "" if score.slice is None else f"/{score.slice}"
+    name = f"{SOURCES[score.source].metric_prefix}_{score.metric}"
+    part = "" if score.slice is None else f"/{score.slice}"
     found = {"": score.value, "_std": score.std, "_baseline": score.baseline}
     if score.interval:
         found |= {"_low": score.interval.low, "_high": score.interval.high}
@@ -86,7 +82,7 @@ def verdict_tags(
     if gates:
         tags["mlwf.gates"] = _verdict(all(gate.passed for gate in gates))
     for number, gate in enumerate(gates):
-        source = f" ({SOURCE_WORDS[gate.source]})" if gate.source else ""
+        source = f" ({SOURCES[gate.source].in_text})" if gate.source else ""
         tags[f"mlwf.gate.{number}"] = f"{_verdict(gate.passed)}: {gate.asked}; {gate.got}{source}"
     return tags
 
@@ -97,7 +93,8 @@ def _verdict(passed: bool) -> str:
 
 def describe_scores(evaluations: Sequence[Evaluation], digests: Mapping[str, str]) -> str | None:
     """Say, as the run's description in Markdown, what the scores were computed on, and which slices have digests."""
-    notes = [f"- `{SOURCES[evaluation.source]}_*`: {evaluation.note}" for evaluation in evaluations if evaluation.note]
+    noted = [(SOURCES[each.source].metric_prefix, each.note) for each in evaluations if each.note]
+    notes = [f"- `{prefix}_*`: {note}" for prefix, note in noted]
     notes += [f"- `*-{digest}`: {text}" for digest, text in digests.items()]
     return "\n".join(notes) or None
 

@@ -15,38 +15,61 @@ from mlwf.specs.catalogue.algorithms import (
     gives_probabilities,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.param_grids import check_param_distributions, check_param_grid
-from mlwf.specs.catalogue.scorers import (
-    binary_only,
+from mlwf.specs.catalogue.findings import FINDINGS, SEVERITIES, FindingInfo, Severity
+from mlwf.specs.catalogue.metrics import (
+    DEFAULT_METRICS,
+    METRICS,
+    MetricInfo,
     check_metric,
     check_scorer,
-    greater_is_better,
+    metric_info,
     metric_names,
     metric_scorer,
-    multiclass_only,
-    needs_labels,
-    needs_probabilities,
     scorer_names,
+)
+from mlwf.specs.catalogue.param_grids import check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.sources import SOURCES, UNSEEN, Source, SourceInfo, rank_of
+from mlwf.specs.catalogue.splitters import (
+    SPLITTER_OPTIONS,
+    SPLITTERS,
+    SplitterInfo,
+    SplitterName,
+    default_splitter,
+    splitters_with,
 )
 
 __all__ = [
     "ALGORITHMS",
+    "DEFAULT_METRICS",
+    "FINDINGS",
+    "METRICS",
+    "SEVERITIES",
+    "SOURCES",
+    "SPLITTERS",
+    "SPLITTER_OPTIONS",
+    "UNSEEN",
+    "FindingInfo",
+    "MetricInfo",
+    "Severity",
+    "Source",
+    "SourceInfo",
+    "SplitterInfo",
+    "SplitterName",
     "algorithm_class",
     "algorithm_names",
-    "binary_only",
     "check_algorithm",
     "check_hyperparameters",
     "check_metric",
     "check_param_distributions",
     "check_param_grid",
     "check_scorer",
+    "default_splitter",
     "gives_probabilities",
-    "greater_is_better",
+    "metric_info",
     "metric_names",
     "metric_scorer",
-    "multiclass_only",
-    "needs_labels",
-    "needs_probabilities",
+    "rank_of",
     "scorer_names",
+    "splitters_with",
     "takes_sample_weight",
 ]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from mlwf.errors import nearest
 from mlwf.specs import catalogue
+from mlwf.specs.catalogue import DEFAULT_METRICS, FINDINGS, METRICS
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.gates import BASELINE, FINDINGS, REGISTERED_MODEL, GateSpec
+from mlwf.specs.gates import BASELINE, REGISTERED_MODEL, GateSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slices import SliceSpec, parse_slice
 from mlwf.specs.tracking import refused_alias, refused_model
-from mlwf.specs.validation import DEFAULT_METRICS
 
 
 def _gates_hold_one_thing(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -75,17 +74,11 @@ def _metrics_are_held_against_something(spec: ExperimentSpec) -> Iterator[SpecPr
             yield SpecProblem((*path, "max"), f"is {GOT}, which is below min", "accepted: at least min")
 
 
-_SHARES = re.compile(
-    r"(accuracy|balanced_accuracy|top_k_accuracy|average_precision|ece|f1|jaccard|precision|recall|roc_auc)(_[a-z_]+)?"
-)
-"""Metrics between 0 and 1."""
-
-
 def _bounds_are_within_reach(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for path, gate, metric in _on_metrics(spec):
         for name in ("min", "max", "by"):
             bound = getattr(gate, name)
-            if bound is None or 0 <= bound <= 1 or not _SHARES.fullmatch(metric):
+            if bound is None or 0 <= bound <= 1 or metric not in METRICS or METRICS[metric].range != (0, 1):
                 continue
             hint = f"did you mean {bound / 100:g}?" if 1 < bound <= 100 else "accepted: 0 to 1"
             yield SpecProblem((*path, name), f"is {GOT}, and {metric} lies between 0 and 1", hint, tells_value=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlwf.errors import nearest
 from mlwf.specs import catalogue
-from mlwf.specs.classifier import ONE_SIDED, threshold_scorers
+from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slices import parse_slice
@@ -170,12 +170,12 @@ def _threshold_matters_to_its_scorer(spec: ExperimentSpec) -> Iterator[SpecProbl
     if name is None or name in threshold_scorers():
         return
     path = ("threshold", "scoring")
-    if name in ONE_SIDED:
+    is_known = name in catalogue.metric_names() or name in catalogue.scorer_names()
+    if is_known and catalogue.metric_info(name).is_one_sided:
         hint = "accepted: a scorer that also minds wrong calls, such as balanced_accuracy or f1"
         yield SpecProblem(path, f"is {GOT}, which is best when every row is called positive", hint)
         return
-    is_known = name in catalogue.metric_names() or name in catalogue.scorer_names()
-    if is_known and not catalogue.needs_labels(name):
+    if is_known and not catalogue.metric_info(name).needs_labels:
         hint = "accepted: a scorer of labels, such as balanced_accuracy or f1"
         yield SpecProblem(path, f"is {GOT}, which is the same whatever the threshold", hint, tells_value=True)
     else:

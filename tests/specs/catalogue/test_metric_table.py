@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlwf.evaluation.metrics import OWN_METRICS
 from mlwf.specs import catalogue
 
 SCORERS = (
@@ -115,7 +116,7 @@ def test_metric_scorer_is_scikit_learns(metric: str, scorer: str | None) -> None
 
 
 def test_binary_only_metrics_are_those_of_one_positive_class() -> None:
-    assert [name for name in catalogue.metric_names() if catalogue.binary_only(name)] == [
+    assert [name for name in catalogue.metric_names() if catalogue.metric_info(name).binary_only] == [
         "f1",
         "jaccard",
         "negative_likelihood_ratio",
@@ -127,11 +128,11 @@ def test_binary_only_metrics_are_those_of_one_positive_class() -> None:
 
 
 def test_multiclass_only_metric_is_top_k_accuracy() -> None:
-    assert [name for name in catalogue.metric_names() if catalogue.multiclass_only(name)] == ["top_k_accuracy"]
+    assert [name for name in catalogue.metric_names() if not catalogue.metric_info(name).binary] == ["top_k_accuracy"]
 
 
 def test_metrics_that_need_probabilities() -> None:
-    assert [name for name in catalogue.metric_names() if catalogue.needs_probabilities(name)] == [
+    assert [name for name in catalogue.metric_names() if catalogue.metric_info(name).needs_probabilities] == [
         "brier_score",
         "d2_brier_score",
         "d2_log_loss_score",
@@ -146,12 +147,14 @@ def test_metrics_that_need_probabilities() -> None:
 
 def test_metrics_of_labels_are_those_that_do_without_scores() -> None:
     of_scores = {"average_precision", "roc_auc", "top_k_accuracy"}
-    others = {name for name in catalogue.metric_names() if not catalogue.needs_labels(name)}
-    assert others == of_scores | {name for name in catalogue.metric_names() if catalogue.needs_probabilities(name)}
+    others = {name for name in catalogue.metric_names() if not catalogue.metric_info(name).needs_labels}
+    assert others == of_scores | {
+        name for name in catalogue.metric_names() if catalogue.metric_info(name).needs_probabilities
+    }
 
 
 def test_metrics_of_which_less_is_better() -> None:
-    assert [name for name in catalogue.metric_names() if not catalogue.greater_is_better(name)] == [
+    assert [name for name in catalogue.metric_names() if not catalogue.metric_info(name).greater_is_better] == [
         "brier_score",
         "ece",
         "log_loss",
@@ -161,4 +164,29 @@ def test_metrics_of_which_less_is_better() -> None:
 
 @pytest.mark.parametrize("scorer", ["neg_log_loss", "neg_brier_score", "roc_auc"])
 def test_greater_is_better_of_every_scorer(scorer: str) -> None:
-    assert catalogue.greater_is_better(scorer)
+    assert catalogue.metric_info(scorer).greater_is_better
+
+
+def test_each_metric_has_an_entry() -> None:
+    assert sorted(catalogue.METRICS) == catalogue.metric_names()
+
+
+def test_own_metrics_have_a_function() -> None:
+    assert [name for name, info in catalogue.METRICS.items() if info.is_own] == [*OWN_METRICS]
+
+
+@pytest.mark.parametrize(
+    ("fact", "names"),
+    [
+        ("is_trivial", ["ece"]),
+        ("is_one_sided", ["recall"]),
+        ("default_for", ["accuracy", "balanced_accuracy", "roc_auc", "roc_auc_ovr", "log_loss"]),
+    ],
+)
+def test_metrics_of_which_something_special_is_true(fact: str, names: list[str]) -> None:
+    assert [name for name, info in catalogue.METRICS.items() if getattr(info, fact)] == names
+
+
+def test_metrics_of_labels_of_single_classes_are_easily_beaten() -> None:
+    beaten = {name for name, info in catalogue.METRICS.items() if info.is_easily_beaten}
+    assert beaten == {name for name in METRICS.split(", ") if name.startswith(("f1", "jaccard", "precision", "recall"))}
