@@ -155,8 +155,14 @@ def nearest(name: str, accepted: Iterable[str]) -> str:
     >>> nearest("zzz", ["sigmoid", "isotonic"])
     'accepted: isotonic, sigmoid'
     """
+    names = sorted(set(accepted))
+    close = closest(name, names)
+    return f"accepted: {', '.join(map(format_name, names))}" if close is None else f"did you mean {format_name(close)}?"
+
+
+def closest(name: str, accepted: Iterable[str]) -> str | None:
+    """Give the accepted name that `name` may stand for; None when it is like none of them."""
     from difflib import get_close_matches
 
-    names = sorted(set(accepted))
-    close = get_close_matches(name[:LONGEST_COMPARED], names, n=1, cutoff=0.6)
-    return f"did you mean {format_name(close[0])}?" if close else f"accepted: {', '.join(map(format_name, names))}"
+    close = get_close_matches(name[:LONGEST_COMPARED], sorted(set(accepted)), n=1, cutoff=0.6)
+    return close[0] if close else None

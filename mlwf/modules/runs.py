@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.atomic import writing
-from mlwf.errors import MlwfError, RunNotFoundError, UsageError, nearest
+from mlwf.errors import MlwfError, RunNotFoundError, UsageError, closest, nearest
 from mlwf.processes import is_running, this_process
 from mlwf.text import is_hidden
 
@@ -83,9 +83,9 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """How the run ended, `running`, or `unfinished` when another machine or container has to be asked.
+        """How the run ended, `running`, or `unfinished` when its process belongs to another machine or container.
 
-        A run whose process is gone without a word was killed.
+        A run whose process is gone and wrote no end was killed.
         """
         status = self._written_status()
         if status != "running":
@@ -102,7 +102,7 @@ class RunFolder:
 
 
 def fits_of(runs_dir: Path) -> Path:
-    """Give the folder in which the runs of `runs_dir` keep the record of their fits."""
+    """Give the folder of the fit cache that the runs of `runs_dir` share."""
     return runs_dir / ".fits"
 
 
@@ -114,7 +114,7 @@ def create_run(runs_dir: Path, name: str) -> RunFolder:
     while True:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        # Made aside and then renamed, so that no other command meets a run without its state.
+        # Made under another name and then renamed, so that no other command meets a run without its state.
         draft = runs_dir / f".{run_id}-{secrets.token_hex(4)}"
         state = {"run_id": run_id, "name": name, "status": "running", "started_at": now.isoformat()}
         try:
@@ -151,9 +151,7 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
         return found[0]
     if found:
         raise RunNotFoundError(f"{runs_dir}: {len(found)} runs begin with {text!r}: {_some(found)}")
-    hint = nearest(text, runs)
-    if hint.startswith("accepted"):
-        hint = f"the newest: {_some(list(runs.values()))}"
+    hint = nearest(text, runs) if closest(text, runs) else f"the newest: {_some(list(runs.values()))}"
     raise RunNotFoundError(f"{runs_dir}: no run {text!r}; {hint}")
 
 
@@ -165,7 +163,7 @@ def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
 def json_text(obj: Any, *, ascii_only: bool = False) -> str:
     """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null.
 
-    Characters that are none to be seen are escaped, and with `ascii_only` all others that are not ASCII.
+    Invisible characters are escaped, and with `ascii_only` all others that are not ASCII.
     """
     text = json.dumps(_plain(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
     return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n")) + "\n"

@@ -40,13 +40,22 @@ class SliceSpec:
         return column if self.operator is None else f"{column} {self.operator} {_written(self.value)}"
 
 
+class SliceError(ValueError):
+    """A text that is no slice."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.message = message
+        self.hint = hint
+
+
 def parse_slice(text: str) -> SliceSpec:
     """Read a slice, `COLUMN` or `COLUMN OPERATOR VALUE`.
 
     Raises
     ------
-    ValueError
-        Saying what is wrong; what is accepted.
+    SliceError
+        With what is wrong, and what is accepted.
 
     Examples
     --------
@@ -55,21 +64,21 @@ def parse_slice(text: str) -> SliceSpec:
     >>> parse_slice("age => 60")
     Traceback (most recent call last):
     ...
-    ValueError: has the unknown operator =>; accepted: =, !=, <, <=, >, >=
+    mlwf.specs.slices.SliceError: has the unknown operator =>; accepted: =, !=, <, <=, >, >=
     """
     if not text.strip():
-        raise ValueError(f"is empty; {_FORMS}")
+        raise SliceError("is empty", _FORMS)
     column, sign, behind = _cut(text)
     if not column:
-        raise ValueError(f"names no column; {_FORMS}")
+        raise SliceError("names no column", _FORMS)
     if not sign:
         return SliceSpec(column, text=text)
     operator = "=" if sign == "==" else sign
     if operator not in OPERATORS:
-        raise ValueError(f"has the unknown operator {sign}; accepted: {', '.join(OPERATORS)}")
+        raise SliceError(f"has the unknown operator {sign}", f"accepted: {', '.join(OPERATORS)}")
     value = _value(behind, sign)
     if operator[0] in "<>" and not _has_order(value):
-        raise ValueError(f"has a value without order behind {sign}; accepted: a number, or a date such as 2024-01-31")
+        raise SliceError(f"has a value without order behind {sign}", "accepted: a number, or a date such as 2024-01-31")
     return SliceSpec(column, operator, value, text)
 
 
@@ -84,7 +93,7 @@ def _cut(text: str) -> tuple[str, str, str]:
     if text[0] in _QUOTES:
         column, rest = _unquote(text)
         if rest and not _SIGNS.match(rest):
-            raise ValueError(_TEXT_BEHIND)
+            raise SliceError(*_TEXT_BEHIND)
     else:
         begin = found.start() if (found := _SIGNS.search(text)) else len(text)
         column, rest = text[:begin].strip(), text[begin:]
@@ -95,17 +104,18 @@ def _cut(text: str) -> tuple[str, str, str]:
 def _value(text: str, sign: str) -> str | float | bool:
     """Read what stands behind an operator."""
     if not text:
-        raise ValueError(f"has no value behind {sign}; {_FORMS}")
+        raise SliceError(f"has no value behind {sign}", _FORMS)
     if text[0] in _QUOTES:
         value, rest = _unquote(text)
         if rest:
-            raise ValueError(_TEXT_BEHIND)
+            raise SliceError(*_TEXT_BEHIND)
         return value
     if _SIGNS.search(text):
-        raise ValueError("has two operators; accepted: one, and quotes around a column or value that holds another")
+        raise SliceError("has two operators", "accepted: one, and quotes around a column or value that holds another")
     read: str | float | bool | None = scalar(text)
     if read is None or (isinstance(read, float) and not math.isfinite(read)):
-        raise ValueError(f"compares with {text}; accepted: a finite number, true, false or text, in quotes if need be")
+        hint = "accepted: a finite number, true, false or text, in quotes if need be"
+        raise SliceError(f"compares with {text}", hint)
     return read
 
 
@@ -115,14 +125,14 @@ _QUOTES = {
 }
 """As in YAML, double quotes within double ones stand behind a backslash, and single ones within single are doubled."""
 
-_TEXT_BEHIND = "has text behind a closing quote; accepted: quotes around all of a column or value"
+_TEXT_BEHIND = ("has text behind a closing quote", "accepted: quotes around all of a column or value")
 
 
 def _unquote(text: str) -> tuple[str, str]:
     """Read the quoted text that begins here; return it, and what stands behind it."""
     found = _QUOTES[text[0]].match(text)
     if found is None:
-        raise ValueError("opens a quote and does not close it; accepted: \"...\" or '...'")
+        raise SliceError("opens a quote and does not close it", "accepted: \"...\" or '...'")
     inner = found.group(1)
     read = inner.replace("''", "'") if text[0] == "'" else re.sub(r'\\(["\\])', r"\1", inner)
     return read, text[found.end() :].strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mlwf.specs.slices import SliceSpec, parse_slice
 from mlwf.table_schema import dates_of
 
 MOST_VALUES = 20
-"""A column with more values makes slices that nobody reads."""
+"""A column with more values makes more slices than anybody reads."""
 
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
@@ -38,10 +39,8 @@ def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
     for number, text in enumerate(texts):
         written = parse_slice(text)
         found = _slices_of(written, data)
-        if isinstance(found, str):
-            message, _, hint = found.partition("; ")
-            hint = hint or _hint(written.column, data)
-            problems.append(Problem(data.source, f"validation.slices.{number}", message, hint))
+        if isinstance(found, _Refusal):
+            problems.append(Problem(data.source, f"validation.slices.{number}", found.message, found.hint))
         else:
             slices |= {str(each): each for each in found}
     if problems:
@@ -50,43 +49,48 @@ def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
 
 
 def slice_masks(slices: Sequence[SliceSpec], data: Dataset) -> dict[str, NDArray[np.bool_]]:
-    """Say for each slice, by its text, which rows are in it: booleans of shape (n_samples,).
+    """Give for each slice, by its text, which rows are in it: booleans of shape (n_samples,).
 
     Missing values are in none. In a table that lacks the column, such as a test set, no row is.
     """
     return {str(each): _mask(each, data) for each in slices}
 
 
-def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | str:
-    """Give the slices that are meant, or say what is wrong; what is accepted."""
+@dataclass(frozen=True)
+class _Refusal:
+    message: str
+    hint: str = ""
+
+
+def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | _Refusal:
+    """Give the slice, or one for each value of a column alone; or what is wrong, and what is accepted."""
     column = _column(written.column, data)
     if column is None:
-        return f"{written.column}: no such column"
+        return _Refusal(f"{written.column}: no such column", _nearest_column(written.column, data))
     present = column[column.notna()]
     if present.empty:
-        return f"{written.column}: all values are missing"
+        return _Refusal(f"{written.column}: all values are missing")
     if written.operator is None:
         # Values with one text, such as 3 and "3", are one category.
         values = {category_text(value): value for value in present.unique()}
         if len(values) > MOST_VALUES:
             example = _example(written.column, present)
-            return f"{written.column} has {counted(len(values), 'value')}; write a condition such as {example}"
+            has_values = f"{written.column} has {counted(len(values), 'value')}"
+            return _Refusal(has_values, f"write a condition such as {example}")
         plain = [_plain(value) for value in values.values()]
         order = str if any(isinstance(value, str) for value in plain) else None
         return [SliceSpec(written.column, "=", value) for value in sorted(plain, key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
-        return f"{written.column} holds {shown(present.iloc[0])}, which {written.operator} cannot compare"
+        holds = f"{written.column} holds {shown(present.iloc[0])}"
+        return _Refusal(f"{holds}, which {written.operator} cannot compare")
     if not _mask(written, data).any():
         known = sorted({category_text(value) for value in present.unique()}) if written.operator == "=" else []
-        meant = f"; {nearest(category_text(written.value), known)}" if 0 < len(known) <= MOST_VALUES else ""
-        return f"{written}: no row is so{meant}"
+        hint = nearest(category_text(written.value), known) if 0 < len(known) <= MOST_VALUES else ""
+        return _Refusal(f"{written}: no row is so", hint)
     return [written]
 
 
-def _hint(column: str, data: Dataset) -> str:
-    """Name the column that may have been meant, where there is none of that name."""
-    if _column(column, data) is not None:
-        return ""
+def _nearest_column(column: str, data: Dataset) -> str:
     features = list(data.X.columns) if hasattr(data.X, "columns") else []
     names = [str(name) for name in [*features, *data.other.columns]]
     return nearest(column, names) if names else "X is an array, whose columns have no names"
@@ -117,7 +121,7 @@ def _mask(each: SliceSpec, data: Dataset) -> NDArray[np.bool_]:
 
 
 def _texts(column: pd.Series[Any]) -> NDArray[Any]:
-    # A missing value has a text too, and is taken out by who asks.
+    # A missing value has a text too; the caller takes it out.
     return np.asarray(column.astype(object).map(category_text), dtype=object)
 
 

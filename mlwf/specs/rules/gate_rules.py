@@ -11,7 +11,7 @@ from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.gates import BASELINE, REGISTERED_MODEL, GateSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
-from mlwf.specs.slices import SliceSpec, parse_slice
+from mlwf.specs.slices import SliceError, SliceSpec, parse_slice
 from mlwf.specs.tracking import refused_alias, refused_model
 
 
@@ -171,9 +171,8 @@ def _gate_slices_are_reported(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         where = (*path, "slice")
         try:
             part = parse_slice(gate.slice)
-        except ValueError as error:
-            message, _, hint = str(error).partition("; ")
-            yield SpecProblem(where, f"is {GOT}, which {message}", hint, tells_value=True)
+        except SliceError as error:
+            yield SpecProblem(where, f"is {GOT}, which {error.message}", error.hint, tells_value=True)
             continue
         # A column stands for each of its values.
         accepted = {str(part), str(SliceSpec(part.column))} if part.operator == "=" else {str(part)}
@@ -185,7 +184,7 @@ def _canonical(slices: list[str]) -> Iterator[str]:
     for text in slices:
         try:
             yield str(parse_slice(text))
-        except ValueError:
+        except SliceError:
             continue
 
 

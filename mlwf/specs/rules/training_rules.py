@@ -11,7 +11,7 @@ from mlwf.specs import catalogue
 from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
-from mlwf.specs.slices import parse_slice
+from mlwf.specs.slices import SliceError, parse_slice
 from mlwf.specs.tuning import N_SAMPLES, ROUNDS, HalvingSearchSpec
 
 
@@ -196,9 +196,8 @@ def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]
         path = ("validation", "slices", index)
         try:
             part = parse_slice(text)
-        except ValueError as error:
-            message, _, hint = str(error).partition("; ")
-            yield SpecProblem(path, f"is {GOT}, which {message}", hint, tells_value=True)
+        except SliceError as error:
+            yield SpecProblem(path, f"is {GOT}, which {error.message}", error.hint, tells_value=True)
             continue
         if part.column == spec.data.target:
             hint = "accepted: what is known before the prediction"
