@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from mlwf.atomic import writing
 from mlwf.errors import DataError, Problem, nearest
 from mlwf.specs.feature_store import FeatureViewSpec
 
@@ -82,8 +82,8 @@ def declare(position: int, view: FeatureViewSpec, repo: Path) -> Declared:
     except FileNotFoundError:
         return Declared(view, problems=(Problem("", f"{where}.source", f"{view.source}: no such file"),))
     except (OSError, pa.ArrowInvalid) as error:
-        said = f"{view.source} cannot be read as Parquet: {str(error).splitlines()[0][:200]}"
-        return Declared(view, problems=(Problem("", f"{where}.source", said),))
+        message = f"{view.source} cannot be read as Parquet: {str(error).splitlines()[0][:200]}"
+        return Declared(view, problems=(Problem("", f"{where}.source", message),))
     problems = _missing_columns(where, view, schema)
     fields, refused = _fields(where, view, schema)
     original = _relative(view.source, repo)
@@ -124,9 +124,8 @@ def prepare_copy(view: Declared, repo: Path) -> None:
         table = table.set_column(table.schema.get_field_index(view.timestamp), view.timestamp, days)
     target = repo / view.copy
     target.parent.mkdir(exist_ok=True)
-    half = target.with_name(f"{target.name}.{token_hex(4)}")
-    pq.write_table(table, half)
-    half.replace(target)
+    with writing(target) as draft:
+        pq.write_table(table, draft)
 
 
 def build_definitions(views: Sequence[Declared]) -> list[Any]:
@@ -146,7 +145,7 @@ def build_definitions(views: Sequence[Declared]) -> list[Any]:
         feature_view = FeatureView(
             name=view.spec.name,
             entities=[entities[key] for key in view.spec.keys],
-            # Zero is Feast's word for a row that holds until the next one.
+            # Feast takes zero for a row that holds until the next one.
             ttl=view.spec.lifetime or timedelta(0),
             schema=[Field(name=name, dtype=getattr(feast_types, kind)) for name, kind in view.fields],
             source=source,
@@ -210,7 +209,7 @@ def _feast_type(kind: pa.DataType) -> str | None:
     return None
 
 
-# A column without any value says nothing about its type; as text it can at least be stored.
+# A column without any value has no type; as text it can at least be stored.
 _FEAST_TYPES: tuple[tuple[Any, str], ...] = (
     (lambda kind: kind in (pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16()), "Int32"),
     (pa.types.is_integer, "Int64"),

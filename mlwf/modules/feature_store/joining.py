@@ -13,11 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem, nearest
-from mlwf.modules.feature_store.repo import opened, prepare_repo, quiet_feast
+from mlwf.modules.feature_store.repo import describe_feast_error, opened, prepare_repo, quiet_feast
 from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
 from mlwf.modules.feature_store.selection import Feature, Selection, holds_at_any_time, is_on_demand, keys_of, select
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, parse_time
-from mlwf.text import redact
 
 
 def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
@@ -30,12 +29,12 @@ def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Select
             with quiet_feast():
                 source = store.registry.get_any_feature_view(projection.name, store.project)
             stored.setdefault(projection.name_to_use(), source.with_projection(projection))
-            asked = {(feature.view, feature.name) for feature in features}
+            wanted = {(feature.view, feature.name) for feature in features}
             features += [
-                # Under its full name: the caller leaves out again what was not asked for.
+                # Under its full name: the caller leaves out again what the selection does not name.
                 Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
                 for one in projection.features
-                if (projection.name_to_use(), one.name) not in asked
+                if (projection.name_to_use(), one.name) not in wanted
             ]
     rest = tuple(feature for feature in selection.features if feature.view in computed)
     return Selection(tuple(features), stored), Selection(rest, computed)
@@ -63,8 +62,8 @@ def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selectio
             with quiet_feast():
                 result = view.transform_arrow(table, False)
         except Exception as error:
-            said = f"{type(error).__name__}: {' '.join(redact(str(error)).split())[:300]}"
-            raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {said}") from error
+            reason = describe_feast_error(error)
+            raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {reason}") from error
         if len(result) != len(rows):
             message = f"its transformation returns {len(result)} rows for {len(rows)}"
             raise FeatureStoreError(f"on-demand view {name}: {message}")
@@ -89,7 +88,7 @@ class Joined:
     features: tuple[str, ...]
     """Names of the feature columns that were joined."""
     keys: tuple[str, ...]
-    """Label columns that are keys of the views; they say which row it is, and are features only if asked for."""
+    """Label columns that are keys of the views; they are features only where the experiment names them."""
     unmatched: dict[str, int]
     """For each view, how many label rows got nothing from it: unknown key, no row yet, or an expired one."""
 
@@ -279,7 +278,7 @@ def create_feast_manager(
     target: str | None = None,
     time: str | None = None,
 ) -> FeastTrainingData:
-    """Open a feature repo, after creating it when asked to.
+    """Open a feature repo, after creating it with `initialize` or `force_recreate`.
 
     Parameters
     ----------

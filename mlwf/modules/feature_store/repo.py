@@ -1,4 +1,4 @@
-"""The Feast repo on disk: created and applied from declared views, or opened as somebody else wrote it."""
+"""The Feast repo on disk: created and applied from declared views, or opened as another tool wrote it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def quiet_feast() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _without_a_word() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     with (
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),
@@ -109,12 +109,12 @@ def _without_a_word() -> Iterator[None]:
         yield
 
 
-_QUIET = SharedState(_without_a_word)
+_QUIET = SharedState(_silenced)
 """What is printed goes to one place for the whole process."""
 
 
 def _is_settled_by_another(spec: FeatureStoreSpec, repo: Path) -> bool:
-    """Say whether the repo is somebody else's, to be used as it is; refuse to change it."""
+    """Whether mlwf did not create the repo, which is then used as it is; raises ConfigError when it would change."""
     if (repo / MARKER).is_file() or not (repo / CONFIG).exists():
         return False
     if spec.force_recreate:
@@ -166,7 +166,9 @@ def _create_and_apply(repo: Path, views: Sequence[FeatureViewSpec]) -> None:
     except Exception as error:
         raise_if_bug(error)
         hint = "feature_store.force_recreate: true starts over"
-        raise FeatureStoreError(f"{repo}: Feast refuses the declared views: {_one_line(error)}; {hint}") from error
+        raise FeatureStoreError(
+            f"{repo}: Feast refuses the declared views: {describe_feast_error(error)}; {hint}"
+        ) from error
     _write_marker(repo, applied=digest, copies=copies)
     logger.info("Applied %d feature views to %s", len(declared), repo)
 
@@ -187,7 +189,7 @@ def _open(repo: Path) -> Any:
     missing = f"{repo}: feast apply has not been run there, or the registry lies elsewhere"
     path = _registry_file(repo, registry)
     if path is not None and (not path.is_file() or not path.stat().st_size):
-        # Feast would create an empty one, and say nothing.
+        # Feast would create an empty one in silence.
         raise FeatureStoreError(f"{path}: the registry {'is empty' if path.is_file() else 'does not exist'}; {missing}")
     try:
         with quiet_feast():
@@ -195,11 +197,11 @@ def _open(repo: Path) -> Any:
             others = sorted(project.name for project in store.registry.list_projects())
     except Exception as error:
         where = path if path is not None else f"{repo}: registry {registry.path}"
-        raise FeatureStoreError(f"{where}: the registry cannot be read: {_one_line(error)}") from error
+        raise FeatureStoreError(f"{where}: the registry cannot be read: {describe_feast_error(error)}") from error
     if not views:
         others = [name for name in others if name != store.project]
-        said = f"it holds the project {', '.join(others)}" if others else missing
-        raise FeatureStoreError(f"{repo}: the registry has no feature views of the project {store.project}; {said}")
+        reason = f"it holds the project {', '.join(others)}" if others else missing
+        raise FeatureStoreError(f"{repo}: the registry has no feature views of the project {store.project}; {reason}")
     return store
 
 
@@ -210,7 +212,7 @@ def _feast_store(repo: Path) -> Any:
         try:
             return feast.FeatureStore(repo_path=str(repo))
         except Exception as error:
-            raise FeatureStoreError(f"{repo / CONFIG}: Feast cannot use it: {_one_line(error)}") from error
+            raise FeatureStoreError(f"{repo / CONFIG}: Feast cannot use it: {describe_feast_error(error)}") from error
 
 
 def _registry_file(repo: Path, registry: Any) -> Path | None:
@@ -257,7 +259,8 @@ def _project_name(repo: Path) -> str:
     return re.sub(r"\W", "_", repo.resolve().name, flags=re.ASCII).strip("_") or "features"
 
 
-def _one_line(error: Exception) -> str:
+def describe_feast_error(error: Exception) -> str:
+    """Give type and message of an error on one line, without a login."""
     text = describe_error(error)
     return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 

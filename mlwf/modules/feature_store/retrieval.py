@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 
 from mlwf.errors import DataError, FeatureStoreError, Problem, nearest
 from mlwf.modules.feature_store.declared import read_schema, read_table
-from mlwf.modules.feature_store.repo import quiet_feast
+from mlwf.modules.feature_store.repo import describe_feast_error, quiet_feast
 from mlwf.modules.feature_store.selection import Feature, keys_of
-from mlwf.text import redact
 
 NO_MATCH = -1
 
@@ -94,16 +93,16 @@ def utc_times(values: pd.Series[Any], where: str) -> pd.Series[Any]:
         return pd.Series(pd.NaT, index=values.index, dtype="datetime64[us, UTC]")
     if kind not in ("datetime64", "datetime", "date", "string"):
         raise DataError(
-            Problem("", where, f"holds {_said(kind)}, no times", "accepted: timestamps, dates, ISO 8601 text")
+            Problem("", where, f"holds {_kind_name(kind)}, no times", "accepted: timestamps, dates, ISO 8601 text")
         )
     try:
         return pd.to_datetime(values, utc=True, format="ISO8601" if kind == "string" else None)
     except ValueError as error:
         parsed = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
         wrong = values[values.notna() & parsed.isna()]
-        said = repr(wrong.iloc[0]) if len(wrong) else str(error)
+        example = repr(wrong.iloc[0]) if len(wrong) else str(error)
         raise DataError(
-            Problem("", where, f"{said} is no time", "accepted: ISO 8601, such as 2013-06-01T12:00:00Z")
+            Problem("", where, f"{example} is no time", "accepted: ISO 8601, such as 2013-06-01T12:00:00Z")
         ) from error
 
 
@@ -152,10 +151,10 @@ def _plain(key: Any) -> Any:
 def _kind(key: pd.Series[Any]) -> str:
     if isinstance(key.dtype, pd.CategoricalDtype):
         key = key.astype(key.cat.categories.dtype)
-    return _said(pd.api.types.infer_dtype(key, skipna=True))
+    return _kind_name(pd.api.types.infer_dtype(key, skipna=True))
 
 
-def _said(kind: str) -> str:
+def _kind_name(kind: str) -> str:
     if kind in ("integer", "floating", "mixed-integer-float", "decimal", "integer-na"):
         return "numbers"
     if kind in ("datetime64", "datetime", "date"):
@@ -214,22 +213,22 @@ def retrieve_by_feast(
     One view at a time: a row that one view's store drops would otherwise lose the other views' features too.
     """
     keys = keys_of(view)
-    asked = labels[list(keys)].assign(event_timestamp=times.array)
-    numbers = asked.groupby([*keys, "event_timestamp"], sort=False, dropna=True).ngroup()
-    asked["__mlwf_row"] = numbers.fillna(-1).astype("int64")
-    distinct = asked[asked["__mlwf_row"] >= 0].drop_duplicates("__mlwf_row").reset_index(drop=True)
+    wanted = labels[list(keys)].assign(event_timestamp=times.array)
+    numbers = wanted.groupby([*keys, "event_timestamp"], sort=False, dropna=True).ngroup()
+    wanted["__mlwf_row"] = numbers.fillna(-1).astype("int64")
+    distinct = wanted[wanted["__mlwf_row"] >= 0].drop_duplicates("__mlwf_row").reset_index(drop=True)
     names = [f"{view.projection.name_to_use()}__{feature.name}" for feature in features]
     if distinct.empty:
         nothing = pd.DataFrame({feature.column: None for feature in features}, index=labels.index, dtype=object)
         return Retrieved(nothing, len(labels))
-    result = _ask_feast(store, view, features, distinct)
+    result = _get_historical_features(store, view, features, distinct)
     found = result["__mlwf_row"].to_numpy().astype("int64")
     if len(np.unique(found)) != len(found):
         raise FeatureStoreError(f"view {view.name}: the offline store returned rows twice")
     # One more place than there are rows, so that a row without key or time (-1) finds no match either.
     place = np.full(len(distinct) + 1, NO_MATCH, dtype="int64")
     place[found] = np.arange(len(found))
-    matches = place[asked["__mlwf_row"].to_numpy()]
+    matches = place[wanted["__mlwf_row"].to_numpy()]
     columns = {
         feature.column: take_rows(result[name], matches, labels.index)
         for feature, name in zip(features, names, strict=True)
@@ -238,7 +237,7 @@ def retrieve_by_feast(
     return Retrieved(frame, int(frame.isna().all(axis=1).sum()))
 
 
-def _ask_feast(store: Any, view: Any, features: Sequence[Feature], rows: pd.DataFrame) -> pa.Table:
+def _get_historical_features(store: Any, view: Any, features: Sequence[Feature], rows: pd.DataFrame) -> pa.Table:
     projection = view.projection
     if projection.join_key_map or projection.name_alias:
         raise FeatureStoreError(
@@ -250,10 +249,8 @@ def _ask_feast(store: Any, view: Any, features: Sequence[Feature], rows: pd.Data
         with quiet_feast():
             return store.get_historical_features(rows, references, full_feature_names=True).to_arrow()
     except Exception as error:
-        said = " ".join(redact(str(error)).split())[:300]
-        raise FeatureStoreError(
-            f"view {view.name}: Feast cannot retrieve it: {type(error).__name__}: {said}"
-        ) from error
+        reason = describe_feast_error(error)
+        raise FeatureStoreError(f"view {view.name}: Feast cannot retrieve it: {reason}") from error
 
 
 def _retrieve_from_file(
@@ -271,13 +268,13 @@ def _retrieve_from_file(
     source_keys = pd.DataFrame({label: table[key].to_pandas() for label, key in keys.items()}, index=range(len(table)))
     for label in keys:
         check_key(labels[label], source_keys[label], view.name)
-    said = f"of the feature view {view.name}"
+    of_view = f"of the feature view {view.name}"
     matches = find_matches(
         labels[list(keys)],
         times,
         source_keys,
-        utc_times(table[time].to_pandas(), f"timestamp column {time} {said}"),
-        created=utc_times(table[created].to_pandas(), f"created column {created} {said}") if created else None,
+        utc_times(table[time].to_pandas(), f"timestamp column {time} {of_view}"),
+        created=utc_times(table[created].to_pandas(), f"created column {created} {of_view}") if created else None,
         lifetime=view.ttl or None,
     )
     columns = {column: take_rows(table[name], matches, labels.index) for column, name in wanted.items()}
@@ -293,10 +290,10 @@ def _read(view: Any, path: str, columns: set[str]) -> pa.Table:
     except FileNotFoundError as error:
         raise FeatureStoreError(f"view {view.name}: {path}: no such file") from error
     except (OSError, pa.ArrowInvalid) as error:
-        said = str(error).splitlines()[0][:200]
-        raise FeatureStoreError(f"view {view.name}: {path} cannot be read as Parquet: {said}") from error
-    said = "; ".join(f"no column {name} ({nearest(name, names)})" for name in missing)
-    raise FeatureStoreError(f"view {view.name}: {path} has changed since it was applied: {said}")
+        reason = str(error).splitlines()[0][:200]
+        raise FeatureStoreError(f"view {view.name}: {path} cannot be read as Parquet: {reason}") from error
+    reason = "; ".join(f"no column {name} ({nearest(name, names)})" for name in missing)
+    raise FeatureStoreError(f"view {view.name}: {path} has changed since it was applied: {reason}")
 
 
 def _local_file(store: Any, view: Any) -> str | None:

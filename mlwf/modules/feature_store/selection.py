@@ -37,7 +37,7 @@ class Selection:
         return [feature for feature in self.features if feature.view == view]
 
     def needs_time(self) -> bool:
-        """Say whether any view has rows that hold from a time on."""
+        """Whether any view has rows that hold from a time on."""
         return any(not holds_at_any_time(view) for view in self.views.values())
 
 
@@ -47,7 +47,7 @@ def select(store: Any, spec: FeatureStoreSpec) -> Selection:
     Raises
     ------
     ConfigError
-        When a view, feature or service is not in the repo; says the nearest name.
+        When a view, feature or service is not in the repo; with the nearest name.
     """
     with quiet_feast():
         known = {view.name: view for view in store.list_all_feature_views()}
@@ -69,12 +69,12 @@ def select(store: Any, spec: FeatureStoreSpec) -> Selection:
 
 
 def is_on_demand(view: Any) -> bool:
-    """Say whether a view is computed from others and from the label row."""
+    """Whether a view is computed from others and from the label row."""
     return hasattr(view, "feature_transformation") and not hasattr(view, "batch_source")
 
 
 def holds_at_any_time(view: Any) -> bool:
-    """Say whether mlwf declared the view without a timestamp."""
+    """Whether mlwf declared the view without a timestamp."""
     return HOLDS_AT_ANY_TIME in (view.tags or {})
 
 
