@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import N_STARTS, QUICKSTART_ROUNDS, Stopwatch, cpu_of
-from benchmarks.workloads import CONFIGS, guides_grid
+from benchmarks.workloads import CONFIGS, grid_of_64
 
 LIBRARIES = "import typer, pydantic, yaml"
 MLWF = [sys.executable, "-m", "mlwf"]
@@ -97,7 +97,7 @@ def quickstart(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
 
 def _experiment(text: str, *, is_quick: bool) -> Path:
     """Write an experiment file with its data into the folder that this process is in."""
-    load = guides_grid("gradient_boosting", is_quick=is_quick)
+    load = grid_of_64("gradient_boosting", is_quick=is_quick)
     load.X.assign(target=load.y).to_csv("rows.csv", index=False)
     config = Path("experiment.yaml")
     columns = ", ".join(load.X.columns)

@@ -48,7 +48,7 @@ class Way:
     validation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the validation."""
     is_ours: bool = True
-    """Whether mlwf promises something of it; the guide's recipe promises nothing."""
+    """Whether mlwf promises something of it; search, then cross-validation promises nothing."""
     is_nested_or_held_out: bool = False
     times: int = 1
     """How many repetitions it gets for each one that is asked for."""
@@ -77,10 +77,10 @@ class Estimate:
 
 def ways_of(scenario: Scenario) -> Iterator[Way]:
     """List the ways that are compared in a scenario."""
-    guide = Way("the guide's recipe", {"shuffle": False}, is_ours=False, names_column=False)
+    common = Way("search, then cross-validation", {"shuffle": False}, is_ours=False, names_column=False)
     if scenario.spoil:
-        yield replace(guide, title="encoded before, then the guide's recipe", is_spoilt=True)
-    yield guide
+        yield replace(common, title="encoded before, then search, then cross-validation", is_spoilt=True)
+    yield common
     yield Way("mlwf, not nested")
     nested = Way("mlwf, `nested: true`", {"nested": True}, is_nested_or_held_out=True)
     yield nested

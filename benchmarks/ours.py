@@ -16,7 +16,7 @@ from benchmarks.workloads import (
     Workload,
     adult_census,
     cheap_candidates,
-    guides_grid,
+    grid_of_64,
     many_columns,
     one_model,
 )
@@ -32,8 +32,8 @@ N_TRIALS = 10
 
 
 def search(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int, n_jobs: int = 1, n_rates: int = 4) -> None:
-    """Search the guide's grid and refit."""
-    load = guides_grid(algorithm, is_quick=is_quick, n_rates=n_rates)
+    """Search the grid of 64 candidates and refit."""
+    load = grid_of_64(algorithm, is_quick=is_quick, n_rates=n_rates)
     _search(watch, load, _grid_search(load), n_jobs=n_jobs)
 
 
@@ -45,7 +45,7 @@ def adult(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
 
 def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Search and refit, calibrate, cross-validate what was calibrated, in one call."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("chain"):
         results = _workflow(load, calibration_spec=CalibrationSpec(method="isotonic"))
@@ -60,7 +60,7 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
 
 def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Search for the model that ships, and judge the search itself in five outer folds, in one call."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("nested"):
         results = _workflow(load, nested=True)
@@ -74,7 +74,7 @@ def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> 
 
 def inexact(watch: Stopwatch, *, algorithm: str, strategy: str, is_quick: bool, repeat: int) -> None:
     """Search by halving or by Optuna where the grid searches, boosting rounds being what halving gives out."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     if strategy == "optuna":
         try:
             importlib.import_module("optuna")

@@ -12,12 +12,12 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from benchmarks.measuring import NotMeasuredError, Stopwatch
-from benchmarks.workloads import CV_FOLDS, SCORING, STAGES, Workload, adult_census, guides_grid
+from benchmarks.workloads import CV_FOLDS, SCORING, STAGES, Workload, adult_census, grid_of_64
 
 
 def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Search and refit, calibrate, cross-validate what was calibrated."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("chain"):
         with watch.part("search"):
@@ -37,7 +37,7 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
 
 def fewest_fits(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Make the fits alone that the chain cannot do without, of rows that are prepared once, and use none of them."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     rounds = f"classifier__{STAGES[algorithm]}"
     watch.count_fits(type(load.pipeline[-1]))
     longest = list(ParameterGrid({**load.grid, rounds: [max(load.grid[rounds])]}))
@@ -65,7 +65,7 @@ def fewest_fits(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int
 
 def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Search for the model that ships, then judge the search itself in five outer folds."""
-    load = guides_grid(algorithm, is_quick=is_quick)
+    load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     scorer, scores = get_scorer(SCORING), []
     with watch.part("nested"):

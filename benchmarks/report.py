@@ -79,8 +79,8 @@ Written by `{command}`; an edit would not last. `benchmarks/scenarios.py` says h
 - **bias**: reported minus true, ± its Monte-Carlo standard error.
 - **coverage**: the share of 95 % intervals that hold the truth; chance moves it by {chance:.0f} %, for `train_test` by
   {less_chance:.0f} %.
-- **the guide's recipe**: a search over all rows, then an unshuffled 5-fold cross-validation of what it chose. It prints
-  no interval."""
+- **search, then cross-validation**: a search over all rows, then an unshuffled 5-fold cross-validation of what it
+  chose. It prints no interval."""
 
 
 def write_report(lines: Sequence[Line], *, repetitions: int, command: str) -> str:

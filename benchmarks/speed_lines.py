@@ -140,7 +140,7 @@ def _plain(short: str, part: str) -> Reading:
 _IMPORTS = "importing mlflow, scikit-learn, pandas and matplotlib"
 
 LINES: tuple[Line, ...] = (
-    *_boosters((1, 2), "the guide's 64 candidates", "`GridSearchCV`", "search", "mlwf search", (2.4, 2.8)),
+    *_boosters((1, 2), "64 candidates", "`GridSearchCV`", "search", "mlwf search", (2.4, 2.8)),
     *_boosters((3, 3), "tune, refit, calibrate, cross-validate", "the plain script", "chain", "mlwf chain", (2.1, 2.5)),
     Line(
         3,

@@ -41,8 +41,8 @@ class Workload:
         return build_ml_pipeline(self.features, self.model)
 
 
-def guides_grid(algorithm: str, *, is_quick: bool, n_rates: int = 4) -> Workload:
-    """Make the guide's hyperparameter search: 64 candidates, here on 2,000 rows of 20 columns.
+def grid_of_64(algorithm: str, *, is_quick: bool, n_rates: int = 4) -> Workload:
+    """Make a common hyperparameter search: 64 candidates, here on 2,000 rows of 20 columns.
 
     With fewer learning rates it is as much smaller.
     """

@@ -56,7 +56,7 @@ def test_scores_are_those_of_the_workflow(name, way):
     owned = sample.owned
     remedy = {scenario.remedy: getattr(owned, scenario.remedy)} if scenario.remedy and way.names_column else {}
     spec = experiment_of(scenario, way, random_state=3)
-    # Only the guide's call does not shuffle unless it is told to.
+    # Only search, then cross-validation does not shuffle unless it is told to.
     shuffling = {} if "time" in remedy else {"shuffle": True}
     results = run_ml_workflow(
         spec.features,
@@ -74,7 +74,9 @@ def test_scores_are_those_of_the_workflow(name, way):
 
 
 @pytest.mark.parametrize(("name", "way"), GUIDES.values(), ids=GUIDES)
-def test_guides_score_is_that_of_scikit_learn_and_the_truth_that_of_its_fold_models(name, way):
+def test_the_score_of_search_then_cross_validation_is_that_of_scikit_learn_and_the_truth_that_of_its_fold_models(
+    name, way
+):
     scenario, sample = draw(name)
     evaluation, true, _ = judge_sample(scenario, way, sample, random_state=3)
     if way.is_spoilt:
@@ -156,9 +158,9 @@ def test_an_interval_that_there_is_not_covers_nothing():
         (repeated(0.49, 0.51, interval=(0.6, 0.7)), ["intervals cover"]),
         (repeated(0.49, 0.51, way=Way("not nested"), is_labelled=True), []),
         (repeated(0.58, 0.59, interval=None, way=Way("not nested")), ["says so"]),
-        (repeated(0.58, 0.59, interval=None, way=Way("guide", is_ours=False)), []),
+        (repeated(0.58, 0.59, interval=None, way=Way("common", is_ours=False)), []),
     ],
-    ids=["kept", "biased", "narrow", "labelled", "unlabelled", "guide"],
+    ids=["kept", "biased", "narrow", "labelled", "unlabelled", "common"],
 )
 def test_a_promise_that_is_broken_is_said_to_be(estimates, broken):
     report = write_report(summarise(estimates), repetitions=2, command="")
