@@ -1,112 +1,154 @@
-"""Describe the installed scikit-learn as the catalogue does; `python -m mlwf.catalogue_writer` writes it anew."""
+"""Describe the installed algorithms and scorers; `python -m mlwf.catalogue_writer` writes `catalogue.json`.
+
+What a parameter accepts is what scikit-learn itself checks. A class of another library is described by the type hints
+of its constructor, or else by its default values; `AlgorithmInfo.accepts` of its entry says more.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import typing
 import warnings
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+from collections.abc import Collection, Iterator, Mapping
 from numbers import Integral, Real
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer, get_scorer_names
-
-# scikit-learn publishes what its estimators accept nowhere but in prose. The constraints below are what it checks
-# itself, but they are private: tests/specs/test_catalogue.py fails when they change.
-from sklearn.utils._param_validation import HasMethods, Hidden, Interval, Options, RealNotInt, StrOptions
+from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import build_scorer, score
-from mlwf.specs.catalogue.algorithms import (
-    ALGORITHMS,
+from mlwf.sklearn_compat import (
+    HasMethods,
+    Hidden,
+    Interval,
+    Options,
+    RealNotInt,
+    StrOptions,
+    declared_constraints,
+    take_scorer_apart,
+)
+from mlwf.specs.catalogue.algorithms import ALGORITHMS, SET_ELSEWHERE, AlgorithmInfo
+from mlwf.specs.catalogue.metadata import (
     PATH,
-    SET_ELSEWHERE,
-    AlgorithmFacts,
+    AlgorithmMetadata,
+    CatalogueMetadata,
     Condition,
     Constraint,
-    ParameterFacts,
-    ScorerFacts,
-    SklearnMetadata,
+    ParameterMetadata,
+    ScorerMetadata,
 )
 
 WITHOUT_MEANING = {"precomputed", "pyfunc"}
-"""Options that want a square matrix of distances, or a Python function."""
+"""Options that need a square matrix of distances, or a Python function."""
 
 LEFT_OUT: dict[str, Constraint] = {"class_weight": {"type": "list"}, "l1_ratio": {"type": "null"}}
 """A list has the weights of several targets; null is accepted with a warning that it will not be for long."""
 
-ITEMS: dict[tuple[str, str], Constraint] = {
-    ("GaussianNB", "priors"): {"type": "number", "min": 0, "max": 1},
-    ("HistGradientBoostingClassifier", "monotonic_cst"): {"type": "integer", "min": -1, "max": 1},
-    ("MLPClassifier", "hidden_layer_sizes"): {"type": "integer", "min": 1},
+BY_CLASS = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    dict: "map",
+    list: "list",
+    tuple: "list",
+    type(None): "null",
 }
-"""What the items of a list must be: scikit-learn's own check does not look into lists, its fit does."""
+"""What a parameter of such a class accepts."""
 
 _DEPRECATED = "deprecated"
 
 
-def describe_scikit_learn() -> SklearnMetadata:
-    """Describe every algorithm and every scorer of the installed scikit-learn."""
+def describe_catalogue() -> CatalogueMetadata:
+    """Describe every algorithm, and every scorer of the installed scikit-learn."""
     return {
         "scikit_learn": sklearn.__version__,
-        "algorithms": {name: describe_algorithm(class_path) for name, class_path in ALGORITHMS.items()},
+        "algorithms": {name: describe_algorithm(info) for name, info in ALGORITHMS.items()},
         "scorers": {name: describe_scorer(name) for name in get_scorer_names()},
     }
 
 
-def describe_algorithm(class_path: str) -> AlgorithmFacts:
-    """Describe the classifier of that dotted path."""
-    module, _, name = class_path.rpartition(".")
-    estimator_class = getattr(import_module(module), name)
+def describe_algorithm(info: AlgorithmInfo) -> AlgorithmMetadata:
+    """Describe the classifier of an entry; raises ImportError where its package is not installed."""
+    estimator_class = info.load_class()
+    estimator = estimator_class()
+    hints = _type_hints(estimator_class)
     parameters = {
-        parameter: _describe_parameter(estimator_class, parameter, default)
-        for parameter, default in estimator_class().get_params(deep=False).items()
-        if parameter not in SET_ELSEWHERE
+        name: _describe_parameter(info, name, default, hints.get(name))
+        for name, default in estimator.get_params(deep=False).items()
+        if name not in SET_ELSEWHERE
     }
+    tags = get_tags(estimator).input_tags
     return {
-        "class_path": class_path,
+        "class_path": info.class_path,
         "sample_weight": has_fit_parameter(estimator_class, "sample_weight"),
-        "decision_function": hasattr(estimator_class(), "decision_function"),
+        "decision_function": hasattr(estimator, "decision_function"),
         "probabilities": _probabilities(estimator_class, parameters),
+        "missing_values": tags.allow_nan,
+        "native_categories": tags.categorical or "categorical_features" in parameters,
         "parameters": parameters,
     }
 
 
-def describe_scorer(name: str) -> ScorerFacts:
+def describe_scorer(name: str) -> ScorerMetadata:
     """Describe the scorer of that name, by scoring better and worse predictions with it."""
-    scorer = get_scorer(name)
-    needs = scorer._response_method
+    parts = take_scorer_apart(get_scorer(name))
+    needs = parts.response_method
     return {
         "needs": [needs] if isinstance(needs, str) else list(needs),
-        "binary": _tells_better_from_worse(name, np.array(["a", "b"])),
-        "multiclass": _tells_better_from_worse(name, np.array(["a", "b", "c"])),
-        "greater_is_better": scorer._sign > 0,
+        "binary": _prefers_the_better(name, np.array(["a", "b"])),
+        "multiclass": _prefers_the_better(name, np.array(["a", "b", "c"])),
+        "greater_is_better": parts.greater_is_better,
     }
 
 
-def write_catalogue(facts: SklearnMetadata) -> str:
-    """Write the facts as JSON, a line for each parameter and scorer, so that changes read well."""
-    return _lines(facts) + "\n"
+def write_catalogue(catalogue: CatalogueMetadata) -> str:
+    """Write the catalogue as JSON, a line for each parameter and scorer, so that changes read well."""
+    return _lines(catalogue) + "\n"
 
 
-def _describe_parameter(estimator_class: Any, name: str, default: Any) -> ParameterFacts:
-    described: ParameterFacts = {
-        "accepts": [
-            constraint
-            for declared in estimator_class._parameter_constraints[name]
-            for constraint in _constraints(declared, ITEMS.get((estimator_class.__name__, name)))
-            if constraint != LEFT_OUT.get(name)
-        ],
-        "default": default,
-    }
+def _describe_parameter(info: AlgorithmInfo, name: str, default: Any, hint: Any) -> ParameterMetadata:
+    declared = declared_constraints(info.load_class())
+    if name in info.accepts:
+        accepts = info.accepts[name]
+    elif declared is not None:
+        found = [each for one in declared[name] for each in _constraints(one, info.items.get(name))]
+        accepts = [constraint for constraint in found if constraint != LEFT_OUT.get(name)]
+    else:
+        accepts = _constraints_of_types(_types(hint) or ([] if default is None else [type(default)]))
+    described: ParameterMetadata = {"accepts": accepts, "default": default}
     if default == _DEPRECATED:
         described["deprecated"] = True
     return described
+
+
+def _type_hints(estimator_class: Any) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(estimator_class.__init__)
+    except (NameError, TypeError, AttributeError):  # hints that name what is imported for type checkers alone
+        return {}
+
+
+def _types(hint: Any) -> list[Any]:
+    """List the classes of a type hint; those of each member of a union."""
+    if typing.get_origin(hint) in (Union, UnionType):
+        return [each for member in typing.get_args(hint) for each in _types(member)]
+    if typing.get_origin(hint) is Literal:
+        return list(dict.fromkeys(type(value) for value in typing.get_args(hint)))
+    return [] if hint in (None, Any) else [typing.get_origin(hint) or hint]
+
+
+def _constraints_of_types(classes: Collection[Any]) -> list[Constraint]:
+    """Translate the classes of a parameter's values; any value where none of them can be written in a YAML file."""
+    found: list[Constraint] = [{"type": BY_CLASS[each]} for each in classes if each in BY_CLASS]
+    return found or [{"type": "any"}]
 
 
 def _constraints(declared: Any, items: Constraint | None) -> Iterator[Constraint]:
@@ -140,7 +182,7 @@ def _short(number: float) -> float:
     return int(number) if number == int(number) else float(number)
 
 
-def _probabilities(estimator_class: Any, parameters: Mapping[str, ParameterFacts]) -> bool | Condition:
+def _probabilities(estimator_class: Any, parameters: Mapping[str, ParameterMetadata]) -> bool | Condition:
     """Find out whether `predict_proba` is there: always, never, or for some options of a parameter."""
     for name, parameter in parameters.items():
         values = [] if parameter.get("deprecated") else _choices(parameter)
@@ -150,13 +192,13 @@ def _probabilities(estimator_class: Any, parameters: Mapping[str, ParameterFacts
     return hasattr(estimator_class(), "predict_proba")
 
 
-def _choices(parameter: ParameterFacts) -> list[Any]:
+def _choices(parameter: ParameterMetadata) -> list[Any]:
     kinds = {constraint["type"] for constraint in parameter["accepts"]}
     options = [value for constraint in parameter["accepts"] for value in constraint.get("values", [])]
     return [*options, *([False, True] if "boolean" in kinds else [])]
 
 
-def _tells_better_from_worse(name: str, classes: NDArray[Any]) -> bool:
+def _prefers_the_better(name: str, classes: NDArray[Any]) -> bool:
     """Whether the scorer prefers mostly right predictions to the same ones under the wrong names.
 
     Regression scorers fail on class names; scores of clusterings do not mind wrong ones; scores of several labels
@@ -188,4 +230,4 @@ def _lines(value: Any, depth: int = 0) -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(write_catalogue(describe_scikit_learn()), encoding="utf-8")
+    PATH.write_text(write_catalogue(describe_catalogue()), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,11 +12,10 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import get_scorer_names
 
 from mlwf.catalogue_writer import (
-    ITEMS,
     LEFT_OUT,
     WITHOUT_MEANING,
     describe_algorithm,
-    describe_scikit_learn,
+    describe_catalogue,
     write_catalogue,
 )
 from mlwf.specs.catalogue import (
@@ -27,7 +25,8 @@ from mlwf.specs.catalogue import (
     scorer_names,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.algorithms import PATH, facts, meets, probabilities_hold
+from mlwf.specs.catalogue.algorithms import AlgorithmInfo, has_probabilities
+from mlwf.specs.catalogue.metadata import PATH, meets, metadata
 
 # What a person may write for any hyperparameter at all.
 VALUES: list[Any] = [
@@ -41,33 +40,32 @@ SHORT_FITS = {"n_estimators": 2, "max_iter": 50}
 
 
 def estimator_class(algorithm: str) -> Any:
-    module, _, name = ALGORITHMS[algorithm].rpartition(".")
-    return getattr(import_module(module), name)
+    return ALGORITHMS[algorithm].load_class()
 
 
 @pytest.mark.skipif(
-    sklearn.__version__ != facts()["scikit_learn"], reason="the catalogue was made from another scikit-learn"
+    sklearn.__version__ != metadata()["scikit_learn"], reason="the catalogue was made from another scikit-learn"
 )
 def test_catalogue_is_current() -> None:
-    assert PATH.read_text(encoding="utf-8") == write_catalogue(describe_scikit_learn()), (
+    assert PATH.read_text(encoding="utf-8") == write_catalogue(describe_catalogue()), (
         "run `python -m mlwf.catalogue_writer`"
     )
 
 
 def test_catalogue_holds_every_algorithm() -> None:
-    recorded = {name: algorithm["class_path"] for name, algorithm in facts()["algorithms"].items()}
-    assert recorded == ALGORITHMS
+    recorded = {name: algorithm["class_path"] for name, algorithm in metadata()["algorithms"].items()}
+    assert recorded == {name: info.class_path for name, info in ALGORITHMS.items()}
 
 
 def test_catalogue_names_exist_in_the_installed_version() -> None:
     assert set(scorer_names()) <= set(get_scorer_names())
-    for name, algorithm in facts()["algorithms"].items():
+    for name, algorithm in metadata()["algorithms"].items():
         current = {key for key, parameter in algorithm["parameters"].items() if not parameter.get("deprecated")}
         assert current <= set(estimator_class(name)().get_params(deep=False))
 
 
 def test_write_catalogue_is_json() -> None:
-    assert json.loads(write_catalogue(facts())) == facts()
+    assert json.loads(write_catalogue(metadata())) == metadata()
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -101,26 +99,38 @@ def test_check_hyperparameters_is_stricter_than_scikit_learn(algorithm: str, nam
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_recorded_abilities_are_those_of_a_fitted_model(algorithm: str) -> None:
     X, y = load_iris(return_X_y=True)
-    recorded = facts()["algorithms"][algorithm]
+    recorded = metadata()["algorithms"][algorithm]
     short = {name: value for name, value in SHORT_FITS.items() if name in recorded["parameters"]}
     weights = {"sample_weight": [1.0] * len(y)} if takes_sample_weight(algorithm) else {}
     model = estimator_class(algorithm)(**short).fit(X, y, **weights)
     assert hasattr(model, "predict_proba") == gives_probabilities(algorithm, {})
     assert hasattr(model, "decision_function") == recorded["decision_function"]
+    assert accepts_missing_values(model, X, y) == recorded["missing_values"]
+    assert ("categorical_features" in recorded["parameters"]) == recorded["native_categories"]
 
 
 def test_describe_algorithm_finds_what_probabilities_hang_on() -> None:
-    described = describe_algorithm("sklearn.linear_model.SGDClassifier")
+    described = describe_algorithm(AlgorithmInfo(class_path="sklearn.linear_model.SGDClassifier"))
     assert described["probabilities"] == {"parameter": "loss", "values": ["log_loss", "modified_huber"]}
-    assert not probabilities_hold(described, {})
-    assert not probabilities_hold(described, {"loss": "hinge"})
-    assert probabilities_hold(described, {"loss": "log_loss"})
+    assert not has_probabilities(described, {})
+    assert not has_probabilities(described, {"loss": "hinge"})
+    assert has_probabilities(described, {"loss": "log_loss"})
+
+
+def accepts_missing_values(model: Any, X: Any, y: Any) -> bool:
+    X = X.copy()
+    X[::3, 1] = math.nan
+    try:
+        model.fit(X, y)
+    except ValueError as error:
+        return "NaN" not in str(error)
+    return True
 
 
 def trials(algorithm: str) -> list[tuple[str, Any]]:
     return [
         (name, value)
-        for name, parameter in facts()["algorithms"][algorithm]["parameters"].items()
+        for name, parameter in metadata()["algorithms"][algorithm]["parameters"].items()
         if not parameter.get("deprecated")
         for value in [
             *VALUES,
@@ -145,9 +155,9 @@ def scikit_learn_accepts(algorithm: str, name: str, value: Any) -> bool:
 
 def is_refused_on_purpose(algorithm: str, name: str, value: Any) -> bool:
     """Whether we refuse what scikit-learn's check lets pass, knowing better; every case has a test above."""
-    constraints = facts()["algorithms"][algorithm]["parameters"][name]["accepts"]
+    constraints = metadata()["algorithms"][algorithm]["parameters"][name]["accepts"]
     types = {constraint["type"] for constraint in constraints}
-    items = ITEMS.get((estimator_class(algorithm).__name__, name))
+    items = ALGORITHMS[algorithm].items.get(name)
     return (
         (isinstance(value, bool) and "boolean" not in types and bool(types & {"integer", "number"}))
         or (isinstance(value, str) and value in WITHOUT_MEANING)

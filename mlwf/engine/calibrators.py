@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import PrecomputedClassifier, positions
+from mlwf.sklearn_compat import with_estimators
 
 FitCalibrator = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None], Any]
 """Fits a calibrator for one class: takes the scores of shape (n_rows,), whether each row is of the class, and the
@@ -90,7 +90,7 @@ def _fit_each(
 
 def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, estimator: Any, cv: Any) -> Any:
     """Put the fitted models in, one for each calibrator, and the parameters that describe how they were fitted."""
-    shipped = _with_estimators(calibrated, models)
+    shipped = with_estimators(calibrated, models)
     shipped.set_params(estimator=estimator, cv=cv)
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(models[0], name):
@@ -100,7 +100,7 @@ def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, es
 
 def with_predictions(calibrated: CalibratedClassifierCV, predictions: Sequence[Predictions]) -> Predictions:
     """Calibrate stored predictions, one set of the same rows for each calibrator, and average them."""
-    precomputed = _with_estimators(calibrated, [PrecomputedClassifier(part) for part in predictions])
+    precomputed = with_estimators(calibrated, [PrecomputedClassifier(part) for part in predictions])
     X = positions(len(predictions[0]))
     with _fit_errors():
         return Predictions(
@@ -118,13 +118,3 @@ def _fit_errors() -> Iterator[None]:
     except Exception as error:
         raise_if_bug(error)
         raise FitError(str(error)) from error
-
-
-def _with_estimators(calibrated: CalibratedClassifierCV, estimators: Sequence[Any]) -> Any:
-    result = copy.copy(calibrated)
-    # `calibrated_classifiers_` is documented; that its items hold their model as `estimator` is not:
-    # tests/engine/test_calibrators.py compares with scikit-learn's own calibration and breaks if this changes.
-    result.calibrated_classifiers_ = [copy.copy(pair) for pair in calibrated.calibrated_classifiers_]
-    for pair, estimator in zip(result.calibrated_classifiers_, estimators, strict=True):
-        pair.estimator = estimator
-    return result

@@ -21,7 +21,7 @@ from mlwf.engine.model_cache import CachedModel, ModelCache
 from mlwf.engine.prepared_folds import Fold, Folds
 from mlwf.engine.process_pools import Pool, ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.requests import LATE, FitRequest, FitResult
-from mlwf.engine.scheduling import RELEASES_GIL, InFlightFits, PriorityExecutor, Task, sort_tasks
+from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, releases_gil, sort_tasks
 from mlwf.engine.staged_ensembles import truncated
 from mlwf.engine.work import (
     BLAS,
@@ -188,7 +188,7 @@ class Engine:
         if self._elsewhere is not None:
             far = self._elsewhere
         else:
-            sent = [task for task in sent if type(task.fit.parts.classifier) not in RELEASES_GIL]
+            sent = [task for task in sent if not releases_gil(task.fit.parts.classifier)]
             is_worth_it = self._line.slots > 1 and sum(task.seconds for task in sent) > SECONDS_WORTH_PROCESSES
             far = self._started_processes() if is_worth_it else near
         return dict.fromkeys(tasks, near) | dict.fromkeys(sent, far)

@@ -16,13 +16,13 @@ import scipy
 import sklearn
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 
 from mlwf.engine.requests import FitRequest
 from mlwf.engine.staged_ensembles import stage_parameter
 from mlwf.errors import FitError, raise_if_bug
+from mlwf.specs.catalogue import find_algorithm
 from mlwf.splitting.rows import Table
 
 ENGINE = 1
@@ -33,12 +33,11 @@ VERSIONS = (
     f"pandas {pd.__version__}, {platform.machine()}"
 )
 
-NEEDS_NO_SEED: dict[type, Callable[[Any], bool]] = {
-    DummyClassifier: lambda dummy: dummy.strategy not in {"stratified", "uniform"},
-    LogisticRegression: lambda regression: regression.solver in {"lbfgs", "newton-cg", "newton-cholesky"},
-    TargetEncoder: lambda encoder: not isinstance(encoder.cv, int),
+NEEDS_SEED: dict[type, Callable[[Any], bool]] = {
+    DummyClassifier: lambda dummy: dummy.strategy in {"stratified", "uniform"},
+    TargetEncoder: lambda encoder: isinstance(encoder.cv, int),
 }
-"""Estimators that have a `random_state`, and when they make no use of it."""
+"""When estimators that are no algorithm of the catalogue make use of their `random_state`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,17 +173,18 @@ class FitKeyBuilder:
 
 
 def is_reproducible(estimator: Any) -> bool:
-    """Tell whether a second fit on the same rows gives the same bits: scikit-learn's own classes with fixed seeds."""
+    """Tell whether a second fit on the same rows gives the same bits: classes that are known, with fixed seeds."""
     if not hasattr(estimator, "get_params"):
         return False
     for each in (estimator, *estimator.get_params(deep=True).values()):
         if not hasattr(each, "get_params") or isinstance(each, type):
             continue
-        if not type(each).__module__.startswith("sklearn."):
+        info = find_algorithm(each)
+        if info is None and not type(each).__module__.startswith("sklearn."):
             return False
         seed = each.get_params(deep=False).get("random_state", 0)
-        is_fixed = isinstance(seed, int | np.integer | str)
-        if not is_fixed and not NEEDS_NO_SEED.get(type(each), lambda _: False)(each):
+        needs_seed = NEEDS_SEED.get(type(each), lambda _: True) if info is None else info.needs_seed
+        if not isinstance(seed, int | np.integer | str) and needs_seed(each):
             return False
     return True
 

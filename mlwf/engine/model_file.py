@@ -1,8 +1,8 @@
 """Save a model to a file, and load one without running what a stranger put into it.
 
 A skops file holds arrays and the names of types, and no code. Loading makes objects of the types that skops trusts
-itself (scikit-learn's estimators, numpy's functions on elements, Python's containers) and of TRUSTED_TYPES, and refuses
-a file with any other name in it before it makes anything.
+itself (scikit-learn's estimators, numpy's functions on elements, Python's containers) and of `trusted_types`, and
+refuses a file with any other name in it before it makes anything.
 
 What this does not promise: the trees and neighbour trees of scikit-learn do not check their own indices, so a forged
 file may still crash the process or give wrong predictions. It cannot make it run anything.
@@ -22,6 +22,8 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError
+from mlwf.sklearn_compat import CALIBRATOR_TYPES, SPLITTER_TYPES
+from mlwf.specs.catalogue import ALGORITHMS
 
 _PREPROCESSING = (
     # The callables of mlwf.modules.preprocessing, where it is said what each is for. None of them reads a file,
@@ -37,49 +39,12 @@ _PREPROCESSING = (
     "numpy.dtype",
     "pandas._libs.missing.NAType",
 )
-_SPLITTERS = (
-    # `cv` of TargetEncoder and CalibratedClassifierCV.
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.ShuffleSplit",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.model_selection._split.StratifiedShuffleSplit",
-)
-_FITTED = (
-    # Parts of fitted classifiers and calibrators.
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.calibration._TemperatureScaling",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
-)
-_DISTANCES = (
-    "BrayCurtis",
-    "Canberra",
-    "Chebyshev",
-    "Dice",
-    "Euclidean",
-    "Hamming",
-    "Haversine",
-    "Jaccard",
-    "Mahalanobis",
-    "Manhattan",
-    "Minkowski",
-    "RogersTanimoto",
-    "RussellRao",
-    "SEuclidean",
-    "SokalMichener",
-    "SokalSneath",
-)
-_NEIGHBOURS = (
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES),
-)
 
-TRUSTED_TYPES: tuple[str, ...] = tuple(sorted(_PREPROCESSING + _SPLITTERS + _FITTED + _NEIGHBOURS))
-"""Names of the types and functions that a model file may hold, besides those that skops trusts itself."""
+
+def trusted_types() -> tuple[str, ...]:
+    """Name the types and functions that a model file may hold, besides those that skops trusts itself, sorted."""
+    of_algorithms = (name for info in ALGORITHMS.values() for name in info.trusted_types)
+    return tuple(sorted({*_PREPROCESSING, *SPLITTER_TYPES, *CALIBRATOR_TYPES, *of_algorithms}))
 
 
 def save_model(model: Any, path: Path) -> None:
@@ -117,7 +82,7 @@ def load_model(path: Path) -> Any:
     except OSError as error:
         raise MlwfError(f"{path}: the model cannot be read: {error.strerror or error}") from error
     try:
-        return skops.io.loads(content, trusted=TRUSTED_TYPES)
+        return skops.io.loads(content, trusted=trusted_types())
     except UntrustedTypesFoundException as error:
         refused = _refused(skops.io.get_untrusted_types(data=content))
         raise MlwfError(f"{path}: refused, because it holds types that a model of mlwf never has: {refused}") from error
@@ -146,4 +111,4 @@ def _dumps(model: Any) -> bytes:
 
 
 def _refused(names: Iterable[str]) -> str:
-    return ", ".join(sorted(set(names) - set(TRUSTED_TYPES)))
+    return ", ".join(sorted(set(names) - set(trusted_types())))

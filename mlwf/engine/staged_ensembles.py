@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, islice
 from typing import Any
@@ -17,67 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.ensemble import (
-    AdaBoostClassifier,
-    BaggingClassifier,
-    ExtraTreesClassifier,
-    GradientBoostingClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
-)
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import validate_data
 
 from mlwf.evaluation.predictions import Predictions, predict
-
-
-@dataclass(frozen=True)
-class StagedEnsemble:
-    """How a classifier grows."""
-
-    parameter: str
-    """The parameter that says how many stages."""
-    by_stage: tuple[str, ...]
-    """Fitted attributes with one item a stage; the trees come first."""
-    with_start: tuple[str, ...] = ()
-    """Fitted attributes with one item more, from before the first stage, or with none."""
-    is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
-    """Whether an unfitted one grows so on that number of rows, as far as it is not what all have in common."""
-    is_resumable: Callable[[Any], bool] | None = None
-    """Whether scikit-learn's warm start of a fitted one is exact; None where none is, or none worth the memory."""
-
-
-STAGED_ENSEMBLES: dict[type, StagedEnsemble] = {
-    GradientBoostingClassifier: StagedEnsemble(
-        "n_estimators",
-        ("estimators_", "train_score_", "oob_improvement_", "oob_scores_"),
-        is_exact=lambda booster, _: booster.init in (None, "zero"),
-        # Early stopping compares with the rounds before, which a warm start has forgotten.
-        is_resumable=lambda booster: booster.n_iter_no_change is None,
-    ),
-    HistGradientBoostingClassifier: StagedEnsemble(
-        "max_iter",
-        # Its rounds have no public name: `_cuts_rounds` tells whether this one still serves.
-        ("_predictors",),
-        ("train_score_", "validation_score_"),
-        is_exact=lambda booster, n_rows: _is_known_histogram(booster, n_rows),
-        is_resumable=lambda booster: not booster.do_early_stopping_,
-    ),
-    RandomForestClassifier: StagedEnsemble("n_estimators", ("estimators_",)),
-    ExtraTreesClassifier: StagedEnsemble("n_estimators", ("estimators_",)),
-    BaggingClassifier: StagedEnsemble(
-        "n_estimators",
-        # From its seeds the property `estimators_samples_` draws the samples again.
-        ("estimators_", "estimators_features_", "_seeds"),
-        is_exact=lambda bagging, _: _is_of_trees(bagging),
-    ),
-    AdaBoostClassifier: StagedEnsemble(
-        "n_estimators",
-        ("estimators_", "estimator_weights_", "estimator_errors_"),
-        is_exact=lambda booster, _: _is_of_trees(booster),
-    ),
-}
+from mlwf.specs.catalogue.algorithms import Stages, find_algorithm
 
 
 def stage_parameter(classifier: Any, n_rows: int) -> str | None:
@@ -97,10 +41,11 @@ def stage_parameter(classifier: Any, n_rows: int) -> str | None:
         random state that is no integer, several jobs (threads add the trees up in any order), warm starts, an
         out-of-bag score, and a value that is no plain integer.
     """
-    staged = STAGED_ENSEMBLES.get(type(classifier))
-    if staged is None or not _is_plain(classifier, staged.parameter) or not staged.is_exact(classifier, n_rows):
+    info = find_algorithm(classifier)
+    if info is None or info.stages is None or info.rounds is None or not _is_plain(classifier, info.rounds):
         return None
-    return staged.parameter
+    is_exact = info.stages.is_exact(classifier, n_rows) and _can_truncate(info.stages)
+    return info.rounds if is_exact else None
 
 
 def truncated(model: Any, stage: int) -> Any:
@@ -109,55 +54,62 @@ def truncated(model: Any, stage: int) -> Any:
     Where the fit stopped before that, the copy has all that there is. It is not for a warm start, which would draw its
     random numbers after those of the longer fit.
     """
-    staged = STAGED_ENSEMBLES[type(model)]
-    cut = copy.copy(model).set_params(**{staged.parameter: stage})
+    stages, rounds = _stages_of(model)
+    cut = copy.copy(model).set_params(**{rounds: stage})
     for name, value in vars(model).items():
-        # Early stopping by a scorer leaves a histogram booster a method of its own, which would ask `model`.
+        # Early stopping by a scorer leaves a histogram booster a method of its own, which would call `model`.
         if getattr(value, "__self__", None) is model:
             delattr(cut, name)
-    for names, length in ((staged.by_stage, stage), (staged.with_start, stage + 1)):
+    for names, length in ((stages.attributes, stage), (stages.attributes_from_start, stage + 1)):
         for name in names:
             if hasattr(model, name):
                 # Copied, since a view of an array would hold every tree of the longer fit in memory.
                 setattr(cut, name, copy.copy(getattr(model, name)[:length]))
-    if isinstance(model, GradientBoostingClassifier):
+    if "n_estimators_" in vars(cut):
         cut.n_estimators_ = len(cut.estimators_)
-        if hasattr(model, "oob_score_"):
-            cut.oob_score_ = cut.oob_scores_[-1]
+    if hasattr(cut, "oob_scores_"):
+        cut.oob_score_ = cut.oob_scores_[-1]
     return cut
 
 
 def is_resumable(model: Any) -> bool:
     """Tell whether a fitted classifier, whose stage parameter is known, can be continued to more stages, to the bit."""
-    goes = STAGED_ENSEMBLES[type(model)].is_resumable
-    return goes is not None and goes(model)
+    rule = _stages_of(model)[0].is_resumable
+    return rule is not None and rule(model)
 
 
 def may_be_resumable(classifier: Any) -> bool:
-    """Tell of an unfitted classifier whether its fits may be such that go on."""
-    staged = STAGED_ENSEMBLES.get(type(classifier))
-    return staged is not None and staged.is_resumable is not None
+    """Tell of an unfitted classifier whether some of its fits can be continued."""
+    info = find_algorithm(classifier)
+    return info is not None and info.stages is not None and info.stages.is_resumable is not None
 
 
 def resume(model: Any) -> Any:
-    """Copy a fitted classifier that goes on such that a fit with more stages adds to those it has."""
+    """Copy a resumable fitted classifier such that a fit with more stages adds to those it has."""
     return copy.deepcopy(model).set_params(warm_start=True)
 
 
 def staged_predictions(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:
-    """Say of X, of shape (n_rows, n_features), what the truncated model of each stage says, in one pass over the trees.
+    """Predict X, of shape (n_rows, n_features), with the truncated model of each stage, in one pass over the trees.
 
     Bits and memory layout are those of `predict(truncated(model, stage), X)`. scikit-learn's `staged_predict_proba`
     gives a histogram booster of eight classes or more other last bits than its `predict_proba`: numpy's sum over the
     classes depends on the layout.
     """
-    passing = PASSES.get(type(model))
-    if passing is None:
+    stages_of_model, _ = _stages_of(model)
+    if stages_of_model.prediction is None:
         return [predict(truncated(model, stage), X) for stage in stages]
-    n_stages = len(getattr(model, STAGED_ENSEMBLES[type(model)].by_stage[0]))
+    n_stages = len(getattr(model, stages_of_model.attributes[0]))
     ends = [min(stage, n_stages) for stage in stages]
-    said = passing(model, X, frozenset(ends))
-    return [said[end] for end in ends]
+    by_end = PASSES[stages_of_model.prediction](model, X, frozenset(ends))
+    return [by_end[end] for end in ends]
+
+
+def _stages_of(model: Any) -> tuple[Stages, str]:
+    info = find_algorithm(model)
+    if info is None or info.stages is None or info.rounds is None:
+        raise TypeError(f"{type(model).__name__} has no stages")
+    return info.stages, info.rounds
 
 
 def _is_plain(classifier: Any, parameter: str) -> bool:
@@ -172,19 +124,9 @@ def _is_plain(classifier: Any, parameter: str) -> bool:
     )
 
 
-def _is_of_trees(ensemble: Any) -> bool:
-    # Other members can fail on a later sample or weighting, and then the smaller ensembles would be lost as well.
-    tree = ensemble.estimator
-    is_tree = type(tree) is DecisionTreeClassifier and isinstance(tree.random_state, int | np.integer | None)
-    return tree is None or is_tree
-
-
-def _is_known_histogram(booster: Any, n_rows: int) -> bool:
-    # As in scikit-learn's fit: "auto" is early stopping above this number of rows.
-    stops = n_rows > 10_000 if booster.early_stopping == "auto" else booster.early_stopping
-    # A scorer of one's own may look at `max_iter`.
-    is_known = booster.loss == "log_loss" and not (stops and callable(booster.scoring))
-    return is_known and _cuts_rounds()
+def _can_truncate(stages: Stages) -> bool:
+    # Only a private attribute may have another meaning in another version.
+    return not any(name.startswith("_") for name in stages.attributes) or _cuts_rounds()
 
 
 @cache
@@ -200,18 +142,28 @@ def _cuts_rounds() -> bool:
     return np.array_equal(cut, first) and not np.array_equal(cut, second)
 
 
-def _pass_booster(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Predictions]:
-    if set(ends) == {len(getattr(model, STAGED_ENSEMBLES[type(model)].by_stage[0]))}:
-        return {end: _decide(model, model.decision_function(X)) for end in ends}
+def _pass_gradient_boosting(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Predictions]:
+    return {end: _decide(model, values) for end, values in _decisions(model, X, ends, len(model.estimators_)).items()}
+
+
+def _pass_histogram_boosting(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Predictions]:
+    return {
+        end: _decide(model, values, is_histogram=True)
+        for end, values in _decisions(model, X, ends, model.n_iter_).items()
+    }
+
+
+def _decisions(model: Any, X: Any, ends: Collection[int], n_stages: int) -> dict[int, NDArray[np.float64]]:
+    if set(ends) == {n_stages}:
+        return {n_stages: model.decision_function(X)}
     decisions = islice(model.staged_decision_function(X), max(ends, default=0))
-    return {end: _decide(model, decision) for end, decision in enumerate(decisions, start=1) if end in ends}
+    return {end: decision for end, decision in enumerate(decisions, start=1) if end in ends}
 
 
-def _decide(model: Any, decision: NDArray[np.float64]) -> Predictions:
+def _decide(model: Any, decision: NDArray[np.float64], *, is_histogram: bool = False) -> Predictions:
     """Do what the boosters' `predict_proba` and `predict` do with decision values."""
-    is_histogram = isinstance(model, HistGradientBoostingClassifier)
     if decision.size == len(decision):
-        # The one booster says it in one column, the other in none.
+        # The one booster gives it in one column, the other in none.
         decision = decision.ravel()
         positive = expit(2 * decision if model.loss == "exponential" else decision)
         # A decision value of 0 is the first class for the one and the second for the other.
@@ -232,10 +184,9 @@ def _pass_forest(model: Any, X: Any, ends: Collection[int]) -> Mapping[int, Pred
     return {end: Predictions(model.classes_, labels[end], proba) for end, proba in probas.items()}
 
 
-PASSES: dict[type, Callable[[Any, Any, Collection[int]], Mapping[int, Predictions]]] = {
-    GradientBoostingClassifier: _pass_booster,
-    HistGradientBoostingClassifier: _pass_booster,
-    RandomForestClassifier: _pass_forest,
-    ExtraTreesClassifier: _pass_forest,
+PASSES: dict[str, Callable[[Any, Any, Collection[int]], Mapping[int, Predictions]]] = {
+    "boosting": _pass_gradient_boosting,
+    "histogram_boosting": _pass_histogram_boosting,
+    "forest": _pass_forest,
 }
-"""What predicts at several stages in one pass."""
+"""What predicts at several stages in one pass, by `Stages.prediction`."""

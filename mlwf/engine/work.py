@@ -21,6 +21,7 @@ from mlwf.engine.staged_ensembles import resume, staged_predictions
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.process_state import SharedState
+from mlwf.sklearn_compat import drop_training_state
 from mlwf.splitting.rows import Table
 
 ROWS_WORTH_THREADS = 10_000
@@ -135,7 +136,7 @@ def do(job: Job, prepared: PreparedRows) -> JobResult:
             model.fit(prepared.X, prepared.y, **weight)
             if job.begun is not None:
                 model.set_params(warm_start=False)
-            _settle(model)
+            drop_training_state(model)
             fitted = perf_counter()
             said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
         except Exception as error:
@@ -164,16 +165,6 @@ def do_apart(job: Job, prepared: PreparedRows) -> JobResult:
         done = do(job, prepared)
     told = tuple((each.category, str(each.message)) for each in caught)
     return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, told)
-
-
-def _settle(model: Any) -> None:
-    """Take out what a histogram booster that a scorer stopped early has left over: no model file may hold it.
-
-    These are private names: tests/engine/test_work.py saves such a booster and breaks if they change.
-    """
-    vars(model).pop("_raw_predict", None)
-    if getattr(model, "_scorer", None) is not None:
-        model._scorer = None
 
 
 def _say(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:

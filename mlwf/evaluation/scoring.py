@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.metaestimators import available_if
 
 from mlwf.evaluation.predictions import Predictions
+from mlwf.sklearn_compat import take_scorer_apart
 
 
 def positions(n_rows: int) -> NDArray[np.intp]:
@@ -82,7 +84,7 @@ class Scorer:
         return _score(self.plain, predictions, y, weight)
 
     def _code(self, predictions: Predictions) -> Predictions:
-        needs_labels = self.coded._response_method == "predict"
+        needs_labels = take_scorer_apart(self.coded).response_method == "predict"
         labels = _known_codes(predictions.labels, self.classes) if needs_labels else np.empty(0, dtype=np.intp)
         classes = _known_codes(predictions.classes, self.classes)
         return Predictions(classes, labels, predictions.proba, predictions.decision)
@@ -115,17 +117,17 @@ def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None
 
 def _told(name: str, classes: NDArray[Any], positive: Any) -> Any:
     scorer = get_scorer(name)
-    # Scorers have no public access to their metric: tests/evaluation/test_scoring.py breaks if these names change.
-    metric, keywords = scorer._score_func, dict(scorer._kwargs)
-    parameters = inspect.signature(metric).parameters
-    if "labels" in parameters and scorer._response_method == "predict_proba":
+    parts = take_scorer_apart(scorer)
+    keywords, parameters = dict(parts.keywords), inspect.signature(parts.metric).parameters
+    if "labels" in parameters and parts.response_method == "predict_proba":
         # Without them, rows in which a class does not occur cannot be scored.
         keywords["labels"] = classes
     if len(classes) == 2 and "pos_label" in parameters and keywords.get("average", "binary") == "binary":
         keywords["pos_label"] = positive
-    if keywords == scorer._kwargs:
+    if keywords == parts.keywords:
         return scorer
-    return make_scorer(metric, response_method=scorer._response_method, greater_is_better=scorer._sign > 0, **keywords)
+    make = partial(make_scorer, response_method=parts.response_method, greater_is_better=parts.greater_is_better)
+    return make(parts.metric, **keywords)
 
 
 def build_scorers(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Scorer]:

@@ -11,14 +11,6 @@ from mlwf.errors import nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.compute import refuse_no_jobs
 
-ROUNDS = {
-    "extra_trees": "n_estimators",
-    "gradient_boosting": "n_estimators",
-    "hist_gradient_boosting": "max_iter",
-    "random_forest": "n_estimators",
-}
-"""The hyperparameter that says of how many rounds of boosting, or trees, an algorithm's models are made."""
-
 SPACE_KEYS = ("param_grid", "param_distributions")
 """The keys that hold a search space: lists of values only, or distributions too."""
 

@@ -29,7 +29,7 @@ from sklearn.neighbors import VALID_METRICS, KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from mlwf.engine.model_file import TRUSTED_TYPES, load_model, save_model
+from mlwf.engine.model_file import load_model, save_model, trusted_types
 from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
@@ -216,7 +216,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[An
         expected[case] = [(model.predict(rows), getattr(model, result)(rows)) for rows in _judged(specs)]
         save_model(model, folder / f"{case}.skops")
         (folder / f"{case}.frames").write_bytes(pickle.dumps(_judged(specs)))
-    arguments = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(folder), json.dumps(TRUSTED_TYPES)]
+    arguments = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(folder), json.dumps(trusted_types())]
     finished = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     actual = pickle.loads((folder / "results").read_bytes())
@@ -269,7 +269,7 @@ def test_a_model_file_is_compressed(tmp_path: Path) -> None:
 
 
 def test_every_trusted_name_exists() -> None:
-    for name in TRUSTED_TYPES:
+    for name in trusted_types():
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute), name
 
@@ -277,7 +277,7 @@ def test_every_trusted_name_exists() -> None:
 def test_nothing_that_calls_what_a_file_names_is_trusted() -> None:
     callers = {"operator.methodcaller", "operator.call", "numpy.vectorize", "numpy.frompyfunc", "builtins.eval"}
 
-    assert not callers & set(TRUSTED_TYPES)
+    assert not callers & set(trusted_types())
 
 
 @pytest.mark.parametrize(

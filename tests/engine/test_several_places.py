@@ -100,7 +100,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_search_loses_nothing(pool):
 @pytest.mark.slow
 def test_fits_that_keep_the_lock_of_python_go_to_processes_when_they_are_worth_it(monkeypatch):
     monkeypatch.setattr(engine_module, "SECONDS_WORTH_PROCESSES", 0.0)
-    monkeypatch.setattr(engine_module, "RELEASES_GIL", frozenset())
+    monkeypatch.setattr(engine_module, "releases_gil", lambda classifier: False)
     seen = []
     with Engine(TABLE, n_jobs=2) as engine:
         results = engine(ASKS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
 from mlwf.errors import ConfigError
@@ -14,8 +12,7 @@ from mlwf.specs.classifier import ClassifierModelSpec
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_is_built_with_scikit_learns_defaults(algorithm: str) -> None:
-    module, _, name = ALGORITHMS[algorithm].rpartition(".")
-    default = getattr(import_module(module), name)()
+    default = ALGORITHMS[algorithm].load_class()()
 
     built = build_classifier(ClassifierModelSpec(algorithm=algorithm), random_state=7)
 

@@ -11,7 +11,7 @@ from typing import Any
 from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.results import TuningResult
 from mlwf.specs.catalogue import Severity
-from mlwf.specs.catalogue.algorithms import Constraint, facts, meets
+from mlwf.specs.catalogue.metadata import Constraint, meets, metadata
 from mlwf.specs.tuning import ParamTuningSpec
 
 FEWEST_VALUES = 3
@@ -106,7 +106,7 @@ SPANS: dict[str, Callable[[Any, Any], _Span | None]] = {
 
 def _accepts_beyond(algorithm: str, name: str, best: Any, span: _Span, side: str) -> bool:
     """Whether the classifier takes numbers beyond that end; of the preprocessor's nothing is known."""
-    known = facts()["algorithms"]
+    known = metadata()["algorithms"]
     step, _, hyperparameter = name.partition("__")
     if step != "classifier" or algorithm not in known or hyperparameter not in known[algorithm]["parameters"]:
         return False

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mlwf.engine.model_file import TRUSTED_TYPES
 from mlwf.engine.model_file import save_model as write_model_file
+from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.store import Store
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
@@ -48,7 +48,7 @@ def save_model(
         str(folder),
         mlflow_model=Model(artifact_path=MODEL),
         serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=list(TRUSTED_TYPES),
+        skops_trusted_types=list(trusted_types()),
         pip_requirements=requirements(),
         **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
     )

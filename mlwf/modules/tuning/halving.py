@@ -19,6 +19,7 @@ from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
 from mlwf.modules.tuning.candidates import Params
 from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials
+from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 from mlwf.splitting.rows import Rows, Split
 
@@ -51,10 +52,10 @@ def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], ran
 def rounds_parameter(pipeline: Any) -> str | None:
     """Name the parameter that sets how many rounds of boosting, or trees, the pipeline's classifier is made of."""
     step, classifier = _classifier(pipeline)
-    params = classifier.get_params(deep=False)
-    # Other classifiers call the most steps of a solver max_iter, which make them no better once it is done.
-    is_boosting = "max_iter" in params and hasattr(classifier, "staged_predict")
-    name = "n_estimators" if "n_estimators" in params else "max_iter" if is_boosting else None
+    info = find_algorithm(classifier)
+    # Of a class that is not in the catalogue the usual name is taken, where it has it.
+    usual = "n_estimators" if "n_estimators" in classifier.get_params(deep=False) else None
+    name = usual if info is None else info.rounds
     return name and (f"{step}__{name}" if step else name)
 
 

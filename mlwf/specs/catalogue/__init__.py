@@ -1,17 +1,18 @@
-"""What scikit-learn accepts, known without importing it: algorithms, hyperparameters, grids, scorers and metrics.
+"""What is known of algorithms, hyperparameters, grids, scorers and metrics, without importing scikit-learn.
 
-The facts lie in `mlwf/specs/catalogue.json`, written by `python -m mlwf.catalogue_writer` from the installed
-scikit-learn; a test keeps them current. Checks return what is wrong and what is accepted, and raise nothing.
+`mlwf/specs/catalogue.json` is written by `python -m mlwf.catalogue_writer` from the installed scikit-learn; a test
+keeps it current. Checks return what is wrong and what is accepted, and raise nothing.
 """
 
 from __future__ import annotations
 
 from mlwf.specs.catalogue.algorithms import (
     ALGORITHMS,
-    algorithm_class,
+    AlgorithmInfo,
     algorithm_names,
     check_algorithm,
     check_hyperparameters,
+    find_algorithm,
     gives_probabilities,
     takes_sample_weight,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "SPLITTERS",
     "SPLITTER_OPTIONS",
     "UNSEEN",
+    "AlgorithmInfo",
     "FindingInfo",
     "MetricInfo",
     "Severity",
@@ -55,7 +57,6 @@ __all__ = [
     "SourceInfo",
     "SplitterInfo",
     "SplitterName",
-    "algorithm_class",
     "algorithm_names",
     "check_algorithm",
     "check_hyperparameters",
@@ -64,6 +65,7 @@ __all__ = [
     "check_param_grid",
     "check_scorer",
     "default_splitter",
+    "find_algorithm",
     "gives_probabilities",
     "metric_info",
     "metric_names",

@@ -1,193 +1,252 @@
-"""The classifiers: their names, their classes and their hyperparameters, from `catalogue.json`."""
+"""The classifiers: one entry an algorithm with all that is known of it, and the checks of its hyperparameters.
+
+What the installed libraries say themselves, such as the hyperparameters, is generated into `catalogue.json`; what they
+do not say is written here. After a change run `python -m mlwf.catalogue_writer`. Nothing here imports a classifier
+but `AlgorithmInfo.load_class`.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from functools import cache
-from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import pairwise
+from math import log2
+from typing import Any, Literal
 
 from mlwf.errors import nearest
-from mlwf.text import format_value
+from mlwf.specs.catalogue.metadata import AlgorithmMetadata, Constraint, accepted, meets, metadata, short_value
 
-_SHOWN = 80
-
-
-_NUMBERS = {"integer": "an integer", "number": "a number", "float": "a float"}
+Cost = Callable[[Any, int, int, int], float]
+"""Seconds of a fit: of the unfitted classifier, the rows, the columns, and the outputs (one for two classes)."""
 
 
-_TOLD_LAST = {"list": 1, "null": 2}
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """How one fit of an ensemble holds the fits with fewer trees or boosting rounds, to the bit.
 
-
-_WORDS = {"null": "null", "string": "a string", "map": "a map", "infinity": ".inf"}
-
-
-class Constraint(TypedDict):
-    """One of the things that a hyperparameter accepts."""
-
-    type: str
-    min: NotRequired[float]
-    above: NotRequired[float]
-    max: NotRequired[float]
-    below: NotRequired[float]
-    infinite: NotRequired[bool]
-    """Whether a range without an upper bound takes infinity itself."""
-    values: NotRequired[list[str]]
-    items: NotRequired[Constraint]
-
-
-def meets(value: Any, constraint: Constraint) -> bool:
-    """Whether the constraint accepts the value; a boolean is no number, though scikit-learn takes it for one."""
-    match constraint["type"]:
-        case "null":
-            return value is None
-        case "boolean":
-            return isinstance(value, bool)
-        case "string":
-            return isinstance(value, str)
-        case "map":
-            return isinstance(value, dict)
-        case "list":
-            items = constraint.get("items")
-            return isinstance(value, list | tuple) and (items is None or all(meets(item, items) for item in value))
-        case "options":
-            return isinstance(value, str) and value in constraint["values"]
-        case "infinity":
-            return isinstance(value, float) and value == math.inf
-        case _:
-            return _is_number(value, constraint["type"]) and _is_within(value, constraint)
-
-
-def accepted(constraints: Sequence[Constraint], value: Any = None) -> str:
-    """Say what is accepted, instead of `value`.
-
-    >>> accepted([{"type": "integer", "min": 1}, {"type": "options", "values": ["log2", "sqrt"]}, {"type": "null"}])
-    'an integer of at least 1, log2, sqrt or null'
+    The rules speak of an unfitted classifier with an integer seed, one job and neither a warm start nor an out-of-bag
+    score.
     """
-    in_order = sorted(constraints, key=lambda constraint: _TOLD_LAST.get(constraint["type"], 0))
-    words = [word for constraint in in_order for word in _words(constraint, value)]
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+    prediction: Literal["boosting", "histogram_boosting", "forest"] | None = None
+    """How `engine.staged_ensembles` predicts at several stages in one pass; None predicts at each stage anew."""
+    attributes: tuple[str, ...]
+    """Fitted attributes with one item a stage; the trees come first."""
+    attributes_from_start: tuple[str, ...] = ()
+    """Fitted attributes with one item more, from before the first stage, or with none."""
+    is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
+    """Whether that holds for a classifier on that number of rows."""
+    is_resumable: Callable[[Any], bool] | None = None
+    """Whether scikit-learn's warm start of a fitted one is exact; None where none is, or none worth the memory."""
 
 
-def shown(value: Any) -> str:
-    """Write a value as YAML would, on one line and not too long.
+@dataclass(frozen=True, kw_only=True)
+class AlgorithmInfo:
+    """All that is known of one algorithm."""
 
-    >>> shown([None, True, 1.0, "a"])
-    "[null, true, 1.0, 'a']"
-    """
-    return format_value(value, _SHOWN)
+    class_path: str
+    """Where its class is imported from, such as `sklearn.svm.SVC`."""
+    extra: str | None = None
+    """The extra of mlwf that installs its package; None for what comes with mlwf."""
+    rounds: str | None = None
+    """The hyperparameter that says of how many rounds of boosting, or trees, its models are made."""
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that every experiment sets, such as one job: the engine runs fits side by side."""
+    tuples: frozenset[str] = frozenset()
+    """Hyperparameters that are tuples; YAML and JSON have only lists."""
+    accepts: Mapping[str, list[Constraint]] = field(default_factory=dict)
+    """What hyperparameters accept, where the class itself does not say it, or says more than its fit takes."""
+    items: Mapping[str, Constraint] = field(default_factory=dict)
+    """What the items of a hyperparameter's list must be: scikit-learn checks them at the fit alone."""
+    instead_of: Mapping[str, str] = field(default_factory=dict)
+    """What to write instead of a deprecated hyperparameter."""
+    trusted_types: tuple[str, ...] = ()
+    """Types in the file of a fitted model, besides those that skops trusts itself."""
+    needs_seed: Callable[[Any], bool] = lambda classifier: True
+    """Whether an unfitted classifier without a seed gives other bits each time."""
+    seconds: Cost = lambda classifier, n_rows, n_columns, n_outputs: 0.0
+    """What a fit takes on one core of a machine of today, within a factor of three or so."""
+    releases_gil: bool = False
+    """Whether two threads fit nearly twice as many as one."""
+    stages: Stages | None = None
+    """How a fit holds the fits of fewer `rounds`; None where it does not."""
+
+    @property
+    def package(self) -> str:
+        """The package that its class is imported from, `sklearn` for scikit-learn."""
+        return self.class_path.partition(".")[0]
+
+    def load_class(self) -> Any:
+        """Import its class; raises ImportError where the package is not installed."""
+        module, _, name = self.class_path.rpartition(".")
+        return getattr(import_module(module), name)
+
+    def is_class_of(self, estimator: Any) -> bool:
+        """Tell whether an estimator is of this class, and of none derived from it."""
+        module, _, name = self.class_path.rpartition(".")
+        # An instance exists only where its module has been imported.
+        return getattr(sys.modules.get(module), name, None) is type(estimator)
 
 
-def _is_number(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return False
-    # The abstract classes take numpy's numbers too, which callers from Python put into their grids.
-    if kind == "integer":
-        return isinstance(value, Integral)
-    return isinstance(value, Real) and not (kind == "float" and isinstance(value, Integral))
+def _gradient_boosting_seconds(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    depth = model.max_depth or log2(n_rows + 2)
+    return float(9e-8 * n_rows * model.subsample * n_columns * depth * model.n_estimators * n_outputs)
 
 
-def _is_within(value: Any, constraint: Constraint) -> bool:
-    if math.isnan(value) or (math.isinf(value) and not constraint.get("infinite")):
-        return False
-    return bool(
-        constraint.get("min", -math.inf) <= value <= constraint.get("max", math.inf)
-        and not value <= constraint.get("above", -math.inf)
-        and ("below" not in constraint or value < constraint["below"])
+def _hist_gradient_boosting_seconds(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    leaves = min(model.max_leaf_nodes or 128, 2 ** min(model.max_depth or 10, 10), n_rows)
+    return float((6e-5 * leaves + 5e-9 * n_rows * n_columns) * model.max_iter * n_outputs)
+
+
+def _forest_seconds(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    return float(4e-8 * n_rows * log2(n_rows + 2) * n_columns**0.5 * model.n_estimators)
+
+
+def _mlp_seconds(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
+    widths = model.hidden_layer_sizes if hasattr(model.hidden_layer_sizes, "__len__") else [model.hidden_layer_sizes]
+    sizes = [n_columns, *widths, n_outputs]
+    return float(2e-9 * n_rows * sum(a * b for a, b in pairwise(sizes)) * model.max_iter)
+
+
+def _stops_by_its_own_loss(booster: Any, n_rows: int) -> bool:
+    # As in scikit-learn's fit: "auto" is early stopping above this number of rows.
+    stops = n_rows > 10_000 if booster.early_stopping == "auto" else booster.early_stopping
+    # A scorer of one's own may look at `max_iter`.
+    return booster.loss == "log_loss" and not (stops and callable(booster.scoring))
+
+
+_TREE = "sklearn.tree._tree.Tree"
+_DISTANCES = (
+    *("BrayCurtis", "Canberra", "Chebyshev", "Dice", "Euclidean", "Hamming", "Haversine", "Jaccard", "Mahalanobis"),
+    *("Manhattan", "Minkowski", "RogersTanimoto", "RussellRao", "SEuclidean", "SokalMichener", "SokalSneath"),
+)
+
+
+def _forest(class_path: str) -> AlgorithmInfo:
+    return AlgorithmInfo(
+        class_path=class_path,
+        rounds="n_estimators",
+        presets={"n_jobs": 1},
+        trusted_types=(_TREE,),
+        seconds=_forest_seconds,
+        releases_gil=True,
+        stages=Stages(prediction="forest", attributes=("estimators_",)),
     )
 
 
-def _words(constraint: Constraint, value: Any) -> list[str]:
-    match constraint["type"]:
-        case "options":
-            return constraint["values"]
-        case "boolean":
-            return ["true", "false"]
-        case "list":
-            return [f"a list, each item {_words(constraint['items'], None)[0]}" if "items" in constraint else "a list"]
-        case kind if kind in _WORDS:
-            return [_WORDS[kind]]
-        case kind:
-            infinite = isinstance(value, float) and math.isinf(value) and not constraint.get("infinite")
-            noun = _NUMBERS[kind].replace("a number", "a finite number") if infinite else _NUMBERS[kind]
-            return [f"{noun}{_bounds(constraint)}"]
-
-
-def _bounds(constraint: Constraint) -> str:
-    if "min" in constraint and "max" in constraint:
-        return f" from {constraint['min']} to {constraint['max']}"
-    words = {"min": "of at least", "above": "above", "max": "at most", "below": "below"}
-    bounds = [f"{word} {constraint[key]}" for key, word in words.items() if key in constraint]  # type: ignore[literal-required]
-    return f" {' and '.join(bounds)}" if bounds else ""
-
-
-PATH = Path(__file__).parent.parent / "catalogue.json"
-
-
-class ParameterFacts(TypedDict):
-    """A hyperparameter; a value that meets one of the constraints is accepted."""
-
-    accepts: list[Constraint]
-    default: Any
-    deprecated: NotRequired[bool]
-
-
-class Condition(TypedDict):
-    """Something that holds when this parameter has one of these values."""
-
-    parameter: str
-    values: list[Any]
-
-
-class AlgorithmFacts(TypedDict):
-    """A classifier."""
-
-    class_path: str
-    sample_weight: bool
-    decision_function: bool
-    probabilities: bool | Condition
-    parameters: dict[str, ParameterFacts]
-
-
-class ScorerFacts(TypedDict):
-    """A scorer; one that serves neither binary nor multiclass targets does not score classifiers."""
-
-    needs: list[str]
-    binary: bool
-    multiclass: bool
-    greater_is_better: bool
-
-
-class SklearnMetadata(TypedDict):
-    """All of catalogue.json."""
-
-    scikit_learn: str
-    algorithms: dict[str, AlgorithmFacts]
-    scorers: dict[str, ScorerFacts]
-
-
-@cache
-def facts() -> SklearnMetadata:
-    """Read the catalogue."""
-    return cast(SklearnMetadata, json.loads(PATH.read_text(encoding="utf-8")))
-
-
-ALGORITHMS = {
-    "gradient_boosting": "sklearn.ensemble.GradientBoostingClassifier",
-    "hist_gradient_boosting": "sklearn.ensemble.HistGradientBoostingClassifier",
-    "random_forest": "sklearn.ensemble.RandomForestClassifier",
-    "extra_trees": "sklearn.ensemble.ExtraTreesClassifier",
-    "logistic_regression": "sklearn.linear_model.LogisticRegression",
-    "decision_tree": "sklearn.tree.DecisionTreeClassifier",
-    "knn": "sklearn.neighbors.KNeighborsClassifier",
-    "svc": "sklearn.svm.SVC",
-    "gaussian_nb": "sklearn.naive_bayes.GaussianNB",
-    "mlp": "sklearn.neural_network.MLPClassifier",
+ALGORITHMS: dict[str, AlgorithmInfo] = {
+    "gradient_boosting": AlgorithmInfo(
+        class_path="sklearn.ensemble.GradientBoostingClassifier",
+        rounds="n_estimators",
+        instead_of={"criterion": "it has no effect; leave it out"},
+        trusted_types=(_TREE,),
+        seconds=_gradient_boosting_seconds,
+        releases_gil=True,
+        stages=Stages(
+            prediction="boosting",
+            attributes=("estimators_", "train_score_", "oob_improvement_", "oob_scores_"),
+            is_exact=lambda booster, n_rows: booster.init in (None, "zero"),
+            # Early stopping compares with the rounds before, which a warm start has forgotten.
+            is_resumable=lambda booster: booster.n_iter_no_change is None,
+        ),
+    ),
+    "hist_gradient_boosting": AlgorithmInfo(
+        class_path="sklearn.ensemble.HistGradientBoostingClassifier",
+        rounds="max_iter",
+        items={"monotonic_cst": {"type": "integer", "min": -1, "max": 1}},
+        trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
+        seconds=_hist_gradient_boosting_seconds,
+        stages=Stages(
+            prediction="histogram_boosting",
+            # Its rounds have no public name: `sklearn_compat` tells whether this one still serves.
+            attributes=("_predictors",),
+            attributes_from_start=("train_score_", "validation_score_"),
+            is_exact=_stops_by_its_own_loss,
+            is_resumable=lambda booster: not booster.do_early_stopping_,
+        ),
+    ),
+    "random_forest": _forest("sklearn.ensemble.RandomForestClassifier"),
+    "extra_trees": _forest("sklearn.ensemble.ExtraTreesClassifier"),
+    "logistic_regression": AlgorithmInfo(
+        class_path="sklearn.linear_model.LogisticRegression",
+        instead_of={"penalty": "use l1_ratio (0 is l2, 1 is l1) and C (.inf is no penalty)"},
+        needs_seed=lambda regression: regression.solver not in {"lbfgs", "newton-cg", "newton-cholesky"},
+        seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns * model.max_iter * n_outputs,
+        releases_gil=True,
+    ),
+    "decision_tree": AlgorithmInfo(
+        class_path="sklearn.tree.DecisionTreeClassifier",
+        trusted_types=(_TREE,),
+        seconds=lambda model, n_rows, n_columns, n_outputs: 4e-8 * n_rows * log2(n_rows + 2) * n_columns,
+        releases_gil=True,
+    ),
+    "knn": AlgorithmInfo(
+        class_path="sklearn.neighbors.KNeighborsClassifier",
+        trusted_types=(
+            "sklearn.neighbors._ball_tree.BallTree",
+            "sklearn.neighbors._kd_tree.KDTree",
+            *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES),
+        ),
+    ),
+    "svc": AlgorithmInfo(
+        class_path="sklearn.svm.SVC",
+        instead_of={"probability": "add a calibration section"},
+        seconds=lambda model, n_rows, n_columns, n_outputs: 2e-9 * n_rows**2 * n_columns,
+        releases_gil=True,
+    ),
+    "gaussian_nb": AlgorithmInfo(
+        class_path="sklearn.naive_bayes.GaussianNB", items={"priors": {"type": "number", "min": 0, "max": 1}}
+    ),
+    "mlp": AlgorithmInfo(
+        class_path="sklearn.neural_network.MLPClassifier",
+        tuples=frozenset({"hidden_layer_sizes"}),
+        items={"hidden_layer_sizes": {"type": "integer", "min": 1}},
+        trusted_types=(
+            "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+            "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        ),
+        seconds=_mlp_seconds,
+    ),
 }
-"""Name in an experiment file, and the class behind it. After a change run `python -m mlwf.catalogue_writer`."""
+"""All algorithms, by their names in an experiment file."""
+
+
+def find_algorithm(estimator: Any) -> AlgorithmInfo | None:
+    """Give the entry of an estimator's class; None for another class, and for one derived from it."""
+    return next((info for info in ALGORITHMS.values() if info.is_class_of(estimator)), None)
+
+
+def algorithm_names() -> list[str]:
+    """List the algorithms, sorted."""
+    return sorted(ALGORITHMS)
+
+
+def hyperparameter_names(algorithm: str) -> list[str]:
+    """List what can be set on a known algorithm, sorted."""
+    parameters = metadata()["algorithms"][algorithm]["parameters"]
+    return sorted(name for name, parameter in parameters.items() if not parameter.get("deprecated"))
+
+
+def takes_sample_weight(algorithm: str) -> bool:
+    """Whether fits of the algorithm can weigh rows."""
+    return metadata()["algorithms"][algorithm]["sample_weight"]
+
+
+def gives_probabilities(algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether the algorithm with these hyperparameters has `predict_proba`."""
+    return has_probabilities(metadata()["algorithms"][algorithm], hyperparameters)
+
+
+def has_probabilities(algorithm: AlgorithmMetadata, hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether an algorithm of this description, with these hyperparameters, has `predict_proba`."""
+    condition = algorithm["probabilities"]
+    if isinstance(condition, bool):
+        return condition
+    default = algorithm["parameters"][condition["parameter"]]["default"]
+    return hyperparameters.get(condition["parameter"], default) in condition["values"]
+
 
 Verdict = tuple[str, str]
 """What is wrong, and what is accepted instead."""
@@ -198,57 +257,16 @@ SET_ELSEWHERE: dict[str, Verdict] = {
     "verbose": ("would print among the results", "use --verbose on the command line"),
     "warm_start": ("would carry one fit over into the next", "leave it out"),
 }
-"""Parameters of scikit-learn's that no experiment sets on its classifier."""
-
-_INSTEAD_OF_DEPRECATED = {
-    ("gradient_boosting", "criterion"): "it has no effect; leave it out",
-    ("logistic_regression", "penalty"): "use l1_ratio (0 is l2, 1 is l1) and C (.inf is no penalty)",
-    ("svc", "probability"): "add a calibration section",
-}
-
-
-def algorithm_names() -> list[str]:
-    """List the algorithms, sorted."""
-    return sorted(ALGORITHMS)
-
-
-def algorithm_class(algorithm: str) -> str:
-    """Give the dotted path of the algorithm's class; raises KeyError when unknown."""
-    return ALGORITHMS[algorithm]
-
-
-def hyperparameter_names(algorithm: str) -> list[str]:
-    """List what can be set on a known algorithm, sorted."""
-    parameters = facts()["algorithms"][algorithm]["parameters"]
-    return sorted(name for name, parameter in parameters.items() if not parameter.get("deprecated"))
-
-
-def takes_sample_weight(algorithm: str) -> bool:
-    """Whether fits of the algorithm can weigh rows."""
-    return facts()["algorithms"][algorithm]["sample_weight"]
-
-
-def gives_probabilities(algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
-    """Whether the algorithm with these hyperparameters has `predict_proba`."""
-    return probabilities_hold(facts()["algorithms"][algorithm], hyperparameters)
-
-
-def probabilities_hold(algorithm: AlgorithmFacts, hyperparameters: Mapping[str, Any]) -> bool:
-    """Whether an algorithm of these facts, with these hyperparameters, has `predict_proba`."""
-    condition = algorithm["probabilities"]
-    if isinstance(condition, bool):
-        return condition
-    default = algorithm["parameters"][condition["parameter"]]["default"]
-    return hyperparameters.get(condition["parameter"], default) in condition["values"]
+"""Parameters that no experiment sets on its classifier."""
 
 
 def check_algorithm(name: str) -> str | None:
-    """Say the nearest algorithm, or all of them, when `name` is none."""
+    """Give the nearest algorithm, or all of them, when `name` is none."""
     return None if name in ALGORITHMS else nearest(name, ALGORITHMS)
 
 
 def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List what is wrong as (name, message, hint); nothing can be said of an unknown algorithm."""
+    """List what is wrong as (name, message, hint); nothing is known of an unknown algorithm."""
     if algorithm not in ALGORITHMS:
         return []
     verdicts = {name: check_hyperparameter(algorithm, name, value) for name, value in parameters.items()}
@@ -256,26 +274,26 @@ def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list
 
 
 def check_hyperparameter(algorithm: str, name: str, value: Any) -> Verdict | None:
-    """Say what is wrong with one hyperparameter of a known algorithm."""
+    """Give what is wrong with one hyperparameter of a known algorithm."""
     return check_name(algorithm, name) or check_value(algorithm, name, value)
 
 
 def check_name(algorithm: str, name: str) -> Verdict | None:
-    """Say what is wrong with the name of a hyperparameter, whatever its value."""
+    """Give what is wrong with the name of a hyperparameter, whatever its value."""
     if name in SET_ELSEWHERE:
         return SET_ELSEWHERE[name]
     if name in hyperparameter_names(algorithm):
         return None
-    if name in facts()["algorithms"][algorithm]["parameters"]:
-        return "was deprecated by scikit-learn", _INSTEAD_OF_DEPRECATED.get((algorithm, name), "leave it out")
+    if name in metadata()["algorithms"][algorithm]["parameters"]:
+        return "was deprecated by scikit-learn", ALGORITHMS[algorithm].instead_of.get(name, "leave it out")
     return f"unknown hyperparameter of {algorithm}", nearest(name, hyperparameter_names(algorithm))
 
 
 def check_value(algorithm: str, name: str, value: Any) -> Verdict | None:
-    """Say what is wrong with the value of a known hyperparameter."""
-    accepts = facts()["algorithms"][algorithm]["parameters"][name]["accepts"]
+    """Give what is wrong with the value of a known hyperparameter."""
+    accepts = metadata()["algorithms"][algorithm]["parameters"][name]["accepts"]
     if any(meets(value, constraint) for constraint in accepts):
         return None
     options = [option for constraint in accepts for option in constraint.get("values", [])]
     hint = nearest(value, options) if isinstance(value, str) else ""
-    return f"is {shown(value)}", hint if hint.startswith("did") else f"accepted: {accepted(accepts, value)}"
+    return f"is {short_value(value)}", hint if hint.startswith("did") else f"accepted: {accepted(accepts, value)}"

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any
 
 from mlwf.errors import nearest
-from mlwf.specs.catalogue.algorithms import ScorerFacts, Verdict, facts, gives_probabilities
+from mlwf.specs.catalogue.algorithms import Verdict, gives_probabilities
+from mlwf.specs.catalogue.metadata import ScorerMetadata, metadata
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,13 @@ def check_metric(name: str, algorithm: str, hyperparameters: Mapping[str, Any], 
 
 
 @cache
-def _classifier_scorers() -> dict[str, ScorerFacts]:
-    return {name: scorer for name, scorer in facts()["scorers"].items() if scorer["binary"] or scorer["multiclass"]}
+def _classifier_scorers() -> dict[str, ScorerMetadata]:
+    return {name: scorer for name, scorer in metadata()["scorers"].items() if scorer["binary"] or scorer["multiclass"]}
 
 
 def _serves(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
     # An unknown algorithm is a problem of its own, told elsewhere.
-    known = algorithm in facts()["algorithms"]
+    known = algorithm in metadata()["algorithms"]
     return not (known and metric_info(name).needs_probabilities) or gives_probabilities(algorithm, hyperparameters)
 
 
@@ -178,6 +179,6 @@ def _lacks_probabilities(name: str, algorithm: str) -> str:
 def _unknown(kind: str, name: str, accepted: list[str]) -> Verdict:
     if f"neg_{name}" in accepted:
         return f"unknown {kind} {name!r}", f"did you mean neg_{name}?"
-    if name in facts()["scorers"] or f"neg_{name}" in facts()["scorers"]:
+    if name in metadata()["scorers"] or f"neg_{name}" in metadata()["scorers"]:
         return f"{name!r} does not score classifiers", f"accepted: {', '.join(accepted)}"
     return f"unknown {kind} {name!r}", nearest(name, accepted)

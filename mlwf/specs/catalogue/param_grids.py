@@ -17,8 +17,8 @@ from mlwf.specs.catalogue.algorithms import (
     check_name,
     check_value,
     hyperparameter_names,
-    shown,
 )
+from mlwf.specs.catalogue.metadata import short_value
 
 FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal")
 DISTRIBUTIONS = ("loguniform", "randint", "uniform")
@@ -137,7 +137,7 @@ def _transformers(features: Features) -> list[str]:
 
 def _check_list(algorithm: str, where: Path, key: str, values: Any) -> Iterator[Found]:
     if not isinstance(values, list) or not values:
-        yield where, f"is {shown(values)}", "accepted: a list of at least one value"
+        yield where, f"is {short_value(values)}", "accepted: a list of at least one value"
         return
     name = _hyperparameter(algorithm, key)
     for i, value in enumerate(values):
@@ -150,7 +150,11 @@ def _check_step(key: str, value: Any) -> Verdict | None:
     """Say what is wrong with a value that replaces a whole step of the preprocessor; Python may give an estimator."""
     is_step = key.startswith("preprocessor__") and key.count("__") == 2
     is_plain = value is None or isinstance(value, str | Real | list | dict)
-    return (f"is {shown(value)}", "accepted: passthrough") if is_step and is_plain and value != "passthrough" else None
+    return (
+        (f"is {short_value(value)}", "accepted: passthrough")
+        if is_step and is_plain and value != "passthrough"
+        else None
+    )
 
 
 def _hyperparameter(algorithm: str, key: str) -> str | None:
@@ -163,7 +167,7 @@ def _hyperparameter(algorithm: str, key: str) -> str | None:
 
 def _check_distribution(algorithm: str, where: Path, key: str, distribution: Any) -> Iterator[Found]:
     if not isinstance(distribution, dict) or len(distribution) != 1:
-        yield where, f"is {shown(distribution)}", f"accepted: a list, or one of {_forms()}"
+        yield where, f"is {short_value(distribution)}", f"accepted: a list, or one of {_forms()}"
         return
     kind, bounds = next(iter(distribution.items()))
     where = (*where, kind)
@@ -183,14 +187,14 @@ def _check_bounds(kind: str, bounds: Any) -> Verdict | None:
     number, numbers = (Integral, "integers") if kind == "randint" else (Real, "numbers")
     is_pair = isinstance(bounds, list) and len(bounds) == 2
     if not is_pair or not all(isinstance(end, number) and not isinstance(end, bool) for end in bounds):
-        return f"is {shown(bounds)}", f"accepted: two {numbers}, [low, high]"
+        return f"is {short_value(bounds)}", f"accepted: two {numbers}, [low, high]"
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"is {shown(bounds)}", "accepted: two finite numbers, [low, high]"
+        return f"is {short_value(bounds)}", "accepted: two finite numbers, [low, high]"
     if low >= high:
-        return f"is {shown(bounds)}", "accepted: [low, high], low below high"
+        return f"is {short_value(bounds)}", "accepted: [low, high], low below high"
     if kind == "loguniform" and low <= 0:
-        return f"is {shown(bounds)}", "accepted: [low, high], both above 0"
+        return f"is {short_value(bounds)}", "accepted: [low, high], both above 0"
     return None
 
 
@@ -203,4 +207,4 @@ def _check_ends(algorithm: str, name: str, where: Path, kind: str, bounds: list[
             if i == 0 and kind != "randint" and check_value(algorithm, name, math.ceil(value)) is None:
                 yield where, "draws numbers that are no integers", f"{verdict[1]}; use randint, or a list"
                 return
-            yield (*where, i), f"is {shown(end)}", verdict[1]
+            yield (*where, i), f"is {short_value(end)}", verdict[1]

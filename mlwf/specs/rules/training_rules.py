@@ -12,7 +12,7 @@ from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slices import SliceError, parse_slice
-from mlwf.specs.tuning import N_SAMPLES, ROUNDS, HalvingSearchSpec
+from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 
 
 def _algorithm_is_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -137,7 +137,8 @@ def _parameters(spec: ExperimentSpec) -> tuple[KeyPath, Any] | None:
 
 
 def _rounds(algorithm: str) -> list[str]:
-    return [f"classifier__{ROUNDS[algorithm]}"] if algorithm in ROUNDS else []
+    info = catalogue.ALGORITHMS.get(algorithm)
+    return [f"classifier__{info.rounds}"] if info and info.rounds else []
 
 
 _TRIED = ("tuning.strategy", "tuning.param_grid", "tuning.param_distributions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 
 import numpy as np
@@ -20,7 +19,7 @@ from mlwf.evaluation.predictions import predict
 from mlwf.modules.tuning import HalvingSearch, create_tuning
 from mlwf.modules.tuning.halving import plan_rungs, rounds_parameter
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.tuning import ROUNDS, HalvingSearchSpec
+from mlwf.specs.tuning import HalvingSearchSpec
 
 SHAPES = {"classifier__max_depth": [1, 2, 3], "classifier__learning_rate": [0.05, 0.1, 0.3, 1.0]}
 BY_ROUNDS = {
@@ -206,13 +205,14 @@ def test_a_resource_without_an_end_is_told(pipeline, data, classifier, resource)
         create_tuning(spec).fit(pipeline(classifier), X, y)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_specs_know_the_rounds_of_every_algorithm(pipeline, algorithm):
-    module, _, name = ALGORITHMS[algorithm].rpartition(".")
-    classifier = getattr(importlib.import_module(module), name)()
-    rounds = ROUNDS.get(algorithm)
-    assert rounds_parameter(classifier) == rounds
-    assert rounds_parameter(pipeline(classifier)) == (rounds and f"classifier__{rounds}")
+@pytest.mark.parametrize(("algorithm", "info"), ALGORITHMS.items(), ids=ALGORITHMS)
+def test_rounds_are_a_parameter_of_what_grows_in_stages(pipeline, algorithm, info):
+    classifier = info.load_class()()
+    grows = "n_estimators" in classifier.get_params() or hasattr(classifier, "staged_predict")
+    assert bool(info.rounds) == grows
+    assert info.rounds is None or info.rounds in classifier.get_params()
+    assert rounds_parameter(classifier) == info.rounds
+    assert rounds_parameter(pipeline(classifier)) == (info.rounds and f"classifier__{info.rounds}")
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,13 @@ def test_algorithm_names_are_sorted() -> None:
     ]
 
 
-def test_algorithm_class_is_a_dotted_path() -> None:
-    assert catalogue.algorithm_class("svc") == "sklearn.svm.SVC"
+@pytest.mark.parametrize(("name", "info"), catalogue.ALGORITHMS.items(), ids=catalogue.ALGORITHMS)
+def test_find_algorithm_knows_each_class_and_none_derived_from_it(name: str, info: catalogue.AlgorithmInfo) -> None:
+    estimator_class = info.load_class()
+    derived = type("Derived", (estimator_class,), {})
+    assert catalogue.find_algorithm(estimator_class()) is catalogue.ALGORITHMS[name]
+    assert catalogue.find_algorithm(derived()) is None
+    assert catalogue.find_algorithm(object()) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.specs.catalogue.algorithms import facts
+from mlwf.specs.catalogue.metadata import metadata
 from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.loading import load_experiment
 
@@ -147,7 +147,7 @@ def test_what_contradicts_nothing_is_loaded(text):
 def test_every_algorithm_has_something_to_hold_against_a_threshold():
     silent = [
         name
-        for name, algorithm in facts()["algorithms"].items()
+        for name, algorithm in metadata()["algorithms"].items()
         if not algorithm["decision_function"] and algorithm["probabilities"] is not True
     ]
     assert silent == []
