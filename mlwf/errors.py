@@ -41,14 +41,44 @@ class Problem:
     """What is wrong, with what was got."""
     hint: str = ""
     """What is accepted, or the nearest name: one line, may be empty."""
+    at_key: bool = False
+    """Whether the key is wrong rather than its value."""
+    config_key: str = ""
+    """Dotted key of the experiment file that is at fault, where `key` is a column."""
+    aside: str = ""
+    """What a reader must know unless the problem is located at `config_key`; behind the message."""
 
     def __str__(self) -> str:
         place = f"{format_place(self.where)}  " if self.where else ""
         subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
         # Before they are cut: what is left of an address must not hold its password.
-        message, hint = printable(redact(self.message)), printable(redact(self.hint))
+        message, hint = printable(redact(f"{self.message}{self.aside}")), printable(redact(self.hint))
         line = f"{place}{subject}{cut_inside(message, LONGEST_PROBLEM)}"
         return f"{line}; {cut_inside(hint, LONGEST_MESSAGE)}" if self.hint else line
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a key or a value is not accepted, wherever it is written."""
+
+    message: str
+    """What is wrong."""
+    hint: str = ""
+    """What is accepted instead; may be empty."""
+    at_key: bool = False
+    """Whether the key is wrong rather than its value."""
+
+
+class InvalidValueError(ValueError):
+    """A value that a section of an experiment does not accept: it becomes a problem of an experiment, or pydantic's."""
+
+    def __init__(self, message: str, hint: str = "", *, key: str = "") -> None:
+        text = f"{key}: {message}" if key else message
+        super().__init__(f"{text}; {hint}" if hint else text)
+        self.message = message
+        self.hint = hint
+        self.key = key
+        """The field that is at fault, when the value is a whole section."""
 
 
 class MlwfError(Exception):

@@ -117,6 +117,8 @@ def read_options(options: Sequence[str]) -> dict[str, Any]:
         try:
             ReadSpec(**fields)
         except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            found = error.errors(include_url=False)[0]
+            # What a validator of ours raised, or what pydantic says.
+            reason = str(found.get("ctx", {}).get("error") or found["msg"])
             raise UsageError(f"--read {key}: {reason[:1].lower()}{reason[1:]}") from None
     return fields

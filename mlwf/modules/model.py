@@ -71,7 +71,7 @@ def _problems(algorithm: str, classifier: Any, hyperparameters: Mapping[str, Any
     for name, value in hyperparameters.items():
         key = f"model.hyperparameters.{name}"
         if name not in known:
-            yield Problem("", key, f"unknown hyperparameter of {algorithm}", nearest(name, known))
+            yield Problem("", key, f"unknown hyperparameter of {algorithm}", nearest(name, known), at_key=True)
         elif message := find_parameter_error(classifier, name, value):
             yield Problem("", key, message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,16 +44,16 @@ def located(document: Document) -> Iterator[None]:
 def _locate(problem: Problem, document: Document) -> tuple[Order, Problem]:
     order, placed = _placed(problem, document)
     message, hint = document.redact(placed.message), document.redact(placed.hint)
-    return order, Problem(placed.where, placed.key, message, hint)
+    return order, replace(placed, message=message, hint=hint)
 
 
 def _placed(problem: Problem, document: Document) -> tuple[Order, Problem]:
     path = _dotted_path(problem.key, document.data)
     if path:
         message = f"{problem.message} in {problem.where}" if problem.where else problem.message
-        return document.problem(path, message, problem.hint, key=problem.message.startswith("unknown"))
-    path, role = _named_in(problem, document.data)
-    message = problem.message.replace(f", which {role} names", "")
+        return document.problem(path, message, problem.hint, key=problem.at_key)
+    path, config_key = _named_in(problem, document.data)
+    message = problem.message if config_key == problem.config_key else f"{problem.message}{problem.aside}"
     subject = ": ".join(part for part in (problem.where, problem.key) if part)
     return document.problem(path, f"{subject}: {message}" if subject else message, problem.hint)
 
@@ -66,10 +67,10 @@ def _dotted_path(key: str, data: dict[str, Any]) -> KeyPath:
 
 
 def _named_in(problem: Problem, data: dict[str, Any]) -> tuple[KeyPath, str]:
-    """Find where the file names a column, or the table when nothing names the column."""
+    """Find where the file names a column, with the key there; or the table when nothing names the column."""
     table = _section(data, "data")
-    if problem.message.startswith("data.positive_class"):
-        return ("data", "positive_class"), ""
+    if problem.config_key == "data.positive_class":
+        return ("data", "positive_class"), problem.config_key
     for role in ("target", "sample_weight", "time", "groups", "fold"):
         if problem.key and table.get(role) == problem.key:
             return ("data", role), f"data.{role}"

@@ -65,7 +65,7 @@ def build_phase(context: RunContext) -> PipelineConfig:
         if unknown:
             key = f"tuning.{context.tuning.space_key}"
             raise ConfigError(
-                Problem("", f"{key}.{name}", "unknown parameter of the pipeline", nearest(name, accepted))
+                Problem("", f"{key}.{name}", "unknown parameter of the pipeline", nearest(name, accepted), at_key=True)
                 for name in unknown
             )
     return PipelineConfig(pipeline, context.table, keep_model=True)

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from mlwf.errors import InvalidValueError
 from mlwf.specs.base import Spec
 
 
 def refuse_no_jobs(n_jobs: int) -> int:
-    """Raise a ValueError for 0, which scikit-learn and joblib give no meaning."""
+    """Raise an InvalidValueError for 0, which scikit-learn and joblib give no meaning."""
     if n_jobs == 0:
-        raise ValueError("0 fits at the same time is none; accepted: -1 (one for each core), 1, 2, ...")
+        raise InvalidValueError("0 fits at the same time is none", "accepted: -1 (one for each core), 1, 2, ...")
     return n_jobs
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from mlwf.errors import InvalidValueError
 from mlwf.specs.base import Spec
 
 ClassLabel = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
@@ -40,7 +41,9 @@ class ReadSpec(Spec):
     @classmethod
     def _is_one_ascii_character(cls, sep: str | None) -> str | None:
         if sep is not None and (not sep.isascii() or sep in '"\r\n\0'):
-            raise ValueError(f'sep is {sep!r}; accepted: one ASCII character, such as ";", "|" or "\\t", and no quote')
+            raise InvalidValueError(
+                f"sep is {sep!r}", 'accepted: one ASCII character, such as ";", "|" or "\\t", and no quote'
+            )
         return sep
 
 
@@ -57,9 +60,11 @@ class DateTypeSpec(Spec):
         try:
             datetime.strptime(moment.strftime(date), date)  # noqa: DTZ007
         except (ValueError, re.error) as error:
-            raise ValueError(f"date is {date!r}, which is no date format; accepted: codes such as %d/%m/%Y") from error
+            raise InvalidValueError(
+                f"date is {date!r}, which is no date format", "accepted: codes such as %d/%m/%Y"
+            ) from error
         if moment.strftime(date) == date:
-            raise ValueError(f"date is {date!r}, which has no code; accepted: codes such as %d/%m/%Y")
+            raise InvalidValueError(f"date is {date!r}, which has no code", "accepted: codes such as %d/%m/%Y")
         return date
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from mlwf.errors import InvalidValueError
 from mlwf.specs.base import Spec
 from mlwf.specs.data import DataSpec
 from mlwf.specs.features import refuse_repeats
@@ -37,7 +38,7 @@ class FeatureViewSpec(Spec):
     def _names_each_key_once(cls, entity: str | list[str]) -> str | list[str]:
         keys = [entity] if isinstance(entity, str) else entity
         if not keys or not all(keys):
-            raise ValueError("names no column; accepted: the name of a key column, or a list of them")
+            raise InvalidValueError("names no column", "accepted: the name of a key column, or a list of them")
         refuse_repeats("key column", keys)
         return entity
 
@@ -48,7 +49,9 @@ class FeatureViewSpec(Spec):
             return None
         parse_duration(ttl)
         if "timestamp" in info.data and info.data["timestamp"] is None:
-            raise ValueError("rows without a timestamp hold at any time; leave out ttl, or name the timestamp column")
+            raise InvalidValueError(
+                "rows without a timestamp hold at any time", "leave out ttl, or name the timestamp column"
+            )
         return ttl
 
     @property
@@ -93,7 +96,7 @@ class FeatureStoreSpec(Spec):
     def _are_references(cls, features: list[str] | None) -> list[str] | None:
         for reference in features or ():
             if not re.fullmatch(r"[^:]+(:[^:]+)?", reference):
-                raise ValueError(f"{reference!r} is no reference; accepted: view:feature, or view")
+                raise InvalidValueError(f"{reference!r} is no reference", "accepted: view:feature, or view")
         refuse_repeats("feature", features or ())
         return features
 
@@ -122,16 +125,16 @@ def parse_duration(text: str) -> timedelta:
     datetime.timedelta(seconds=1800)
     >>> parse_duration("3 hours")
     Traceback (most recent call last):
-    ValueError: '3 hours' is no duration; accepted: a whole number and one of s, min, h, d, w, such as 3h
+    mlwf.errors.InvalidValueError: '3 hours' is no duration; accepted: a whole number and one of s, min, ..., such as 3h
     """
     found = _DURATION.fullmatch(text)
     try:
         duration = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
     except OverflowError as error:
-        raise ValueError(f"{text!r} is too long a time") from error
+        raise InvalidValueError(f"{text!r} is too long a time") from error
     if duration <= timedelta(0):
-        raise ValueError(
-            f"{text!r} is no duration; accepted: a whole number and one of {', '.join(_UNITS)}, such as 3h"
+        raise InvalidValueError(
+            f"{text!r} is no duration", f"accepted: a whole number and one of {', '.join(_UNITS)}, such as 3h"
         )
     return duration
 
@@ -145,5 +148,5 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no time; accepted: ISO 8601, such as 2013-06-01T12:00:00Z") from error
+        raise InvalidValueError(f"{text!r} is no time", "accepted: ISO 8601, such as 2013-06-01T12:00:00Z") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mlwf.errors import InvalidValueError
 from mlwf.specs.base import Spec
 from mlwf.specs.data import ClassLabel
 
@@ -25,12 +26,12 @@ class FeatureSpec(Spec):
     @classmethod
     def _are_distinct_names_or_positions(cls, columns: list[str | int]) -> list[str | int]:
         if len({isinstance(column, int) for column in columns}) > 1:
-            raise ValueError("names and positions are mixed; accepted: names only, or positions only")
+            raise InvalidValueError("names and positions are mixed", "accepted: names only, or positions only")
         if "" in columns:
-            raise ValueError("a column name is empty")
+            raise InvalidValueError("a column name is empty")
         for column in columns:
             if isinstance(column, int) and column < 0:
-                raise ValueError(f"position {column} is negative; the first column is 0")
+                raise InvalidValueError(f"position {column} is negative", "the first column is 0")
         refuse_repeats("column", columns)
         return columns
 
@@ -38,9 +39,9 @@ class FeatureSpec(Spec):
     def _fills_with_a_constant_only(self) -> Self:
         imputer, fill_value = getattr(self, "imputer", None), getattr(self, "fill_value", None)
         if imputer == "constant" and fill_value is None:
-            raise ValueError("imputer: constant needs fill_value, what to put in")
+            raise InvalidValueError("constant needs fill_value, what to put in", key="imputer")
         if imputer != "constant" and fill_value is not None:
-            raise ValueError(f"fill_value {fill_value!r} is unused; it needs imputer: constant")
+            raise InvalidValueError(f"{fill_value!r} is unused", "it needs imputer: constant", key="fill_value")
         return self
 
 
@@ -103,7 +104,9 @@ class OrdinalFeatureSpec(FeatureSpec):
     def _fills_with_a_category(self) -> Self:
         texts = [category_text(category) for category in self.categories]
         if self.fill_value is not None and category_text(self.fill_value) not in texts:
-            raise ValueError(f"fill_value {self.fill_value!r} is not a category; accepted: {', '.join(texts)}")
+            raise InvalidValueError(
+                f"{self.fill_value!r} is not a category", f"accepted: {', '.join(texts)}", key="fill_value"
+            )
         return self
 
 
@@ -147,5 +150,5 @@ def refuse_repeats(what: str, values: Iterable[Any]) -> None:
     seen: set[Any] = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{what} {value!r} is listed twice")
+            raise InvalidValueError(f"{what} {value!r} is listed twice")
         seen.add(value)

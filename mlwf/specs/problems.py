@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlwf.errors import nearest
+from mlwf.errors import InvalidValueError, nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.text import format_value
@@ -237,15 +237,16 @@ def _misspelt_tag(located: _Located, name: str, tags: Sequence[str]) -> Any:
 
 
 def _explain_own(located: _Located) -> SpecProblem:
-    """Pass on what a validator of ours says: what is wrong, then behind a semicolon what is accepted."""
-    message, _, hint = str(located.error.get("ctx", {})["error"]).partition("; ")
-    path = located.path
-    # A rule over a whole section speaks of one key first: that is the place to look at.
-    named = message.replace(":", " ").split(" ")[0]
-    written = located.error["input"]
-    if isinstance(written, dict) and named in written:
-        path, message = (*path, named), message.removeprefix(named).removeprefix(":").strip()
-    return SpecProblem(path, message, hint, tells_value=True)
+    """Pass on what a validator of ours refuses."""
+    error, path = located.error.get("ctx", {})["error"], located.path
+    if not isinstance(error, InvalidValueError):
+        return SpecProblem(path, str(error), tells_value=True)
+    message, written = error.message, located.error["input"]
+    if error.key and isinstance(written, dict) and error.key in written:
+        path = (*path, error.key)
+    elif error.key:
+        message = f"{error.key}: {message}"
+    return SpecProblem(path, message, error.hint, tells_value=True)
 
 
 def _explain_kind(located: _Located) -> SpecProblem:

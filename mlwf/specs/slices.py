@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mlwf.config.parsing import scalar, tag_of
+from mlwf.errors import InvalidValueError
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 
@@ -40,13 +41,8 @@ class SliceSpec:
         return column if self.operator is None else f"{column} {self.operator} {_written(self.value)}"
 
 
-class SliceError(ValueError):
+class SliceError(InvalidValueError):
     """A text that is no slice."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(f"{message}; {hint}")
-        self.message = message
-        self.hint = hint
 
 
 def parse_slice(text: str) -> SliceSpec:

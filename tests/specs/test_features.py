@@ -22,16 +22,16 @@ FEATURE: TypeAdapter[Any] = TypeAdapter(Feature)
         ({"type": "numeric", "columns": ["a"], "imputer": "constant"}, "imputer: constant needs fill_value"),
         (
             {"type": "numeric", "columns": ["a"], "fill_value": 0},
-            "fill_value 0.0 is unused; it needs imputer: constant",
+            "fill_value: 0.0 is unused; it needs imputer: constant",
         ),
         (
             {"type": "boolean", "columns": ["a"], "imputer": None, "fill_value": False},
-            "fill_value False is unused; it needs imputer: constant",
+            "fill_value: False is unused; it needs imputer: constant",
         ),
         ({"type": "ordinal", "columns": ["a"], "categories": [1, 1.0]}, "category '1' is listed twice"),
         (
             {"type": "ordinal", "columns": ["a"], "categories": [1, 2], "imputer": "constant", "fill_value": 3},
-            "fill_value 3 is not a category; accepted: 1, 2",
+            "fill_value: 3 is not a category; accepted: 1, 2",
         ),
         ({"type": "date", "columns": ["a"], "parts": ["year", "year"]}, "part 'year' is listed twice"),
     ],

@@ -61,9 +61,9 @@ class Column:
         """What the column holds, in the plural."""
         return kind_of(self.values)
 
-    def problem(self, message: str, hint: str = "") -> Problem:
+    def problem(self, message: str, hint: str = "", *, config_key: str = "") -> Problem:
         """Say what is wrong with this column."""
-        return Problem(where=self.where, key=self.name, message=message, hint=hint)
+        return Problem(where=self.where, key=self.name, message=message, hint=hint, config_key=config_key)
 
     def first(self, mask: Any) -> str:
         """Say the first row of those in `mask`, and what it holds."""
@@ -149,7 +149,9 @@ def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -
         if name not in known:
             few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
             hint = nearest(name, names) if few else f"the table has {counted(len(names), 'column')}"
-            problems.append(Problem(where=where, key=name, message=f"no such column, which {role} names", hint=hint))
+            problems.append(
+                Problem(where, name, "no such column", hint, config_key=role, aside=f", which {role} names")
+            )
     return problems
 
 

@@ -64,10 +64,11 @@ def _check_positive(column: Column, classes: NDArray[Any], positive_class: Class
         message = f"data.positive_class is {_described(positive_class)}, which does not occur"
         twins = [label for label in classes if str(label).lower() == str(positive_class).lower()]
         hint = f"the class is {_described(twins[0])}: write {_yaml(twins[0])}" if twins else _accepted(classes)
-        return [column.problem(message, hint)]
+        return [column.problem(message, hint, config_key="data.positive_class")]
     if len(classes) > 2:
         message = f"data.positive_class is {shown(positive_class)}, yet there are {len(classes)} classes"
-        return [column.problem(message, "leave it out; it is for targets of two classes")]
+        hint = "leave it out; it is for targets of two classes"
+        return [column.problem(message, hint, config_key="data.positive_class")]
     return []
 
 
