@@ -8,7 +8,9 @@ MlwfError that says which one, and which versions have it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,22 @@ CALIBRATOR_TYPES = (
     "sklearn.calibration._TemperatureScaling",
 )
 """In the file of a model: parts of a fitted CalibratedClassifierCV."""
+
+
+@contextmanager
+def without_array_libraries() -> Iterator[None]:
+    """Keep scikit-learn from importing Dask, CuPy and PyTorch while it lists its estimators.
+
+    `all_estimators` imports all packages in scikit-learn, also those that adapt to these libraries.
+    """
+    adapters = {f"sklearn.externals.array_api_compat.{library}" for library in ("cupy", "dask", "torch")}
+    refused: dict[str, Any] = dict.fromkeys(adapters - sys.modules.keys())  # None: Python refuses to import it
+    sys.modules.update(refused)
+    try:
+        yield
+    finally:
+        for name in refused:
+            sys.modules.pop(name, None)
 
 
 def declared_constraints(estimator_class: Any) -> Mapping[str, Sequence[Any]] | None:

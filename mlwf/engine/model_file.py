@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
-
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError
-from mlwf.sklearn_compat import CALIBRATOR_TYPES, SPLITTER_TYPES
+from mlwf.sklearn_compat import CALIBRATOR_TYPES, SPLITTER_TYPES, without_array_libraries
 from mlwf.specs.catalogue import ALGORITHMS
+
+with without_array_libraries():  # skops lists the estimators of scikit-learn
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
 
 _PREPROCESSING = (
     # The callables of mlwf.modules.preprocessing, where it is said what each is for. None of them reads a file,

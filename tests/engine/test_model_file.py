@@ -404,3 +404,16 @@ def _content(file: bytes) -> tuple[Any, list[bytes]]:
     with ZipFile(BytesIO(file)) as parts:
         schema = json.loads(re.sub(rb"\d{9,}", b"0", parts.read("schema.json")))
         return schema, [parts.read(name) for name in parts.namelist() if name != "schema.json"]
+
+
+def test_no_array_library_is_imported_for_model_files_and_the_same_types_are_trusted():
+    trusted = "import skops.io._trusted_types as t, sys; print({k: v for k, v in vars(t).items() if '_NAMES' in k})"
+    adapter = "import sklearn.externals.array_api_compat.dask.array"
+    has_dask = "print('dask' in sys.modules)"
+    ours = f"import mlwf.engine.model_file; {trusted}; {has_dask}; {adapter}; {has_dask}"
+    expected, got = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+        for code in (trusted, ours)
+    )
+    assert got == [*expected, "False", "True"]
+    assert "sklearn.ensemble._forest.RandomForestClassifier" in got[0]

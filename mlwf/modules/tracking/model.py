@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from mlwf.engine.model_file import save_model as write_model_file
 from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.store import Store
+from mlwf.process_state import SharedState
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 
 MODEL = "model"
@@ -42,16 +43,17 @@ def save_model(
     from mlflow.models import Model
     from sklearn.dummy import DummyClassifier
 
-    sklearn.save_model(
-        # A stand-in: MLflow writes a file ten times as large, and reads it again to see whether it can be loaded.
-        DummyClassifier(),
-        str(folder),
-        mlflow_model=Model(artifact_path=MODEL),
-        serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=list(trusted_types()),
-        pip_requirements=requirements(),
-        **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
-    )
+    with _REQUIREMENTS_UNCHECKED.held():
+        sklearn.save_model(
+            # A stand-in: MLflow writes a file ten times as large, and reads it again to see whether it can be loaded.
+            DummyClassifier(),
+            str(folder),
+            mlflow_model=Model(artifact_path=MODEL),
+            serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
+            skops_trusted_types=list(trusted_types()),
+            pip_requirements=requirements(),
+            **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
+        )
     if table_schema is not None:
         (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
     _put_model_file(model, folder, model_file)
@@ -113,6 +115,29 @@ def requirements() -> list[str]:
         except PackageNotFoundError:  # mlflow may have come as mlflow-skinny
             continue
     return pinned
+
+
+@contextmanager
+def _requirements_unchecked() -> Iterator[None]:
+    """Let MLflow not compare a model's requirements with what is installed: they were read from it.
+
+    To compare, it lists the files of all that is installed, which takes longer than all else of saving.
+    """
+    from mlflow.utils import environment
+
+    check = getattr(environment, _CHECK, None)
+    if check is None:  # another version of MLflow
+        yield
+        return
+    setattr(environment, _CHECK, lambda requirements: None)
+    try:
+        yield
+    finally:
+        setattr(environment, _CHECK, check)
+
+
+_CHECK = "warn_dependency_requirement_mismatches"
+_REQUIREMENTS_UNCHECKED = SharedState(_requirements_unchecked)
 
 
 def _address(folder: Path, **places: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -187,6 +188,24 @@ def test_model_file_that_is_there_is_copied(tmp_path, logged):
     there.write_bytes((path / "model.skops").read_bytes())
     save_model(object(), tmp_path / "saved", model_file=there)
     assert (tmp_path / "saved" / "model.skops").read_bytes() == there.read_bytes()
+
+
+def test_requirements_are_not_compared_with_all_that_is_installed(tmp_path, monkeypatch):
+    import importlib_metadata
+    from mlflow.utils import environment, requirements_utils
+
+    asked = []
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(importlib_metadata, "packages_distributions", lambda: asked.append(True) or {})
+    check = environment.warn_dependency_requirement_mismatches
+    save_model(DummyClassifier(), tmp_path / "saved")
+    assert (tmp_path / "saved" / "requirements.txt").read_text().splitlines()[:2] == [
+        f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn")
+    ]
+    assert not asked
+    assert environment.warn_dependency_requirement_mismatches is check
+    check([f"mlflow=={version('mlflow')}"])
+    assert asked
 
 
 def test_model_that_skops_cannot_save_is_an_error_of_tracking(tmp_path):
