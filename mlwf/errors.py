@@ -67,6 +67,14 @@ class Refusal:
     """What is accepted instead; may be empty."""
     at_key: bool = False
     """Whether the key is wrong rather than its value."""
+    suggests: bool = False
+    """Whether the hint names what may have been meant, and so gives away what is written."""
+
+    @classmethod
+    def of_name(cls, message: str, name: str, accepted: Iterable[str], *, at_key: bool = False) -> Refusal:
+        """Refuse a name that is none of the accepted ones, with the nearest of them or all as hint."""
+        names = list(accepted)
+        return cls(message, nearest(name, names), at_key, suggests=closest(name, names) is not None)
 
 
 class InvalidValueError(ValueError):

@@ -210,7 +210,7 @@ def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     message, hint = problem.message, problem.hint
     secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
     if secret is not None and problem.tells_value:
-        message, hint = f"is not accepted: {secret}", hint if hint.startswith("accepted:") else ""
+        message, hint = f"is not accepted: {secret}", "" if problem.suggests else hint
     got = document.secrets.get(problem.path) or shown(_at(document.data, problem.path))
     message, hint = document.redact(message).replace(GOT, got), document.redact(hint)
     return document.problem(problem.path, message, hint, key=problem.at_key, about=problem.about)

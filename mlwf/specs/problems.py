@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlwf.errors import InvalidValueError, nearest
+from mlwf.errors import InvalidValueError, Refusal, nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.text import format_value
@@ -45,7 +45,14 @@ class SpecProblem:
     about: KeyPath | None = None
     """What the problem is told of, when that is not `path`: the section that lacks a key."""
     tells_value: bool = False
-    """Whether message and hint may hold the value in other words than `GOT`."""
+    """Whether the message may hold the value in other words than `GOT`."""
+    suggests: bool = False
+    """Whether the hint names what may have been meant, and so gives the value away."""
+
+    @classmethod
+    def of(cls, path: KeyPath, refusal: Refusal) -> SpecProblem:
+        """Make the problem of a value, or its key, that is refused."""
+        return cls(path, refusal.message, refusal.hint, refusal.at_key, tells_value=True, suggests=refusal.suggests)
 
 
 def explain(errors: Sequence[ErrorDetails], data: Mapping[str, Any]) -> list[SpecProblem]:
@@ -217,7 +224,7 @@ def _explain_tag(located: _Located) -> SpecProblem:
             return SpecProblem((*located.path, misspelt), "unknown key", f"did you mean {name}?", at_key=True)
         path = (*located.path, name)
         return SpecProblem(path, f"{name} is missing", f"accepted: {', '.join(sorted(tags))}", about=located.path)
-    return SpecProblem((*located.path, name), f"is {GOT}", nearest(str(context["tag"]), tags), tells_value=True)
+    return SpecProblem.of((*located.path, name), Refusal.of_name(f"is {GOT}", str(context["tag"]), tags))
 
 
 def _misspelt_tag(located: _Located, name: str, tags: Sequence[str]) -> Any:

@@ -16,7 +16,7 @@ from mlflow.utils.validation import (
     _validate_model_name,
 )
 
-from mlwf.errors import ConfigError
+from mlwf.errors import ConfigError, Refusal
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.tracking import LONGEST, refused_alias, refused_experiment, refused_model, refused_run
 
@@ -71,7 +71,7 @@ def test_the_names_that_mlflow_refuses_are_refused_and_no_others(ours, theirs):
 def test_the_aliases_that_mlflow_refuses_are_refused_and_no_others_in_plain_letters():
     names = [name for name in NAMES if name.isascii()]
     assert [name for name in names if refused_alias(name)] == [name for name in names if refuses(check_alias, name)]
-    assert refused_alias("é") == ("is no alias", "accepted: letters, digits, _ and -")
+    assert refused_alias("é") == Refusal("is no alias", "accepted: letters, digits, _ and -")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_longest_name_is_the_longest_that_each_store_keeps(kind, ours, their
     assert not refuses(theirs, "a" * longest)
     assert refuses(theirs, "a" * (longest + 1)) or longest == min(column.type.length for column in columns)
     assert ours("a" * longest) is None
-    assert ours("a" * (longest + 1)) == (f"has {longest + 1} characters", f"accepted: at most {longest}")
+    assert ours("a" * (longest + 1)) == Refusal(f"has {longest + 1} characters", f"accepted: at most {longest}")
 
 
 @pytest.mark.parametrize(

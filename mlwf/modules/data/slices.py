@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlwf.errors import DataError, Problem, nearest
+from mlwf.errors import DataError, Problem, Refusal, nearest
 from mlwf.modules.data.columns import counted, numbers_of, shown
 from mlwf.modules.data.dataset import Dataset
 from mlwf.specs.features import category_text
@@ -39,7 +38,7 @@ def list_slices(texts: Sequence[str], data: Dataset) -> tuple[SliceSpec, ...]:
     for number, text in enumerate(texts):
         written = parse_slice(text)
         found = _slices_of(written, data)
-        if isinstance(found, _Refusal):
+        if isinstance(found, Refusal):
             problems.append(Problem(data.source, f"validation.slices.{number}", found.message, found.hint))
         else:
             slices |= {str(each): each for each in found}
@@ -56,37 +55,31 @@ def slice_masks(slices: Sequence[SliceSpec], data: Dataset) -> dict[str, NDArray
     return {str(each): _mask(each, data) for each in slices}
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    message: str
-    hint: str = ""
-
-
-def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | _Refusal:
+def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | Refusal:
     """Give the slice, or one for each value of a column alone; or what is wrong, and what is accepted."""
     column = _column(written.column, data)
     if column is None:
-        return _Refusal(f"{written.column}: no such column", _nearest_column(written.column, data))
+        return Refusal(f"{written.column}: no such column", _nearest_column(written.column, data))
     present = column[column.notna()]
     if present.empty:
-        return _Refusal(f"{written.column}: all values are missing")
+        return Refusal(f"{written.column}: all values are missing")
     if written.operator is None:
         # Values with one text, such as 3 and "3", are one category.
         values = {category_text(value): value for value in present.unique()}
         if len(values) > MOST_VALUES:
             example = _example(written.column, present)
             has_values = f"{written.column} has {counted(len(values), 'value')}"
-            return _Refusal(has_values, f"write a condition such as {example}")
+            return Refusal(has_values, f"write a condition such as {example}")
         plain = [_plain(value) for value in values.values()]
         order = str if any(isinstance(value, str) for value in plain) else None
         return [SliceSpec(written.column, "=", value) for value in sorted(plain, key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
         holds = f"{written.column} holds {shown(present.iloc[0])}"
-        return _Refusal(f"{holds}, which {written.operator} cannot compare")
+        return Refusal(f"{holds}, which {written.operator} cannot compare")
     if not _mask(written, data).any():
         known = sorted({category_text(value) for value in present.unique()}) if written.operator == "=" else []
         hint = nearest(category_text(written.value), known) if 0 < len(known) <= MOST_VALUES else ""
-        return _Refusal(f"{written}: no row is so", hint)
+        return Refusal(f"{written}: no row is so", hint)
     return [written]
 
 

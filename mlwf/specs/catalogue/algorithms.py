@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import pairwise
 from math import log2
 from typing import Any, Literal
 
-from mlwf.errors import nearest
+from mlwf.errors import Refusal, closest
 from mlwf.specs.catalogue.metadata import AlgorithmMetadata, Constraint, accepted, meets, metadata, short_value
 
 Cost = Callable[[Any, int, int, int], float]
@@ -248,52 +248,47 @@ def has_probabilities(algorithm: AlgorithmMetadata, hyperparameters: Mapping[str
     return hyperparameters.get(condition["parameter"], default) in condition["values"]
 
 
-Verdict = tuple[str, str]
-"""What is wrong, and what is accepted instead."""
-
-SET_ELSEWHERE: dict[str, Verdict] = {
-    "n_jobs": ("belongs to the whole experiment", "set compute.n_jobs"),
-    "random_state": ("belongs to the whole experiment", "set random_state at the top of the file"),
-    "verbose": ("would print among the results", "use --verbose on the command line"),
-    "warm_start": ("would carry one fit over into the next", "leave it out"),
+SET_ELSEWHERE: dict[str, Refusal] = {
+    "n_jobs": Refusal("belongs to the whole experiment", "set compute.n_jobs", at_key=True),
+    "random_state": Refusal("belongs to the whole experiment", "set random_state at the top of the file", at_key=True),
+    "verbose": Refusal("would print among the results", "use --verbose on the command line", at_key=True),
+    "warm_start": Refusal("would carry one fit over into the next", "leave it out", at_key=True),
 }
 """Parameters that no experiment sets on its classifier."""
 
 
-def check_algorithm(name: str) -> str | None:
-    """Give the nearest algorithm, or all of them, when `name` is none."""
-    return None if name in ALGORITHMS else nearest(name, ALGORITHMS)
-
-
-def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List what is wrong as (name, message, hint); nothing is known of an unknown algorithm."""
+def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list[tuple[str, Refusal]]:
+    """List what is wrong, by name; nothing is known of an unknown algorithm."""
     if algorithm not in ALGORITHMS:
         return []
-    verdicts = {name: check_hyperparameter(algorithm, name, value) for name, value in parameters.items()}
-    return [(name, *verdict) for name, verdict in verdicts.items() if verdict]
+    refusals = ((name, check_hyperparameter(algorithm, name, value)) for name, value in parameters.items())
+    return [(name, refusal) for name, refusal in refusals if refusal]
 
 
-def check_hyperparameter(algorithm: str, name: str, value: Any) -> Verdict | None:
+def check_hyperparameter(algorithm: str, name: str, value: Any) -> Refusal | None:
     """Give what is wrong with one hyperparameter of a known algorithm."""
     return check_name(algorithm, name) or check_value(algorithm, name, value)
 
 
-def check_name(algorithm: str, name: str) -> Verdict | None:
-    """Give what is wrong with the name of a hyperparameter, whatever its value."""
+def check_name(algorithm: str, name: str, *, prefix: str = "") -> Refusal | None:
+    """Give what is wrong with the name of a hyperparameter, whatever its value; a suggestion gets the prefix."""
     if name in SET_ELSEWHERE:
         return SET_ELSEWHERE[name]
     if name in hyperparameter_names(algorithm):
         return None
     if name in metadata()["algorithms"][algorithm]["parameters"]:
-        return "was deprecated by scikit-learn", ALGORITHMS[algorithm].instead_of.get(name, "leave it out")
-    return f"unknown hyperparameter of {algorithm}", nearest(name, hyperparameter_names(algorithm))
+        instead = ALGORITHMS[algorithm].instead_of.get(name, "leave it out")
+        return Refusal("was deprecated by scikit-learn", instead, at_key=True)
+    names = hyperparameter_names(algorithm)
+    refusal = Refusal.of_name(f"unknown hyperparameter of {algorithm}", name, names, at_key=True)
+    return replace(refusal, hint=f"did you mean {prefix}{closest(name, names)}?") if refusal.suggests else refusal
 
 
-def check_value(algorithm: str, name: str, value: Any) -> Verdict | None:
+def check_value(algorithm: str, name: str, value: Any) -> Refusal | None:
     """Give what is wrong with the value of a known hyperparameter."""
     accepts = metadata()["algorithms"][algorithm]["parameters"][name]["accepts"]
     if any(meets(value, constraint) for constraint in accepts):
         return None
     options = [option for constraint in accepts for option in constraint.get("values", [])]
-    hint = nearest(value, options) if isinstance(value, str) else ""
-    return f"is {short_value(value)}", hint if hint.startswith("did") else f"accepted: {accepted(accepts, value)}"
+    refusal = Refusal.of_name(f"is {short_value(value)}", value if isinstance(value, str) else "", options)
+    return refusal if refusal.suggests else replace(refusal, hint=f"accepted: {accepted(accepts, value)}")

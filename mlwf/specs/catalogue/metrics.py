@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from mlwf.errors import nearest
-from mlwf.specs.catalogue.algorithms import Verdict, gives_probabilities
+from mlwf.errors import Refusal
+from mlwf.specs.catalogue.algorithms import gives_probabilities
 from mlwf.specs.catalogue.metadata import ScorerMetadata, metadata
 
 
@@ -140,25 +140,27 @@ def metric_scorer(name: str) -> str | None:
 
 def check_scorer(
     name: str, algorithm: str | None = None, hyperparameters: Mapping[str, Any] | None = None
-) -> Verdict | None:
+) -> Refusal | None:
     """Say what is wrong with a scorer, and with its choosing among models of the algorithm when that is given."""
     if name in METRICS and METRICS[name].is_own:
-        return f"{name!r} is a metric, not a scorer", "neg_brier_score and neg_log_loss choose by probabilities"
+        hint = "neg_brier_score and neg_log_loss choose by probabilities"
+        return Refusal(f"{name!r} is a metric, not a scorer", hint)
     if name not in _classifier_scorers():
         return _unknown("scorer", name, scorer_names())
     if algorithm is None or _serves(name, algorithm, hyperparameters or {}):
         return None
     # Calibration comes after the search, so that it cannot help here.
-    return _lacks_probabilities(name, algorithm), "accepted: a scorer of labels or decision values, such as roc_auc"
+    hint = "accepted: a scorer of labels or decision values, such as roc_auc"
+    return Refusal(_lacks_probabilities(name, algorithm), hint)
 
 
-def check_metric(name: str, algorithm: str, hyperparameters: Mapping[str, Any], calibrated: bool) -> Verdict | None:
+def check_metric(name: str, algorithm: str, hyperparameters: Mapping[str, Any], calibrated: bool) -> Refusal | None:
     """Say what is wrong with a metric: it is unknown, or the model cannot serve it."""
     if name not in metric_names() and metric_scorer(name) is None:
         return _unknown("metric", name, metric_names())
     if calibrated or _serves(name, algorithm, hyperparameters):
         return None
-    return _lacks_probabilities(name, algorithm), "add a calibration section"
+    return Refusal(_lacks_probabilities(name, algorithm), "add a calibration section")
 
 
 @cache
@@ -176,9 +178,9 @@ def _lacks_probabilities(name: str, algorithm: str) -> str:
     return f"{name} needs probabilities, which {algorithm} does not give"
 
 
-def _unknown(kind: str, name: str, accepted: list[str]) -> Verdict:
+def _unknown(kind: str, name: str, accepted: list[str]) -> Refusal:
     if f"neg_{name}" in accepted:
-        return f"unknown {kind} {name!r}", f"did you mean neg_{name}?"
+        return Refusal(f"unknown {kind} {name!r}", f"did you mean neg_{name}?", suggests=True)
     if name in metadata()["scorers"] or f"neg_{name}" in metadata()["scorers"]:
-        return f"{name!r} does not score classifiers", f"accepted: {', '.join(accepted)}"
-    return f"unknown {kind} {name!r}", nearest(name, accepted)
+        return Refusal(f"{name!r} does not score classifiers", f"accepted: {', '.join(accepted)}")
+    return Refusal.of_name(f"unknown {kind} {name!r}", name, accepted)

@@ -6,26 +6,27 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Literal, Protocol
 
-from mlwf.errors import nearest
+from mlwf.errors import Refusal, closest
 from mlwf.specs.catalogue.algorithms import (
     ALGORITHMS,
     SET_ELSEWHERE,
-    Verdict,
     check_name,
     check_value,
     hyperparameter_names,
 )
 from mlwf.specs.catalogue.metadata import short_value
+from mlwf.text import format_name
 
 FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal")
 DISTRIBUTIONS = ("loguniform", "randint", "uniform")
 
 Path = tuple[str | int, ...]
-Found = tuple[Path, str, str]
-"""Where in the grid, what is wrong, and what is accepted instead."""
+Found = tuple[Path, Refusal]
+"""Where in the grid, and why it is not accepted."""
 
 
 class HasType(Protocol):
@@ -76,43 +77,37 @@ def _entries(grid: Grid | Sequence[Grid]) -> Iterator[tuple[Path, str, Any]]:
 
 def _check_key(algorithm: str, features: Features, where: Path, key: str) -> Iterator[Found]:
     step, _, name = key.partition("__")
-    verdict: Verdict | None = None
+    refusal: Refusal | None = None
     if step == "preprocessor":
-        verdict = _check_transformer(features, name)
+        refusal = _check_transformer(features, name)
     elif algorithm not in ALGORITHMS:
         return
     elif step == "classifier":
-        verdict = check_name(algorithm, name)
+        refusal = check_name(algorithm, name, prefix="classifier__")
     else:
-        nowhere = "names no parameter of the pipeline", _nearest_key(algorithm, features, key)
-        verdict = SET_ELSEWHERE.get(key, nowhere)
-    if verdict:
-        yield where, *_with_prefix(step, verdict)
+        refusal = SET_ELSEWHERE.get(key) or _no_parameter(algorithm, features, key)
+    if refusal:
+        yield where, refusal
 
 
-def _with_prefix(step: str, verdict: Verdict) -> Verdict:
-    """Let `did you mean` name the whole key, which can be copied."""
-    message, hint = verdict
-    return message, hint.replace("did you mean ", f"did you mean {step}__", 1) if step == "classifier" else hint
-
-
-def _nearest_key(algorithm: str, features: Features, key: str) -> str:
+def _no_parameter(algorithm: str, features: Features, key: str) -> Refusal:
+    message = "names no parameter of the pipeline"
     parameters = [f"classifier__{name}" for name in hyperparameter_names(algorithm)]
-    if f"classifier__{key}" in parameters:
-        return f"did you mean classifier__{key}?"
-    if _is_transformer(features, key.partition("__")[0]):
-        return f"did you mean preprocessor__{key}?"
-    hint = nearest(key, parameters)
-    return hint if hint.startswith("did") else "accepted: classifier__NAME, or preprocessor__TRANSFORMER__STEP__NAME"
+    meant = f"classifier__{key}" if f"classifier__{key}" in parameters else None
+    if meant is None and _is_transformer(features, key.partition("__")[0]):
+        meant = f"preprocessor__{key}"
+    if meant := meant or closest(key, parameters):
+        return Refusal(message, f"did you mean {format_name(meant)}?", at_key=True, suggests=True)
+    return Refusal(message, "accepted: classifier__NAME, or preprocessor__TRANSFORMER__STEP__NAME", at_key=True)
 
 
-def _check_transformer(features: Features, name: str) -> Verdict | None:
+def _check_transformer(features: Features, name: str) -> Refusal | None:
     transformer, _, rest = name.partition("__")
     if not _is_transformer(features, transformer):
         message = f"unknown transformer {transformer!r}" if transformer else "names no transformer"
-        return message, nearest(transformer, _transformers(features))
+        return Refusal.of_name(message, transformer, _transformers(features), at_key=True)
     if not all(rest.split("__")):
-        return "names no step", f"accepted: preprocessor__{transformer}__STEP__NAME"
+        return Refusal("names no step", f"accepted: preprocessor__{transformer}__STEP__NAME", at_key=True)
     return None
 
 
@@ -137,24 +132,21 @@ def _transformers(features: Features) -> list[str]:
 
 def _check_list(algorithm: str, where: Path, key: str, values: Any) -> Iterator[Found]:
     if not isinstance(values, list) or not values:
-        yield where, f"is {short_value(values)}", "accepted: a list of at least one value"
+        yield where, Refusal(f"is {short_value(values)}", "accepted: a list of at least one value")
         return
     name = _hyperparameter(algorithm, key)
     for i, value in enumerate(values):
-        verdict = check_value(algorithm, name, value) if name else _check_step(key, value)
-        if verdict:
-            yield (*where, i), *verdict
+        refusal = check_value(algorithm, name, value) if name else _check_step(key, value)
+        if refusal:
+            yield (*where, i), refusal
 
 
-def _check_step(key: str, value: Any) -> Verdict | None:
+def _check_step(key: str, value: Any) -> Refusal | None:
     """Say what is wrong with a value that replaces a whole step of the preprocessor; Python may give an estimator."""
     is_step = key.startswith("preprocessor__") and key.count("__") == 2
     is_plain = value is None or isinstance(value, str | Real | list | dict)
-    return (
-        (f"is {short_value(value)}", "accepted: passthrough")
-        if is_step and is_plain and value != "passthrough"
-        else None
-    )
+    is_refused = is_step and is_plain and value != "passthrough"
+    return Refusal(f"is {short_value(value)}", "accepted: passthrough") if is_refused else None
 
 
 def _hyperparameter(algorithm: str, key: str) -> str | None:
@@ -167,14 +159,15 @@ def _hyperparameter(algorithm: str, key: str) -> str | None:
 
 def _check_distribution(algorithm: str, where: Path, key: str, distribution: Any) -> Iterator[Found]:
     if not isinstance(distribution, dict) or len(distribution) != 1:
-        yield where, f"is {short_value(distribution)}", f"accepted: a list, or one of {_forms()}"
+        yield where, Refusal(f"is {short_value(distribution)}", f"accepted: a list, or one of {_forms()}")
         return
     kind, bounds = next(iter(distribution.items()))
     where = (*where, kind)
     if kind not in DISTRIBUTIONS:
-        yield where, f"unknown distribution {kind!r}", nearest(str(kind), DISTRIBUTIONS)
-    elif verdict := _check_bounds(kind, bounds):
-        yield where, *verdict
+        unknown = Refusal.of_name(f"unknown distribution {kind!r}", str(kind), DISTRIBUTIONS)
+        yield where, replace(unknown, at_key=isinstance(kind, str))
+    elif refusal := _check_bounds(kind, bounds):
+        yield where, refusal
     elif name := _hyperparameter(algorithm, key):
         yield from _check_ends(algorithm, name, where, kind, bounds)
 
@@ -183,18 +176,18 @@ def _forms() -> str:
     return ", ".join(f"{{{kind}: [low, high]}}" for kind in DISTRIBUTIONS)
 
 
-def _check_bounds(kind: str, bounds: Any) -> Verdict | None:
+def _check_bounds(kind: str, bounds: Any) -> Refusal | None:
     number, numbers = (Integral, "integers") if kind == "randint" else (Real, "numbers")
     is_pair = isinstance(bounds, list) and len(bounds) == 2
     if not is_pair or not all(isinstance(end, number) and not isinstance(end, bool) for end in bounds):
-        return f"is {short_value(bounds)}", f"accepted: two {numbers}, [low, high]"
+        return Refusal(f"is {short_value(bounds)}", f"accepted: two {numbers}, [low, high]")
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"is {short_value(bounds)}", "accepted: two finite numbers, [low, high]"
+        return Refusal(f"is {short_value(bounds)}", "accepted: two finite numbers, [low, high]")
     if low >= high:
-        return f"is {short_value(bounds)}", "accepted: [low, high], low below high"
+        return Refusal(f"is {short_value(bounds)}", "accepted: [low, high], low below high")
     if kind == "loguniform" and low <= 0:
-        return f"is {short_value(bounds)}", "accepted: [low, high], both above 0"
+        return Refusal(f"is {short_value(bounds)}", "accepted: [low, high], both above 0")
     return None
 
 
@@ -203,8 +196,9 @@ def _check_ends(algorithm: str, name: str, where: Path, kind: str, bounds: list[
     # The upper end itself is not drawn, so that [0.1, 1.0] serves a parameter that must be below 1.
     drawn = [low, high - 1] if kind == "randint" else [float(low), math.nextafter(high, low)]
     for i, (end, value) in enumerate(zip(bounds, drawn, strict=True)):
-        if verdict := check_value(algorithm, name, value):
+        if refusal := check_value(algorithm, name, value):
             if i == 0 and kind != "randint" and check_value(algorithm, name, math.ceil(value)) is None:
-                yield where, "draws numbers that are no integers", f"{verdict[1]}; use randint, or a list"
+                hint = f"{refusal.hint}; use randint, or a list"
+                yield where, Refusal("draws numbers that are no integers", hint, at_key=True)
                 return
-            yield (*where, i), f"is {short_value(end)}", verdict[1]
+            yield (*where, i), replace(refusal, message=f"is {short_value(end)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlwf.errors import nearest
+from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 from mlwf.specs.catalogue import DEFAULT_METRICS, FINDINGS, METRICS
 from mlwf.specs.data import IN_MEMORY
@@ -36,7 +36,7 @@ def _ignored_findings_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for index, code in enumerate(ignored):
         path = ("findings", "ignore", index)
         if code not in FINDINGS:
-            yield SpecProblem(path, f"is {GOT}", nearest(code, FINDINGS), tells_value=True)
+            yield SpecProblem.of(path, Refusal.of_name(f"is {GOT}", code, FINDINGS))
         elif code in ignored[:index]:
             yield SpecProblem(path, f"is {GOT}, which is listed twice")
 
@@ -45,7 +45,7 @@ def _forbidden_findings_are_told(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for index, gate in enumerate(spec.gates):
         path = ("gates", index, "finding")
         if gate.finding is not None and gate.finding not in FINDINGS:
-            yield SpecProblem(path, f"is {GOT}", nearest(gate.finding, FINDINGS), tells_value=True)
+            yield SpecProblem.of(path, Refusal.of_name(f"is {GOT}", gate.finding, FINDINGS))
         elif gate.finding in spec.findings.ignore:
             message = f"is {GOT}, which findings.ignore keeps quiet about"
             yield SpecProblem(path, message, "leave one of the two out")
@@ -80,8 +80,10 @@ def _bounds_are_within_reach(spec: ExperimentSpec) -> Iterator[SpecProblem]:
             bound = getattr(gate, name)
             if bound is None or 0 <= bound <= 1 or metric not in METRICS or METRICS[metric].range != (0, 1):
                 continue
-            hint = f"did you mean {bound / 100:g}?" if 1 < bound <= 100 else "accepted: 0 to 1"
-            yield SpecProblem((*path, name), f"is {GOT}, and {metric} lies between 0 and 1", hint, tells_value=True)
+            is_percent = 1 < bound <= 100
+            hint = f"did you mean {bound / 100:g}?" if is_percent else "accepted: 0 to 1"
+            refusal = Refusal(f"is {GOT}, and {metric} lies between 0 and 1", hint, suggests=is_percent)
+            yield SpecProblem.of((*path, name), refusal)
 
 
 def _gates_are_on_what_is_computed(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -92,8 +94,8 @@ def _gates_are_on_what_is_computed(spec: ExperimentSpec) -> Iterator[SpecProblem
         if metric == "accuracy" or metric in listed:
             continue
         where = (*path, "metric")
-        if verdict := catalogue.check_metric(metric, spec.model.algorithm, spec.model.hyperparameters, calibrated):
-            yield SpecProblem(where, *verdict, tells_value=True)
+        if refusal := catalogue.check_metric(metric, spec.model.algorithm, spec.model.hyperparameters, calibrated):
+            yield SpecProblem.of(where, refusal)
         elif spec.validation.metrics is not None or metric not in DEFAULT_METRICS:
             yield SpecProblem(where, f"is {GOT}, which the run does not compute", "add it to validation.metrics")
 
@@ -128,7 +130,7 @@ def _opponents_are_models(spec: ExperimentSpec) -> Iterator[SpecProblem]:
             yield SpecProblem((*path, "beats"), f"is {GOT}", hint)
         elif refusal := refused_model(named["name"]) or (named["alias"] and refused_alias(named["alias"])):
             what = "name" if refused_model(named["name"]) else "alias"
-            yield SpecProblem((*path, "beats"), f"is {GOT}, whose {what} {refusal[0]}", refusal[1])
+            yield SpecProblem((*path, "beats"), f"is {GOT}, whose {what} {refusal.message}", refusal.hint)
 
 
 def _champions(spec: ExperimentSpec) -> Iterator[tuple[KeyPath, GateSpec]]:

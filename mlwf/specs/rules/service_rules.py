@@ -80,7 +80,7 @@ def _names_are_mlflows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     )
     for path, name, refused in names:
         if name is not None and (refusal := refused(name)):
-            yield SpecProblem(path, f"is {GOT}, which {refusal[0]}", refusal[1])
+            yield SpecProblem(path, f"is {GOT}, which {refusal.message}", refusal.hint)
 
 
 def _addresses_have_their_logins(spec: ExperimentSpec) -> Iterator[SpecProblem]:

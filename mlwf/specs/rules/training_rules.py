@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mlwf.errors import nearest
+from mlwf.errors import Refusal
 from mlwf.specs import catalogue
+from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
@@ -16,14 +17,14 @@ from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 
 
 def _algorithm_is_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if hint := catalogue.check_algorithm(spec.model.algorithm):
-        yield SpecProblem(("model", "algorithm"), f"is {GOT}", hint, tells_value=True)
+    algorithm = spec.model.algorithm
+    if algorithm not in ALGORITHMS:
+        yield SpecProblem.of(("model", "algorithm"), Refusal.of_name(f"is {GOT}", algorithm, ALGORITHMS))
 
 
 def _hyperparameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    for name, message, hint in catalogue.check_hyperparameters(spec.model.algorithm, spec.model.hyperparameters):
-        path = ("model", "hyperparameters", name)
-        yield SpecProblem(path, message, hint, at_key=not message.startswith("is "), tells_value=True)
+    for name, refusal in catalogue.check_hyperparameters(spec.model.algorithm, spec.model.hyperparameters):
+        yield SpecProblem.of(("model", "hyperparameters", name), refusal)
 
 
 def _class_weights_are_weights(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -37,7 +38,7 @@ def _class_weights_are_weights(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _weights_are_used(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     algorithm = spec.model.algorithm
-    if catalogue.check_algorithm(algorithm) or catalogue.takes_sample_weight(algorithm):
+    if algorithm not in ALGORITHMS or catalogue.takes_sample_weight(algorithm):
         return
     message = f"has no effect: {algorithm} cannot weigh rows"
     hint = "choose another algorithm, or leave it out"
@@ -85,9 +86,8 @@ def _tried_parameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         return
     where, parameters = found
     check = catalogue.check_param_grid if where[-1] == "param_grid" else catalogue.check_param_distributions
-    for path, message, hint in check(spec.model.algorithm, spec.features, parameters):
-        at_key = isinstance(path[-1], str) and not message.startswith("is ")
-        yield SpecProblem((*where, *path), message, hint, at_key=at_key, tells_value=True)
+    for path, refusal in check(spec.model.algorithm, spec.features, parameters):
+        yield SpecProblem.of((*where, *path), refusal)
 
 
 def _scorers_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -95,19 +95,19 @@ def _scorers_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         return
     is_list = isinstance(spec.tuning.scoring, list)
     for index, name in enumerate(spec.tuning.scorers):
-        if verdict := catalogue.check_scorer(name, spec.model.algorithm, spec.model.hyperparameters):
+        if refusal := catalogue.check_scorer(name, spec.model.algorithm, spec.model.hyperparameters):
             path = ("tuning", "scoring", index) if is_list else ("tuning", "scoring")
-            yield SpecProblem(path, *verdict, tells_value=True)
+            yield SpecProblem.of(path, refusal)
 
 
 def _resource_is_one(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     tuning, algorithm = spec.tuning, spec.model.algorithm
-    if not isinstance(tuning, HalvingSearchSpec) or catalogue.check_algorithm(algorithm):
+    if not isinstance(tuning, HalvingSearchSpec) or algorithm not in ALGORITHMS:
         return
     accepted = [N_SAMPLES, *_rounds(algorithm)]
     if tuning.resource is not None and tuning.resource not in accepted:
         message = f"is {GOT}, which is no resource of {algorithm}"
-        yield SpecProblem(("tuning", "resource"), message, nearest(tuning.resource, accepted), tells_value=True)
+        yield SpecProblem.of(("tuning", "resource"), Refusal.of_name(message, tuning.resource, accepted))
 
 
 def _resource_is_not_tried(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -180,15 +180,15 @@ def _threshold_matters_to_its_scorer(spec: ExperimentSpec) -> Iterator[SpecProbl
         hint = "accepted: a scorer of labels, such as balanced_accuracy or f1"
         yield SpecProblem(path, f"is {GOT}, which is the same whatever the threshold", hint, tells_value=True)
     else:
-        yield SpecProblem(path, f"unknown scorer {name!r}", nearest(name, threshold_scorers()), tells_value=True)
+        yield SpecProblem.of(path, Refusal.of_name(f"unknown scorer {name!r}", name, threshold_scorers()))
 
 
 def _metrics_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     calibrated = spec.calibration is not None and spec.calibration.enabled
     for index, name in enumerate(spec.validation.metrics or ()):
         model = spec.model
-        if verdict := catalogue.check_metric(name, model.algorithm, model.hyperparameters, calibrated):
-            yield SpecProblem(("validation", "metrics", index), *verdict, tells_value=True)
+        if refusal := catalogue.check_metric(name, model.algorithm, model.hyperparameters, calibrated):
+            yield SpecProblem.of(("validation", "metrics", index), refusal)
 
 
 def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:

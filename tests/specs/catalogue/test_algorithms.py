@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 
 IN_STARTING_UP = """
@@ -47,23 +48,6 @@ def test_find_algorithm_knows_each_class_and_none_derived_from_it(name: str, inf
     assert catalogue.find_algorithm(estimator_class()) is catalogue.ALGORITHMS[name]
     assert catalogue.find_algorithm(derived()) is None
     assert catalogue.find_algorithm(object()) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        pytest.param("svc", None, id="known"),
-        pytest.param("gradientboosting", "did you mean gradient_boosting?", id="near"),
-        pytest.param(
-            "zzz",
-            "accepted: decision_tree, extra_trees, gaussian_nb, gradient_boosting, hist_gradient_boosting, knn, "
-            "logistic_regression, mlp, random_forest, svc",
-            id="far",
-        ),
-    ],
-)
-def test_check_algorithm_says_what_is_accepted(name: str, hint: str | None) -> None:
-    assert catalogue.check_algorithm(name) == hint
 
 
 @pytest.mark.parametrize(
@@ -142,14 +126,16 @@ def test_check_algorithm_says_what_is_accepted(name: str, hint: str | None) -> N
     ],
 )
 def test_check_hyperparameters_refuses(algorithm: str, name: str, value: Any, message: str, hint: str) -> None:
-    assert catalogue.check_hyperparameters(algorithm, {name: value}) == [(name, message, hint)]
+    ((found, refusal),) = catalogue.check_hyperparameters(algorithm, {name: value})
+    assert (found, refusal.message, refusal.hint) == (name, message, hint)
+    assert refusal.at_key == (not message.startswith("is "))
 
 
 def test_check_hyperparameters_tells_all_in_the_order_written() -> None:
     parameters = {"loss": "hinge", "max_depth": 3, "subsample": 2}
     assert catalogue.check_hyperparameters("gradient_boosting", parameters) == [
-        ("loss", "is 'hinge'", "accepted: exponential or log_loss"),
-        ("subsample", "is 2", "accepted: a number above 0 and at most 1"),
+        ("loss", Refusal("is 'hinge'", "accepted: exponential or log_loss")),
+        ("subsample", Refusal("is 2", "accepted: a number above 0 and at most 1")),
     ]
 
 

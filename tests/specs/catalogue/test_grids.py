@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlwf.specs.catalogue import check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.param_grids import Found
 from mlwf.specs.features import CategoricalFeatureSpec, NumericFeatureSpec
 
 FEATURES = [
@@ -16,6 +17,12 @@ FEATURES = [
 ]
 NOWHERE = "names no parameter of the pipeline"
 FORMS = "{loguniform: [low, high]}, {randint: [low, high]}, {uniform: [low, high]}"
+
+
+def words(found: list[Found]) -> list[tuple[Any, str, str]]:
+    """Where, what and what instead; what stands at a key is wrong about the key."""
+    assert all(refusal.at_key == (not refusal.message.startswith("is ")) for _, refusal in found)
+    return [(path, refusal.message, refusal.hint) for path, refusal in found]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,7 @@ FORMS = "{loguniform: [low, high]}, {randint: [low, high]}, {uniform: [low, high
     ],
 )
 def test_check_param_grid_accepts(grid: Any) -> None:
-    assert check_param_grid("gradient_boosting", FEATURES, grid) == []
+    assert words(check_param_grid("gradient_boosting", FEATURES, grid)) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +68,7 @@ def test_check_param_grid_accepts(grid: Any) -> None:
 )
 def test_check_param_grid_refuses_a_key(key: str, message: str, hint: str) -> None:
     grid = {key: ["passthrough"]}
-    assert check_param_grid("gradient_boosting", FEATURES, grid) == [((key,), message, hint)]
+    assert words(check_param_grid("gradient_boosting", FEATURES, grid)) == [((key,), message, hint)]
 
 
 @pytest.mark.parametrize(
@@ -92,26 +99,26 @@ def test_check_param_grid_refuses_a_key(key: str, message: str, hint: str) -> No
     ids=["values", "empty", "step"],
 )
 def test_check_param_grid_refuses_values(key: str, values: list[Any], found: list[Any]) -> None:
-    assert check_param_grid("gradient_boosting", FEATURES, {key: values}) == found
+    assert words(check_param_grid("gradient_boosting", FEATURES, {key: values})) == found
 
 
 def test_check_param_grid_says_which_grid_of_a_list() -> None:
     grids = [{"classifier__max_depth": [1]}, {"classifier__max_depth": [0]}]
-    assert check_param_grid("gradient_boosting", FEATURES, grids) == [
+    assert words(check_param_grid("gradient_boosting", FEATURES, grids)) == [
         ((1, "classifier__max_depth", 0), "is 0", "accepted: an integer of at least 1 or null")
     ]
 
 
 def test_check_param_grid_of_inferred_features_takes_any_number_of_each_type() -> None:
     grid = {"preprocessor__date_3__imputer__strategy": ["mean"], "preprocessor__dates__imputer__strategy": ["mean"]}
-    assert check_param_grid("gradient_boosting", "auto", grid) == [
+    assert words(check_param_grid("gradient_boosting", "auto", grid)) == [
         (("preprocessor__dates__imputer__strategy",), "unknown transformer 'dates'", "did you mean date?")
     ]
 
 
 def test_check_param_grid_of_an_unknown_algorithm_checks_the_preprocessor() -> None:
     grid = {"classifier__anything": [object()], "preprocessor__num__imputer__strategy": ["mean"]}
-    assert check_param_grid("no_such_algorithm", FEATURES, grid) == [
+    assert words(check_param_grid("no_such_algorithm", FEATURES, grid)) == [
         (("preprocessor__num__imputer__strategy",), "unknown transformer 'num'", "did you mean numeric?")
     ]
 
@@ -129,7 +136,7 @@ def test_check_param_grid_of_an_unknown_algorithm_checks_the_preprocessor() -> N
     ],
 )
 def test_check_param_distributions_accepts(distributions: Any) -> None:
-    assert check_param_distributions("gradient_boosting", FEATURES, distributions) == []
+    assert words(check_param_distributions("gradient_boosting", FEATURES, distributions)) == []
 
 
 @pytest.mark.parametrize(
@@ -174,4 +181,4 @@ def test_check_param_distributions_refuses(
 ) -> None:
     key = f"classifier__{name}"
     found = check_param_distributions("gradient_boosting", FEATURES, {key: distribution})
-    assert found == [((key, *path), message, hint)]
+    assert words(found) == [((key, *path), message, hint)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlwf.errors import Refusal
 from mlwf.evaluation.metrics import OWN_METRICS
 from mlwf.specs import catalogue
 
@@ -24,6 +25,10 @@ METRICS = (
 )
 
 
+def words(refusal: Refusal | None) -> tuple[str, str] | None:
+    return refusal and (refusal.message, refusal.hint)
+
+
 def test_scorer_names_are_those_of_classifiers() -> None:
     assert ", ".join(catalogue.scorer_names()) == SCORERS
 
@@ -33,7 +38,7 @@ def test_metric_names_are_natural() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict"),
+    ("name", "refusal"),
     [
         ("roc_auc", None),
         ("neg_log_loss", None),
@@ -48,12 +53,12 @@ def test_metric_names_are_natural() -> None:
         ("ece", ("'ece' is a metric, not a scorer", "neg_brier_score and neg_log_loss choose by probabilities")),
     ],
 )
-def test_check_scorer_says_what_is_accepted(name: str, verdict: tuple[str, str] | None) -> None:
-    assert catalogue.check_scorer(name) == verdict
+def test_check_scorer_says_what_is_accepted(name: str, refusal: tuple[str, str] | None) -> None:
+    assert words(catalogue.check_scorer(name)) == refusal
 
 
 def test_check_scorer_refuses_to_choose_by_probabilities_that_are_not_there() -> None:
-    assert catalogue.check_scorer("neg_log_loss", "svc", {}) == (
+    assert words(catalogue.check_scorer("neg_log_loss", "svc", {})) == (
         "neg_log_loss needs probabilities, which svc does not give",
         "accepted: a scorer of labels or decision values, such as roc_auc",
     )
@@ -68,7 +73,7 @@ def test_check_scorer_lets_an_algorithm_serve(name: str, algorithm: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "algorithm", "calibrated", "verdict"),
+    ("name", "algorithm", "calibrated", "refusal"),
     [
         ("log_loss", "gradient_boosting", False, None),
         ("neg_log_loss", "gradient_boosting", False, None),
@@ -94,9 +99,9 @@ def test_check_scorer_lets_an_algorithm_serve(name: str, algorithm: str) -> None
     ],
 )
 def test_check_metric_says_what_is_wrong(
-    name: str, algorithm: str, calibrated: bool, verdict: tuple[str, str] | None
+    name: str, algorithm: str, calibrated: bool, refusal: tuple[str, str] | None
 ) -> None:
-    assert catalogue.check_metric(name, algorithm, {}, calibrated) == verdict
+    assert words(catalogue.check_metric(name, algorithm, {}, calibrated)) == refusal
 
 
 @pytest.mark.parametrize(
