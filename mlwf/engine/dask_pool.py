@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mlwf.engine.process_pools import WorkerLostError, interrupts_blocked
 from mlwf.engine.work import count_workers
 from mlwf.errors import MlwfError
 from mlwf.process_state import SharedState
+from mlwf.specs.catalogue import distributions
 
 CONNECT_SECONDS = 6
 WORKER_SECONDS = 3
@@ -163,9 +165,15 @@ def _versions() -> dict[str, str]:
     import numpy
     import sklearn
 
-    import mlwf
+    others = {name: _installed(name) for name in ("mlwf", *distributions())}
+    return {**others, "scikit-learn": sklearn.__version__, "numpy": numpy.__version__}
 
-    return {"mlwf": mlwf.__version__, "scikit-learn": sklearn.__version__, "numpy": numpy.__version__}
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 RETURN_SECONDS = 60

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import joblib
@@ -83,7 +84,7 @@ class Parts:
         name = None if stage is None else stage[0]
         if name not in self._digests:
             alike = self.classifier if name is None else clone(self.classifier).set_params(**{name: 1})
-            self._digests[name] = str(joblib.hash(alike))
+            self._digests[name] = str(joblib.hash(alike)) + _version_of(alike)
         return self._digests[name]
 
     def assemble(self, preprocessor: Pipeline | None, classifier: Any) -> Any:
@@ -170,6 +171,12 @@ class FitKeyBuilder:
             self._held.append(table)
             self._digests[id(table)] = table.digest or str(joblib.hash((table.X, table.y, table.weight)))
         return self._digests[id(table)]
+
+
+def _version_of(classifier: Any) -> str:
+    """Name the version of what is not scikit-learn's, whose versions are part of every key."""
+    info = find_algorithm(classifier)
+    return "" if info is None or info.package == "sklearn" else f" {info.distribution} {version(info.distribution)}"
 
 
 def is_reproducible(estimator: Any) -> bool:

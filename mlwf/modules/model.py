@@ -61,6 +61,8 @@ def _load_class(algorithm: str, info: AlgorithmInfo) -> Any:
     try:
         return info.load_class()
     except ImportError as error:
+        if info.extra is None:
+            raise
         message, hint = f"is {algorithm!r}, and {info.package} cannot be imported", f"pip install 'mlwf[{info.extra}]'"
         raise ConfigError(Problem(where="", key="model.algorithm", message=message, hint=hint)) from error
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import ALL, fold_rows
 from mlwf.results import Evaluation
+from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ExperimentSpec
 
 GUIDE_KEYS = (
@@ -95,15 +97,19 @@ def summarise(
         "feature_store": context and _feature_store(context),
         "tracking": tracking,
         "warnings": list(run_log.warnings),
-        "versions": _versions(),
+        "versions": _versions(spec.model.algorithm),
         "files": folder and _files(folder),
     }
 
 
 @cache
-def _versions() -> dict[str, str]:
+def _versions(algorithm: str) -> dict[str, str]:
     # To look one up reads the distribution's whole description.
-    return {name: version(name) for name in DISTRIBUTIONS}
+    found = {name: version(name) for name in DISTRIBUTIONS}
+    info = ALGORITHMS.get(algorithm)
+    with suppress(PackageNotFoundError):  # then the run has failed because of it
+        return found if info is None else {**found, info.distribution: version(info.distribution)}
+    return found
 
 
 def _files(folder: RunFolder) -> dict[str, str]:

@@ -13,6 +13,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
+from mlwf.specs.catalogue import AlgorithmInfo, find_algorithm
+
 
 @dataclass(frozen=True, eq=False)
 class Importances:
@@ -44,11 +46,13 @@ def describe_importances(model: Any) -> dict[str, Any]:
     found = read_importances(model)
     if found is not None:
         return {"available": True, "note": found.note}
-    classifiers = [
-        pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline for pipeline in _pipelines(model)
-    ]
-    names = ", ".join(dict.fromkeys(type(classifier).__name__ for classifier in classifiers))
+    names = ", ".join(dict.fromkeys(type(classifier).__name__ for classifier in classifiers(model)))
     return {"available": False, "note": f"{names} has none of its own, so there is no plot of them"}
+
+
+def classifiers(model: Any) -> list[Any]:
+    """List the classifiers inside a fitted model, one for each of its fold models."""
+    return [pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline for pipeline in _pipelines(model)]
 
 
 def _pipelines(model: Any) -> Iterator[Any]:
@@ -85,7 +89,8 @@ def _values(classifier: Any) -> tuple[NDArray[np.float64] | None, str]:
     # Both may be properties that raise AttributeError, as coef_ of a kernel SVC does.
     importances = getattr(classifier, "feature_importances_", None)
     if importances is not None:
-        return np.asarray(importances, dtype=float), "impurity-based, on the training rows"
+        info = find_algorithm(classifier)
+        return np.asarray(importances, dtype=float), AlgorithmInfo.importances if info is None else info.importances
     coefficients = getattr(classifier, "coef_", None)
     if coefficients is None or hasattr(coefficients, "toarray"):
         return None, ""

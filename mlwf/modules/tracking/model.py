@@ -12,8 +12,10 @@ from typing import Any
 from mlwf.engine.model_file import save_model as write_model_file
 from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
+from mlwf.modules.tracking.importances import classifiers
 from mlwf.modules.tracking.store import Store
 from mlwf.process_state import SharedState
+from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 
 MODEL = "model"
@@ -51,7 +53,7 @@ def save_model(
             mlflow_model=Model(artifact_path=MODEL),
             serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
             skops_trusted_types=list(trusted_types()),
-            pip_requirements=requirements(),
+            pip_requirements=requirements(model),
             **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
         )
     if table_schema is not None:
@@ -106,10 +108,11 @@ def artifact_uri(run: Any) -> str:
     return f"{run.info.artifact_uri.rstrip('/')}/{MODEL}"
 
 
-def requirements() -> list[str]:
+def requirements(model: Any) -> list[str]:
     """List what a fresh environment needs to load the model and predict with it."""
+    infos = [info for classifier in classifiers(model) if (info := find_algorithm(classifier))]
     pinned = []
-    for name in _REQUIREMENTS:
+    for name in dict.fromkeys([*_REQUIREMENTS, *(info.distribution for info in infos)]):
         try:
             pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:  # mlflow may have come as mlflow-skinny

@@ -62,6 +62,8 @@ class AlgorithmInfo:
     """What the items of a hyperparameter's list must be: scikit-learn checks them at the fit alone."""
     instead_of: Mapping[str, str] = field(default_factory=dict)
     """What to write instead of a deprecated hyperparameter."""
+    importances: str = "impurity-based, on the training rows"
+    """How `feature_importances_` of a fitted model are computed, where it has them."""
     trusted_types: tuple[str, ...] = ()
     """Types in the file of a fitted model, besides those that skops trusts itself."""
     needs_seed: Callable[[Any], bool] = lambda classifier: True
@@ -77,6 +79,11 @@ class AlgorithmInfo:
     def package(self) -> str:
         """The package that its class is imported from, `sklearn` for scikit-learn."""
         return self.class_path.partition(".")[0]
+
+    @property
+    def distribution(self) -> str:
+        """What pip calls the package."""
+        return "scikit-learn" if self.package == "sklearn" else self.package
 
     def load_class(self) -> Any:
         """Import its class; raises ImportError where the package is not installed."""
@@ -216,6 +223,11 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
 def find_algorithm(estimator: Any) -> AlgorithmInfo | None:
     """Give the entry of an estimator's class; None for another class, and for one derived from it."""
     return next((info for info in ALGORITHMS.values() if info.is_class_of(estimator)), None)
+
+
+def distributions() -> list[str]:
+    """List what pip has to install for the algorithms that are not scikit-learn's, sorted."""
+    return sorted({info.distribution for info in ALGORITHMS.values()} - {"scikit-learn"})
 
 
 def algorithm_names() -> list[str]:
