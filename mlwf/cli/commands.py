@@ -325,10 +325,10 @@ def cache(
     """
     from mlwf.engine.fit_cache import FitCache
     from mlwf.modules.runs import fits_of
-    from mlwf.tables.blocks import size_told
+    from mlwf.tables.blocks import describe_cache_size
 
     recorder = FitCache(fits_of(runs_dir))
-    told = size_told(recorder.size())
+    told = describe_cache_size(recorder.size())
     if clear:
         recorder.clear()
     write_line(f"{recorder.folder}: {told}{' removed' if clear else ''}")

@@ -55,7 +55,18 @@ HOURS = DateFeatureSpec(columns=["x"], parts=[*DAYS.parts, "hour"])
 
 SCALARS = (str, bool, int, float, np.generic)
 
-Choice = tuple[Feature | None, str]
+
+@dataclass(frozen=True)
+class Identifier:
+    """Why a column seems to identify the row."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"identifier: {self.why}"
+
+
+Choice = tuple[Feature | None, str | Identifier]
 """How a column is prepared with a note, or None with the reason."""
 
 
@@ -69,6 +80,8 @@ class Inferred:
     """Why a column is no feature, in one phrase, by column."""
     notes: dict[str, str] = field(default_factory=dict)
     """What may be meant otherwise, in one phrase, by column."""
+    identifiers: dict[str, str] = field(default_factory=dict)
+    """Why a column that is left out seems to identify the row, in one phrase, by column."""
 
 
 def infer_features(X: pd.DataFrame) -> Inferred:
@@ -82,16 +95,19 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     groups: dict[str, tuple[Feature, list[str | int]]] = {}
     left_out: dict[str, str] = {}
     notes: dict[str, str] = {}
+    identifiers: dict[str, str] = {}
     for name, column in X.items():
         prepared, remark = _choose(str(name), column)
         if prepared is None:
-            left_out[str(name)] = remark
+            left_out[str(name)] = str(remark)
+            if isinstance(remark, Identifier):
+                identifiers[str(name)] = remark.why
             continue
         groups.setdefault(repr(prepared), (prepared, []))[1].append(str(name))
         if remark:
-            notes[str(name)] = remark
+            notes[str(name)] = str(remark)
     features = [prepared.model_copy(update={"columns": columns}) for prepared, columns in groups.values()]
-    return Inferred(features, left_out, notes)
+    return Inferred(features, left_out, notes, identifiers)
 
 
 def _choose(name: str, column: pd.Series[Any]) -> Choice:
@@ -123,10 +139,10 @@ def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choic
     if len(counts) < len(numbers) or not np.equal(np.mod(numbers, 1), 0).all():
         return NUMERIC, ""
     if KEY_NAME.search(name):
-        return None, f"identifier: all {len(numbers):,} values are different, and it is named like a key"
+        return None, Identifier(f"all {len(numbers):,} values are different, and it is named like a key")
     is_sorted = numbers.is_monotonic_increasing or numbers.is_monotonic_decreasing
     if is_sorted and len(numbers) >= FEWEST_FOR_IDENTIFIER:
-        return None, f"identifier: all {len(numbers):,} values are different and sorted"
+        return None, Identifier(f"all {len(numbers):,} values are different and sorted")
     return NUMERIC, ""
 
 
@@ -154,7 +170,7 @@ def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
         if share > MOSTLY / 2 and length > LONG_TEXT:
             return None, f"free text: {differ}, of {length:.0f} characters on average"
         if share > MOSTLY:
-            return None, "; ".join(filter(None, [f"identifier: {differ}", meant]))
+            return None, Identifier("; ".join(filter(None, [differ, meant])))
     return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), meant
 
 

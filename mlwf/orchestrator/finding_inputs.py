@@ -101,5 +101,4 @@ def _identifiers(context: RunContext) -> dict[str, str]:
     # Features that were inferred have passed this already.
     if context.run_data.inferred is not None or not hasattr(X, "columns"):
         return {}
-    left_out = infer_features(pd.DataFrame(X).iloc[context.split.train.index]).left_out
-    return {column: reason for column, reason in left_out.items() if reason.startswith("identifier")}
+    return infer_features(pd.DataFrame(X).iloc[context.split.train.index]).identifiers

@@ -1,4 +1,4 @@
-"""Headed tables, made once and shown twice, on a terminal and as Markdown; how numbers and counts are written."""
+"""Headed tables, made once and shown twice, on a terminal and as Markdown; how numbers are written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mlwf.provenance import LABELS, Provenance
 from mlwf.specs.catalogue import SOURCES
 from mlwf.text import pluralize
 
 if TYPE_CHECKING:
     from mlwf.results import CacheSize
-
-
-counted = pluralize
 
 NOTHING = "-"
 NOT_AVAILABLE = "n/a"
@@ -33,12 +31,10 @@ STATUS_STYLES = {
     "failed": BAD,
     "killed": BAD,
 }
-SAME_ROWS = re.compile(r"\b[\w ]+ on the same rows")
-"""The labels of a number that is judged by rows on which something was chosen."""
 MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
 """What Markdown would take for its own; underscores inside a word it leaves alone."""
-LABEL = "tuned on the same rows"
-"""The label that must not be missed: it is said of the number that flatters most."""
+LABEL = LABELS["hyperparameters"]
+"""The label that must not be missed: of the number that flatters most."""
 ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
 
 
@@ -58,14 +54,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def size_told(size: CacheSize) -> str:
+def describe_cache_size(size: CacheSize) -> str:
     """Say how much the fit cache holds.
 
     >>> from mlwf.results import CacheSize
-    >>> [size_told(size) for size in (CacheSize(320, 1, 4_200_000), CacheSize(0, 0, 0))]
+    >>> [describe_cache_size(size) for size in (CacheSize(320, 1, 4_200_000), CacheSize(0, 0, 0))]
     ['320 fits, 1 model, 4.2 MB', '0 fits, 0 models, 0.0 MB']
     """
-    return f"{counted(size.n_fits, 'fit')}, {counted(size.n_models, 'model')}, {size.n_bytes / 1e6:,.1f} MB"
+    return f"{pluralize(size.n_fits, 'fit')}, {pluralize(size.n_models, 'model')}, {size.n_bytes / 1e6:,.1f} MB"
 
 
 def number(value: float | None) -> str:
@@ -107,18 +103,32 @@ def percent(share: float) -> str:
 
 
 def source_label(row: Mapping[str, Any]) -> str:
-    """Name where the number of a score or a gate comes from; empty when nothing says it."""
+    """Name where the number of a score or a gate comes from; empty when it is not known."""
     source = row.get("source")
     return SOURCES[source].label if source in SOURCES else str(source or "")
 
 
-def labels_of(note: str) -> list[str]:
-    """Find the labels in what is said of a number.
+def provenance_of(number: Mapping[str, Any]) -> Provenance | None:
+    """Give how a number of a summary was got; None where a version wrote it that kept the sentence alone."""
+    try:
+        return Provenance.from_dict(number["provenance"])
+    except (KeyError, TypeError):
+        return None
 
-    >>> labels_of("3-fold cross-validation of 275 rows, shuffled; tuned on the same rows; weighted by w")
-    ['tuned on the same rows']
+
+def labels_of(number: Mapping[str, Any]) -> list[str]:
+    """List the labels of a number that is computed on rows on which something was chosen.
+
+    >>> labels_of({"source": "cross_validation", "chosen": {"features": ["train", "train"]}})
+    ['features inferred on the same rows']
     """
-    return SAME_ROWS.findall(note)
+    if provenance := provenance_of(number):
+        return [LABELS[choice] for choice in provenance.labels]
+    if number.get("tuned_on_same_rows"):
+        return [LABEL]
+    # What was chosen on all rows that are trained on was chosen on those that a fold holds out.
+    chosen = (number.get("chosen") or {}) if number.get("source") in (None, "cross_validation") else {}
+    return [label for choice, label in LABELS.items() if "train" in chosen.get(choice, ())]
 
 
 def markdown_row(cells: Iterable[str]) -> str:
@@ -161,7 +171,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class FirstFitting:
+class FirstThatFits:
     """The first of some renderables that the terminal is wide enough for, or the last."""
 
     choices: Sequence[RenderableType]
@@ -172,13 +182,13 @@ class FirstFitting:
         yield next((each for width, each in widths if width <= options.max_width), self.choices[-1])
 
 
-def shown(block: Block, *narrower: Block) -> Iterator[RenderableType]:
+def render_block(block: Block, *narrower: Block) -> Iterator[RenderableType]:
     """Show a block, or the first of the narrower ones that fits."""
     heading = with_alarm(Text.assemble((block.title, "bold"), block.how))
-    yield from (Text(), heading, Padding(FirstFitting([_table(each) for each in (block, *narrower)]), (0, 0, 0, 2)))
+    yield from (Text(), heading, Padding(FirstThatFits([_table(each) for each in (block, *narrower)]), (0, 0, 0, 2)))
 
 
-def written(block: Block) -> list[str]:
+def block_markdown(block: Block) -> list[str]:
     """Write a block as lines of Markdown."""
     ruler = ["---" if at < block.n_words else "---:" for at in range(len(block.columns))]
     rows = [markdown_row(marked(escaped(cell.plain.strip())) for cell in cells) for cells in block.rows]

@@ -292,7 +292,7 @@ def test_folds_of_one_row_are_not_asked_one_by_one():
 
 
 def test_a_used_identifier_is_a_warning():
-    inputs = make_evidence(identifiers={"name": "identifier: all 891 values are different"})
+    inputs = make_evidence(identifiers={"name": "all 891 values are different"})
     message = (
         "name is a feature and looks like an identifier (all 891 values are different): new rows will have other values"
     )

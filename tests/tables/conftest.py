@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console, Group, RenderableType
 
+from mlwf.provenance import Protocol, Provenance
+
 Draw = Callable[..., str]
 MakeScore = Callable[..., dict[str, Any]]
 
@@ -52,7 +54,7 @@ def make_score() -> MakeScore:
             "baseline": None,
             "difference": {**told, "interval": None} if difference else None,
             "n_rows": 1234,
-            "note": "test set of 1,234 rows that no step before saw",
+            "provenance": Provenance("test", 1234, Protocol("test_set")).to_dict(),
             "tuned_on_same_rows": False,
             "slice": None,
             **others,

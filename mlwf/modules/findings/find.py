@@ -50,8 +50,7 @@ def _leakage(inputs: FindingInputs) -> Found:
 
 
 def _identifiers(inputs: FindingInputs) -> Found:
-    for column, reason in inputs.identifiers.items():
-        why = reason.removeprefix("identifier: ")
+    for column, why in inputs.identifiers.items():
         yield (
             "warning",
             f"{format_name(column)} is a feature and looks like an identifier ({why}): new rows will have other values",

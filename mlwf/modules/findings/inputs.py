@@ -26,7 +26,7 @@ class FindingInputs:
     leaks: LeakSearch | None
     """What the search for leaks found; None where it was not asked for."""
     identifiers: Mapping[str, str]
-    """Used columns that look like an identifier, with the reason."""
+    """Why a used column looks like an identifier, by column."""
     evaluations: Sequence[Evaluation]
     """Of the validation and of the test set, where there are such."""
     tuned: TuningResult | None

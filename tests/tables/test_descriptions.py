@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.tables.choices import calibration_told, nested_told, threshold_told
+from mlwf.provenance import Protocol, Provenance
+from mlwf.tables.descriptions import describe_calibration, describe_folds, describe_threshold
 
 FOLDS = {"method": "isotonic", "ensemble": True, "cv_folds": 5, "holdout": None}
 BEFORE = {"log_loss": 0.281, "brier_score": 0.0891, "ece": 0.021}
 AFTER = {"log_loss": 0.2791, "brier_score": 0.0885, "ece": 0.00801}
 THRESHOLD = {"scoring": "f1", "value": 0.41234, "response": "predict_proba", "score": 0.7231, "default_score": 0.7184}
+
+
+TUNED = {"provenance": Provenance(None, 275, Protocol("calibration"), labels=("hyperparameters",)).to_dict()}
 
 
 @pytest.mark.parametrize(
@@ -20,7 +24,7 @@ THRESHOLD = {"scoring": "f1", "value": 0.41234, "response": "predict_proba", "sc
     ids=["ensemble", "one model", "holdout"],
 )
 def test_calibration_of_a_time_that_did_not_measure_it(calibration, told):
-    assert calibration_told(calibration) == told
+    assert describe_calibration(calibration) == told
 
 
 @pytest.mark.parametrize(
@@ -34,11 +38,17 @@ def test_calibration_of_a_time_that_did_not_measure_it(calibration, told):
             ),
         ),
         (
-            {"kept": False, "reason": "log loss 0.2 -> 0.3", "before": BEFORE, "after": AFTER},
+            {
+                "kept": False,
+                "reason": "log loss 0.2 -> 0.3",
+                "before": BEFORE,
+                "after": AFTER,
+                "difference": {"value": -0.1},
+            },
             "not kept: log loss 0.2 -> 0.3\nout-of-fold Brier score 0.0891 -> 0.0885, ECE 0.0210 -> 0.0080",
         ),
         (
-            {"kept": True, "reason": "", "before": None, "after": AFTER, "note": "275 rows; tuned on the same rows"},
+            {"kept": True, "reason": "", "before": None, "after": AFTER, **TUNED},
             "kept\nout-of-fold log loss 0.2791, Brier score 0.0885, ECE 0.0080 (tuned on the same rows)",
         ),
         ({"kept": True, "reason": "always", "before": BEFORE, "after": None}, "kept: always"),
@@ -46,7 +56,7 @@ def test_calibration_of_a_time_that_did_not_measure_it(calibration, told):
     ids=["kept", "told by the reason", "without probabilities before", "not measured"],
 )
 def test_calibration_tells_what_it_changed(changes, told):
-    assert calibration_told({**FOLDS, **changes}) == f"isotonic, 5 folds, ensemble\n{told}"
+    assert describe_calibration({**FOLDS, **changes}) == f"isotonic, 5 folds, ensemble\n{told}"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +68,7 @@ def test_calibration_tells_what_it_changed(changes, told):
             ">50K from a probability of 0.4123 on\ncross-fitted f1 0.7231, against 0.7184 with the default threshold",
         ),
         (
-            {"value": -0.2, "response": "decision_function", "note": "9 rows; tuned on the same rows"},
+            {"value": -0.2, "response": "decision_function", **TUNED},
             None,
             (
                 "positive from a decision value of -0.2000 on\n"
@@ -69,7 +79,7 @@ def test_calibration_tells_what_it_changed(changes, told):
     ids=["probability", "decision value"],
 )
 def test_threshold_tells_what_it_is_worth(changes, positive, told):
-    assert threshold_told({**THRESHOLD, **changes}, positive) == told
+    assert describe_threshold({**THRESHOLD, **changes}, positive) == told
 
 
 def chose(params, *, calibrated=None, threshold=None, features=None):
@@ -105,4 +115,4 @@ def chose(params, *, calibrated=None, threshold=None, features=None):
     ids=["different", "the same", "many", "calibrated", "one threshold", "features", "the same features"],
 )
 def test_nested_tells_what_the_folds_chose(folds, told):
-    assert nested_told(folds) == told
+    assert describe_folds(folds) == told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,19 +17,19 @@ from mlwf.tables.blocks import (
     NOT_AVAILABLE,
     QUIET,
     Block,
-    counted,
+    block_markdown,
     labels_of,
     number,
     percent,
-    shown,
+    provenance_of,
+    render_block,
     signed,
     source_label,
     span,
     stacked,
     with_alarm,
-    written,
 )
-from mlwf.text import LONGEST_NAME, cut, format_name
+from mlwf.text import LONGEST_NAME, cut, format_name, pluralize
 
 MOST_CONFUSED = 6
 """With how many classes at most the confusion is shown."""
@@ -42,20 +41,20 @@ Cells = tuple[list[str], list[list[Text]]]
 """The columns and the rows of a table."""
 
 
-def judgement_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+def render_details(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show the classes, then the slices."""
-    if judged := _best_classes(summary):
-        yield from shown(*_classes(judged[0]))
+    if evaluation := _best_classes(summary):
+        yield from render_block(*_classes(evaluation[0]))
     if slices := best_slices(summary):
-        yield from shown(*_slices(slices, _all_rows(summary, slices)))
+        yield from render_block(*_slices(slices, _all_rows(summary, slices)))
 
 
-def judgement_written(summary: Mapping[str, Any]) -> Iterator[str]:
+def details_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write the classes, then the slices, as lines of Markdown."""
-    if judged := _best_classes(summary):
-        yield from written(_classes(judged[0])[0])
+    if evaluation := _best_classes(summary):
+        yield from block_markdown(_classes(evaluation[0])[0])
     if slices := best_slices(summary):
-        yield from written(_slices(slices, _all_rows(summary, slices))[0])
+        yield from block_markdown(_slices(slices, _all_rows(summary, slices))[0])
 
 
 def best_slices(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -64,25 +63,23 @@ def best_slices(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _best_classes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return _best([judged for judged in summary.get("classes") or [] if judged.get("report")])
+    return _best([evaluation for evaluation in summary.get("classes") or [] if evaluation.get("report")])
 
 
-def _best(judged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    by_source = ([each for each in judged if each["source"] == source] for source in SOURCES)
+def _best(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    by_source = ([each for each in results if each["source"] == source] for source in SOURCES)
     return next(filter(None, by_source), [])
 
 
-def _place(judged: Mapping[str, Any]) -> str:
+def _place(evaluation: Mapping[str, Any]) -> str:
     """Say which rows are looked at, and the labels of all that is computed on them."""
-    labels = labels_of(str(judged.get("note") or ""))
-    labels += [LABEL] if is_tuned(judged) and LABEL not in labels else []
-    return f" ({'; '.join([SOURCES[judged['source']].in_text, *labels])})"
+    return f" ({'; '.join([SOURCES[evaluation['source']].in_text, *labels_of(evaluation)])})"
 
 
-def _classes(judged: Mapping[str, Any]) -> list[Block]:
+def _classes(evaluation: Mapping[str, Any]) -> list[Block]:
     """Give the table of the classes with and without the confusion, or without alone."""
-    report, confusion = judged["report"], judged.get("confusion") or []
-    how = _place(judged)
+    report, confusion = evaluation["report"], evaluation.get("confusion") or []
+    how = _place(evaluation)
     if len(report) > MOST_CLASSES:
         how += f": the {MOST_CLASSES} of {len(report):,} classes with the lowest f1"
         report = sorted(report, key=lambda each: (each["f1"] is not None, each["f1"] or 0.0))[:MOST_CLASSES]
@@ -144,8 +141,8 @@ def _score_with_interval(score: Mapping[str, Any] | None, between: str) -> str:
     if not score or score.get("value") is None:
         return NOT_AVAILABLE
     interval = score.get("interval")
-    told = f"[{number(interval['low'])}, {number(interval['high'])}]" if interval else f"[{NOT_AVAILABLE}]"
-    return f"{number(score['value'])}{between}{told}"
+    ends = f"[{number(interval['low'])}, {number(interval['high'])}]" if interval else f"[{NOT_AVAILABLE}]"
+    return f"{number(score['value'])}{between}{ends}"
 
 
 def _value(value: float | None) -> str:
@@ -168,7 +165,7 @@ METHODS = {
 """By which method intervals are got, in words."""
 
 
-def scores_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+def render_scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show all scores, those that were got in the same way below one heading."""
     blocks = [_block(group) for group in _groups(summary)]
     # One width for the names, so that the scores of all groups stand below each other.
@@ -176,22 +173,22 @@ def scores_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     for block in blocks:
         aligned = replace(block, first_width=width)
         # At the very last the names fold, so that no number has to.
-        yield from shown(aligned, _narrow(aligned), _narrow(block))
+        yield from render_block(aligned, _narrow(aligned), _narrow(block))
 
 
-def scores_written(summary: Mapping[str, Any]) -> Iterator[str]:
+def scores_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write all scores as lines of Markdown."""
     for group in _groups(summary):
-        yield from written(_block(group))
+        yield from block_markdown(_block(group))
 
 
 def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] = ()) -> list[Text]:
     """Explain what the tables of scores, and of the shown slices, take for granted; each note once."""
     scores = summary.get("scores") or []
-    told = [*scores, *slices]
+    shown = [*scores, *slices]
     differences = [score["difference"] for score in scores if score.get("difference")]
     notes = [
-        with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in told) else None,
+        with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in shown) else None,
         _interval_note(scores, slices),
         BASELINE if any(score.get("baseline") is not None for score in scores) else None,
         _difference_note(differences) if differences else None,
@@ -201,8 +198,8 @@ def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] 
 
 
 def is_tuned(score: Mapping[str, Any]) -> bool:
-    """Tell whether something was chosen on the rows that a score is computed on."""
-    return bool(score.get("tuned_on_same_rows")) or LABEL in str(score.get("note") or "")
+    """Tell whether hyperparameters were chosen on the rows that a score is computed on."""
+    return LABEL in labels_of(score)
 
 
 def interval_column(scores: Iterable[Mapping[str, Any]]) -> str:
@@ -230,14 +227,12 @@ def _groups(summary: Mapping[str, Any]) -> list[_Group]:
 
 def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
     """Say what rows a score is of, and the rest of how it was got."""
-    source = source_label(score)
-    note, n_rows = str(score.get("note") or ""), score.get("n_rows")
-    if is_tuned(score) and LABEL not in note:
-        note = "; ".join(filter(None, [note, LABEL]))
-    if (match := re.match(r"(.*?[\d,]+ rows\b)(.*)", note)) and source.lower() in match[1].lower():
-        return f"{match[1][0].upper()}{match[1][1:]}", match[2]
-    told = n_rows is None or f"{n_rows} rows" in note or f"{n_rows:,} rows" in note
-    return source, ("" if told else f" ({counted(n_rows, 'row')})") + (f": {note}" if note else "")
+    if provenance := provenance_of(score):
+        title = provenance.title
+        return f"{title[0].upper()}{title[1:]}", "; ".join([provenance.details, *provenance.remarks])
+    rows = pluralize(score.get("n_rows"), "row")
+    note = "; ".join([str(score["note"])] if score.get("note") else labels_of(score))
+    return source_label(score), (f" ({rows})" if rows else "") + (f": {note}" if note else "")
 
 
 def _block(group: _Group) -> Block:
@@ -262,11 +257,11 @@ def _block(group: _Group) -> Block:
 def _better_by(difference: Mapping[str, Any] | None, *, room: bool) -> Text:
     if not difference:
         return Text()
-    told = signed(difference["value"])
+    text = signed(difference["value"])
     if not difference.get("distinguishable"):
-        return Text(f"{told} {DOUBT}", DOUBTFUL)
+        return Text(f"{text} {DOUBT}", DOUBTFUL)
     # Room for the mark of others, so that the numbers of a column stand below each other.
-    return Text(f"{told}{' ' * len(f' {DOUBT}') if room else ''}", BAD if difference["value"] < 0 else "")
+    return Text(f"{text}{' ' * len(f' {DOUBT}') if room else ''}", BAD if difference["value"] < 0 else "")
 
 
 def _narrow(block: Block) -> Block:
@@ -288,14 +283,14 @@ def _interval_note(scores: Sequence[Mapping[str, Any]], slices: Sequence[Mapping
     if not methods:
         return None
     levels = sorted({percent(interval["level"]) for _, interval in placed if interval})
-    told = [
+    described = [
         " ".join([METHODS.get(method, method), *([f"({', '.join(places)})"] if len(methods) > 1 else [])])
         for method, places in methods.items()
     ]
-    return f"Interval: {', '.join([*levels, '; '.join(told)])}."
+    return f"Interval: {', '.join([*levels, '; '.join(described)])}."
 
 
 def _difference_note(differences: Sequence[Mapping[str, Any]]) -> str:
     clear = all(difference.get("distinguishable") for difference in differences)
-    told = "distinguishable from zero throughout" if clear else f"{DOUBT} where that is not distinguishable from zero"
-    return f"Better by: how far ahead of the baseline, whichever way the metric points; {told}."
+    sure = "distinguishable from zero throughout" if clear else f"{DOUBT} where that is not distinguishable from zero"
+    return f"Better by: how far ahead of the baseline, whichever way the metric points; {sure}."

@@ -14,7 +14,7 @@ from mlwf.tables.blocks import (
     BAD,
     NOTHING,
     STATUS_STYLES,
-    FirstFitting,
+    FirstThatFits,
     duration,
     escaped,
     markdown_row,
@@ -23,9 +23,16 @@ from mlwf.tables.blocks import (
     sentence,
     with_alarm,
 )
-from mlwf.tables.choices import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
-from mlwf.tables.facts import facts_of
-from mlwf.tables.scores import best_slices, judgement_shown, judgement_written, notes_of, scores_shown, scores_written
+from mlwf.tables.descriptions import findings_markdown, gates_markdown, gates_outcome, render_findings, render_gates
+from mlwf.tables.run_fields import run_fields
+from mlwf.tables.score_tables import (
+    best_slices,
+    details_markdown,
+    notes_of,
+    render_details,
+    render_scores,
+    scores_markdown,
+)
 from mlwf.text import printable_in
 
 PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recorded": "recorded"}
@@ -69,7 +76,7 @@ GATES = {"met": "gates met", "not met": "gate not met"}
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Show runs, a row each; a narrow terminal shows fewer columns."""
     rows = printable_in(rows)
-    return FirstFitting([_table(rows, RUN_COLUMNS[:count]) for count in range(len(RUN_COLUMNS), FEWEST - 1, -1)])
+    return FirstThatFits([_table(rows, RUN_COLUMNS[:count]) for count in range(len(RUN_COLUMNS), FEWEST - 1, -1)])
 
 
 def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -84,7 +91,7 @@ def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        # Names alone may fold, and what is said beside a status: of a run id every character is needed.
+        # Names alone may fold, and what stands beside a status: of a run id every character is needed.
         justify: JustifyMethod = "right" if column in RIGHT else "left"
         table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
     for row in rows:
@@ -115,30 +122,30 @@ def summary_table(summary: Mapping[str, Any]) -> RenderableType:
     return Group(
         _head(summary),
         Text(),
-        _facts(summary),
-        *scores_shown(summary),
-        *judgement_shown(summary),
+        _fields(summary),
+        *render_scores(summary),
+        *render_details(summary),
         *_notes(summary),
-        *findings_shown(summary),
+        *render_findings(summary),
         *_warnings(summary),
         # Last, so that a terminal that has scrolled away still ends with the verdict.
-        *gates_shown(summary),
+        *render_gates(summary),
     )
 
 
 def summary_markdown(summary: Mapping[str, Any]) -> str:
     """Write a run as Markdown, for a pull request or the page of a CI job; the gates come first."""
     summary = printable_in(summary)
-    ending = ", ".join(filter(None, [_ending(summary), gates_verdict(summary).plain]))
-    lines = [f"## {escaped(summary.get('name', ''))} {ending}", *gates_written(summary)]
+    ending = ", ".join(filter(None, [_ending(summary), gates_outcome(summary).plain]))
+    lines = [f"## {escaped(summary.get('name', ''))} {ending}", *gates_markdown(summary)]
     lines += ["", f"Run `{summary.get('run_id', '')}`", "", markdown_row(["", ""]), markdown_row(["---", "---"])]
-    for fact in facts_of(summary):
-        text = escaped(fact.text)
-        lines.append(markdown_row([f"**{fact.label}**", f"**{text}**" if fact.tone else marked(text)]))
-    lines += [*scores_written(summary), *judgement_written(summary)]
+    for field in run_fields(summary):
+        text = escaped(field.text)
+        lines.append(markdown_row([f"**{field.label}**", f"**{text}**" if field.tone else marked(text)]))
+    lines += [*scores_markdown(summary), *details_markdown(summary)]
     if notes := notes_of(summary, slices=best_slices(summary)):
         lines += ["", *(f"- {marked(sentence(note.plain))}" for note in notes)]
-    lines += findings_written(summary)
+    lines += findings_markdown(summary)
     if warnings := summary.get("warnings"):
         lines += ["", "### Warnings", "", *(f"- {sentence(warning)}" for warning in warnings)]
     return "\n".join(lines) + "\n"
@@ -147,7 +154,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
 def _head(summary: Mapping[str, Any]) -> Text:
     style = STATUS_STYLES.get(summary.get("status", ""), "")
     name, run_id = str(summary.get("name", "")), str(summary.get("run_id", ""))
-    verdict = gates_verdict(summary)
+    verdict = gates_outcome(summary)
     ending = Text.assemble((_ending(summary), style), ", " if verdict else "", verdict)
     return Text.assemble((name, "bold"), " ", ending, "  ", (run_id, "dim"))
 
@@ -158,13 +165,13 @@ def _ending(summary: Mapping[str, Any]) -> str:
     return status if seconds is None else f"{status} {how} {duration(seconds)}"
 
 
-def _facts(summary: Mapping[str, Any]) -> Table:
+def _fields(summary: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for fact in facts_of(summary):
-        style = STATUS_STYLES.get(fact.tone, "")
-        table.add_row(Text(fact.label, style), with_alarm(Text(fact.text, style)))
+    for field in run_fields(summary):
+        style = STATUS_STYLES.get(field.tone, "")
+        table.add_row(Text(field.label, style), with_alarm(Text(field.text, style)))
     return table
 
 

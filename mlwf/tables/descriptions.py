@@ -17,22 +17,22 @@ from mlwf.tables.blocks import (
     GOOD,
     QUIET,
     Block,
-    counted,
+    block_markdown,
     labels_of,
     number,
+    provenance_of,
+    render_block,
     sentence,
-    shown,
     source_label,
     with_alarm,
-    written,
 )
-from mlwf.text import format_name, format_share, printable
+from mlwf.text import format_name, format_share, pluralize, printable
 
 SEVERITY_STYLES = {"error": BAD, "warning": DOUBTFUL, "info": QUIET}
 READ_ON = "README, What the findings mean"
 
 
-def findings_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show the findings, the gravest first, and where to read on."""
     findings = _findings(summary)
     if not findings:
@@ -41,13 +41,13 @@ def findings_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     for finding in findings:
         style = SEVERITY_STYLES.get(finding["severity"], "")
         quiet = QUIET if style == QUIET else ""
-        told = Text.assemble((str(finding["code"]), quiet or "bold"), ": ", str(finding["message"]), style=quiet)
-        listed.add_row(Text(str(finding["severity"]), style), told)
+        text = Text.assemble((str(finding["code"]), quiet or "bold"), ": ", str(finding["message"]), style=quiet)
+        listed.add_row(Text(str(finding["severity"]), style), text)
     yield from (Text(), Text("Findings", SEVERITY_STYLES.get(findings[0]["severity"], "bold")), listed)
     yield Text(f"See {READ_ON}.", QUIET)
 
 
-def findings_written(summary: Mapping[str, Any]) -> Iterator[str]:
+def findings_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write the findings as lines of Markdown."""
     if findings := _findings(summary):
         yield from ("", "### Findings", "")
@@ -56,27 +56,27 @@ def findings_written(summary: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", f"See {READ_ON}.")
 
 
-def gates_verdict(summary: Mapping[str, Any]) -> Text:
-    """Say in a few words whether the gates are met; nothing without gates."""
+def gates_outcome(summary: Mapping[str, Any]) -> Text:
+    """Sum up in a few words whether the gates are met; nothing without gates."""
     gates = summary.get("gates") or []
     missed = sum(not gate["passed"] for gate in gates)
     if missed:
-        return Text(f"{missed} of {counted(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met", BAD)
-    return Text(f"{counted(len(gates), 'gate')} met", GOOD) if gates else Text()
+        return Text(f"{missed} of {pluralize(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met", BAD)
+    return Text(f"{pluralize(len(gates), 'gate')} met", GOOD) if gates else Text()
 
 
-def gates_shown(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show what each gate asked for and what it got."""
     if gates := summary.get("gates"):
         block = _gates(gates, met="met", missed="not met")
         listed = [[cells[0], _in_words(gate)] for cells, gate in zip(block.rows, gates, strict=True)]
-        yield from shown(block, Block(block.title, block.how, ["", ""], listed, n_words=2))
+        yield from render_block(block, Block(block.title, block.how, ["", ""], listed, n_words=2))
 
 
-def gates_written(summary: Mapping[str, Any]) -> Iterator[str]:
+def gates_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write what each gate asked for and what it got as lines of Markdown."""
     if gates := summary.get("gates"):
-        yield from written(_gates(gates, met="✅ met", missed="❌ not met"))
+        yield from block_markdown(_gates(gates, met="✅ met", missed="❌ not met"))
 
 
 def _findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -97,8 +97,8 @@ def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Bloc
         ]
         for gate in gates
     ]
-    told = [at for at in range(len(columns)) if at < 3 or any(cells[at] for cells in rows)]
-    return Block("Gates", "", [columns[at] for at in told], [[cells[at] for at in told] for cells in rows], len(told))
+    used = [at for at in range(len(columns)) if at < 3 or any(cells[at] for cells in rows)]
+    return Block("Gates", "", [columns[at] for at in used], [[cells[at] for at in used] for cells in rows], len(used))
 
 
 def _in_words(gate: Mapping[str, Any]) -> Text:
@@ -117,29 +117,31 @@ MEASURES = ("log_loss", "brier_score", "ece")
 """Metrics of a calibration."""
 
 
-def tuning_told(tuning: Mapping[str, Any]) -> str:
-    """Tell what a search chose."""
-    failed = f", {counted(tuning['n_failed'], 'fit')} failed" if tuning.get("n_failed") else ""
-    what = f"{tuning['strategy']}, {counted(tuning['n_candidates'], 'candidate')} × {tuning['cv_folds']} folds{failed}"
+def describe_tuning(tuning: Mapping[str, Any]) -> str:
+    """Describe what a search chose."""
+    failed = f", {pluralize(tuning['n_failed'], 'fit')} failed" if tuning.get("n_failed") else ""
+    candidates = pluralize(tuning["n_candidates"], "candidate")
+    what = f"{tuning['strategy']}, {candidates} × {tuning['cv_folds']} folds{failed}"
     # Written as model.hyperparameters takes them, to be copied there.
     params = [f"{_param(name)}: {_yaml(value)}" for name, value in tuning["best_params"].items()]
     # A maximum over candidates flatters: the rows that chose it also scored it.
-    alike = ", rows unweighted" if "count alike" in str(tuning.get("note")) else ""
+    provenance = provenance_of(tuning)
+    alike = ", rows unweighted" if provenance and provenance.ignores_weights else ""
     chosen = f"best {tuning['scoring']} {number(tuning['best_score'])} on the folds that chose it{alike}:"
     cut_short = [str(tuning[key]) for key in ("inexact", "stopped") if tuning.get(key)]
     return "\n".join([what, *cut_short, chosen, *params])
 
 
-def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
-    """Tell what the folds of a nested cross-validation chose, folded where they agree."""
+def describe_folds(folds: Sequence[Mapping[str, Any]]) -> str:
+    """Describe what the folds of a nested cross-validation chose, folded where they agree."""
     settings = [fold.get("params") or {} for fold in folds]
     names = list(dict.fromkeys(name for setting in settings for name in setting))
     different = len({_yaml(setting) for setting in settings})
     chose = "the same settings" if different == 1 else f"{different} different settings"
     lines = [
-        f"{counted(len(folds), 'fold')} chose {chose}"
+        f"{pluralize(len(folds), 'fold')} chose {chose}"
         if names
-        else f"everything repeated in {counted(len(folds), 'fold')}"
+        else f"everything repeated in {pluralize(len(folds), 'fold')}"
     ]
     lines += [f"{_param(name)}: {_votes([setting.get(name) for setting in settings])}" for name in names]
     calibrated = [fold["calibrated"] for fold in folds if fold.get("calibrated") is not None]
@@ -151,8 +153,8 @@ def nested_told(folds: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def calibration_told(calibration: Mapping[str, Any]) -> str:
-    """Tell how probabilities were calibrated, what that changed, and whether it was kept."""
+def describe_calibration(calibration: Mapping[str, Any]) -> str:
+    """Describe how probabilities were calibrated, what that changed, and whether it was kept."""
     if calibration.get("holdout"):
         how = f"fitted on a hold-out of {format_share(calibration['holdout'], 1)}"
     else:
@@ -163,31 +165,30 @@ def calibration_told(calibration: Mapping[str, Any]) -> str:
         lines.append(": ".join(filter(None, [kept, calibration.get("reason")])))
     if calibration.get("after"):
         rows = "hold-out" if calibration.get("holdout") else "out-of-fold"
-        lines.append(f"{rows} {', '.join(_changes(calibration))}{_labelled(calibration)}")
+        lines.append(f"{rows} {', '.join(_changes(calibration))}{_labels(calibration)}")
     return "\n".join(lines)
 
 
-def threshold_told(threshold: Mapping[str, Any], positive: object) -> str:
-    """Tell from which score on a row is called positive, and what that is worth."""
+def describe_threshold(threshold: Mapping[str, Any], positive: object) -> str:
+    """Describe from which score on a row is called positive, and what that is worth."""
     of = "probability" if threshold.get("response") != "decision_function" else "decision value"
     what = f"{'positive' if positive is None else format_name(positive)} from a {of} of {number(threshold['value'])} on"
     score, usual = number(threshold["score"]), number(threshold["default_score"])
     worth = f"cross-fitted {threshold['scoring']} {score}, against {usual} with the default threshold"
-    return f"{what}\n{worth}{_labelled(threshold)}"
+    return f"{what}\n{worth}{_labels(threshold)}"
 
 
-def refit_told(refit: Mapping[str, Any]) -> str:
-    """Tell that the shipped model was fitted again, and in what the one that was scored on the hold-out differs."""
+def describe_refit(refit: Mapping[str, Any]) -> str:
+    """Describe that the shipped model was fitted again, and in what the one that was scored on the hold-out differs."""
     scored = refit.get("scored_model") or {}
-    told = []
+    has = []
     if scored.get("calibrated") is not None:
-        told.append(f"calibration {'kept' if scored['calibrated'] else 'not kept'}")
+        has.append(f"calibration {'kept' if scored['calibrated'] else 'not kept'}")
     if scored.get("threshold") is not None:
-        told.append(f"threshold {number(scored['threshold'])}")
-    what = (
-        f"on all {counted(refit.get('n_rows'), 'row')}: the model, calibration and threshold told here are of this fit"
-    )
-    return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if told else ''}{', '.join(told)}"])
+        has.append(f"threshold {number(scored['threshold'])}")
+    n_rows = pluralize(refit.get("n_rows"), "row")
+    what = f"on all {n_rows}: the model, calibration and threshold told here are of this fit"
+    return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if has else ''}{', '.join(has)}"])
 
 
 def _param(name: str) -> str:
@@ -201,7 +202,7 @@ def _votes(values: Sequence[Any]) -> str:
     if len(votes) == 1:
         return next(iter(votes))
     most = sorted(votes.items(), key=lambda vote: -vote[1])
-    listed = [f"{value} ({counted(count, 'fold')})" for value, count in most[:MOST_LISTED]]
+    listed = [f"{value} ({pluralize(count, 'fold')})" for value, count in most[:MOST_LISTED]]
     return ", ".join([*listed, *([f"and {len(most) - MOST_LISTED} more"] if len(most) > MOST_LISTED else [])])
 
 
@@ -211,11 +212,11 @@ def _range(numbers: Sequence[float]) -> str:
 
 
 def _features(chosen: Sequence[Sequence[Any]]) -> str:
-    """Tell which columns the folds chose; they differ where a fold has too few rows to know a column's kind."""
+    """Describe which columns the folds chose; they differ where a fold has too few rows to know a column's kind."""
     sets = [{format_name(column) for column in columns} for columns in chosen]
     disputed = sorted({column for each in sets for column in each if not all(column in other for other in sets)})
     if not disputed:
-        return f"the same {counted(len(sets[0]), 'column')}"
+        return f"the same {pluralize(len(sets[0]), 'column')}"
     sizes = sorted({len(columns) for columns in sets})
     more = [f"and {len(disputed) - MOST_LISTED} more"] if len(disputed) > MOST_LISTED else []
     listed = ", ".join([*disputed[:MOST_LISTED], *more])
@@ -225,15 +226,15 @@ def _features(chosen: Sequence[Sequence[Any]]) -> str:
 def _changes(calibration: Mapping[str, Any]) -> Iterator[str]:
     before, after = calibration.get("before") or {}, calibration["after"]
     for name in MEASURES:
-        told = METRICS[name].label
-        # The reason tells by how much the log loss changed, where that decided.
-        if told not in str(calibration.get("reason")):
+        label = METRICS[name].label
+        # The reason says by how much the log loss changed, where the difference is known.
+        if name != "log_loss" or not calibration.get("difference"):
             was = f"{number(before[name])} -> " if before.get(name) is not None else ""
-            yield f"{told} {was}{number(after.get(name))}"
+            yield f"{label} {was}{number(after.get(name))}"
 
 
-def _labelled(told: Mapping[str, Any]) -> str:
-    labels = labels_of(str(told.get("note") or ""))
+def _labels(result: Mapping[str, Any]) -> str:
+    labels = labels_of(result)
     return f" ({'; '.join(labels)})" if labels else ""
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from mlwf.provenance import Protocol, Provenance, ScoredBeforeRefit
 from mlwf.tables import summary_markdown, summary_table
-from mlwf.tables.facts import facts_of
+from mlwf.tables.run_fields import run_fields
 
 HOW = "5-fold stratified cross-validation, shuffled; tuned on the same rows"
 ADULT: dict[str, Any] = {
@@ -72,6 +73,7 @@ ADULT: dict[str, Any] = {
             "baseline": 0.7607,
             "n_rows": 39073,
             "note": HOW,
+            "tuned_on_same_rows": True,
         },
         {
             "metric": "log_loss",
@@ -81,6 +83,7 @@ ADULT: dict[str, Any] = {
             "baseline": 0.5503,
             "n_rows": 39073,
             "note": HOW,
+            "tuned_on_same_rows": True,
         },
         {"metric": "accuracy", "source": "test", "value": 0.8755, "std": None, "baseline": 0.7607, "n_rows": 9769},
         {"metric": "roc_auc", "source": "test", "value": None, "std": None, "baseline": None, "n_rows": 9769},
@@ -125,7 +128,7 @@ def changed(**sections: Any) -> dict[str, Any]:
 
 
 def fact(summary: dict[str, Any], label: str) -> str | None:
-    return next((fact.text for fact in facts_of(summary) if fact.label == label), None)
+    return next((fact.text for fact in run_fields(summary) if fact.label == label), None)
 
 
 def test_summary_table_whole_at_60_columns():
@@ -175,30 +178,37 @@ def test_a_run_without_a_summary_says_so(status, told):
     assert fact({"run_id": "r1", "name": "x", "status": status}, "Summary") == told
 
 
-def test_rows_are_told_once():
-    score = {"metric": "accuracy", "source": "test", "value": 0.5, "n_rows": 1234}
-    told = [
-        shown({"scores": [{**score, "note": note}]}, 80) for note in ("", "all 1,234 rows", "all 1234 rows", "new rows")
-    ]
-    assert [re.findall("Test set.*", text) for text in told] == [
-        ["Test set (1,234 rows)"],
-        ["Test set: all 1,234 rows"],
-        ["Test set: all 1234 rows"],
-        ["Test set (1,234 rows): new rows"],
-    ]
+@pytest.mark.parametrize(
+    ("provenance", "heading"),
+    [
+        (Provenance("test", 1234, Protocol("test_set")), "**Test set of 1,234 rows** that no step before saw\n"),
+        (
+            Provenance("train_test", 55, Protocol("holdout"), before_refit=ScoredBeforeRefit()),
+            "**Hold-out of 55 rows**, split off before anything was fitted; of the model before the refit\n",
+        ),
+        (
+            Provenance("cross_validation", 55, Protocol("leave_one_group_out", 3, column="a of 7 rows; b")),
+            "**Cross-validation of 55 rows**, leaving out one a of 7 rows; b of 3\n",
+        ),
+    ],
+    ids=["test set", "hold-out", "column whose name reads like a sentence"],
+)
+def test_scores_are_headed_by_how_they_were_got(provenance, heading):
+    score = {"metric": "accuracy", "source": provenance.source, "value": 0.5, "provenance": provenance.to_dict()}
+    assert heading in summary_markdown(changed(scores=[score]))
 
 
 @pytest.mark.parametrize(
-    ("source", "note", "heading"),
+    ("n_rows", "note", "heading"),
     [
-        ("test", "test set of 1,234 rows that no step saw", "**Test set of 1,234 rows** that no step saw\n"),
-        ("train_test", "hold-out of 55 rows, split off before", "**Hold-out of 55 rows**, split off before\n"),
-        ("test", "the last 55 rows", "**Test set**: the last 55 rows\n"),
+        (1234, "", "Test set (1,234 rows)"),
+        (1234, "the last rows", "Test set (1,234 rows): the last rows"),
+        (None, "the last rows", "Test set: the last rows"),
     ],
 )
-def test_scores_are_headed_by_what_they_are_of(source, note, heading):
-    score = {"metric": "accuracy", "source": source, "value": 0.5, "n_rows": None, "note": note}
-    assert heading in summary_markdown(changed(scores=[score]))
+def test_scores_of_an_earlier_version_are_headed_by_their_sentence(n_rows, note, heading):
+    score = {"metric": "accuracy", "source": "test", "value": 0.5, "n_rows": n_rows, "note": note}
+    assert re.findall("Test set.*", shown({"scores": [score]}, 80)) == [heading]
 
 
 def test_trouble_is_coloured_on_a_terminal():

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from mlwf.tables.scores import best_slices, judgement_shown, judgement_written
+from mlwf.tables.score_tables import best_slices, details_markdown, render_details
+from tests.provenances import ON_FOLDS
 
 THREE = {
     "source": "test",
@@ -36,20 +39,20 @@ def sliced(make_score):
 
 @pytest.mark.parametrize("width", [100, 60])
 def test_classes_whole(draw, width):
-    assert draw(judgement_shown({"classes": [THREE]}), width) == CLASSES[width]
+    assert draw(render_details({"classes": [THREE]}), width) == CLASSES[width]
 
 
 def test_classes_as_markdown_whole():
-    assert "\n".join(judgement_written({"classes": [THREE]})) == CLASSES_AS_MARKDOWN
+    assert "\n".join(details_markdown({"classes": [THREE]})) == CLASSES_AS_MARKDOWN
 
 
 @pytest.mark.parametrize("width", [100, 60, 50])
 def test_slices_whole(sliced, draw, width):
-    assert draw(judgement_shown(sliced), width) == SLICES[width]
+    assert draw(render_details(sliced), width) == SLICES[width]
 
 
 def test_slices_as_markdown_whole(sliced):
-    assert "\n".join(judgement_written(sliced)) == SLICES_AS_MARKDOWN
+    assert "\n".join(details_markdown(sliced)) == SLICES_AS_MARKDOWN
 
 
 def test_the_best_source_alone_is_shown(make_score, draw):
@@ -58,34 +61,35 @@ def test_the_best_source_alone_is_shown(make_score, draw):
         "classes": [{**THREE, "source": source, "note": ""} for source in sources],
         "slices": [make_score("accuracy", 0.5, source=source, slice="sex = Male") for source in sources],
     }
-    told = draw(judgement_shown(summary))
+    told = draw(render_details(summary))
     assert ("Classes (test set)" in told, told.count("Classes ")) == (True, 1)
     assert [score["source"] for score in best_slices(summary)] == ["test"]
 
 
 def test_what_is_computed_on_rows_that_chose_is_labelled(make_score, draw):
-    note = "3-fold cross-validation of 275 rows, shuffled; tuned on the same rows; weighted by w"
-    slices = [make_score("accuracy", 0.5, source="cross_validation", slice="a", note="", tuned_on_same_rows=True)]
-    told = draw(judgement_shown({"classes": [{**THREE, "source": "cross_validation", "note": note}], "slices": slices}))
+    provenance = replace(ON_FOLDS, labels=("hyperparameters",), weighted_by="w").to_dict()
+    on_folds = {"source": "cross_validation", "provenance": provenance}
+    slices = [make_score("accuracy", 0.5, slice="a", **on_folds)]
+    told = draw(render_details({"classes": [{**THREE, **on_folds}], "slices": slices}))
     assert "Classes (cross-validation; tuned on the same rows)\n" in told
     assert "Slices (cross-validation; tuned on the same rows)\n" in told
 
 
 def test_more_than_six_classes_are_told_without_their_confusion(draw):
     many = {**THREE, "report": report(7), "confusion": [[0] * 7] * 7}
-    assert "as c0" not in draw(judgement_shown({"classes": [many]}), 200)
+    assert "as c0" not in draw(render_details({"classes": [many]}), 200)
 
 
 def test_of_very_many_classes_the_worst_are_told(draw):
     never = {"n_rows": 0, "precision": None, "recall": None, "f1": None}
     classes = [*report(25), {"label": "never", **never}, {"label": "neither", **never}]
-    lines = draw(judgement_shown({"classes": [{**THREE, "report": classes, "confusion": []}]})).splitlines()
+    lines = draw(render_details({"classes": [{**THREE, "report": classes, "confusion": []}]})).splitlines()
     assert lines[1] == "Classes (test set): the 20 of 27 classes with the lowest f1"
     assert [line.split()[0] for line in lines[3:]] == ["never", "neither", *(f"c{n}" for n in range(18))]
 
 
 def test_without_classes_and_slices_nothing_is_shown():
-    assert list(judgement_shown({"classes": [{**THREE, "report": []}], "slices": []})) == []
+    assert list(render_details({"classes": [{**THREE, "report": []}], "slices": []})) == []
 
 
 CLASSES = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.tables.choices import findings_shown, findings_written, gates_shown, gates_verdict, gates_written
+from mlwf.tables.descriptions import findings_markdown, gates_markdown, gates_outcome, render_findings, render_gates
 
 FINDINGS = {
     "findings": [
@@ -25,15 +25,15 @@ GATES = {"gates": [MET, MISSED, NO_FINDING]}
 
 
 def test_findings_whole(draw):
-    assert draw(findings_shown(FINDINGS), 60) == FINDINGS_WHOLE
+    assert draw(render_findings(FINDINGS), 60) == FINDINGS_WHOLE
 
 
 def test_findings_as_markdown_whole():
-    assert "\n".join(findings_written(FINDINGS)) == FINDINGS_AS_MARKDOWN
+    assert "\n".join(findings_markdown(FINDINGS)) == FINDINGS_AS_MARKDOWN
 
 
 def test_findings_are_as_loud_as_they_are_grave(draw):
-    told = draw(findings_shown(FINDINGS), colour=True)
+    told = draw(render_findings(FINDINGS), colour=True)
     assert "\x1b[1;31merror" in told
     assert "\x1b[1;33mwarning" in told
     assert "\x1b[2minfo" in told
@@ -41,11 +41,11 @@ def test_findings_are_as_loud_as_they_are_grave(draw):
 
 @pytest.mark.parametrize("width", [140, 60])
 def test_gates_whole(draw, width):
-    assert draw(gates_shown(GATES), width) == GATES_WHOLE[width]
+    assert draw(render_gates(GATES), width) == GATES_WHOLE[width]
 
 
 def test_gates_as_markdown_whole():
-    assert "\n".join(gates_written(GATES)) == GATES_AS_MARKDOWN
+    assert "\n".join(gates_markdown(GATES)) == GATES_AS_MARKDOWN
 
 
 @pytest.mark.parametrize(
@@ -60,25 +60,25 @@ def test_gates_as_markdown_whole():
     ids=["none", "one met", "all met", "one missed", "some missed"],
 )
 def test_verdict_of_all_gates(gates, told, style):
-    verdict = gates_verdict({"gates": gates})
+    verdict = gates_outcome({"gates": gates})
     assert (verdict.plain, verdict.style) == (told, style)
 
 
 def test_verdicts_are_coloured(draw):
-    told = draw(gates_shown(GATES), colour=True)
+    told = draw(render_gates(GATES), colour=True)
     assert "\x1b[1;32mmet" in told
     assert "\x1b[1;31mnot met" in told
 
 
 def test_a_gate_met_by_a_number_that_flatters_is_labelled_aloud(draw):
     gates = {"gates": [{**MET, "note": "tuned on the same rows"}]}
-    assert "\x1b[1;2;7;33mtuned on the same rows" in draw(gates_shown(gates), colour=True)
-    assert "| **tuned on the same rows** |" in "\n".join(gates_written(gates))
+    assert "\x1b[1;2;7;33mtuned on the same rows" in draw(render_gates(gates), colour=True)
+    assert "| **tuned on the same rows** |" in "\n".join(gates_markdown(gates))
 
 
 @pytest.mark.parametrize("summary", [{}, {"findings": [], "gates": []}], ids=["old", "none"])
 def test_without_findings_and_gates_nothing_is_said(summary):
-    said = [findings_shown(summary), findings_written(summary), gates_shown(summary), gates_written(summary)]
+    said = [render_findings(summary), findings_markdown(summary), render_gates(summary), gates_markdown(summary)]
     assert [list(each) for each in said] == [[], [], [], []]
 
 

@@ -3,13 +3,18 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.tables.scores import notes_of, scores_shown, scores_written
+from mlwf.provenance import Protocol, Provenance
+from mlwf.tables.score_tables import notes_of, render_scores, scores_markdown
 
 FOLDS = {
     "source": "cross_validation",
     "n_rows": 275,
-    "note": "3-fold stratified cross-validation of 275 rows, shuffled; tuned on the same rows",
-    "tuned_on_same_rows": True,
+    "provenance": Provenance(
+        "cross_validation",
+        275,
+        Protocol("stratified_kfold", 3, is_shuffled=True),
+        labels=("hyperparameters",),
+    ).to_dict(),
     "method": "corrected resampled t",
 }
 
@@ -29,16 +34,16 @@ def summary(make_score):
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_scores_whole(summary, draw, width):
-    assert draw(scores_shown(summary), width) == WHOLE[width]
+    assert draw(render_scores(summary), width) == WHOLE[width]
 
 
 def test_no_number_is_cut_where_names_must_fold(summary, draw):
-    told = draw(scores_shown(summary), 40)
+    told = draw(render_scores(summary), 40)
     assert [number for number in ("0.8702 – 0.8781", "+0.1134", "+0.0012 ?", "0.5503") if number not in told] == []
 
 
 def test_scores_as_markdown_whole(summary):
-    assert "\n".join(scores_written(summary)) == WHOLE_AS_MARKDOWN
+    assert "\n".join(scores_markdown(summary)) == WHOLE_AS_MARKDOWN
 
 
 def test_notes_whole(summary, make_score):
@@ -58,19 +63,19 @@ def test_notes_of_one_method_and_clear_differences(make_score):
 def test_scores_of_a_time_without_intervals_have_neither_column(draw):
     old = {"metric": "accuracy", "source": "test", "value": 0.5, "std": 0.1, "baseline": 0.4, "n_rows": 9, "note": ""}
     assert (
-        draw(scores_shown({"scores": [old]}))
+        draw(render_scores({"scores": [old]}))
         == "\nTest set (9 rows)\n  metric     score  baseline\n  accuracy  0.5000    0.4000\n"
     )
 
 
 def test_the_label_stands_out(summary, draw):
-    assert "\x1b[1;7;33mtuned on the same rows\x1b[0m" in draw(scores_shown(summary), colour=True)
+    assert "\x1b[1;7;33mtuned on the same rows\x1b[0m" in draw(render_scores(summary), colour=True)
     assert "\x1b[1;7;33mTuned on the same rows\x1b[0m" in draw(notes_of(summary), colour=True)
 
 
-def test_a_score_that_is_tuned_without_saying_so_is_labelled(make_score, draw):
-    score = make_score("accuracy", 0.9, note="all folds", n_rows=None, tuned_on_same_rows=True)
-    assert "Test set: all folds; tuned on the same rows\n" in draw(scores_shown({"scores": [score]}))
+def test_a_score_of_an_earlier_version_without_a_sentence_is_labelled(make_score, draw):
+    score = make_score("accuracy", 0.9, provenance=None, n_rows=None, tuned_on_same_rows=True)
+    assert "Test set: tuned on the same rows\n" in draw(render_scores({"scores": [score]}))
 
 
 @pytest.mark.parametrize(
@@ -84,13 +89,13 @@ def test_a_score_that_is_tuned_without_saying_so_is_labelled(make_score, draw):
 )
 def test_a_difference_that_is_not_for_the_better_is_coloured(make_score, draw, difference, told):
     scores = [make_score("accuracy", 0.5, (0.4, 0.6), difference=difference)]
-    assert told in draw(scores_shown({"scores": scores}), colour=True)
+    assert told in draw(render_scores({"scores": scores}), colour=True)
 
 
 def test_the_level_is_that_of_the_data(make_score, draw):
     score = make_score("accuracy", 0.5, (0.4, 0.6))
     score["interval"]["level"] = 0.9
-    assert "90 % interval" in draw(scores_shown({"scores": [score]}))
+    assert "90 % interval" in draw(render_scores({"scores": [score]}))
     assert notes_of({"scores": [score]})[0].plain == "Interval: 90 %, bootstrap of the rows."
 
 
