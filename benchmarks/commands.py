@@ -44,7 +44,7 @@ def twice(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
             cpu_of([*MLWF, "train", str(config), "--quiet"], cwd=Path())
         summaries = sorted(Path("runs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime)
         assert len(summaries) == number
-        watch.say(name, **_result(summaries[-1]))
+        watch.record(name, **_result(summaries[-1]))
 
 
 def light(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:

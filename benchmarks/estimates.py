@@ -1,4 +1,4 @@
-"""Ways to estimate a score, and what each says beside what comes true."""
+"""Ways to estimate a score, and each estimate beside the truth."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class Way:
     """Whether mlwf promises something of it; search, then cross-validation promises nothing."""
     is_nested_or_held_out: bool = False
     times: int = 1
-    """How many repetitions it gets for each one that is asked for."""
+    """How many repetitions it gets for each requested one."""
     names_column: bool = True
-    """Whether the column is named that the scenario asks for."""
+    """Whether the column is named that the scenario has."""
     is_spoilt: bool = False
     """Whether the data were prepared by hand before."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a way says once, and what is true."""
+    """What a way estimates once, and what is true."""
 
     scenario: str
     way: Way
@@ -70,10 +70,10 @@ class Estimate:
     true: float
     interval: tuple[float, float] | None
     is_labelled: bool
-    """Whether the score says that it was tuned on the same rows."""
+    """Whether the score is labelled as tuned on the same rows."""
     note: str
     has_finding: bool
-    """Whether the finding of the scenario was told."""
+    """Whether the finding of the scenario was reported."""
 
 
 def ways_of(scenario: Scenario) -> Iterator[Way]:
@@ -99,9 +99,9 @@ def simulate(name: str, repetition: int, *, repetitions: int) -> list[Estimate]:
 
 
 def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> ExperimentSpec:
-    """Write down what a way asks mlwf for."""
+    """Write the experiment of a way."""
     named = {scenario.remedy: f"({scenario.remedy})"} if scenario.remedy and way.names_column else {}
-    told = [code for code in FINDINGS if code != scenario.finding]
+    lines = [code for code in FINDINGS if code != scenario.finding]
     return ExperimentSpec(
         random_state=random_state,
         data=DataSpec(path=IN_MEMORY, target="target", **named),
@@ -109,23 +109,23 @@ def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> Experim
         model=ClassifierModelSpec(algorithm="decision_tree"),
         tuning=GridSearchSpec(param_grid=dict(scenario.grid)),
         validation=ValidationSpec(metrics=list(METRICS), **way.validation),
-        findings=FindingsSpec(ignore=told),
+        findings=FindingsSpec(ignore=lines),
     )
 
 
-def judge_sample(
+def evaluate_sample(
     scenario: Scenario, way: Way, sample: Sample, *, random_state: int
 ) -> tuple[Evaluation, Mapping[str, float], bool]:
     """Validate as the workflow does.
 
     Returns
     -------
-    judgement : Judgement
+    evaluation : Evaluation
         What is reported.
     true : dict
-        For each metric the mean score on fresh rows of the very models that were judged.
+        For each metric the mean score on fresh rows of the very models that were evaluated.
     has_finding : bool
-        Whether the finding of the scenario is told.
+        Whether the finding of the scenario is reported.
     """
     if way.is_spoilt:
         assert scenario.spoil is not None
@@ -159,9 +159,9 @@ class Witnessed:
         both = Rows(np.concatenate([split.test.index, fresh.index]))
         trained = self._chain(Split(split.train, both), fit)
         assert trained.predictions is not None
-        said = trained.predictions.take(np.arange(len(split.test), len(both)))
+        values = trained.predictions.take(np.arange(len(split.test), len(both)))
         truth = self._sample.y[fresh.index]
-        self._scores.append({name: metric(said, truth) for name, metric in self._metrics.items()})
+        self._scores.append({name: metric(values, truth) for name, metric in self._metrics.items()})
         return replace(trained, predictions=trained.predictions.take(np.arange(len(split.test))))
 
     @property
@@ -172,7 +172,7 @@ class Witnessed:
 
 
 def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Iterator[Estimate]:
-    evaluation, true, has_finding = judge_sample(SCENARIOS[name], way, sample, random_state=random_state)
+    evaluation, true, has_finding = evaluate_sample(SCENARIOS[name], way, sample, random_state=random_state)
     for score in evaluation.scores:
         assert score.value is not None
         yield Estimate(

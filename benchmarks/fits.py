@@ -14,7 +14,7 @@ from mlwf.splitting.rows import Rows, Table
 
 
 class SharedPreparation:
-    """Answer asks about one table as `PlainFitter` does, but prepare the same rows once for all candidates.
+    """Make fits of one table as the tests' `PlainFitter` does, but prepare the same rows once for all candidates.
 
     Of a small fit that is most, and a simulation makes some hundred thousand. Rows carry no weights here, candidates
     differ in the classifier alone, and a fit that fails raises.
@@ -26,7 +26,7 @@ class SharedPreparation:
         self._prepared: dict[tuple[int, str], tuple[Any, dict[str, Any]]] = {}
 
     def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
-        """Answer the asks, in their order; may be called from several threads."""
+        """Give the results of the requests, in their order; may be called from several threads."""
         with self._lock:
             return [self._answer(request) for request in requests]
 
@@ -39,7 +39,7 @@ class SharedPreparation:
         return FitResult(tuple(predict(model, self._prepare(request, rows)) for rows in request.predict))
 
     def _prepare(self, request: FitRequest, rows: Rows) -> Any:
-        """Transform rows as the training rows of the ask say."""
+        """Transform rows as fitted on the training rows of the request."""
         if len(request.pipeline) == 1:
             return self.table.X_of(rows)
         key = (id(request.pipeline), request.train.digest)

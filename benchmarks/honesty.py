@@ -28,13 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help=f"{FEW_REPETITIONS} repetitions: only to see that it runs")
     parser.add_argument("--output", type=Path, default=REPORT, help="Markdown file to write (default: %(default)s)")
     parser.add_argument("--n-jobs", type=int, default=2, help="processes at the same time (default: %(default)s)")
-    asked = parser.parse_args(arguments)
-    repetitions = FEW_REPETITIONS if asked.quick else asked.repetitions
+    options = parser.parse_args(arguments)
+    repetitions = FEW_REPETITIONS if options.quick else options.repetitions
     started = perf_counter()
-    report = run(repetitions, n_jobs=asked.n_jobs)
-    asked.output.write_text(report, encoding="utf-8")
+    report = run(repetitions, n_jobs=options.n_jobs)
+    options.output.write_text(report, encoding="utf-8")
     print(report)
-    print(f"{asked.output} written after {perf_counter() - started:.0f} seconds")
+    print(f"{options.output} written after {perf_counter() - started:.0f} seconds")
 
 
 def run(repetitions: int, *, n_jobs: int) -> str:

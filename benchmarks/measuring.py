@@ -26,11 +26,11 @@ class NotMeasuredError(Exception):
 
 
 class Stopwatch:
-    """Reads off what each part of a script takes, and keeps what the part says, to be compared."""
+    """Measures what each part of a script takes, and keeps its values, to be compared."""
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, float]] = {}
-        self.said: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, dict[str, Any]] = {}
         self._fits = count()
         self._n_fits = 0
 
@@ -45,12 +45,14 @@ class Stopwatch:
         piece = {"cpu": cpu_seconds() - cpu, "wall": perf_counter() - wall, "fits": self._n_fits - fits}
         self.parts[name] = {unit: self.parts.get(name, {}).get(unit, 0) + value for unit, value in piece.items()}
 
-    def say(self, name: str, **values: Any) -> None:
+    def record(self, name: str, **values: Any) -> None:
         """Keep what a part came to; arrays become lists, which JSON keeps to the last bit."""
-        self.said[name] = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in values.items()}
+        self.values[name] = {
+            key: value.tolist() if hasattr(value, "tolist") else value for key, value in values.items()
+        }
 
     def count_fits(self, classifier: type[Any]) -> None:
-        """Count every fit of a class from now on, whoever asks for it."""
+        """Count every fit of a class from now on, whoever requests it."""
         fit = classifier.fit
 
         @wraps(fit)
@@ -79,8 +81,8 @@ def cpu_of(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None =
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             written.seek(0)
-            told = written.read().decode(errors="replace").strip()[-2000:]
-            raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{told}")
+            lines = written.read().decode(errors="replace").strip()[-2000:]
+            raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{lines}")
     return usage.ru_utime + usage.ru_stime
 
 
@@ -90,6 +92,6 @@ def cores() -> list[int]:
 
 
 def keep_to(core: int) -> None:
-    """Let this process and its children use one core alone, where the system can tell them so."""
+    """Let this process and its children use one core alone, where the system supports that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})

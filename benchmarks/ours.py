@@ -1,4 +1,4 @@
-"""The same asked of mlwf, through what a user calls."""
+"""The same with mlwf, through what a user calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("chain"):
         results = _workflow(load, calibration_spec=CalibrationSpec(method="isotonic"))
-    watch.say(
+    watch.record(
         "chain",
         best_params=results["tuning_summary"]["best_params"],
         best_score=results["tuning_summary"]["best_score"],
@@ -59,12 +59,12 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
 
 
 def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
-    """Search for the model that ships, and judge the search itself in five outer folds, in one call."""
+    """Search for the model that ships, and evaluate the search itself in five outer folds, in one call."""
     load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("nested"):
         results = _workflow(load, nested=True)
-    watch.say(
+    watch.record(
         "nested",
         best_params=results["tuning_summary"]["best_params"],
         refit=results["pipeline"].predict_proba(load.X_new),
@@ -84,7 +84,7 @@ def inexact(watch: Stopwatch, *, algorithm: str, strategy: str, is_quick: bool, 
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("search"):
         searched = create_tuning(spec, random_state=repeat).fit(load.pipeline, load.X, load.y)
-    watch.say("search", best_params=dict(searched.best_params_), best_score=float(searched.best_score_))
+    watch.record("search", best_params=dict(searched.best_params_), best_score=float(searched.best_score_))
 
 
 def baseline(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
@@ -98,7 +98,7 @@ def baseline(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
             else:
                 results = _workflow(load)
                 done = {"scores": _scores(results), "model": results["pipeline"]}
-        watch.say(name, scores=done["scores"], predictions=done["model"].predict_proba(load.X_new))
+        watch.record(name, scores=done["scores"], predictions=done["model"].predict_proba(load.X_new))
 
 
 def leaks(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
@@ -127,7 +127,7 @@ def tracked(watch: Stopwatch, *, tracking: bool, is_quick: bool, repeat: int) ->
         with watch.part(name):
             results = _workflow(load, mlflow_spec=spec)
         assert (results.get("mlflow_run_id") is not None) is tracking
-        watch.say(
+        watch.record(
             name,
             best_params=results["tuning_summary"]["best_params"],
             scores=_scores(results),
@@ -140,7 +140,7 @@ def _search(watch: Stopwatch, load: Workload, spec: Any, *, n_jobs: int = 1) -> 
     searching = create_tuning(spec, n_jobs=n_jobs)
     with watch.part("search"):
         searching.fit(load.pipeline, load.X, load.y)
-    watch.say("search", **found(searching, load))
+    watch.record("search", **found(searching, load))
 
 
 def _workflow(load: Workload, *, nested: bool = False, **specs: Any) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
         calibrated = CalibratedClassifierCV(search.best_estimator_, method="isotonic", cv=CV_FOLDS)
         scores = cross_val_score(calibrated, load.X, load.y, cv=CV_FOLDS, scoring=SCORING)
         calibrated.fit(load.X, load.y)
-    watch.say("search", **found(search, load))
-    watch.say(
+    watch.record("search", **found(search, load))
+    watch.record(
         "chain",
         best_params=search.best_params_,
         best_score=search.best_score_,
@@ -50,9 +50,9 @@ def fewest_fits(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int
             models = [_with(load, params)[-1].fit(X, y) for params in longest]
         X_test = prepare.transform(load.X.iloc[test])
         for place, model in enumerate(models):
-            for stage, said in enumerate(model.staged_decision_function(X_test), start=1):
+            for stage, values in enumerate(model.staged_decision_function(X_test), start=1):
                 if stage in load.grid[rounds]:
-                    scores.setdefault((place, stage), []).append(roc_auc_score(load.y[test], np.ravel(said)))
+                    scores.setdefault((place, stage), []).append(roc_auc_score(load.y[test], np.ravel(values)))
     place, stage = max(scores, key=lambda candidate: np.mean(scores[candidate]))
     best = {**longest[place], rounds: stage}
     with watch.part("fits"):
@@ -60,11 +60,11 @@ def fewest_fits(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int
         for train, _ in splits:
             for inner, _ in StratifiedKFold(CV_FOLDS).split(load.X.iloc[train], load.y[train]):
                 _with(load, best).fit(load.X.iloc[train[inner]], load.y[train[inner]])
-    watch.say("fits", best_params=best)
+    watch.record("fits", best_params=best)
 
 
 def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
-    """Search for the model that ships, then judge the search itself in five outer folds."""
+    """Search for the model that ships, then evaluate the search itself in five outer folds."""
     load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     scorer, scores = get_scorer(SCORING), []
@@ -73,7 +73,7 @@ def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> 
         for train, test in StratifiedKFold(CV_FOLDS).split(load.X, load.y):
             search = _searching(load).fit(load.X.iloc[train], load.y[train])
             scores.append(scorer(search, load.X.iloc[test], load.y[test]))
-    watch.say(
+    watch.record(
         "nested",
         best_params=shipped.best_params_,
         refit=shipped.predict_proba(load.X_new),
@@ -94,7 +94,7 @@ def adult(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("search"):
         search = _search(load)
-    watch.say("search", **found(search, load))
+    watch.record("search", **found(search, load))
 
 
 def adult_with_dask(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
@@ -109,11 +109,11 @@ def adult_with_dask(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
     with dask.config.set(scheduler="synchronous"), watch.part("search"):
         search = DaskGridSearchCV(load.pipeline, dict(load.grid), cv=CV_FOLDS, scoring=SCORING)
         search.fit(load.X, load.y)
-    watch.say("search", **found(search, load))
+    watch.record("search", **found(search, load))
 
 
 def found(search: Any, load: Workload) -> dict[str, Any]:
-    """Give all that a search came to: every score, the best candidate, what the refitted model says of new rows."""
+    """Give all that a search came to: every score, the best candidate, the refitted model's predictions of new rows."""
     return {
         "params": list(search.cv_results_["params"]),
         **{name: search.cv_results_[name] for name in search.cv_results_ if name.endswith("_test_score")},

@@ -1,4 +1,4 @@
-"""What many repetitions say together, as Markdown."""
+"""The results of many repetitions, as Markdown."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Line:
     """Share of the intervals that hold the truth; one that there is not holds nothing."""
     without_interval: float
     labelled: float
-    """Share of the scores that say they were tuned on the same rows."""
+    """Share of the scores that are labelled as tuned on the same rows."""
     found: float
-    """Share of the runs that tell the scenario's finding."""
+    """Share of the runs that report the scenario's finding."""
 
     @property
     def bias(self) -> float:
@@ -55,7 +55,7 @@ class Line:
 
     @property
     def is_to_be_labelled(self) -> bool:
-        """Whether mlwf promises to say that the score was tuned on the same rows."""
+        """Whether mlwf promises to label that the score was tuned on the same rows."""
         return self.way.is_ours and not self.way.is_nested_or_held_out
 
 
@@ -74,8 +74,8 @@ Written by `{command}`; an edit would not last. `benchmarks/scenarios.py` says h
 `benchmarks/estimates.py` what is compared. The numbers are means over {repetitions} repetitions, of `train_test`
 {hold_outs}: a single hold-out varies more, and costs less.
 
-- **true**: the score on fresh rows of the very models that were judged: the mean of the fold models, the scored model
-  of `train_test`, the next block of a time series.
+- **true**: the score on fresh rows of the very models that were evaluated: the mean of the fold models, the scored
+  model of `train_test`, the next block of a time series.
 - **bias**: reported minus true, ± its Monte-Carlo standard error.
 - **coverage**: the share of 95 % intervals that hold the truth; chance moves it by {chance:.0f} %, for `train_test` by
   {less_chance:.0f} %.
@@ -152,8 +152,8 @@ def _label(line: Line) -> str:
     """Say what warns the reader of such a score."""
     if not line.way.is_ours:
         return NONE
-    told = {"tuned on the same rows": line.labelled, f"finding `{SCENARIOS[line.scenario].finding}`": line.found}
-    shares = [name if share == 1 else f"{name} ({100 * share:.0f} %)" for name, share in told.items() if share]
+    lines = {"tuned on the same rows": line.labelled, f"finding `{SCENARIOS[line.scenario].finding}`": line.found}
+    shares = [name if share == 1 else f"{name} ({100 * share:.0f} %)" for name, share in lines.items() if share]
     return ", ".join(shares) or NONE
 
 
@@ -167,7 +167,7 @@ def _promises(lines: Sequence[Line]) -> list[str]:
         *_verdict(f"Their intervals cover at least {100 * LEAST_COVERAGE:.0f} %", promised, narrow),
         *([TOO_NARROW] if any("train_test" in line.way.title for line in narrow) else []),
         *_verdict(
-            "What was tuned on the same rows says so, each time",
+            "What was tuned on the same rows is labelled so, each time",
             labelled,
             [line for line in labelled if line.labelled < 1],
         ),
@@ -177,9 +177,9 @@ def _promises(lines: Sequence[Line]) -> list[str]:
 def _verdict(promise: str, lines: Sequence[Line], failing: Sequence[Line]) -> list[str]:
     if not failing:
         return [f"- {promise}: **kept** in all {len(lines)} rows."]
-    told = [
+    lines = [
         f"  - {SCENARIOS[line.scenario].title}, {line.way.title}, {METRIC_NAMES[line.metric]}: "
         f"bias {line.bias:+.3f} ± {line.error:.3f}, coverage {100 * line.coverage:.1f} %"
         for line in failing
     ]
-    return [f"- {promise}: **broken** in {len(failing)} of {len(lines)} rows.", *told]
+    return [f"- {promise}: **broken** in {len(failing)} of {len(lines)} rows.", *lines]

@@ -43,10 +43,10 @@ class Sample:
         return Sample(self.X[: self.n_rows], self.y[: self.n_rows], self.n_rows, groups, time)
 
     def fresh_rows(self, split: Split, *, ordered: bool) -> Rows:
-        """Give the fresh rows by which a model is to be judged: all, or with a time those of the next block.
+        """Give the fresh rows by which a model is to be evaluated: all, or with a time those of the next block.
 
-        The block next to what a model learnt is the one that its fold judges, where the folds are `ordered`; otherwise
-        the one after all rows.
+        The block next to what a model learnt is the one that its fold evaluates, where the folds are `ordered`;
+        otherwise the one after all rows.
         """
         fresh = np.arange(self.n_rows, len(self.y), dtype=np.intp)
         if self.time is None:
@@ -68,7 +68,7 @@ class Scenario:
     remedy: Literal["groups", "time"] | None = None
     """The column to name."""
     finding: str | None = None
-    """The finding that tells of the trap where the column is not named."""
+    """The finding that reports the trap where the column is not named."""
     spoil: Callable[[Sample], tuple[Sample, Sequence[FeatureSpec]]] | None = None
     """What people do by hand before they call anything."""
 

@@ -79,7 +79,7 @@ def measure(
     Returns
     -------
     dict
-        `parts`: CPU and wall seconds and fits of each; `said`: what each came to; `process_cpu`: CPU seconds of the
+        `parts`: CPU and wall seconds and fits of each; `values`: what each came to; `process_cpu`: CPU seconds of the
         whole process, imports included; `load`: the load average before; or `missing`: why it did not run.
     """
     load = os.getloadavg()[0]
@@ -87,8 +87,8 @@ def measure(
     with TemporaryDirectory() as folder:
         result, work = Path(folder, "result.json"), Path(folder, "work")
         work.mkdir()
-        asked = [name, str(result), "--repeat", str(repeat), "--core", str(core), *(["--quick"] if is_quick else [])]
-        cpu = cpu_of([python, "-m", "benchmarks.sides", *asked], cwd=work, env=env)
+        options = [name, str(result), "--repeat", str(repeat), "--core", str(core), *(["--quick"] if is_quick else [])]
+        cpu = cpu_of([python, "-m", "benchmarks.sides", *options], cwd=work, env=env)
         return {**json.loads(result.read_text(encoding="utf-8")), "process_cpu": cpu, "load": load}
 
 
@@ -100,20 +100,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
-    asked = parser.parse_args(arguments)
-    side = SIDES[asked.name]
+    options = parser.parse_args(arguments)
+    side = SIDES[options.name]
     if not side.takes_all_cores:
         # Before numpy and OpenMP are loaded: they look at the cores once.
-        keep_to(cores()[asked.core % len(cores())])
+        keep_to(cores()[options.core % len(cores())])
     module, _, function = side.function.partition(":")
     run = getattr(import_module(f"benchmarks.{module}"), function)
     watch = Stopwatch()
     try:
-        run(watch, is_quick=asked.quick, repeat=asked.repeat, **side.options)
-        measured: dict[str, Any] = {"parts": watch.parts, "said": watch.said}
+        run(watch, is_quick=options.quick, repeat=options.repeat, **side.options)
+        measured: dict[str, Any] = {"parts": watch.parts, "values": watch.values}
     except NotMeasuredError as error:
         measured = {"missing": str(error)}
-    asked.result.write_text(json.dumps(measured), encoding="utf-8")
+    options.result.write_text(json.dumps(measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

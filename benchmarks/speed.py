@@ -1,7 +1,7 @@
 """Measure how fast mlwf is beside plain scikit-learn: `python -m benchmarks.speed`.
 
-Writes `benchmarks/speed.md`. The results of both sides are compared first; unless they are the same, it says so and
-writes nothing.
+Writes `benchmarks/speed.md`. The results of both sides are compared first; unless they are the same, it
+reports that and writes nothing.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ Task = tuple[str, int]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     started = perf_counter()
     # As pip does with what it installs: otherwise every process that is measured might compile the package anew.
     compileall.compile_dir(PACKAGE, quiet=1)
-    kept = CachedModel(asked.keep, is_quick=asked.quick)
+    kept = KeptMeasurements(options.keep, is_quick=options.quick)
     is_continued = bool(kept.measured)
-    tasks = [task for task in list_tasks(asked.rows, is_quick=asked.quick) if task not in kept]
+    tasks = [task for task in list_tasks(options.rows, is_quick=options.quick) if task not in kept]
     for alone in (False, True):
         some = [task for task in tasks if SIDES[task[0]].is_alone is alone]
-        run(some, kept, is_quick=asked.quick, at_once=1 if alone else asked.at_once, dask_python=asked.dask_python)
+        run(
+            some, kept, is_quick=options.quick, at_once=1 if alone else options.at_once, dask_python=options.dask_python
+        )
     report = write_report(
         kept.measured,
         machine=describe_machine(),
-        command=_command(asked),
-        at_once=asked.at_once,
+        command=_command(options),
+        at_once=options.at_once,
         is_continued=is_continued,
     )
-    asked.output.write_text(report, encoding="utf-8")
+    options.output.write_text(report, encoding="utf-8")
     print(report)
-    print(f"{asked.output} written after {perf_counter() - started:.0f} seconds")
+    print(f"{options.output} written after {perf_counter() - started:.0f} seconds")
 
 
 def list_tasks(rows: Sequence[int], *, is_quick: bool) -> list[Task]:
@@ -63,7 +65,7 @@ def list_tasks(rows: Sequence[int], *, is_quick: bool) -> list[Task]:
     return [(name, number) for number in range(max(repeats.values())) for name in names if number < repeats[name]]
 
 
-def run(tasks: Sequence[Task], kept: CachedModel, *, is_quick: bool, at_once: int, dask_python: str) -> None:
+def run(tasks: Sequence[Task], kept: KeptMeasurements, *, is_quick: bool, at_once: int, dask_python: str) -> None:
     """Measure in order, so many at the same time, each on a core of its own."""
     free: SimpleQueue[int] = SimpleQueue()
     for core in range(at_once):
@@ -84,7 +86,7 @@ def run(tasks: Sequence[Task], kept: CachedModel, *, is_quick: bool, at_once: in
             print(task[0], measured.get("parts", measured.get("missing")), file=sys.stderr, flush=True)
 
 
-class CachedModel:
+class KeptMeasurements:
     """What was measured so far; with a file an interrupted benchmark goes on from there, on the same machine."""
 
     def __init__(self, path: Path | None, *, is_quick: bool) -> None:
@@ -153,10 +155,10 @@ def _rows(text: str) -> tuple[int, ...]:
     return rows
 
 
-def _command(asked: argparse.Namespace) -> str:
-    """Write the command again, as far as it says what was measured."""
-    rows = f" --rows {','.join(map(str, asked.rows))}" if asked.rows != ROWS else ""
-    return f"python -m benchmarks.speed{rows}{' --quick' if asked.quick else ''}"
+def _command(options: argparse.Namespace) -> str:
+    """Write the command again, as far as it chooses what was measured."""
+    rows = f" --rows {','.join(map(str, options.rows))}" if options.rows != ROWS else ""
+    return f"python -m benchmarks.speed{rows}{' --quick' if options.quick else ''}"
 
 
 if __name__ == "__main__":

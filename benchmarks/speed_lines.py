@@ -8,7 +8,7 @@ from typing import Literal
 
 Unit = Literal["cpu", "wall", "fits"]
 Must = Literal["be equal", "have equal folds", "be close", "nothing"]
-"""Before times are told: everything that the two say is equal to the last bit; or all but means over folds, which
+"""Before times are reported: all values of the two are equal to the last bit; or all but means over folds, which
 dask-ml sums in another order. To be close is a goal: the best score is within `CLOSE` of the grid's."""
 CLOSE = 0.001
 

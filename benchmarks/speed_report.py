@@ -24,7 +24,7 @@ INTRODUCTION = """\
 # Is it fast?
 
 Written by `{command}`; an edit would not last. `benchmarks/workloads.py` has the rows and grids, `benchmarks/plain.py`
-the plain scikit-learn scripts, `benchmarks/ours.py` what is asked of mlwf instead, through what a user calls.
+the plain scikit-learn scripts, `benchmarks/ours.py` the same with mlwf, through what a user calls.
 
 - Measured on {machine}.
 - Everything was measured in one run{interrupted}, each script in a fresh process with one thread and one core, the two
@@ -32,8 +32,8 @@ the plain scikit-learn scripts, `benchmarks/ours.py` what is asked of mlwf inste
 - **s CPU** is user and system time, of children too, without the imports of either side. Commands (`mlwf ...`) are
   whole processes, imports and all; those that fit nothing count with the median of {n_starts} starts. The
   quickstart and the imports beside it are whole processes too, in turns, with the median of {n_rounds} rounds.
-- Before anything is told, the results are compared: every score of every candidate and fold, the best candidate, the
-  predictions of the refitted and the calibrated model, the validation's scores. They are **equal to the last bit**.
+- Before anything is reported, the results are compared: every score of every candidate and fold, the best candidate,
+  the predictions of the refitted and the calibrated model, the validation's scores. They are **equal to the last bit**.
   Halving and Optuna are inexact: their goal is reached only if the best score is within {close} of the grid's, too.
   Halving's factors, 2 for gradient_boosting and 4 for hist_gradient_boosting, are the largest of 2 and 4 that come so
   close here.
@@ -70,8 +70,8 @@ def check(measured: Measured) -> None:
     for line in _lines(measured):
         if line.must not in ("be equal", "have equal folds") or _missing(line, measured):
             continue
-        for theirs in _said(line.theirs, measured):
-            for ours in _said(line.ours, measured):
+        for theirs in _values(line.theirs, measured):
+            for ours in _values(line.ours, measured):
                 different = _different(line, theirs, ours)
                 if different:
                     raise DifferentResultsError(f"{line.what}: {line.ours.side} and {line.theirs.side}: {different}")
@@ -87,12 +87,12 @@ def _missing(line: Line, measured: Measured) -> str | None:
     return next((one["missing"] for one in both if "missing" in one), None)
 
 
-def _said(reading: Reading, measured: Measured) -> Iterator[Mapping[str, Any]]:
+def _values(reading: Reading, measured: Measured) -> Iterator[Mapping[str, Any]]:
     for one in measured[reading.side]:
-        said = one["said"].get(reading.part)
-        if not said:
-            raise DifferentResultsError(f"{reading.side} says nothing of {reading.part}")
-        yield said
+        values = one["values"].get(reading.part)
+        if not values:
+            raise DifferentResultsError(f"{reading.side} has no values of {reading.part}")
+        yield values
 
 
 def _different(line: Line, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -107,8 +107,8 @@ def _lost(line: Line, measured: Measured) -> float | None:
     """Say by what share of the grid's best score an inexact search missed it at most; None for an exact one."""
     if line.must != "be close":
         return None
-    (best,) = {said["best_score"] for said in _said(line.theirs, measured)}
-    return max((best - said["best_score"]) / best for said in _said(line.ours, measured))
+    (best,) = {values["best_score"] for values in _values(line.theirs, measured)}
+    return max((best - values["best_score"]) / best for values in _values(line.ours, measured))
 
 
 def _table(measured: Measured) -> list[str]:

@@ -14,12 +14,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from benchmarks import ours, plain
-from benchmarks.estimates import METRICS, Estimate, Way, experiment_of, judge_sample, ways_of
+from benchmarks.estimates import METRICS, Estimate, Way, evaluate_sample, experiment_of, ways_of
 from benchmarks.measuring import Stopwatch, cpu_of
 from benchmarks.report import BEGIN, END, HEADER, summarise, write_report
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sides import SIDES
-from benchmarks.speed import CachedModel, list_tasks
+from benchmarks.speed import KeptMeasurements, list_tasks
 from benchmarks.speed_lines import LINES, adds, costs, saves
 from benchmarks.speed_report import BEGIN as SPEED_BEGIN
 from benchmarks.speed_report import END as SPEED_END
@@ -52,7 +52,7 @@ def draw(name):
 @pytest.mark.parametrize(("name", "way"), MARKED, ids=OURS)
 def test_scores_are_those_of_the_workflow(name, way):
     scenario, sample = draw(name)
-    evaluation, _, has_finding = judge_sample(scenario, way, sample, random_state=3)
+    evaluation, _, has_finding = evaluate_sample(scenario, way, sample, random_state=3)
     owned = sample.owned
     remedy = {scenario.remedy: getattr(owned, scenario.remedy)} if scenario.remedy and way.names_column else {}
     spec = experiment_of(scenario, way, random_state=3)
@@ -78,7 +78,7 @@ def test_the_score_of_search_then_cross_validation_is_that_of_scikit_learn_and_t
     name, way
 ):
     scenario, sample = draw(name)
-    evaluation, true, _ = judge_sample(scenario, way, sample, random_state=3)
+    evaluation, true, _ = evaluate_sample(scenario, way, sample, random_state=3)
     if way.is_spoilt:
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
@@ -104,8 +104,8 @@ def test_fresh_rows_have_no_say_in_what_is_reported(name, way):
     X = sample.X.copy()
     X.loc[sample.n_rows :, "x1"] = 1e6
     other = replace(sample, X=X, y=y)
-    before, true, _ = judge_sample(scenario, way, sample, random_state=3)
-    after, other_true, _ = judge_sample(scenario, way, other, random_state=3)
+    before, true, _ = evaluate_sample(scenario, way, sample, random_state=3)
+    after, other_true, _ = evaluate_sample(scenario, way, other, random_state=3)
     assert before.scores == after.scores
     assert true != other_true
 
@@ -157,16 +157,16 @@ def test_an_interval_that_there_is_not_covers_nothing():
         (repeated(0.58, 0.59), ["are unbiased"]),
         (repeated(0.49, 0.51, interval=(0.6, 0.7)), ["intervals cover"]),
         (repeated(0.49, 0.51, way=Way("not nested"), is_labelled=True), []),
-        (repeated(0.58, 0.59, interval=None, way=Way("not nested")), ["says so"]),
+        (repeated(0.58, 0.59, interval=None, way=Way("not nested")), ["is labelled so"]),
         (repeated(0.58, 0.59, interval=None, way=Way("common", is_ours=False)), []),
     ],
     ids=["kept", "biased", "narrow", "labelled", "unlabelled", "common"],
 )
 def test_a_promise_that_is_broken_is_said_to_be(estimates, broken):
     report = write_report(summarise(estimates), repetitions=2, command="")
-    said = [line for line in report.splitlines() if "**broken** in 2 of 2 rows" in line]
-    assert len(said) == len(broken)
-    assert all(words in line for words, line in zip(broken, said, strict=True))
+    values = [line for line in report.splitlines() if "**broken** in 2 of 2 rows" in line]
+    assert len(values) == len(broken)
+    assert all(words in line for words, line in zip(broken, values, strict=True))
 
 
 def shape(report):
@@ -198,13 +198,13 @@ def test_readme_quotes_the_committed_table():
     assert quoted((ROOT / "README.md").read_text()) == quoted(REPORT.read_text())
 
 
-def speed_report(seconds=(3.0, 1.0), said=({"scores": [0.1]}, {"scores": [0.1]}), line=LINES[0], **other):
+def speed_report(seconds=(3.0, 1.0), values=({"scores": [0.1]}, {"scores": [0.1]}), line=LINES[0], **other):
     """Write a report of one line, whose two sides took so long and said so."""
     sides = {
         reading.side: [
-            {"parts": {reading.part: {line.unit: took}}, "said": {reading.part: words}, "load": 0.5, **other}
+            {"parts": {reading.part: {line.unit: took}}, "values": {reading.part: words}, "load": 0.5, **other}
         ]
-        for reading, took, words in zip((line.theirs, line.ours), seconds, said, strict=True)
+        for reading, took, words in zip((line.theirs, line.ours), seconds, values, strict=True)
     }
     return write_speed_report(sides, machine="a machine", command="")
 
@@ -247,14 +247,14 @@ def test_a_line_tells_what_both_sides_took_and_whether_that_reaches_the_goal(sec
     [
         ("be equal", {"scores": [0.1]}, {"scores": [np.nextafter(0.1, 1)]}, "scores"),
         ("be equal", {"scores": [0.1], "refit": [1]}, {"scores": [0.1]}, "refit"),
-        ("be equal", {}, {}, "says nothing of search"),
+        ("be equal", {}, {}, "has no values of search"),
         ("have equal folds", {"split0_test_score": [0.1]}, {"split0_test_score": [0.2]}, "split0_test_score"),
     ],
     ids=["last bit", "less", "nothing", "fold"],
 )
 def test_no_time_is_told_of_sides_that_do_not_come_to_the_same(must, theirs, ours, words):
     with pytest.raises(DifferentResultsError, match=words):
-        speed_report(said=(theirs, ours), line=line_of(must))
+        speed_report(values=(theirs, ours), line=line_of(must))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_no_time_is_told_of_sides_that_do_not_come_to_the_same(must, theirs, our
     ids=["NaN", "mean"],
 )
 def test_what_may_differ_does_not_matter(must, theirs, ours):
-    assert " times less | " in speed_report(said=(theirs, ours), line=line_of(must))
+    assert " times less | " in speed_report(values=(theirs, ours), line=line_of(must))
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,8 @@ def test_what_may_differ_does_not_matter(must, theirs, ours):
     ids=["same", "near", "far", "better"],
 )
 def test_an_inexact_search_must_be_fast_and_close(best, words):
-    said = {"best_score": 0.9}, {"best_score": best}
-    assert f"9.00 times less, {words}" in speed_report((9.0, 1.0), said, line_of("be close"))
+    values = {"best_score": 0.9}, {"best_score": best}
+    assert f"9.00 times less, {words}" in speed_report((9.0, 1.0), values, line_of("be close"))
 
 
 def test_a_side_that_cannot_run_is_said_to_be_missing():
@@ -295,16 +295,16 @@ def test_sides_are_measured_in_turns():
 
 
 def test_a_benchmark_goes_on_from_what_it_kept(tmp_path):
-    CachedModel(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {"parts": {}})
-    again = CachedModel(tmp_path / "kept.json", is_quick=True)
+    KeptMeasurements(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {"parts": {}})
+    again = KeptMeasurements(tmp_path / "kept.json", is_quick=True)
     assert again.measured == {"baseline": [{"parts": {}}]}
     assert [("baseline", number) in again for number in (0, 1)] == [True, False]
 
 
 def test_quick_measurements_are_not_taken_for_others(tmp_path):
-    CachedModel(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {})
+    KeptMeasurements(tmp_path / "kept.json", is_quick=True).add(("baseline", 0), {})
     with pytest.raises(SystemExit, match="was measured otherwise"):
-        CachedModel(tmp_path / "kept.json", is_quick=False)
+        KeptMeasurements(tmp_path / "kept.json", is_quick=False)
 
 
 def test_time_of_children_is_counted(tmp_path):
@@ -343,7 +343,7 @@ def test_fewest_fits_are_those_that_mlwf_makes(monkeypatch):
     chain = measured_here(monkeypatch, ours.chain, HistGradientBoostingClassifier, **options)
     # 4 groups of candidates that differ in the rounds alone, in 5 folds; the refit; 5 in each fold of the validation.
     assert fewest.parts["fits"]["fits"] == chain.parts["chain"]["fits"] == 4 * 5 + 1 + 25
-    assert fewest.said["fits"]["best_params"] == chain.said["chain"]["best_params"]
+    assert fewest.values["fits"]["best_params"] == chain.values["chain"]["best_params"]
 
 
 @SLOW
@@ -352,10 +352,12 @@ def test_speed_command_compares_every_line_that_is_committed(tmp_path):
     command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--output", str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert asked(output.read_text()) == asked(SPEED.read_text()) == [(x.what, x.against, x.goal.words) for x in LINES]
+    assert (
+        options(output.read_text()) == options(SPEED.read_text()) == [(x.what, x.against, x.goal.words) for x in LINES]
+    )
 
 
-def asked(report):
+def options(report):
     """Give what a report compares and what it wants to reach."""
     rows = [line.strip("| ").split(" | ") for line in quoted(report, *SPEED_MARKS).splitlines()[2:]]
     return [(row[0], row[1], row[5]) for row in rows]
@@ -367,5 +369,5 @@ def test_readme_quotes_the_committed_speed():
 
 def test_committed_speed_is_of_every_line_and_not_of_a_quick_run():
     report = SPEED.read_text()
-    assert asked(report) == [(line.what, line.against, line.goal.words) for line in LINES]
+    assert options(report) == [(line.what, line.against, line.goal.words) for line in LINES]
     assert "Written by `python -m benchmarks.speed`;" in report
