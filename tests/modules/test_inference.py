@@ -187,6 +187,7 @@ def test_infer_features_groups_columns_that_are_prepared_alike() -> None:
             CategoricalFeatureSpec(columns=["country"], encoder="target"),
         ],
         left_out={"id": "identifier: all 60 values are different, and it is named like a key"},
+        identifiers={"id": "all 60 values are different, and it is named like a key"},
     )
 
 
