@@ -18,6 +18,7 @@ Any other exception is a bug of mlwf, or what a library raised: `raise_if_bug` t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -169,20 +170,35 @@ class RunNotFoundError(UsageError):
     """No run of that name, neither here nor on the tracking server."""
 
 
-def raise_if_bug(error: Exception) -> None:
-    """Raise `error` again when it is a bug of mlwf: a line of mlwf itself raised it, and no error of ours.
+MISUSE = (AttributeError, NameError, TypeError)
+"""Errors by which Python's own library refuses a wrong call; by others it refuses what a text or file holds."""
 
-    It stands first wherever the errors of a library become an answer, since what scikit-learn raises for a user's
-    parameters or rows has no type in common. A machine without memory or disk space, and a warning that the user made
-    an error, are no bugs.
+
+def raise_if_bug(error: Exception) -> None:
+    """Raise `error` again when it is a bug of mlwf: a line of mlwf raised it, or a wrong call of Python's own library.
+
+    Call it first in each handler for the errors of other libraries: what scikit-learn raises for a user's parameters
+    or rows, or MLflow for a store, has no type in common. An MlwfError, a machine without memory or disk space, and a
+    warning that the user made an error, are no bugs.
     """
+    modules = []
     place = error.__traceback__
-    while place is not None and place.tb_next is not None:
+    while place is not None:
+        modules.append(str(place.tb_frame.f_globals.get("__name__", "")))
         place = place.tb_next
-    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
-    is_ours = module == "mlwf" or module.startswith("mlwf.")
+    is_misuse = False
+    while modules and _package(modules[-1]) in sys.stdlib_module_names:
+        modules.pop()
+        is_misuse = True
+    is_ours = bool(modules) and _package(modules[-1]) == "mlwf"
+    if is_misuse and not isinstance(error, MISUSE):
+        return
     if is_ours and not isinstance(error, MlwfError | MemoryError | OSError | Warning):
         raise error
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:

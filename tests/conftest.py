@@ -58,7 +58,7 @@ def runs_dir(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an MLflow store without runs; creating one takes seconds, copying it does not."""
-    from mlwf.modules.tracking.store import open_store
+    from mlwf.modules.tracking.mlflow_store import open_store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")

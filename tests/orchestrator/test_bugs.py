@@ -120,3 +120,22 @@ def test_only_what_a_line_of_ours_raised_is_a_bug():
     with pytest.raises(ValueError, match="invalid literal") as raised:
         int("text")
     raise_if_bug(raised.value)
+
+
+def _raised_through(module: str, error: Exception) -> Exception:
+    """Give an error that a line of this module raised, which mlwf called."""
+    called, ours = {"__name__": module}, {"__name__": "mlwf.somewhere"}
+    exec("def call(error):\n    raise error", called)
+    exec("def call(function, error):\n    function(error)", ours)
+    with pytest.raises(type(error)) as raised:
+        ours["call"](called["call"], error)
+    return raised.value
+
+
+def test_a_wrong_call_of_pythons_own_library_is_a_bug():
+    with pytest.raises(TypeError):
+        raise_if_bug(_raised_through("json.encoder", TypeError("not serializable")))
+    raise_if_bug(_raised_through("json.decoder", ValueError("the file holds no JSON")))
+    raise_if_bug(_raised_through("socket", OSError("refused")))
+    for module in ("sklearn.base", "__main__", "a_plugin"):
+        raise_if_bug(_raised_through(module, TypeError("a wrong parameter")))

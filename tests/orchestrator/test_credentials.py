@@ -19,7 +19,7 @@ import pytest
 import mlwf
 from mlwf.cli.boundary import run
 from mlwf.errors import MlwfError, TrackingError
-from mlwf.modules.tracking.talking import talking
+from mlwf.modules.tracking.connection import mlflow_errors
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.specs.tracking import MLflowSpec
@@ -104,7 +104,7 @@ def test_an_error_from_python_does_not_show_a_login(people):
 
 def test_what_a_library_quotes_is_not_in_the_traceback_either():
     address = f"oracle://me:{SECRET}@host/db"
-    with pytest.raises(MlwfError) as caught, talking(address, "opening"):
+    with pytest.raises(MlwfError) as caught, mlflow_errors(address, "opening"):
         raise ValueError(f"no such host: {SECRET}@host")
     assert str(caught.value) == "oracle://***@host/db: opening failed: no such host: ***@host"
     assert SECRET not in "".join(traceback.format_exception(caught.value))

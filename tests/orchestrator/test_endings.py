@@ -15,7 +15,7 @@ import yaml
 
 from mlwf.modules.runs import find_run
 from mlwf.modules.tracking import mark_stale_runs
-from mlwf.modules.tracking.store import open_store
+from mlwf.modules.tracking.mlflow_store import open_store
 
 PATIENCE = 60.0
 LONG = {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 1_000_000}}

@@ -1,4 +1,4 @@
-"""What a fitted model itself says about the weight of its inputs."""
+"""The importances that a fitted model has of its own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class Importances:
     values: NDArray[np.float64]
     """Not negative, in the order of `names`."""
     note: str
+    """How they were got."""
+    axis: str
+    """What the numbers are, as the label of an axis."""
 
 
 def read_importances(model: Any) -> Importances | None:
@@ -38,11 +41,11 @@ def read_importances(model: Any) -> Importances | None:
     found = [dict(zip(part.names, part.values, strict=True)) for part in parts]
     means = np.array([np.mean([values.get(name, 0.0) for values in found]) for name in names])
     note = parts[0].note if len(parts) == 1 else f"{parts[0].note}; mean over {len(parts)} fold models"
-    return Importances(names, means, note)
+    return Importances(names, means, note, parts[0].axis)
 
 
 def describe_importances(model: Any) -> dict[str, Any]:
-    """Say how the importances of a fitted model are got, or that its classifier offers none: `available` and `note`."""
+    """Describe how the importances of a fitted model are got, or that it has none: keys `available` and `note`."""
     found = read_importances(model)
     if found is not None:
         return {"available": True, "note": found.note}
@@ -73,27 +76,31 @@ def _pipelines(model: Any) -> Iterator[Any]:
 def _read(pipeline: Any) -> Importances | None:
     is_pipeline = isinstance(pipeline, Pipeline)
     classifier = pipeline.steps[-1][1] if is_pipeline else pipeline
-    values, note = _values(classifier)
-    if values is None:
+    found = _values(classifier)
+    if found is None:
         return None
+    values, note, axis = found
     try:
         names = [str(name) for name in pipeline[:-1].get_feature_names_out()] if is_pipeline else []
     except (AttributeError, ValueError):  # a step that does not know its names, or no step before the classifier
         names = []
     if len(names) != len(values):
         names = [str(name) for name in getattr(classifier, "feature_names_in_", [f"x{i}" for i in range(len(values))])]
-    return Importances(names, values, note)
+    return Importances(names, values, note, axis)
 
 
-def _values(classifier: Any) -> tuple[NDArray[np.float64] | None, str]:
+def _values(classifier: Any) -> tuple[NDArray[np.float64], str, str] | None:
+    """Give the importances of a classifier, how they were got, and what they are; None when it has none."""
     # Both may be properties that raise AttributeError, as coef_ of a kernel SVC does.
     importances = getattr(classifier, "feature_importances_", None)
     if importances is not None:
         info = find_algorithm(classifier)
-        return np.asarray(importances, dtype=float), AlgorithmInfo.importances if info is None else info.importances
+        note = AlgorithmInfo.importances if info is None else info.importances
+        return np.asarray(importances, dtype=float), note, "Importance"
     coefficients = getattr(classifier, "coef_", None)
     if coefficients is None or hasattr(coefficients, "toarray"):
-        return None, ""
+        return None
     weights = np.abs(np.atleast_2d(np.asarray(coefficients, dtype=float)))
     note = "absolute coefficients, on the columns as prepared"
-    return weights.mean(axis=0), note if len(weights) == 1 else f"{note}; mean over {len(weights)} classes"
+    note = note if len(weights) == 1 else f"{note}; mean over {len(weights)} classes"
+    return weights.mean(axis=0), note, "Absolute coefficient"

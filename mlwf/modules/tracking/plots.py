@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import raise_if_bug
+from mlwf.evaluation.calibration_error import reliability_bins
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking.canvas import (
     COLORS,
     GREY,
     INK,
+    MOST_INSIDE,
     Curve,
     legend,
     new_figure,
@@ -28,8 +30,7 @@ from mlwf.modules.tracking.canvas import (
     width_of,
 )
 from mlwf.modules.tracking.importances import read_importances
-from mlwf.modules.tracking.reliability import calibration_figure, reliability_curve
-from mlwf.results import CalibrationResult, Evaluation
+from mlwf.results import CalibrationError, CalibrationResult, Evaluation, ReliabilityBin
 from mlwf.text import format_share
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ MOST_FEATURES = 20
 MOST_NUMBERED = 12
 """Classes up to which a confusion matrix has its numbers written in it."""
 
+_AXIS = "Predicted probability (bins with as many rows each; bars: 95 % intervals)"
+
 
 def draw_plots(
     folder: Path,
@@ -49,9 +52,9 @@ def draw_plots(
     positive_class: Any = None,
     calibration: CalibrationResult | None = None,
 ) -> None:
-    """Draw all plots of a run into a folder, as PNG; one that cannot be drawn is left out and said in the log.
+    """Draw all plots of a run into a folder, as PNG; one that cannot be drawn is left out with a warning in the log.
 
-    Plots of a judgement lie in a folder of its source when there are several.
+    Plots of an evaluation lie in a folder of its source when there are several.
     """
     _draw(folder, lambda: _only("feature_importances.png", importance_figure(model)))
     if calibration is not None:
@@ -67,17 +70,17 @@ def importance_figure(model: Any) -> Any:
     found = read_importances(model)
     if found is None:
         return None
-    shown = np.argsort(-found.values, kind="stable")[:MOST_FEATURES]
-    note = found.note if len(shown) == len(found.names) else f"{found.note}; {len(shown)} of {len(found.names)} columns"
+    order = np.argsort(-found.values, kind="stable")[:MOST_FEATURES]
+    note = found.note if len(order) == len(found.names) else f"{found.note}; {len(order)} of {len(found.names)} columns"
     with styled():
-        figure, axes = new_figure("Feature importances", note, height=1.3 + 0.27 * len(shown))
-        names = [short(found.names[index], 40) for index in shown]
-        axes.barh(range(len(shown)), found.values[shown], color=COLORS[0], height=0.7)
-        axes.set_yticks(range(len(shown)), names)
-        axes.set_ylim(len(shown) - 0.4, -0.6)
+        figure, axes = new_figure("Feature importances", note, height=1.3 + 0.27 * len(order))
+        names = [short(found.names[index], 40) for index in order]
+        axes.barh(range(len(order)), found.values[order], color=COLORS[0], height=0.7)
+        axes.set_yticks(range(len(order)), names)
+        axes.set_ylim(len(order) - 0.4, -0.6)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_xlabel("Importance" if "impurity" in found.note else "Absolute coefficient")
+        axes.set_xlabel(found.axis)
     return figure
 
 
@@ -98,7 +101,7 @@ def evaluation_figures(
             figures["roc_curve.png"] = _roc(curves, subtitle)
             figures["precision_recall_curve.png"] = _precision_recall(curves, subtitle)
             if predictions.proba is not None:
-                figures["reliability_curve.png"] = reliability_curve(curves, subtitle)
+                figures["reliability_curve.png"] = _reliability(curves, subtitle)
     return figures
 
 
@@ -205,3 +208,66 @@ def _precision_recall(curves: Sequence[Curve], note: str) -> Any:
     unit_square(axes, "Recall", "Precision")
     legend(axes, len(curves), "lower left")
     return figure
+
+
+def _reliability(curves: Sequence[Curve], note: str) -> Any:
+    """Draw predicted probabilities against the share of rows for which they came true, and how many there are."""
+    from sklearn.metrics import brier_score_loss
+
+    figure, (axes, below) = new_figure(
+        "Reliability of the probabilities", note, width_of(len(curves)), 7.4, rows=(4, 1)
+    )
+    _draw_perfect(axes)
+    for curve in curves:
+        label = f"{short(curve.label, 24)}  (Brier {brier_score_loss(curve.is_class, curve.score):.3f})"
+        _draw_bins(axes, _bins_of(curve), label, curve.color, faint=len(curves) > MOST_INSIDE)
+        below.hist(curve.score, bins=40, range=(0, 1), histtype="step", color=curve.color, linewidth=1.4)
+    unit_square(axes, "", "Share of the class among the rows")
+    axes.tick_params(labelbottom=False)
+    legend(axes, len(curves), "upper left")
+    below.set(xlabel=_AXIS, ylabel="Rows")
+    below.sharex(axes)
+    return figure
+
+
+def calibration_figure(calibration: CalibrationResult) -> Any:
+    """Draw the reliability before and after calibration; None where it was not measured."""
+    measured = {"before": calibration.before, "after": calibration.after}
+    drawn = {name: error for name, error in measured.items() if error is not None and error.reliability}
+    if not drawn:
+        return None
+    kept = "kept" if calibration.kept else "not kept"
+    outcome = f"{kept}: {calibration.reason}" if calibration.reason else kept
+    with styled():
+        figure, axes = new_figure(
+            f"Calibration ({calibration.method})", sentence(calibration.note, outcome), width_of(len(drawn)), 6.6
+        )
+        _draw_perfect(axes)
+        for name, error in drawn.items():
+            color = COLORS[0] if name == "after" else COLORS[1]
+            _draw_bins(axes, error.reliability, _label(name, error), color)
+        unit_square(axes, _AXIS, "Share of rows for which it came true")
+        legend(axes, len(drawn), "upper left")
+    return figure
+
+
+def _bins_of(curve: Curve) -> Sequence[ReliabilityBin]:
+    classes = np.array([False, True])
+    proba = np.column_stack([1 - curve.score, curve.score])
+    return reliability_bins(Predictions(classes, curve.score >= 0.5, proba), curve.is_class, positive_class=True)
+
+
+def _label(name: str, error: CalibrationError) -> str:
+    return f"{name}  (log loss {error.log_loss:.3f}, Brier {error.brier_score:.3f}, ECE {error.ece:.3f})"
+
+
+def _draw_perfect(axes: Any) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 4)), label="perfect")
+
+
+def _draw_bins(axes: Any, bins: Sequence[ReliabilityBin], label: str, color: str, *, faint: bool = False) -> None:
+    """Draw a curve through the bins with a bar for each; faint bars where many curves would hide each other."""
+    predicted, observed = [each.predicted for each in bins], [each.observed for each in bins]
+    low, high = [each.low for each in bins], [each.high for each in bins]
+    axes.vlines(predicted, low, high, color=color, linewidth=1.4, alpha=0.2 if faint else 0.45)
+    axes.plot(predicted, observed, marker="o", markersize=4, color=color, label=label)

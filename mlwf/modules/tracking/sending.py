@@ -8,16 +8,15 @@ from contextlib import suppress
 from typing import Any
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.files import to_json
-from mlwf.modules.tracking.model import log_saved_model
-from mlwf.modules.tracking.registry import register_model
-from mlwf.modules.tracking.store import Store, open_store, sqlite_path
-from mlwf.modules.tracking.talking import is_server, reach, shown, talking
+from mlwf.modules.tracking.artifacts import to_json
+from mlwf.modules.tracking.connection import is_server, mlflow_errors, reach, uri_text
+from mlwf.modules.tracking.logged_model import log_saved_model, register_model
+from mlwf.modules.tracking.mlflow_store import Store, open_store, sqlite_path
+from mlwf.modules.tracking.run_values import batches
 from mlwf.modules.tracking.unsent import CLOSING, PARTS, SUMMARY, Part, Unsent, describe_missing
-from mlwf.modules.tracking.values import batches
 
 RETRY_SECONDS = 1.0
-"""How long to wait before a store is asked once more."""
+"""How long to wait before a call is tried once more."""
 
 _TRIES = 3
 
@@ -27,7 +26,7 @@ _ALWAYS_TRIED: Part = "end of run"
 
 
 class Sender:
-    """Sends what waits to a store, and remembers when that has stopped answering."""
+    """Sends the waiting parts to a store, and notices when that has stopped answering."""
 
     def __init__(self, store: Store, unsent: Unsent) -> None:
         self.store = store
@@ -36,12 +35,12 @@ class Sender:
         self._gone: str | None = None
 
     def send(self, part: Part) -> None:
-        """Send one part, if it waits; raises TrackingError, and the part goes on waiting."""
+        """Send one part, if it waits; raises TrackingError, and the part still waits."""
         if part not in self.unsent.waiting:
             return
         try:
             self._check_still_there()
-            with talking(self.store.tracking_uri, _DOING[part]):
+            with mlflow_errors(self.store.tracking_uri, _DOING[part]):
                 _retried(self.store, part, lambda: _SEND[part](self.store, self.unsent, self.unsent.waiting[part]))
         except TrackingError as error:
             self._is_doubtful = True
@@ -55,12 +54,12 @@ class Sender:
         gone: str | None = None
         for part in [part for part in parts if part in self.unsent.waiting]:
             if gone is None or part == _ALWAYS_TRIED:
-                gone = self._tried(part)
+                gone = self._try(part)
             if gone is not None and part in self.unsent.waiting:
                 self.unsent.failed(part, gone)
 
-    def _tried(self, part: Part) -> str | None:
-        """Try to send a part, and say why the store does not answer any more; None when it does."""
+    def _try(self, part: Part) -> str | None:
+        """Try to send a part, and give why the store does not answer any more; None when it does."""
         self._gone = None
         try:
             self.send(part)
@@ -71,7 +70,7 @@ class Sender:
         return self._gone
 
     def _check_still_there(self) -> None:
-        """Ask a store that has failed whether it is there: MLflow's client would try for half a minute."""
+        """Check that a store that has failed is there: MLflow's client would try for half a minute."""
         if not self._is_doubtful:
             return
         try:
@@ -85,23 +84,23 @@ class Sender:
         if uri.startswith("sqlite:"):
             path = sqlite_path(uri)
             if not path.exists() or not path.stat().st_size:
-                raise TrackingError(f"{shown(uri)}: the file is gone", reason="the file of the store is gone")
+                raise TrackingError(f"{uri_text(uri)}: the file is gone", reason="the file of the store is gone")
         reach(uri)
 
 
 def push_unsent(
     unsent: Unsent, tracking_uri: str, complete: Callable[[Unsent], tuple[dict[str, Any], Mapping[str, str | None]]]
 ) -> None:
-    """Send what a run left behind, then the summary and the tags that `complete` makes of what was sent.
+    """Send what an earlier run could not, then the summary and the tags that `complete` makes of what was sent.
 
     Raises TrackingError when the store does not answer, does not have the run, or refuses a part again.
     """
     store = open_store(tracking_uri)
     run_id, sender = unsent.known["run_id"], Sender(store, unsent)
-    with talking(store.tracking_uri, f"looking for run {run_id}"):
+    with mlflow_errors(store.tracking_uri, f"looking for run {run_id}"):
         run = store.client.get_run(run_id)
     if run.info.lifecycle_stage == "deleted":
-        raise TrackingError(f"{shown(store.tracking_uri)}: run {run_id} was deleted there")
+        raise TrackingError(f"{uri_text(store.tracking_uri)}: run {run_id} was deleted there")
     sender.send_all(part for part in PARTS if part not in CLOSING)
     summary, tags = complete(unsent)
     if summary:
@@ -111,14 +110,14 @@ def push_unsent(
     sender.send_all(CLOSING)
     if unsent.missing:
         reason = describe_missing(unsent.missing)
-        raise TrackingError(f"{shown(store.tracking_uri)}: not sent: {reason}", reason=reason)
+        raise TrackingError(f"{uri_text(store.tracking_uri)}: not sent: {reason}", reason=reason)
 
 
 def _retried(store: Store, part: Part, call: Callable[[], None]) -> None:
-    """Call, and again where a database was busy for a moment, or others registered at the same one."""
+    """Call, and call again where a database was busy, or other processes registered at the same moment."""
     from mlflow.exceptions import MlflowException
 
-    # MLflow's client repeats by itself what a server was too busy for.
+    # MLflow's client itself repeats calls that a busy server refused.
     passing = set() if is_server(store.tracking_uri) else {"TEMPORARILY_UNAVAILABLE"}
     if part == "registration":
         passing.add("BAD_REQUEST")
@@ -148,7 +147,7 @@ def _send_metrics(store: Store, unsent: Unsent, metrics: Sequence[Sequence[Any]]
 
 
 def _send_tags(store: Store, unsent: Unsent, tags: dict[str, str | None]) -> None:
-    """Set tags; one that is None is taken off."""
+    """Set tags; one that is None is deleted."""
     from mlflow.entities import RunTag
 
     run_id = unsent.known["run_id"]
@@ -254,4 +253,4 @@ _DOING: dict[Part, str] = {
     "summary": "logging the summary",
     "end of run": "ending the run",
 }
-"""What each part does, as messages say it."""
+"""What sending each part does, in the words of messages."""

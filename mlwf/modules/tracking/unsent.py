@@ -1,14 +1,39 @@
-"""What of a run its store does not have yet: kept in a folder, part by part, until it is sent."""
+"""What of a run its store does not have yet: collected in a folder, part by part, until it is sent."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from mlwf.atomic import writing
+from mlwf.errors import TrackingError
+from mlwf.modules.tracking.artifacts import TRAINING_ROWS, write_candidates, write_training_rows
+from mlwf.modules.tracking.connection import mlflow_errors
+from mlwf.modules.tracking.logged_model import save_model
+from mlwf.modules.tracking.run_values import (
+    Context,
+    Keys,
+    TrackedDataset,
+    describe_dataset,
+    flat_texts,
+    metrics_of,
+    metrics_of_scores,
+    origin_tags,
+    params_of,
+)
+from mlwf.results import Evaluation
+from mlwf.specs.catalogue import SOURCES
+from mlwf.specs.data import TableSchema
+from mlwf.text import redact
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Part = Literal[
     "parameters",
@@ -36,6 +61,8 @@ SUMMARY = "summary.json"
 _FOLDERS: dict[Part, str] = {"files": "files", "plots": "plots", "model": "model", "summary": "summary"}
 """Parts that are files, and the folders in which they wait."""
 
+_LONGEST_TAG = 5000
+
 
 @dataclass(eq=False)
 class Unsent:
@@ -43,7 +70,7 @@ class Unsent:
 
     folder: Path
     known: dict[str, Any] = field(default_factory=dict)
-    """What the store said of the run: `run_id`, `experiment_id`, `model_id`, `version`."""
+    """The ids that the store gave: `run_id`, `experiment_id`, `model_id`, `version`."""
     waiting: dict[Part, Any] = field(default_factory=dict)
     """What each part is to send."""
     missing: dict[Part, str] = field(default_factory=dict)
@@ -51,7 +78,7 @@ class Unsent:
 
     @classmethod
     def load(cls, folder: Path) -> Unsent | None:
-        """Read what a run left behind; None where no MLflow run was begun."""
+        """Read what a run left behind; None where no MLflow run was started."""
         try:
             content = json.loads((folder / STATE).read_text(encoding="utf-8"))
             return cls(folder, content["known"], content["waiting"], content["missing"])
@@ -88,21 +115,139 @@ class Unsent:
         self.write()
 
     def refused(self) -> dict[Part, str]:
-        """Give what is missing of the run's content; that it is not told of is another matter."""
+        """Give what is missing of the run's content: all but the parts that say how it ended."""
         return {part: reason for part, reason in self.missing.items() if part not in CLOSING}
 
     def write(self) -> None:
-        """Write it all down, so that a process that ends here loses nothing."""
+        """Write the state to its file, so that a process that ends here loses nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"known": self.known, "waiting": self.waiting, "missing": self.missing}
-        draft = self.folder / f".{os.getpid()}-{STATE}"
-        draft.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        draft.replace(self.folder / STATE)
+        with writing(self.folder / STATE) as draft:
+            draft.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def describe_missing(missing: Mapping[Part, str]) -> str:
-    """Say in one line which parts were not sent and why; parts with the same reason together."""
+    """Describe in one line which parts were not sent and why; parts with the same reason together."""
     by_reason: dict[str, list[str]] = {}
     for part, reason in missing.items():
         by_reason.setdefault(reason, []).append(part)
     return "; ".join(f"{', '.join(parts)}: {reason}" for reason, parts in by_reason.items())
+
+
+class RunContent:
+    """Collects the content of a run as parts that wait: each parameter once, and each metric with its latest value."""
+
+    def __init__(
+        self, unsent: Unsent, tracking_uri: str, *, params: Mapping[str, str], tags: Mapping[str, str]
+    ) -> None:
+        self.unsent = unsent
+        self._tracking_uri = tracking_uri
+        self._tags = tags
+        self._params = dict(params)
+        # What `mlflow run` has logged before the run was handed over.
+        self._fixed = frozenset(params)
+        self._metrics: list[list[Any]] = []
+        self._param_keys, self._metric_keys = Keys(), Keys()
+
+    @property
+    def slice_digests(self) -> Mapping[str, str]:
+        """The slice, or name, that each digest at the end of a metric's key stands for."""
+        return self._metric_keys.digests
+
+    def add_params(self, params: Mapping[str, Any]) -> None:
+        """Add parameters; raises TrackingError for one that has another value already."""
+        texts = self._param_texts(params)
+        new = {key: text for key, text in texts.items() if key not in self._fixed and self._params.get(key) != text}
+        changed = sorted(new.keys() & self._params.keys())
+        if changed:
+            raise TrackingError(f"parameter {changed[0]} was logged already; MLflow keeps the first value of each")
+        self.unsent.add("parameters", new)
+        self._params.update(new)
+
+    def add_metrics(self, metrics: Mapping[str, float | None], *, step: int = 0, only_new: bool = False) -> None:
+        """Add metrics but those that are None, and with `only_new` those that have this value already."""
+        known = {key: value for key, value, *_ in self._metrics} if only_new else {}
+        keys, now = self._metric_keys.of(metrics), int(time.time() * 1000)
+        new = [
+            [keys[name], float(value), now, step]
+            for name, value in metrics.items()
+            if value is not None and known.get(keys[name]) != value
+        ]
+        if new or not only_new:
+            self.unsent.add("metrics", new)
+        self._metrics += new
+
+    def add_results(
+        self, results: Mapping[str, Any], metrics: Mapping[str, float | None], evaluations: Sequence[Evaluation]
+    ) -> None:
+        """Add the parameters and metrics of a workflow that were not added before."""
+        texts = self._param_texts(params_of(results))
+        params = {key: text for key, text in texts.items() if key not in self._params}
+        if params:
+            self.unsent.add("parameters", params)
+            self._params.update(params)
+        self.add_metrics({**metrics_of(results), **metrics_of_scores(evaluations), **metrics}, only_new=True)
+
+    def add_datasets(self, datasets: Sequence[TrackedDataset]) -> None:
+        """Add the rows that were used, as inputs of the run."""
+        if datasets:
+            with mlflow_errors(self._tracking_uri, "describing the datasets"):
+                self.unsent.add("datasets", [describe_dataset(dataset) for dataset in datasets])
+
+    def add_files(
+        self,
+        texts: Mapping[str, str | None],
+        candidates: Mapping[str, Any] | None,
+        training_rows: NDArray[np.uint64] | None,
+    ) -> None:
+        """Add files: texts by name, the table of a search's candidates, the hashes of the training rows."""
+        folder = self.unsent.place("files")
+        if candidates is not None:
+            write_candidates(candidates, folder / "candidates.csv")
+        if training_rows is not None:
+            write_training_rows(training_rows, folder / TRAINING_ROWS)
+        for file, text in texts.items():
+            if text is not None:
+                (folder / file).write_text(text, encoding="utf-8")
+        self.unsent.add("files")
+
+    def add_model(
+        self,
+        model: Any,
+        X_sample: Any,
+        table_schema: TableSchema | None,
+        datasets: Sequence[TrackedDataset],
+        *,
+        model_file: Path | None,
+    ) -> None:
+        """Save the model, so that it can be sent at any time without the rows that it was trained on."""
+        with mlflow_errors(self._tracking_uri, "saving the model"):
+            folder = self.unsent.place("model")
+            shutil.rmtree(folder)
+            save_model(model, folder, X_sample, table_schema, model_file=model_file)
+        self.unsent.add("model", {"params": self._params, "tags": {**origin_tags(), **self._id_tag}})
+        names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
+        linked = [[*metric, *names.get(_context_of(metric[0]), (None, None))] for metric in self._metrics]
+        self.unsent.add("model metrics", linked)
+
+    def add_registration(self, name: str, alias: str | None) -> None:
+        """Let the model be registered under a name."""
+        self.unsent.add("registration", {"name": name, "alias": alias, "tags": self._id_tag})
+
+    def add_tags(self, tags: Mapping[str, Any]) -> None:
+        """Add tags but those that are None."""
+        texts = {key: redact(str(value))[:_LONGEST_TAG] for key, value in tags.items() if value is not None}
+        self.unsent.add("tags", texts)
+
+    @property
+    def _id_tag(self) -> dict[str, str]:
+        return {key: value for key, value in self._tags.items() if key == "mlwf.run_id"}
+
+    def _param_texts(self, params: Mapping[str, Any]) -> dict[str, str]:
+        texts = flat_texts(params)
+        keys = self._param_keys.of(texts)
+        return {keys[name]: text for name, text in texts.items()}
+
+
+def _context_of(metric_key: str) -> Context:
+    return "test" if metric_key.startswith(f"{SOURCES['test'].metric_prefix}_") else "training"

@@ -23,9 +23,10 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from sqlalchemy import create_engine, text
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking import database, sending
-from mlwf.modules.tracking.registry import register_model
-from mlwf.modules.tracking.store import open_store
+from mlwf.modules.tracking import connection as mlflow_connection
+from mlwf.modules.tracking import sending
+from mlwf.modules.tracking.logged_model import register_model
+from mlwf.modules.tracking.mlflow_store import open_store
 from mlwf.modules.tracking.unsent import Unsent
 
 pytestmark = pytest.mark.slow
@@ -153,9 +154,9 @@ def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
 
 
 def test_who_waits_for_a_database_too_long_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(mlflow_connection, "LOCK_SECONDS", 1)
     with postgresql(tmp_path) as uri, create_engine(uri).begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": database._NUMBER})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": mlflow_connection._NUMBER})
         with pytest.raises(TrackingError) as caught:
             open_store(uri)
     assert str(caught.value) == (
@@ -165,12 +166,12 @@ def test_who_waits_for_a_database_too_long_says_so(tmp_path, monkeypatch):
 
 def test_one_run_registers_at_a_time(tmp_path, monkeypatch):
     """Two at once set the alias of one model at the same moment, and MLflow refuses one of them."""
-    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(mlflow_connection, "LOCK_SECONDS", 1)
     with postgresql(tmp_path) as uri:
         store = open_store(uri)
         run = store.client.create_run(store.experiment_id("race"))
         with create_engine(uri).begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": database._NUMBER})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": mlflow_connection._NUMBER})
             with pytest.raises(TrackingError, match="another process has held the lock"):
                 register_model(store, run, None, "race", alias="best")
         assert register_model(store, run, None, "race", alias="best") == "1"
@@ -197,7 +198,7 @@ def test_what_others_registered_at_the_same_moment_is_tried_again(tmp_path, monk
 
 
 def test_a_database_is_free_again_when_who_opens_it_is_killed(tmp_path):
-    code = "import sys, time; from mlwf.modules.tracking.database import locked_database\n"
+    code = "import sys, time; from mlwf.modules.tracking.connection import locked_database\n"
     code += "with locked_database(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     with (
         postgresql(tmp_path) as uri,

@@ -22,7 +22,7 @@ from mlwf.modules.tracking import (
     pin_model_uri,
     training_rows,
 )
-from mlwf.modules.tracking.registry import register_model
+from mlwf.modules.tracking.logged_model import register_model
 from mlwf.processes import this_process
 
 

@@ -26,8 +26,7 @@ from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.canvas import DPI, save_figure, styled
 from mlwf.modules.tracking.importances import read_importances
-from mlwf.modules.tracking.plots import draw_plots
-from mlwf.modules.tracking.reliability import calibration_figure
+from mlwf.modules.tracking.plots import calibration_figure, draw_plots
 from mlwf.results import Evaluation
 from tests.provenances import BY_SOURCE, ON_HOLDOUT, ON_TEST
 

@@ -16,7 +16,7 @@ from sklearn.dummy import DummyClassifier
 from mlwf.errors import TrackingError
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import TrackedDataset, training_rows
-from mlwf.modules.tracking.values import verdict_tags
+from mlwf.modules.tracking.run_values import outcome_tags
 from mlwf.results import Evaluation, GateResult, Score
 from tests.provenances import ON_TEST
 
@@ -94,11 +94,11 @@ def test_run_has_tags_for_what_to_know_before_its_numbers_are_trusted(tracked):
 @pytest.mark.parametrize(("passed", "verdict"), [([True, True], "met"), ([True, False], "not met")])
 def test_gates_are_met_when_all_are(passed, verdict):
     gates = [GateResult("accuracy at least 0.9", "0.9500", each, "test") for each in passed]
-    assert verdict_tags([], gates, [])["mlwf.gates"] == verdict
+    assert outcome_tags([], gates, [])["mlwf.gates"] == verdict
 
 
 def test_a_run_without_gates_and_judgements_has_no_tags_for_them():
-    assert verdict_tags([], [], []) == {}
+    assert outcome_tags([], [], []) == {}
 
 
 def test_run_has_the_rows_that_its_model_was_trained_on(tracked):

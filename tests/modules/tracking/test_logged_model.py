@@ -21,7 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 from mlwf.errors import TrackingError
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.tracking import load_registered_model
-from mlwf.modules.tracking.model import save_model
+from mlwf.modules.tracking.logged_model import save_model
 from mlwf.specs.features import (
     BooleanFeatureSpec,
     CategoricalFeatureSpec,

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.keys import valid_key
-from mlwf.modules.tracking.talking import reach, reason_of, talking
+from mlwf.modules.tracking.connection import mlflow_errors, reach, reason_of
+from mlwf.modules.tracking.run_values import valid_key
 
 LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 IF_LOGIN = f"if it is a login: {LOGIN}"
@@ -206,10 +206,10 @@ def test_the_reason_of_a_failed_call_is_no_web_page():
 
 
 def test_a_mistake_of_our_own_is_no_failure_of_the_store():
-    with pytest.raises(TypeError), talking("http://127.0.0.1:9", "logging metrics"):
+    with pytest.raises(TypeError), mlflow_errors("http://127.0.0.1:9", "logging metrics"):
         valid_key(None)
 
 
 def test_a_mistake_of_a_library_is_told_as_one_of_the_store():
-    with pytest.raises(TrackingError, match="logging metrics failed: "), talking("http://me", "logging metrics"):
+    with pytest.raises(TrackingError, match="logging metrics failed: "), mlflow_errors("http://me", "logging metrics"):
         requests.Session().mount(None, None)

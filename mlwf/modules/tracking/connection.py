@@ -1,4 +1,4 @@
-"""Talk to MLflow: quietly, with an end in seconds, and with errors of our own."""
+"""Call MLflow: without its log lines, with an end in seconds, with errors of our own, one process at a time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mlwf.errors import MlwfError, TrackingError
+from mlwf.errors import MlwfError, TrackingError, raise_if_bug
 from mlwf.text import describe_error, redact
-
-one_line = describe_error
 
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -36,17 +33,19 @@ _QUIET = ("mlflow", "alembic", "psycopg", "urllib3.connectionpool")
 
 _LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
-_PACKAGE = Path(__file__).parents[2]
 
-_BUGS = (AssertionError, AttributeError, IndexError, KeyError, NameError, TypeError)
-"""What our own code raises when it is wrong."""
+LOCK_SECONDS = 60
+"""How long to wait for another process that holds the lock."""
+
+_NUMBER = 0x6D6C7766
+"""The lock's number in a PostgreSQL database: mlwf, in ASCII."""
 
 
 @contextmanager
-def talking(tracking_uri: str, doing: str) -> Iterator[None]:
-    """Turn whatever a store does wrong inside into a TrackingError, and keep MLflow's warnings and log lines to itself.
+def mlflow_errors(tracking_uri: str, doing: str) -> Iterator[None]:
+    """Turn what MLflow raises inside into a TrackingError, and keep its warnings and log lines from the user.
 
-    A mistake of our own code stays what it is.
+    `doing` names the step in the message. A bug of mlwf is raised as it is.
     """
     try:
         _prepare()
@@ -56,17 +55,16 @@ def talking(tracking_uri: str, doing: str) -> Iterator[None]:
     except MlwfError:
         raise
     except Exception as error:  # MLflow, SQLAlchemy, requests, clouds and the file system have no error in common
-        if isinstance(error, _BUGS) and _raised_here(error):
-            raise
+        raise_if_bug(error)
         reason = redact(reason_of(error), tracking_uri)
-        message = f"{shown(tracking_uri)}: {doing} failed: {reason}"
-        raise TrackingError(message, reason=reason) from _told_whole(error, tracking_uri)
+        message = f"{uri_text(tracking_uri)}: {doing} failed: {reason}"
+        raise TrackingError(message, reason=reason) from _without_login(error, tracking_uri)
 
 
 def reach(tracking_uri: str) -> None:
     """Raise a TrackingError within seconds when the address is a server's and MLflow does not answer there.
 
-    The server is asked by MLflow's own client, with its certificates, proxies and logins; the bound is
+    MLflow's own client sends the request, with its certificates, proxies and logins; the bound is
     MLFLOW_HTTP_REQUEST_TIMEOUT, ten seconds unless it is set.
     """
     if is_server(tracking_uri):
@@ -78,32 +76,32 @@ def reach(tracking_uri: str) -> None:
 
 
 def is_server(tracking_uri: str) -> bool:
-    """Tell whether a tracking URI is the address of a server."""
+    """Whether a tracking URI is the address of a server."""
     return urlsplit(tracking_uri).scheme in {"http", "https"}
 
 
-def shown(tracking_uri: str) -> str:
+def uri_text(tracking_uri: str) -> str:
     """Write a tracking URI without the login that it may hold.
 
-    >>> shown("http://me:secret@tracking.example:5000/mlflow")
+    >>> uri_text("http://me:secret@tracking.example:5000/mlflow")
     'http://***@tracking.example:5000/mlflow'
     """
     return redact(tracking_uri)
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line why a call of MLflow failed: the cause beneath a failed request, and no web page."""
+    """Give in one line why a call of MLflow failed: the cause beneath a failed request, and no web page."""
     from requests.exceptions import RequestException
 
     causes = list(_causes(error))
     if any(isinstance(cause, RequestException) for cause in causes):
         is_late = any(isinstance(cause, TimeoutError) for cause in causes)
-        return f"no answer within {_seconds():g} seconds" if is_late else one_line(causes[-1])
+        return f"no answer within {_seconds():g} seconds" if is_late else describe_error(causes[-1])
     if re.search(r"<!doctype html|<html|<head|<body", str(error), re.IGNORECASE):
         status = getattr(error, "get_http_status_code", lambda: 500)()
         return f"the server answered with {_page(str(error))}" + (f" (status {status})" if status != 500 else "")
     # SQLAlchemy adds the statement and its values.
-    return one_line(str(error).partition("\n[SQL: ")[0])
+    return describe_error(str(error).partition("\n[SQL: ")[0])
 
 
 def _reach_server(tracking_uri: str) -> None:
@@ -112,16 +110,16 @@ def _reach_server(tracking_uri: str) -> None:
     _prepare()
     try:
         _load_plugins()
-        response = _within(_seconds(), lambda: _ask(tracking_uri))
+        response = _within(_seconds(), lambda: _request(tracking_uri))
     except Exception as error:  # certificates that are not there, say: requests raises OSError
-        raise _unreachable(tracking_uri, reason_of(error)) from _told_whole(error, tracking_uri)
+        raise _unreachable(tracking_uri, reason_of(error)) from _without_login(error, tracking_uri)
     refusal = _refusal(response)
     if refusal:
         raise _unreachable(tracking_uri, refusal)
 
 
 def _load_plugins() -> None:
-    """Import what MLflow's client asks for headers: that may take longer than a server, and is not the server's."""
+    """Import the plugins that give MLflow's client its headers: that may take longer than the server's answer."""
     from mlflow.tracking.request_header.registry import resolve_request_headers
 
     with warnings.catch_warnings():
@@ -129,8 +127,8 @@ def _load_plugins() -> None:
         resolve_request_headers()
 
 
-def _ask(tracking_uri: str) -> Any:
-    """Ask for an experiment, which every call of a run needs as well: a page beside MLflow's may need another login."""
+def _request(tracking_uri: str) -> Any:
+    """Request an experiment, as every run does: a page beside MLflow's API may need another login."""
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -148,7 +146,7 @@ def _ask(tracking_uri: str) -> Any:
 
 
 def _refusal(response: Any) -> str:
-    """Say how an answer is none of MLflow's; empty when it is one."""
+    """Give why a response is not MLflow's; empty when it is."""
     status = f"{response.status_code} {response.reason or ''}".strip()
     moved = [step.headers.get("Location", "") for step in (*response.history, response) if step.is_redirect]
     if response.status_code in {401, 403}:
@@ -166,7 +164,7 @@ def _refusal(response: Any) -> str:
 
 def _page(text: str) -> str:
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    return "a web page" + (f", {one_line(title[1])[:80]!r}" if title and title[1].strip() else "")
+    return "a web page" + (f", {describe_error(title[1])[:80]!r}" if title and title[1].strip() else "")
 
 
 def _place(location: str) -> str:
@@ -176,7 +174,7 @@ def _place(location: str) -> str:
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:
-    """Give what a call gives, or raise TimeoutError: the client's own bound starts anew with each byte."""
+    """Give the result of a call, or raise TimeoutError: the client's own bound starts anew with each byte."""
     given: list[Any] = []
 
     def run() -> None:
@@ -202,7 +200,7 @@ def _seconds() -> float:
 
 
 def _reach_database(tracking_uri: str) -> None:
-    """Knock at the door of a database server; MLflow would knock for two minutes."""
+    """Connect to the port of a database server; MLflow would try for two minutes."""
     parts = urlsplit(tracking_uri)
     port = _DATABASE_PORTS.get(parts.scheme.partition("+")[0])
     if port is None or not parts.hostname:
@@ -211,12 +209,12 @@ def _reach_database(tracking_uri: str) -> None:
     try:
         socket.create_connection((parts.hostname, parts.port or port), timeout=_seconds()).close()
     except OSError as error:
-        raise _unreachable(tracking_uri, one_line(error)) from _told_whole(error, tracking_uri)
+        raise _unreachable(tracking_uri, describe_error(error)) from _without_login(error, tracking_uri)
 
 
 def _unreachable(tracking_uri: str, reason: str) -> TrackingError:
     reason = f"the tracking server cannot be reached: {redact(reason, tracking_uri)}"
-    return TrackingError(f"{shown(tracking_uri)}: {reason}", reason=reason)
+    return TrackingError(f"{uri_text(tracking_uri)}: {reason}", reason=reason)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -225,25 +223,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _told_whole(error: BaseException, tracking_uri: str) -> BaseException | None:
-    """Give an error that may stand in a traceback; None for one that quotes a login, as one that it has caused may."""
+def _without_login(error: BaseException, tracking_uri: str) -> BaseException | None:
+    """Give an error that may stand in a traceback; None for one that quotes a login, itself or in its causes."""
     texts = [str(cause) for cause in _causes(error)]
     return error if [redact(text, tracking_uri) for text in texts] == texts else None
-
-
-def _raised_here(error: BaseException) -> bool:
-    """Tell whether an error was raised by a line of this package, or by what Python's own library made of one."""
-    frames = error.__traceback__ and error.__traceback__.tb_next  # the first is that of `talking`
-    files = []
-    while frames is not None:
-        files.append(Path(frames.tb_frame.f_code.co_filename))
-        frames = frames.tb_next
-    for file in reversed(files):
-        if file.is_relative_to(_PACKAGE):
-            return True
-        if "site-packages" in file.parts:
-            return False
-    return False
 
 
 def _prepare() -> None:
@@ -253,3 +236,60 @@ def _prepare() -> None:
     for name in _QUIET:
         if logging.getLogger(name).level < logging.ERROR:
             logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def locked_database(tracking_uri: str) -> Iterator[None]:
+    """Hold the lock that mlwf's processes share in a database: MLflow fails when two open or register at once.
+
+    A database without such locks is used without one.
+    """
+    lock = _LOCKS.get(urlsplit(tracking_uri).scheme.partition("+")[0])
+    if lock is None:
+        yield
+        return
+    # Imported before the lock is taken, so that no process waits for it.
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(tracking_uri, poolclass=NullPool)
+    # The lock is gone with the transaction or the connection, whatever becomes of this process.
+    with engine.begin() as connection:
+        if not lock(connection):
+            raise TrackingError(
+                f"{uri_text(tracking_uri)}: another process has held the lock of the tracking store for {LOCK_SECONDS} "
+                "seconds; try again when it has ended"
+            )
+        yield
+
+
+def _lock_postgresql(connection: Any) -> bool:
+    """Take the lock for a transaction, as poolers such as PgBouncer need it."""
+    from sqlalchemy import text
+    from sqlalchemy.exc import OperationalError
+
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+    try:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _NUMBER})
+    except OperationalError as error:
+        # psycopg and psycopg2 name it differently.
+        codes = {getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")}
+        if _LOCK_NOT_AVAILABLE in codes:
+            return False
+        raise
+    return True
+
+
+def _lock_mysql(connection: Any) -> bool:
+    """Take the lock for a connection."""
+    from sqlalchemy import text
+
+    # Locks are the server's, and their names have at most 64 characters.
+    query = text("SELECT GET_LOCK(CONCAT('mlwf ', MD5(DATABASE())), :seconds)")
+    return bool(connection.execute(query, {"seconds": LOCK_SECONDS}).scalar())
+
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+_LOCKS = {"postgresql": _lock_postgresql, "mysql": _lock_mysql}

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 import pytest
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.store import find_store, open_store
+from mlwf.modules.tracking.mlflow_store import find_store, open_store
 
 FOLDER = (
     "MLflow no longer keeps runs in plain folders; accepted: sqlite:///mlflow.db, or the address of a server "

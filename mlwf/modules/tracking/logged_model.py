@@ -1,7 +1,8 @@
-"""Log the shipped model, so that MLflow alone can load it and predict from raw columns."""
+"""Log the shipped model, so that MLflow alone can load it and predict from raw columns, and register it."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,8 +13,9 @@ from typing import Any
 from mlwf.engine.model_file import save_model as write_model_file
 from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
+from mlwf.modules.tracking.connection import locked_database
 from mlwf.modules.tracking.importances import classifiers
-from mlwf.modules.tracking.store import Store
+from mlwf.modules.tracking.mlflow_store import Store, as_default
 from mlwf.process_state import SharedState
 from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
@@ -47,7 +49,7 @@ def save_model(
 
     with _REQUIREMENTS_UNCHECKED.held():
         sklearn.save_model(
-            # A stand-in: MLflow writes a file ten times as large, and reads it again to see whether it can be loaded.
+            # A placeholder: MLflow would write ten times as much, and read it again to see whether it can be loaded.
             DummyClassifier(),
             str(folder),
             mlflow_model=Model(artifact_path=MODEL),
@@ -58,7 +60,7 @@ def save_model(
         )
     if table_schema is not None:
         (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
-    _put_model_file(model, folder, model_file)
+    _write_model_file(model, folder, model_file)
 
 
 def log_saved_model(
@@ -96,14 +98,78 @@ def log_saved_model(
         _address(folder, run_id=run_id, artifact_path=location, model_uuid=model_id, model_id=model_id)
         store.client.log_model_artifacts(logged.model_id, str(folder))
     except BaseException:
-        with suppress(Exception):  # the store that has just refused may refuse this too
+        with suppress(Exception):  # a store that has refused one call may refuse this too
             store.client.finalize_logged_model(logged.model_id, "FAILED")
         raise
     store.client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
 
 
-def artifact_uri(run: Any) -> str:
+def register_model(
+    store: Store,
+    run: Any,
+    model_id: str | None,
+    name: str,
+    *,
+    alias: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Register a run's model under a name, give the version the alias, and return the version.
+
+    `model_id` is None where the model is an artifact of the run. A version that the run has already is taken again.
+    """
+    # MLflow fails when two processes register versions of one model at the same moment.
+    with locked_database(store.tracking_uri):
+        return _register(store, run, model_id, name, alias, tags or {})
+
+
+def _register(
+    store: Store, run: Any, model_id: str | None, name: str, alias: str | None, tags: Mapping[str, str]
+) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"} and not _is_there(store, name):
+            raise
+    source = _artifact_uri(run) if model_id is None else f"models:/{model_id}"
+    version = _version_of(store, run, name, source)
+    if version is None:
+        more = {} if model_id is None else {"model_id": model_id}
+        with as_default(store):
+            registered = store.client.create_model_version(
+                name, source, run_id=run.info.run_id, tags=dict(tags), **more
+            )
+        version = str(registered.version)
+    if alias:
+        store.client.set_registered_model_alias(name, alias, version)
+    if model_id is not None:
+        # The link from the logged model to its version, as MLflow's own log_model leaves it.
+        link = json.dumps([{"name": name, "version": int(version)}])
+        store.client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+    return version
+
+
+def _is_there(store: Store, name: str) -> bool:
+    """Whether a registered model is there, for a login that may add versions to it and create none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.get_registered_model(name)
+    except MlflowException:
+        return False
+    return True
+
+
+def _version_of(store: Store, run: Any, name: str, source: str) -> str | None:
+    """Find the version that this run has registered already: the response may have been lost."""
+    found = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    versions = [str(version.version) for version in found if (version.name, version.source) == (name, source)]
+    return versions[0] if versions else None
+
+
+def _artifact_uri(run: Any) -> str:
     """Give the address of a model that is an artifact of its run."""
     return f"{run.info.artifact_uri.rstrip('/')}/{MODEL}"
 
@@ -153,7 +219,7 @@ def _address(folder: Path, **places: Any) -> None:
     description.save(folder / "MLmodel")
 
 
-def _put_model_file(model: Any, folder: Path, model_file: Path | None) -> None:
+def _write_model_file(model: Any, folder: Path, model_file: Path | None) -> None:
     """Put the skops file of a model into the folder that MLflow has made for it."""
     from mlflow.models import Model
 

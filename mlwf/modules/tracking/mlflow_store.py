@@ -1,4 +1,4 @@
-"""Open the store that a tracking URI names, and make what is not there yet."""
+"""Open the store of a tracking URI, create what is missing, and create or resume a run in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.database import LOCK_SECONDS, locked_database
-from mlwf.modules.tracking.talking import is_server, one_line, reach, shown, talking
+from mlwf.modules.tracking.connection import (
+    LOCK_SECONDS,
+    is_server,
+    locked_database,
+    mlflow_errors,
+    reach,
+    reason_of,
+    uri_text,
+)
+from mlwf.text import describe_error
 
 _LONGEST_FOLDER = 50
 
@@ -45,13 +53,13 @@ class Store:
             try:
                 return str(self.client.create_experiment(name, self._artifact_location(name), _EXPERIMENT_TAGS))
             except MlflowException:
-                # Another process was faster, or the name is refused.
+                # Another process has created it, or the name is refused.
                 experiment = self.client.get_experiment_by_name(name)
                 if experiment is None:
                     raise
         if experiment.lifecycle_stage == "deleted":
             raise TrackingError(
-                f"{shown(self.tracking_uri)}: experiment {name!r} was deleted there; restore it with "
+                f"{uri_text(self.tracking_uri)}: experiment {name!r} was deleted there; restore it with "
                 f"`mlflow experiments restore -x {experiment.experiment_id}`, or set another tracking.experiment_name"
             )
         return str(experiment.experiment_id)
@@ -99,7 +107,7 @@ def sqlite_path(tracking_uri: str) -> Path:
 def open_store(tracking_uri: str) -> Store:
     """Open a store, and create a SQLite file where there is none; raises TrackingError in seconds."""
     uri = check_uri(tracking_uri)
-    with talking(uri, "opening the tracking store"):
+    with mlflow_errors(uri, "opening the tracking store"):
         reach(uri)
         artifacts = _prepare_sqlite(uri) if uri.startswith("sqlite:") else None
         from mlflow import MlflowClient
@@ -109,10 +117,11 @@ def open_store(tracking_uri: str) -> Store:
                 client = MlflowClient(tracking_uri=uri, registry_uri=uri)
                 client.search_experiments(max_results=1)
         except Exception as error:
+            # MLflow has no type and no code of its own for it.
             if "out-of-date database schema" in str(error):
                 raise TrackingError(
-                    f"{shown(uri)}: the store was written by another version of MLflow; if by an older one, make a "
-                    f"copy of the store and run `mlflow db upgrade {shown(uri)}`, if by a newer one, install that"
+                    f"{uri_text(uri)}: the store was written by another version of MLflow; if by an older one, make a "
+                    f"copy of the store and run `mlflow db upgrade {uri_text(uri)}`, if by a newer one, install that"
                 ) from error
             raise
         return Store(tracking_uri=uri, client=client, artifacts=artifacts)
@@ -148,6 +157,53 @@ def as_default(store: Store) -> Iterator[None]:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
+def begin_run(
+    store: Store, *, run_name: str | None, tags: Mapping[str, str], experiment: str | None, default_experiment: str
+) -> Any:
+    """Create a run, or resume the one that MLFLOW_RUN_ID names, as MLflow's own `start_run` does.
+
+    The experiment is `experiment`, else that of MLflow's environment, else `default_experiment`.
+    """
+    # Taken out, so that the next run of this process is another one.
+    resumed = os.environ.pop("MLFLOW_RUN_ID", None)
+    if resumed:
+        return _resume_run(store, resumed, tags=tags, experiment=experiment)
+    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if name is None and experiment_id:
+        experiment_id = str(store.client.get_experiment(experiment_id).experiment_id)
+    else:
+        experiment_id = store.experiment_id(name or default_experiment)
+    # With the experiment as an argument: MLflow's set_experiment may lose a race in silence, and the run would be of
+    # another experiment.
+    return store.client.create_run(experiment_id, run_name=run_name, tags=dict(tags))
+
+
+def _resume_run(store: Store, run_id: str, *, tags: Mapping[str, str], experiment: str | None) -> Any:
+    """Resume a run that another process has created, as `mlflow run` does: its name and its origin stay."""
+    from mlflow.exceptions import MlflowException
+
+    uri = uri_text(store.tracking_uri)
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        reason = reason_of(error)
+        raise TrackingError(f"{uri}: MLFLOW_RUN_ID names a run that is not there: {reason}") from error
+    if run.info.lifecycle_stage == "deleted":
+        raise TrackingError(f"{uri}: MLFLOW_RUN_ID names run {run_id}, which was deleted")
+    named = store.client.get_experiment(run.info.experiment_id).name
+    if experiment is not None and experiment != named:
+        raise TrackingError(
+            f"MLFLOW_RUN_ID names run {run_id} of experiment {named!r}, and tracking.experiment_name is "
+            f"{experiment!r}: leave one of the two out"
+        )
+    store.client.update_run(run_id, status="RUNNING")
+    for key, text in tags.items():
+        if key.startswith("mlwf."):
+            store.client.set_tag(run_id, key, text)
+    return run
+
+
 def _folder_name(name: str) -> str:
     """Name a folder after an experiment; one that cannot be called so gets a digest, and is no other's."""
     folder = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:_LONGEST_FOLDER]
@@ -155,7 +211,7 @@ def _folder_name(name: str) -> str:
 
 
 def _prepare_sqlite(uri: str) -> Path:
-    """Make sure that a complete SQLite store is there, and give the folder of its artifacts."""
+    """Create the SQLite store unless it is there, and give the folder of its artifacts."""
     path = sqlite_path(uri)
     artifacts = path.parent / "mlartifacts"
     try:
@@ -176,7 +232,9 @@ def _has_tables(path: Path) -> bool:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             return bool(connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise TrackingError(f"{path}: this is not a SQLite file that MLflow could use: {one_line(error)}") from error
+        raise TrackingError(
+            f"{path}: this is not a SQLite file that MLflow could use: {describe_error(error)}"
+        ) from error
 
 
 @contextmanager
@@ -204,7 +262,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _create(path: Path, artifacts: Path) -> None:
-    """Create a store beside its place and move it there, so that nobody ever sees half of one."""
+    """Create a store beside its place and move it there, so that no process opens half of one."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -222,15 +280,15 @@ def _create(path: Path, artifacts: Path) -> None:
         _flush(draft)
         if path.exists() and path.stat().st_size == 0:
             path.unlink()
-        _put(draft, path)
+        _move(draft, path)
     finally:
         event.remove(Engine, "connect", hasten)
         for left in (draft, draft.with_name(f"{draft.name}-journal")):
             left.unlink(missing_ok=True)
 
 
-def _put(draft: Path, path: Path) -> None:
-    """Give a file its name, and never replace what somebody else put there in the meantime."""
+def _move(draft: Path, path: Path) -> None:
+    """Give a file its name, and never replace what another process put there in the meantime."""
     try:
         os.link(draft, path)
     except FileExistsError:

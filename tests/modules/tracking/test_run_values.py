@@ -13,8 +13,8 @@ from mlflow.utils.validation import (
     _validate_tag_name,
 )
 
-from mlwf.modules.tracking.keys import LONGEST_KEY, Keys, valid_key
-from mlwf.modules.tracking.store import open_store
+from mlwf.modules.tracking.mlflow_store import open_store
+from mlwf.modules.tracking.run_values import LONGEST_KEY, Keys, valid_key
 
 PARTS = ["", ".", "..", "/", "a", "A", "_", "$", "€", " ", "é", "\n", "\0", "\ud800", ":", " = ", " is ", "x" * 248]
 NAMES = sorted({"".join(parts) for parts in product(PARTS, repeat=3)})
