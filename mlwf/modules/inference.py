@@ -118,7 +118,7 @@ def _choose(name: str, column: pd.Series[Any]) -> Choice:
     if kind not in CHOICES or (kind == "mixed" and not present.map(lambda value: isinstance(value, SCALARS)).all()):
         return None, f"holds values of type {type(present.iloc[0]).__name__}, which no feature can be"
     counts = present.value_counts(sort=False)
-    # Whether a text is there or not can tell something: missing is a category of its own.
+    # A missing text may be informative: missing is a category of its own.
     if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
         return None, f"constant: every value is {format_value(present.iloc[0])}"
     return CHOICES[kind](name, present, counts)

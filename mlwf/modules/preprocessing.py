@@ -12,9 +12,9 @@ the file, and `mlwf.engine.model_file` allow-lists exactly these:
 `operator.methodcaller` and `operator.call` would make each step shorter. They are left out on purpose: a model file
 that may call methods may call any method.
 
-Missing values come as None, NaN, pandas.NA and NaT, from Parquet, CSV, MLflow or a caller, and scikit-learn tells
-them apart. The first two steps of each `clean` make them one: SimpleImputer with `missing_values=pandas.NA` matches
-whatever `pandas.isna` does.
+Missing values come as None, NaN, pandas.NA and NaT, from Parquet, CSV, MLflow or a caller, and scikit-learn
+distinguishes them. The first two steps of each `clean` make them one: SimpleImputer with `missing_values=pandas.NA`
+matches whatever `pandas.isna` does.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _categorical(spec: CategoricalFeatureSpec, options: _Options) -> Steps:
     encoders: dict[str, Callable[[], Any]] = {
         "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
-        # Its own random_state is on the way out; a splitter as `cv` is what scikit-learn asks for instead.
+        # Its own random_state is on the way out; scikit-learn recommends a splitter as `cv` instead.
         "target": lambda: TargetEncoder(cv=folds),
     }
     imputer = _imputer(spec.imputer, fill_value, missing_values=MISSING)
@@ -205,7 +205,7 @@ _BUILDERS: dict[type[FeatureSpec], Callable[[Any, _Options], Steps]] = {
 
 
 def _present(**steps: Any) -> Steps:
-    """Return the steps that are asked for, in order."""
+    """Give the enabled steps, in order."""
     return [(name, step) for name, step in steps.items() if step is not None]
 
 

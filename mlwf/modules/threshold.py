@@ -1,4 +1,4 @@
-"""Choose from which probability on a row is called positive, on predictions of rows that the model did not see."""
+"""Choose the decision threshold on predictions of rows that the model was not trained on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def choose_threshold(
 ) -> ThresholdResult:
     """Choose the threshold that makes `spec.scoring` best over out-of-fold predictions of two classes.
 
-    The score that is told is cross-fitted: each fold is judged by the threshold that the other folds choose, or with
+    The reported score is cross-fitted: each fold is scored with the threshold that the other folds choose, or with
     `ordered` the folds before it; NaN when no fold has others. Among equally good thresholds the one nearest to the
     classifier's own is taken.
     """
@@ -70,14 +70,14 @@ def choose_threshold(
 
 
 def with_threshold(trained: TrainedModel, threshold: ThresholdResult, *, positive_class: Any = None) -> TrainedModel:
-    """Put the threshold into what was trained: into its model, and into what it says."""
-    model, said = trained.model, trained.predictions
-    if said is not None:
-        positive = _positive(said, positive_class)
-        (negative,) = (label for label in said.classes.tolist() if label != positive)
-        _, scores, _ = _scores(said, positive_class)
-        labels = np.where(scores >= threshold.value, np.array(positive, said.classes.dtype), negative)
-        said = replace(said, labels=labels.astype(said.classes.dtype))
+    """Apply the threshold to a trained model: wrap the model, and label its predictions anew."""
+    model, predictions = trained.model, trained.predictions
+    if predictions is not None:
+        positive = _positive(predictions, positive_class)
+        (negative,) = (label for label in predictions.classes.tolist() if label != positive)
+        _, scores, _ = _scores(predictions, positive_class)
+        labels = np.where(scores >= threshold.value, np.array(positive, predictions.classes.dtype), negative)
+        predictions = replace(predictions, labels=labels.astype(predictions.classes.dtype))
     if model is not None:
         positive = model.classes_[-1] if positive_class is None else positive_class
         wrapped = FixedThresholdClassifier(
@@ -90,7 +90,7 @@ def with_threshold(trained: TrainedModel, threshold: ThresholdResult, *, positiv
             if hasattr(model, name):
                 setattr(wrapped, name, getattr(model, name))
         model = wrapped
-    return replace(trained, predictions=said, model=model, threshold=threshold)
+    return replace(trained, predictions=predictions, model=model, threshold=threshold)
 
 
 def _positive(predictions: Predictions, positive_class: Any) -> Any:
@@ -98,7 +98,7 @@ def _positive(predictions: Predictions, positive_class: Any) -> Any:
 
 
 def _scores(predictions: Predictions, positive_class: Any) -> tuple[Response, NDArray[np.float64], float]:
-    """Give what the threshold is held against, greater for a likelier positive, and the classifier's own threshold."""
+    """Give the scores that a threshold cuts, greater for a likelier positive, and the classifier's own threshold."""
     column = int(np.flatnonzero(predictions.classes == _positive(predictions, positive_class))[0])
     if predictions.proba is not None:
         return "predict_proba", predictions.proba[:, column], 0.5
@@ -134,13 +134,13 @@ def _cells(
 
 
 def _rater(scoring: str) -> Any:
-    """Make the function that scores cells, greater being better; what is not defined is worst."""
+    """Make the function that scores cells, greater being better; undefined scores are the worst."""
     metric = build_metric(scoring, classes=np.array([0, 1]), positive_class=1)
     true, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    said = Predictions(np.array([0, 1]), predicted)
+    cell_labels = Predictions(np.array([0, 1]), predicted)
 
     def rate(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-        rates = metric.resampled(said, true, cells)
+        rates = metric.resampled(cell_labels, true, cells)
         return np.where(np.isnan(rates), -np.inf, rates if metric.info.greater_is_better else -rates)
 
     return rate

@@ -1,4 +1,4 @@
-"""How good a model is on rows that had no say in it, and how sure that is."""
+"""Score a model on rows that it was not trained on, with intervals, baselines and slices."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 FEWEST_ROWS = 30
-"""In fewer rows a slice's scores say nothing."""
+"""A slice of fewer rows is not scored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows that are judged together."""
+    """Predictions of held-out rows that are scored together."""
 
     predictions: Predictions
     baseline: Predictions
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
     groups: NDArray[Any] | None
-    """What is drawn as a whole for an interval; None for single rows."""
+    """Units that the bootstrap draws; None for single rows."""
     index: NDArray[np.intp]
-    """Which row it is; one that was judged twice stands twice."""
+    """Position of each row in the table; a row that was predicted twice stands twice."""
 
     @property
     def n_rows(self) -> int:
@@ -65,31 +65,31 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """The judged rows of each fold."""
+    """The held-out rows of each fold."""
 
     parts: Sequence[Sample]
     test_to_train: float
-    """Rows that are judged in a fold, for each row that is learnt from."""
+    """Test rows of a fold for each training row."""
 
 
 def wanted_metrics(metrics: Sequence[str], classes: NDArray[Any], positive_class: Any) -> list[Metric]:
     """Give the metrics to compute, accuracy among them."""
-    # The guide's cv_score, val_score and test_accuracy are accuracies, whatever else was asked for.
+    # cv_score, val_score and test_accuracy in the results of run_ml_workflow are accuracies.
     names = list(dict.fromkeys(["accuracy", *metrics]))
     return list(build_metrics(names, classes=classes, positive_class=positive_class).values())
 
 
 def score_folds(
-    judged: Folds, metrics: Sequence[Metric], provenance: Provenance, n_rows: int
+    folds: Folds, metrics: Sequence[Metric], provenance: Provenance, n_rows: int
 ) -> tuple[tuple[Score, ...], dict[str, str]]:
     """Score each fold, and give the means with corrected resampled t intervals, and what could not be computed."""
-    truth, ratio = [(part.y, part.weight) for part in judged.parts], judged.test_to_train
-    said, guessed = [part.predictions for part in judged.parts], [part.baseline for part in judged.parts]
+    truth, ratio = [(part.y, part.weight) for part in folds.parts], folds.test_to_train
+    predictions, baseline = [part.predictions for part in folds.parts], [part.baseline for part in folds.parts]
     scores: list[Score] = []
     problems: dict[str, str] = {}
     for metric in metrics:
-        values, problem = _values(metric, said, truth)
-        floor, _ = _values(metric, guessed, truth)
+        values, problem = _values(metric, predictions, truth)
+        floor, _ = _values(metric, baseline, truth)
         problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": float(np.mean(floor)) if floor else None}
         if values:
@@ -106,7 +106,7 @@ def score_folds(
 def score_sample(
     sample: Sample, metrics: Sequence[Metric], provenance: Provenance, *, name: str | None = None
 ) -> tuple[tuple[Score, ...], dict[str, str]]:
-    """Score all rows together, with bootstrap intervals, and say what could not be computed."""
+    """Score all rows together, with bootstrap intervals; give the scores, and what could not be computed."""
     truth, both = [(sample.y, sample.weight)], [sample.predictions, sample.baseline]
     drawn = bootstrap(metrics, both, sample.y, weight=sample.weight, groups=sample.groups)
     scores: list[Score] = []
@@ -130,7 +130,7 @@ def score_slices(
     metrics: Sequence[Metric],
     provenance: Provenance,
 ) -> tuple[Score, ...]:
-    """Score each slice; in one of few rows, or of one class, nothing can be said."""
+    """Score each slice; one of few rows, or of one class, gets scores without values."""
     scores: list[Score] = []
     for name, mask in slices.items():
         part = sample.take(mask).weighted()
@@ -169,7 +169,7 @@ def _score(metric: Metric, provenance: Provenance, n_rows: int, **found: Any) ->
 
 
 def class_report(sample: Sample) -> dict[str, Any]:
-    """Say of each class how often it is found and how often it is meant, and which is taken for which."""
+    """Give precision, recall and F1 of each class, and the confusion matrix."""
     classes, undefined = sample.predictions.classes, np.nan
     # Numbers, since texts are sorted anew for each count.
     y, predicted = codes_of(sample.y, classes), codes_of(sample.predictions.labels, classes)
@@ -181,7 +181,7 @@ def class_report(sample: Sample) -> dict[str, Any]:
     report = [
         ClassReport(
             str(label),
-            # A row that was judged twice is one row.
+            # A row that was predicted twice is one row.
             len(np.unique(sample.index[y == at])),
             *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3]),
         )
@@ -195,11 +195,11 @@ NO_SLICES: Mapping[str, NDArray[np.bool_]] = {}
 
 
 def cross_validate(
-    chain: TrainFn,
+    train_fn: TrainFn,
     table: Table,
     rows: Rows,
     splitter: Splitter,
-    fit: Fitter,
+    run_fits: Fitter,
     *,
     metrics: Sequence[str],
     positive_class: Any = None,
@@ -207,17 +207,19 @@ def cross_validate(
     choices: Callable[[TrainedModel], Mapping[str, Any]] | None = None,
     provenance: Provenance,
 ) -> Evaluation:
-    """Repeat the chain on every fold of `rows` and score the rows that it did not see.
+    """Train on the training rows of every fold of `rows`, and score the predictions of its test rows.
 
     Without tuning and calibration the scores are those of scikit-learn's `cross_val_score` on the same folds, each with
     a corrected resampled t interval. Slices are scored on the predictions of all folds together.
 
     Parameters
     ----------
+    train_fn
+        Trains and predicts on a split.
     slices
         For each slice which rows of the table are in it: booleans of shape (n_samples,).
     choices
-        What to tell of each fold's chain.
+        Gives what was chosen in a fold, from its trained model.
 
     Raises
     ------
@@ -225,49 +227,52 @@ def cross_validate(
         A fit failed.
     """
     splits = splitter(table, rows)
-    trained = at_once(lambda split: chain(split, fit), splits)
-    known = baselines(table, splits, fit)
-    said = _stacked([part.predictions for part in trained], splits, rows)
-    floor = _stacked(known, splits, rows)
-    judged = Folds(
-        parts=[
-            Sample(
-                part.predictions,
-                floor_of_fold,
-                table.y_of(split.test),
-                table.weight_of(split.test),
-                None,
-                split.test.index,
-            ).weighted()
-            for part, floor_of_fold, split in zip(trained, known, splits, strict=True)
-            if part.predictions is not None
-        ],
-        test_to_train=float(np.mean([len(split.test) / len(split.train) for split in splits])),
-    )
+    trained = at_once(lambda split: train_fn(split, run_fits), splits)
+    predictions = [part.predictions for part in trained]
+    baseline = baselines(table, splits, run_fits)
+    sample = _pooled(predictions, baseline, table, splits, rows)
+    counted = sample.weighted()
     wanted = wanted_metrics(metrics, table.classes, positive_class)
-    index = said.rows.index
-    pooled = replace(provenance, is_pooled=True)
-    whole = Sample(
-        said.predictions,
-        floor.predictions,
-        table.y_of(said.rows),
-        table.weight_of(said.rows),
-        # A row that was judged twice is no further evidence.
-        index if table.groups is None and len(np.unique(index)) < len(index) else table.groups_of(said.rows),
-        index,
-    )
-    counting = whole.weighted()
-    scores, problems = score_folds(judged, wanted, provenance, counting.n_rows)
+    scores, problems = score_folds(_folds(predictions, baseline, table, splits), wanted, provenance, counted.n_rows)
+    masks = {name: mask[sample.index] for name, mask in slices.items()}
     return Evaluation(
         provenance=provenance,
         scores=scores,
-        predictions=said.predictions,
-        y=whole.y,
+        predictions=sample.predictions,
+        y=sample.y,
         problems=problems,
-        slices=score_slices(whole, {name: mask[index] for name, mask in slices.items()}, wanted, pooled),
+        slices=score_slices(sample, masks, wanted, replace(provenance, is_pooled=True)),
         choices=() if choices is None else tuple(choices(part) for part in trained),
-        **class_report(counting),
+        **class_report(counted),
     )
+
+
+def _folds(
+    predictions: Sequence[Predictions | None], baseline: Sequence[Predictions], table: Table, splits: Sequence[Split]
+) -> Folds:
+    parts = [
+        Sample(part, floor, table.y_of(split.test), table.weight_of(split.test), None, split.test.index).weighted()
+        for part, floor, split in zip(predictions, baseline, splits, strict=True)
+        if part is not None
+    ]
+    return Folds(parts, float(np.mean([len(split.test) / len(split.train) for split in splits])))
+
+
+def _pooled(
+    predictions: Sequence[Predictions | None],
+    baseline: Sequence[Predictions],
+    table: Table,
+    splits: Sequence[Split],
+    rows: Rows,
+) -> Sample:
+    """Put the test rows of all folds together."""
+    pooled, floor = _stacked(predictions, splits, rows), _stacked(baseline, splits, rows)
+    index = pooled.rows.index
+    # Two predictions of one row are no independent rows.
+    is_repeated = table.groups is None and len(np.unique(index)) < len(index)
+    groups = index if is_repeated else table.groups_of(pooled.rows)
+    y, weight = table.y_of(pooled.rows), table.weight_of(pooled.rows)
+    return Sample(pooled.predictions, floor.predictions, y, weight, groups, index)
 
 
 def evaluate(
@@ -282,15 +287,15 @@ def evaluate(
     slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
     provenance: Provenance,
 ) -> Evaluation:
-    """Score predictions of rows that had no say in the model: a hold-out or a test set.
+    """Score predictions of rows that the model was not trained on: a hold-out or a test set.
 
-    Intervals are of a bootstrap of the rows, or of whole groups. `slices` say which of the judged
-    rows are in each slice: booleans of shape (n_rows,).
+    Intervals are of a bootstrap of the rows, or of whole groups. `slices` holds for each slice which of these rows are
+    in it: booleans of shape (n_rows,).
     """
     wanted = wanted_metrics(metrics, predictions.classes, positive_class)
     sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
-    counting = sample.weighted()
-    scores, problems = score_sample(counting, wanted, provenance)
+    counted = sample.weighted()
+    scores, problems = score_sample(counted, wanted, provenance)
     return Evaluation(
         provenance=provenance,
         scores=scores,
@@ -298,14 +303,15 @@ def evaluate(
         y=y,
         problems=problems,
         slices=score_slices(sample, slices, wanted, provenance),
-        **class_report(counting),
+        **class_report(counted),
     )
 
 
-def baselines(table: Table, splits: Sequence[Split], fit: Fitter) -> list[Predictions]:
+def baselines(table: Table, splits: Sequence[Split], run_fits: Fitter) -> list[Predictions]:
     """Predict the rows of each split by the class shares of its training rows."""
-    # Classes that are weighted alike would be equally frequent to it, and easier to do better than.
-    fit_results = fit([FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits])
+    # With balanced class weights all classes would be equally frequent to it, which makes it a weaker baseline.
+    requests = [FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits]
+    fit_results = run_fits(requests)
     for result in fit_results:
         if result.error:
             raise FitError(result.error)
@@ -323,5 +329,5 @@ def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[s
     ]
 
 
-def _stacked(said: Sequence[Predictions | None], splits: Sequence[Split], rows: Rows) -> OutOfFold:
-    return stack([FitResult(predictions=(part,)) for part in said if part is not None], splits, rows)
+def _stacked(predictions: Sequence[Predictions | None], splits: Sequence[Split], rows: Rows) -> OutOfFold:
+    return stack([FitResult(predictions=(part,)) for part in predictions if part is not None], splits, rows)

@@ -76,13 +76,13 @@ def decoded(column: Any) -> Any:
     if pa.types.is_float16(column.type):
         return column.cast(pa.float32())
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        # A file may name a zone that nobody knows; the moments are the same.
+        # A file may name an unknown zone; the moments are the same.
         return column.cast(pa.timestamp(column.type.unit, "UTC"))
     return column.cast(pa.large_string()) if is_text(column) else column
 
 
 def is_plain(kind: Any) -> bool:
-    """Say whether values of an Arrow type can be read as numbers, booleans, dates or texts."""
+    """Whether values of an Arrow type can be read as numbers, booleans, dates or texts."""
     return any(test(kind) for test in PLAIN)
 
 
@@ -212,5 +212,5 @@ READERS: dict[Kind, Callable[[Any, ColumnSchema, ReadSpec], pd.Series[Any]]] = {
 
 
 def can_be_date(text: str, date_format: str | None = None) -> bool:
-    """Say whether a text is a date."""
+    """Whether a text is a date."""
     return read_date(text, date_format) is not None

@@ -1,4 +1,4 @@
-"""Read a table by its schema, and tell what it holds that the training never saw."""
+"""Read a table by its schema, and list values that are unreadable or were not in training."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mlwf.table_schema.values import default_words, is_text
 SHOWN_VALUES = 3
 FEWEST_WORDS = 2
 SHARE_OF_WORDS = 0.01
-"""Words that stand in fewer rows are told of no column."""
+"""Words in fewer rows are not reported."""
 FEWEST_ROWS = 10
-"""In fewer rows, all of a column may well be a category that training never saw."""
+"""In fewer rows, all values of a column may be a new category."""
 
 
 KINDS_OF_FEATURES: dict[str, Kind] = {"numeric": "number", "boolean": "boolean", "date": "date"}
@@ -41,11 +41,11 @@ class ReadTable:
     rows: pd.DataFrame
     """Each column with the values that its schema says."""
     unknown: tuple[UnknownValues, ...] = ()
-    """What the features hold that cannot be read, and is missing now, or that the training never saw."""
+    """Values of features that cannot be read, and are missing now, or were not in training."""
 
 
 def load_schema(file: Path) -> TableSchema | None:
-    """Read the schema that was kept with a model; None when there is none, as for a model of an older mlwf.
+    """Read the schema beside a model; None when there is none, as for a model of an older mlwf.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def read_training(table: RawTable, schema: TableSchema) -> pd.DataFrame:
 def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
     """Read a later table by the schema of the training.
 
-    A value of a feature that cannot be read is missing, and told. Columns that the training did not have are left out,
-    and so are those that are absent.
+    A value of a feature that cannot be read is missing, and listed in the result. Columns that the training did not
+    have are left out, and so are those that are absent.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
 def with_features(
     schema: TableSchema, features: Sequence[FeatureSpec], rows: pd.DataFrame, train: NDArray[np.intp]
 ) -> TableSchema:
-    """Note which columns the model reads, and the categories in the rows that it is trained on."""
+    """Mark the columns that the model reads, with the categories in the rows that it is trained on."""
     specs = {str(name): spec for spec in features for name in spec.columns}
     return schema.model_copy(
         update={"columns": [_with_feature(column, specs.get(column.name), rows, train) for column in schema.columns]}
@@ -133,7 +133,7 @@ def unmatched_na_values(table: RawTable, schema: TableSchema) -> list[str]:
 
 
 def refusal(unknown: UnknownValues, where: str) -> Problem | None:
-    """Say that most of a column is unknown, which no score or prediction survives; None when it is not."""
+    """Refuse a column of which most is unknown, since predictions would be worthless; None when it is fine."""
     if unknown.n_unknown * 2 <= unknown.n_present:
         return None
     if unknown.reason == "unseen" and unknown.n_present < FEWEST_ROWS:
@@ -147,7 +147,7 @@ def _kept(table: RawTable, column: ColumnSchema, schema: TableSchema) -> pd.Seri
     if not done.unreadable.any() or not is_text(values):
         return done.values
     texts = read_column(values, column.model_copy(update={"kind": "text"}), schema.read).values
-    # Labels that can be read stay what they are, so that only the others are told.
+    # Labels that can be read stay what they are, so that only the others are reported.
     is_label = column.kind in ("integer", "boolean")
     return texts.where(pd.Series(done.unreadable), done.values.astype(object)) if is_label else texts
 

@@ -67,7 +67,7 @@ class RawTable:
 
 
 def uses_of(data: DataSpec, features: Sequence[FeatureSpec] | str) -> dict[str, Use]:
-    """Say what an experiment uses each column as that it names."""
+    """Give what an experiment uses each column for that it names."""
     uses: dict[str, Use] = {name: use for role, use in ROLE_USES.items() if (name := getattr(data, role)) is not None}
     for spec in () if isinstance(features, str) else features:
         uses |= {str(name): FEATURE_USES[spec.type] for name in spec.columns}
@@ -98,7 +98,7 @@ def resolve_schema(
     uses
         What each column is used as.
     other_use
-        What all others are used as; by default they are judged by their content alone.
+        What all others are used as; by default they are read by their content alone.
     types
         What the experiment file says of a column.
 
@@ -120,8 +120,8 @@ def resolve_schema(
             problems += _misdeclared(column, values, read, where)
         else:
             values = pc.if_else(is_missing(values, read), pa.scalar(None, values.type), values)
-            evaluate = KINDS[uses.get(name, other_use)] if is_plain(values.type) else _any
-            kind = evaluate(values, read, name in table.untyped)
+            decide = KINDS[uses.get(name, other_use)] if is_plain(values.type) else _any
+            kind = decide(values, read, name in table.untyped)
             column = ColumnSchema(name=name, kind=kind)
         columns.append(column)
     if problems:
@@ -158,7 +158,7 @@ def _arrow(column: pd.Series[Any]) -> Any:
 
 
 def schema_of_frame(frame: pd.DataFrame, features: Sequence[FeatureSpec]) -> TableSchema:
-    """Say how a file is read that a model predicts which was trained on a frame in memory.
+    """Make the schema of files for a model that was trained on a frame in memory.
 
     The frame's own texts were taken as they are, so only nulls and empty texts are missing.
     """
@@ -208,7 +208,7 @@ ACCEPTED: dict[Kind, str] = {
 
 
 def _any(values: Any, read: ReadSpec, untyped: bool) -> Kind:
-    """Judge a column by its content alone."""
+    """Decide by the content alone."""
     if is_text(values):
         if untyped:
             return _of_texts(values, read)
@@ -240,7 +240,7 @@ def _of_texts(texts: Any, read: ReadSpec) -> Kind:
 
 def _number(values: Any, read: ReadSpec, untyped: bool) -> Kind:
     is_number = _are_numbers(values, read) if is_text(values) else any(test(values.type) for test in NUMBERS)
-    # What cannot be a number is left as it is, for the check of the feature to tell.
+    # What cannot be a number is left as it is: the check of the feature refuses it.
     return "number" if is_number else _any(values, read, untyped)
 
 
@@ -264,7 +264,7 @@ def _category(values: Any, read: ReadSpec, untyped: bool) -> Kind:
 
 
 def _name(values: Any, read: ReadSpec, untyped: bool) -> Kind:
-    """Judge labels, groups and folds: whole numbers stay exact, and what would not be written back so stays a text."""
+    """Decide for labels, groups and folds: whole numbers stay exact, other codes stay texts."""
     if pa.types.is_integer(values.type):
         return "integer"
     if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
@@ -286,7 +286,7 @@ def _name(values: Any, read: ReadSpec, untyped: bool) -> Kind:
 
 
 def _key(values: Any, read: ReadSpec, untyped: bool) -> Kind:
-    """Judge a column by its content, but keep long whole numbers what a store has them as."""
+    """Decide by the content, but keep long whole numbers what a store has them as."""
     kind = _any(values, read, untyped)
     is_whole = pa.types.is_integer(values.type) or (
         untyped and is_text(values) and pc.all(pc.match_substring_regex(values, PLAIN_WHOLE)).as_py()
@@ -309,11 +309,11 @@ KINDS: dict[Use, Callable[[Any, ReadSpec, bool], Kind]] = {
     "moment": _moment,
     "key": _key,
 }
-"""How the kind of a column is judged, by what it is used as."""
+"""How the kind of a column is decided, by what it is used as."""
 
 
 def _are_booleans(texts: Any) -> bool:
-    # Most columns are told by their first text.
+    # The first texts are enough for most columns.
     first = pc.drop_null(texts.slice(0, FEW))
     if len(first) and not pc.all(pc.is_in(pc.utf8_lower(first), value_set=WORDS)).as_py():
         return False
@@ -340,5 +340,5 @@ def _fit_floats(numbers: Any) -> bool:
 
 
 def _has_long_number(texts: Any) -> bool:
-    """Say whether a whole number is written out that has more digits than a float holds."""
+    """Whether a whole number is written out that has more digits than a float holds."""
     return bool(pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]{16,}\s*$")).as_py())

@@ -124,7 +124,7 @@ def number_of(text: str, read: ReadSpec) -> float | None:
 
 
 def has_leading_zeros(texts: Any) -> bool:
-    """Say whether one of the texts is a number with a leading zero, which only codes have."""
+    """Whether one of the texts is a number with a leading zero, which only codes have."""
     return bool(pc.any(pc.match_substring_regex(texts, LEADING_ZERO)).as_py())
 
 
@@ -149,13 +149,13 @@ def missing_texts(read: ReadSpec) -> list[str]:
 
 
 def is_text(column: Any) -> bool:
-    """Say whether an Arrow column holds texts."""
+    """Whether an Arrow column holds texts."""
     kind = column.type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def is_missing(column: Any, read: ReadSpec) -> Any:
-    """Say which values of an Arrow column are missing: nulls, NaN, the empty text, and what `read` says.
+    """Find which values of an Arrow column are missing: nulls, NaN, the empty text, and what `read` says.
 
     A number of `read.na_values` counts by its value in a column of numbers.
     """

@@ -1,4 +1,4 @@
-"""The rows to learn from: checked, and told apart into features, target and what else each row carries."""
+"""The rows to train on: checked, and split into features, target and what else each row carries."""
 
 from __future__ import annotations
 

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.data.columns import Column, absent, as_feature, check_any, check_feature, counted, plain, with_columns
+from mlwf.modules.data.columns import Column, absent, as_feature, check_any, check_feature, plain, with_columns
 from mlwf.modules.data.dataset import CARRIED, Dataset, read_carried
 from mlwf.modules.data.prepare import Features
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
 from mlwf.specs.data import IN_MEMORY, ClassLabel
+from mlwf.text import pluralize
 
 
 def dataset_from_arrays(
@@ -97,14 +98,14 @@ def _wrong_shapes(parts: dict[str, Any], source: str) -> list[Problem]:
         expected = 2 if name == "X" else 1
         if part.ndim != expected:
             shape = "(n_samples, n_features)" if expected == 2 else "(n_samples,)"
-            message = f"has {counted(part.ndim, 'dimension')}"
+            message = f"has {pluralize(part.ndim, 'dimension')}"
             problems.append(Problem(where=source, key=name, message=message, hint=f"accepted: shape {shape}"))
     if problems:
         return problems
     n_rows = len(parts["X"])
     for name, part in parts.items():
         if len(part) != n_rows:
-            message = f"has {counted(len(part), 'row')} and X has {n_rows:,}"
+            message = f"has {pluralize(len(part), 'row')} and X has {n_rows:,}"
             problems.append(Problem(where=source, key=name, message=message))
     if not n_rows:
         problems.append(Problem(where=source, key="X", message="has no rows"))
@@ -116,7 +117,7 @@ def _labels(
 ) -> tuple[NDArray[Any] | None, list[Problem]]:
     n_missing = int(column.values.isna().sum())
     if n_missing:
-        message = f"{n_missing:,} of {counted(len(column.values), 'value')} missing in the target"
+        message = f"{n_missing:,} of {pluralize(len(column.values), 'value')} missing in the target"
         return None, [column.problem(message, "leave these rows out")]
     labels = labels_of(column)
     if isinstance(labels, Problem):
@@ -164,15 +165,15 @@ def _positions(
     listed: Sequence[str | int] = [] if features == "auto" else [name for spec in features for name in spec.columns]
     needed = max([len(listed), *(name + 1 for name in listed if isinstance(name, int))])
     if needed > X.shape[1]:
-        message = f"has {counted(X.shape[1], 'column')}, and features need {needed}"
+        message = f"has {pluralize(X.shape[1], 'column')}, and features need {needed}"
         problems.append(Problem(where=source, key="X", message=message))
     if reference is not None and reference.X.shape[1] != X.shape[1]:
-        message = f"has {counted(X.shape[1], 'column')} and had {reference.X.shape[1]} in training"
+        message = f"has {pluralize(X.shape[1], 'column')} and had {reference.X.shape[1]} in training"
         problems.append(Problem(where=source, key="X", message=message))
     if X.dtype.kind == "f":
         broken = np.isinf(X)
         for position in np.flatnonzero(broken.any(axis=0)):
             at = np.flatnonzero(broken[:, position])
-            message = f"{counted(len(at), 'infinite value')}: row {at[0] + 1} holds {X[at[0], position]}"
+            message = f"{pluralize(len(at), 'infinite value')}: row {at[0] + 1} holds {X[at[0], position]}"
             problems.append(Problem(where=source, key=f"X[:, {position}]", message=message))
     return X, problems

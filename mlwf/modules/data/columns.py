@@ -1,4 +1,4 @@
-"""One column of a table: what kind of values it holds, whether it can be the feature that it is said to be."""
+"""One column of a table: the kind of its values, and whether it can be a feature of its type."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from mlwf.text import format_name, format_value, pluralize
 if TYPE_CHECKING:
     from numpy import bool_, intp
 
-
-counted = pluralize
 
 FEW_NAMES = 20
 LARGEST = 1e150
@@ -62,17 +60,17 @@ class Column:
         return kind_of(self.values)
 
     def problem(self, message: str, hint: str = "", *, config_key: str = "") -> Problem:
-        """Say what is wrong with this column."""
+        """Make a problem of this column."""
         return Problem(where=self.where, key=self.name, message=message, hint=hint, config_key=config_key)
 
     def first(self, mask: Any) -> str:
-        """Say the first row of those in `mask`, and what it holds."""
+        """Name the first row of those in `mask`, and its value."""
         at = int(np.flatnonzero(mask)[0])
-        return f"row {self.rows[at]} holds {shown(self.values.iloc[at])}"
+        return f"row {self.rows[at]} holds {cell_text(self.values.iloc[at])}"
 
 
 def kind_of(values: pd.Series[Any]) -> str:
-    """Say what a column of plain type holds: one of `FEATURE_KINDS`, or what no feature can be."""
+    """Name the kind of values in a column of plain type: one of `FEATURE_KINDS`, or another that no feature can be."""
     if values.dtype.kind != "O":
         return KINDS_OF_DTYPE.get(values.dtype.kind, f"{values.dtype} values")
     inferred = pd.api.types.infer_dtype(values, skipna=True)
@@ -122,7 +120,7 @@ def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFram
 def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
     """Read a column as numbers; what is none becomes missing.
 
-    Booleans and texts such as "12" are numbers here: who lists a column as numeric means them so.
+    Booleans and texts such as "12" are numbers here: the experiment file lists the column as numeric.
     """
     if values.dtype.kind in "iuf":
         return values
@@ -132,23 +130,23 @@ def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:
     return pd.to_numeric(values, errors="coerce").astype(np.float64)
 
 
-def shown(value: Any) -> str:
-    """Show a value in a message: a text in quotes, cut when long, anything else as the data has it.
+def cell_text(value: Any) -> str:
+    """Write a value for a message: a text in quotes, cut when long, anything else as the data has it.
 
-    >>> shown("a"), shown(True), shown(float("inf"))
+    >>> cell_text("a"), cell_text(True), cell_text(float("inf"))
     ("'a'", 'true', 'inf')
     """
     return str(value) if isinstance(value, float) else format_value(value)
 
 
 def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -> list[Problem]:
-    """Say which columns, each with the key of the experiment file that names it, a table lacks."""
+    """List the columns that a table lacks, each with the key of the experiment file that names it."""
     problems = []
     known = set(names)
     for role, name in roles:
         if name not in known:
             few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
-            hint = nearest(name, names) if few else f"the table has {counted(len(names), 'column')}"
+            hint = nearest(name, names) if few else f"the table has {pluralize(len(names), 'column')}"
             problems.append(
                 Problem(where, name, "no such column", hint, config_key=role, aside=f", which {role} names")
             )
@@ -156,17 +154,17 @@ def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -
 
 
 def infinite(column: Column) -> list[Problem]:
-    """Say that a column of numbers holds infinities, or numbers whose squares are: to scale them gives nothing."""
+    """Refuse infinities in a column of numbers, and numbers whose squares are infinite: they cannot be scaled."""
     if column.values.dtype.kind != "f":
         return []
     values = np.abs(column.values.to_numpy(dtype=np.float64))
     mask: NDArray[bool_] = np.isinf(values)
     if mask.any():
-        message = f"{counted(int(mask.sum()), 'infinite value')}: {column.first(mask)}"
+        message = f"{pluralize(int(mask.sum()), 'infinite value')}: {column.first(mask)}"
         return [column.problem(message, "replace infinities, or leave the field empty")]
     mask = values > LARGEST
     if mask.any():
-        message = f"{counted(int(mask.sum()), 'value')} beyond {LARGEST:g}: {column.first(mask)}"
+        message = f"{pluralize(int(mask.sum()), 'value')} beyond {LARGEST:g}: {column.first(mask)}"
         return [column.problem(message, "if it means a missing value, leave the field empty")]
     return []
 
@@ -175,7 +173,7 @@ FEW = 0.05
 
 
 def check_any(column: Column) -> list[Problem]:
-    """Check a column whose type as a feature is not said yet."""
+    """Check a column that has no type as a feature yet."""
     if column.kind in (*FEATURE_KINDS, "nothing"):
         return infinite(column)
     return [column.problem(f"holds {column.kind}, which no feature can be", "add it to data.drop")]
@@ -240,8 +238,10 @@ def _check_ordinal(column: Column, spec: FeatureSpec) -> Iterable[Problem]:
     listed = set(map(category_text, spec.categories))
     wrong = ~column.values.map(category_text).isin(listed) & column.values.notna()
     if wrong.any():
-        message = f"{column.first(wrong)}, which is not among the categories ({counted(int(wrong.sum()), 'such row')})"
-        yield column.problem(message, f"listed: {', '.join(map(shown, spec.categories))}")
+        message = (
+            f"{column.first(wrong)}, which is not among the categories ({pluralize(int(wrong.sum()), 'such row')})"
+        )
+        yield column.problem(message, f"listed: {', '.join(map(cell_text, spec.categories))}")
 
 
 def _check_date(column: Column, spec: FeatureSpec) -> Iterable[Problem]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pandas.util import hash_array
 
 from mlwf.errors import Problem
-from mlwf.modules.data.columns import FEATURE_KINDS, Column, counted, infinite, kind_of, numbers_of
+from mlwf.modules.data.columns import FEATURE_KINDS, Column, infinite, kind_of, numbers_of
 from mlwf.table_schema import ISO_DATE, dates_of, read_dates
+from mlwf.text import pluralize
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -69,7 +70,7 @@ def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:
     if kind == "dates":
         return _of_times(values)
     if kind not in FEATURE_KINDS:
-        # Lists and maps cannot be told apart by a hash table.
+        # Lists and maps cannot be hashed.
         values = values.astype(str).where(values.notna(), None)
     codes, distinct = pd.factorize(values)
     # The code of a missing value is -1: the last hash.
@@ -86,7 +87,7 @@ def _of_numbers(values: pd.Series[Any]) -> NDArray[np.uint64]:
 
 
 def _of_times(values: pd.Series[Any]) -> NDArray[np.uint64]:
-    # Nanoseconds would end in 2262, and year 9999 is what many tables say for never.
+    # Nanoseconds would end in 2262, and many tables write the year 9999 for never.
     if values.dtype == object:
         times = np.array([_in_utc(value) for value in values.where(values.notna(), None)], dtype="datetime64[us]")
     else:
@@ -123,7 +124,7 @@ def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Pr
 
 
 def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem]]:
-    """Give the weights of a column, or say why they are none."""
+    """Give the weights of a column, or its problems."""
     missing = column.values.isna().to_numpy()
     numbers = numbers_of(column.values) if column.kind in ("numbers", "texts", "nothing") else None
     if numbers is None:
@@ -134,7 +135,7 @@ def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem
     if wrong.any():
         problems.append(column.problem(f"{column.first(wrong)}, and a weight is a number"))
     if missing.any():
-        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a weight"
+        message = f"{missing.sum():,} of {pluralize(len(missing), 'value')} missing, and every row needs a weight"
         problems.append(column.problem(message))
     problems += infinite(Column(column.name, numbers, column.rows, column.where))
     if (weight < 0).any():
@@ -145,11 +146,11 @@ def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem
 
 
 def times_of(column: Column) -> tuple[pd.Series[Any] | None, list[Problem]]:
-    """Read the times of a column, or say why they are none; texts without a time zone stay without one, numbers too."""
+    """Read the times of a column, or give its problems; texts without a time zone stay without one, numbers too."""
     missing = column.values.isna()
     problems = []
     if missing.any():
-        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a time"
+        message = f"{missing.sum():,} of {pluralize(len(missing), 'value')} missing, and every row needs a time"
         problems.append(column.problem(message))
     if column.values.dtype.kind == "M" or missing.all():
         return column.values, problems
@@ -165,13 +166,13 @@ def times_of(column: Column) -> tuple[pd.Series[Any] | None, list[Problem]]:
 
 
 def names_of(column: Column, noun: str) -> tuple[NDArray[Any] | None, list[Problem]]:
-    """Give the groups or folds of a column, or say why they are none: numbers and booleans as they are, or texts.
+    """Give the groups or folds of a column, or its problems: numbers and booleans as they are, or texts.
 
     `noun` is what messages call one of them.
     """
     missing = column.values.isna()
     if missing.any():
-        message = f"{missing.sum():,} of {counted(len(missing), 'value')} missing, and every row needs a {noun}"
+        message = f"{missing.sum():,} of {pluralize(len(missing), 'value')} missing, and every row needs a {noun}"
         return None, [column.problem(message)]
     if column.kind in ("numbers", "booleans"):
         return column.values.to_numpy(), []
@@ -206,7 +207,7 @@ class Dataset:
     groups: NDArray[Any] | None = None
     """Group of each row, of shape (n_samples,): numbers, booleans, or texts in an array of objects."""
     fold: NDArray[Any] | None = None
-    """Name of the fold that judges each row, as `groups`."""
+    """Name of the fold whose test row each row is, as `groups`."""
     other: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
     positions: NDArray[np.intp] | None = None

@@ -1,4 +1,4 @@
-"""Make a dataset of a table, or say everything that forbids it."""
+"""Make a dataset of a table, or raise all its problems."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mlwf.modules.data.columns import (
     Column,
     absent,
     as_feature,
+    cell_text,
     check_any,
     check_feature,
-    counted,
     plain,
     readable,
-    shown,
     with_columns,
 )
 from mlwf.modules.data.dataset import CARRIED, Dataset, read_carried
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
 from mlwf.specs.data import DataSpec
 from mlwf.specs.features import FeatureSpec
+from mlwf.text import pluralize
 
 if TYPE_CHECKING:
     from numpy import bool_
@@ -43,7 +43,7 @@ def prepare(
     missing_labels: Mapping[str, int] | None = None,
     names: Sequence[str] | None = None,
 ) -> Dataset:
-    """Check a table and tell its columns apart.
+    """Check a table and split it into features, target and carried columns.
 
     Parameters
     ----------
@@ -173,10 +173,10 @@ def _target(
 
 
 def _missing_target(n_missing: int, n_rows: int, words: Mapping[str, int]) -> tuple[str, str]:
-    message = f"{n_missing:,} of {counted(n_rows, 'value')} missing in the target"
+    message = f"{n_missing:,} of {pluralize(n_rows, 'value')} missing in the target"
     hint = "data.drop_missing_target: true leaves these rows out"
     if words:
-        named = ", ".join(f"{shown(word)} in {counted(count, 'row')}" for word, count in words.items())
+        named = ", ".join(f"{cell_text(word)} in {pluralize(count, 'row')}" for word, count in words.items())
         message += f", of them {named}"
         hint = f"data.read.keep_default_na: false keeps such words as classes, and {hint}"
     return message, hint

@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem, Refusal, nearest
-from mlwf.modules.data.columns import counted, numbers_of, shown
+from mlwf.modules.data.columns import cell_text, numbers_of
 from mlwf.modules.data.dataset import Dataset
 from mlwf.specs.features import category_text
 from mlwf.specs.slices import SliceSpec, parse_slice
 from mlwf.table_schema import dates_of
+from mlwf.text import pluralize
 
 MOST_VALUES = 20
 """A column with more values makes more slices than anybody reads."""
@@ -68,13 +69,13 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | Refusal:
         values = {category_text(value): value for value in present.unique()}
         if len(values) > MOST_VALUES:
             example = _example(written.column, present)
-            has_values = f"{written.column} has {counted(len(values), 'value')}"
+            has_values = f"{written.column} has {pluralize(len(values), 'value')}"
             return Refusal(has_values, f"write a condition such as {example}")
         plain = [_plain(value) for value in values.values()]
         order = str if any(isinstance(value, str) for value in plain) else None
         return [SliceSpec(written.column, "=", value) for value in sorted(plain, key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
-        holds = f"{written.column} holds {shown(present.iloc[0])}"
+        holds = f"{written.column} holds {cell_text(present.iloc[0])}"
         return Refusal(f"{holds}, which {written.operator} cannot compare")
     if not _mask(written, data).any():
         known = sorted({category_text(value) for value in present.unique()}) if written.operator == "=" else []

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import Problem
-from mlwf.modules.data.columns import Column, counted, numbers_of, shown
+from mlwf.modules.data.columns import Column, cell_text, numbers_of
 from mlwf.specs.data import IN_MEMORY, ClassLabel
-from mlwf.text import format_name
+from mlwf.text import format_name, pluralize
 
 MANY_CLASSES = 50
 FEW_ROWS_PER_CLASS = 20
@@ -41,14 +41,14 @@ def check_classes(column: Column, y: NDArray[Any], positive_class: ClassLabel | 
     classes = np.unique(y)
     count = len(classes)
     if count == 1:
-        return [column.problem(f"has one class, {shown(classes[0])}", "a classifier needs at least two")]
+        return [column.problem(f"has one class, {cell_text(classes[0])}", "a classifier needs at least two")]
     if count > MANY_CLASSES and y.dtype.kind == "i":
         message = (
             f"holds {count:,} different numbers from {classes[0]} to {classes[-1]}: looks like a regression target"
         )
         return [column.problem(message, _as_text(column))]
     if count > MANY_CLASSES and len(y) < FEW_ROWS_PER_CLASS * count:
-        message = f"has {count:,} classes in {counted(len(y), 'row')}: looks like an identifier or free text"
+        message = f"has {count:,} classes in {pluralize(len(y), 'row')}: looks like an identifier or free text"
         return [column.problem(message, "a class needs rows to learn it from")]
     return [] if positive_class is None else _check_positive(column, classes, positive_class)
 
@@ -66,20 +66,20 @@ def _check_positive(column: Column, classes: NDArray[Any], positive_class: Class
         hint = f"the class is {_described(twins[0])}: write {_yaml(twins[0])}" if twins else _accepted(classes)
         return [column.problem(message, hint, config_key="data.positive_class")]
     if len(classes) > 2:
-        message = f"data.positive_class is {shown(positive_class)}, yet there are {len(classes)} classes"
+        message = f"data.positive_class is {cell_text(positive_class)}, yet there are {len(classes)} classes"
         hint = "leave it out; it is for targets of two classes"
         return [column.problem(message, hint, config_key="data.positive_class")]
     return []
 
 
 def check_same_classes(column: Column, trained: NDArray[Any]) -> list[Problem]:
-    """Check that every class of a test table was there to be learnt; whole numbers may be written as floats."""
+    """Check that every class of a test table occurs in training; whole numbers may be written as floats."""
     classes = np.unique(trained)
     problems = []
     for label in sorted(column.values.unique(), key=lambda each: (_type_of(each), each)):
         if not any(_same(label, known) for known in classes):
-            rows = counted(int((column.values == label).sum()), "row")
-            message = f"class {shown(label)} ({rows}) does not occur in training"
+            rows = pluralize(int((column.values == label).sum()), "row")
+            message = f"class {cell_text(label)} ({rows}) does not occur in training"
             twins = [known for known in classes if str(known).lower() == str(label).lower()]
             hint = f"the class there is {_described(twins[0])}" if twins else _accepted(classes)
             problems.append(column.problem(message, hint))
@@ -87,7 +87,7 @@ def check_same_classes(column: Column, trained: NDArray[Any]) -> list[Problem]:
 
 
 def check_class_counts(y: NDArray[Any], folds: int, what: str, *, where: str = "", key: str = "") -> list[Problem]:
-    """Say which classes have fewer rows than there are folds.
+    """List the classes that have fewer rows than there are folds.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def check_class_counts(y: NDArray[Any], folds: int, what: str, *, where: str = "
     problems = []
     for label, count in zip(*np.unique(y, return_counts=True), strict=True):
         if count < folds:
-            message = f"class {shown(label)} has {counted(int(count), 'row')}, fewer than {what} ({folds})"
+            message = f"class {cell_text(label)} has {pluralize(int(count), 'row')}, fewer than {what} ({folds})"
             fewer = f"set {what}: {count}, or " if count > 1 else ""
             hint = f"{fewer}leave the rows of this class out of the data"
             problems.append(Problem(where=where, key=key, message=message, hint=hint))
@@ -121,13 +121,13 @@ def _type_of(label: Any) -> str:
 
 
 def _described(label: Any) -> str:
-    return f"the {_type_of(label)} {shown(label)}"
+    return f"the {_type_of(label)} {cell_text(label)}"
 
 
 def _yaml(label: Any) -> str:
-    return f'"{label}"' if isinstance(label, str) else shown(label)
+    return f'"{label}"' if isinstance(label, str) else cell_text(label)
 
 
 def _accepted(classes: NDArray[Any]) -> str:
     more = ", ..." if len(classes) > SHOWN_CLASSES else ""
-    return f"accepted: {', '.join(map(shown, classes[:SHOWN_CLASSES]))}{more}"
+    return f"accepted: {', '.join(map(cell_text, classes[:SHOWN_CLASSES]))}{more}"

@@ -1,4 +1,4 @@
-"""What a person should look at before trusting a run: `find` names it, from the `FindingInputs` that the run left."""
+"""Findings: what to look at before trusting a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person should look at before trusting a run: one check for each finding."""
+"""Find what to look at before trusting a run: one check for each finding."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.grid_edge import find_grid_edge
 from mlwf.modules.findings.inputs import FindingInputs
-from mlwf.modules.findings.leakage import tell_leaks
+from mlwf.modules.findings.leakage import describe_leaks
 from mlwf.results import Finding
 from mlwf.specs.catalogue import FINDINGS, SEVERITIES, SOURCES, Severity, metric_info
 from mlwf.text import format_name
 
 MANY_TWINS = 0.01
-"""Share of judged rows with a twin from which scores suffer."""
+"""Share of held-out rows with a twin from which scores suffer."""
 FEW_ROWS = 30
-"""Judged rows of a class below which its scores say little."""
+"""Held-out rows of a class below which its scores are uncertain."""
 LARGE_ECE = 0.05
 """Expected calibration error from which calibrating is worth a try; twice as much misleads."""
 DRAWS = 100
@@ -32,9 +32,9 @@ Found = Iterator[tuple[Severity, str]]
 
 
 def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Finding, ...]:
-    """Name what the evidence shows, the severest first, then in the order of `FINDINGS`.
+    """Run the checks; give the findings, the severest first, then in the order of `FINDINGS`.
 
-    Codes in `ignore` are neither computed nor told.
+    Codes in `ignore` are not computed.
     """
     found = [
         Finding(code, severity, message, see=f"README.md#{code}")
@@ -46,7 +46,7 @@ def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Findin
 
 
 def _leakage(inputs: FindingInputs) -> Found:
-    return tell_leaks(inputs.leaks) if inputs.leaks is not None else iter(())
+    return describe_leaks(inputs.leaks) if inputs.leaks is not None else iter(())
 
 
 def _identifiers(inputs: FindingInputs) -> Found:
@@ -58,22 +58,22 @@ def _identifiers(inputs: FindingInputs) -> Found:
 
 
 def _duplicates(inputs: FindingInputs) -> Found:
-    """Count the judged rows that a model had seen, identical to the last column."""
+    """Count the held-out rows that are identical to a training row in all columns."""
     digests = inputs.digests
-    judged = np.zeros(len(digests), dtype=bool)
+    held_out = np.zeros(len(digests), dtype=bool)
     twins = np.zeros(len(digests), dtype=bool)
     for split in inputs.splits:
-        judged[split.test.index] = True
+        held_out[split.test.index] = True
         twins[split.test.index] |= np.isin(digests[split.test.index], digests[split.train.index])
-    counts = [("validation", int(twins.sum()), int(judged.sum()))]
+    counts = [("validation", int(twins.sum()), int(held_out.sum()))]
     if inputs.test_digests is not None:
         known = np.isin(inputs.test_digests, digests[inputs.rows.index])
         counts.append(("test", int(known.sum()), len(known)))
     counts = [(name, n_twins, n_rows) for name, n_twins, n_rows in counts if n_twins]
     if counts:
         largest = max(n_twins / n_rows for _, n_twins, n_rows in counts)
-        told = " and ".join(f"{n:,} of {of:,} {name} rows ({_percent(n / of)})" for name, n, of in counts)
-        message = f"{told} have an identical twin among the rows learnt from: they are recalled, not predicted"
+        shares = " and ".join(f"{n:,} of {of:,} {name} rows ({_percent(n / of)})" for name, n, of in counts)
+        message = f"{shares} have an identical twin among the rows learnt from: they are recalled, not predicted"
         yield "warning" if largest >= MANY_TWINS else "info", message
 
 
@@ -83,20 +83,23 @@ def _percent(share: float) -> str:
 
 def _no_better_than_baseline(inputs: FindingInputs) -> Found:
     evaluation = inputs.evaluation
-    judged = evaluation.scores if evaluation else ()
-    scores = [score for score in judged if not metric_info(score.metric).is_easily_beaten]
+    scored = evaluation.scores if evaluation else ()
+    scores = [score for score in scored if not metric_info(score.metric).is_easily_beaten]
     compared = [(score, score.difference) for score in scores if score.difference is not None]
-    # A difference without a spread cannot be judged; where it is one for the better, nothing is sure.
+    # A difference without a spread proves nothing; a better score may be real then.
     if any(difference.value > 0 and difference.distinguishable is not False for _, difference in compared):
         return
-    told = [
+    comparisons = [
         f"{score.metric} {score.value:.4f} against {score.baseline:.4f}"
         for score, difference in compared
         if difference.distinguishable is not None and score.value is not None and score.baseline is not None
     ]
-    if evaluation and told:
+    if evaluation and comparisons:
         better = "no better than a model that knows only the class shares"
-        yield "error", f"{better}, as far as can be told {SOURCES[evaluation.source].where}: {', '.join(told[:SHOWN])}"
+        yield (
+            "error",
+            f"{better}, as far as can be told {SOURCES[evaluation.source].where}: {', '.join(comparisons[:SHOWN])}",
+        )
 
 
 def _rare_classes(inputs: FindingInputs) -> Found:
@@ -104,14 +107,15 @@ def _rare_classes(inputs: FindingInputs) -> Found:
     if evaluation is None:
         return
     labels = inputs.table.classes
-    counts = [len(np.unique(inputs.judged_rows[np.asarray(evaluation.y) == label])) for label in labels]
+    counts = [len(np.unique(inputs.held_out_rows[np.asarray(evaluation.y) == label])) for label in labels]
     rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
     if not rare:
         return
-    told = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
+    named = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
     few = f"fewer than {FEW_ROWS} judged rows {SOURCES[evaluation.source].where}"
-    yield "warning", f"{few}: {told}{more}; what the scores say of {'such classes' if rare[1:] else 'it'} may be chance"
+    subject = "such classes" if rare[1:] else "it"
+    yield "warning", f"{few}: {named}{more}; what the scores say of {subject} may be chance"
 
 
 def _uncalibrated(inputs: FindingInputs) -> Found:
@@ -120,7 +124,7 @@ def _uncalibrated(inputs: FindingInputs) -> Found:
         return
     metric = build_metric("ece", classes=evaluation.predictions.classes)
     ece = metric(evaluation.predictions, evaluation.y)
-    if ece > LARGE_ECE and ece > _ece_by_chance(evaluation.predictions, inputs.judged_rows):
+    if ece > LARGE_ECE and ece > _ece_by_chance(evaluation.predictions, inputs.held_out_rows):
         hint = "see why calibration failed" if "calibrate" in inputs.degraded else "add a calibration section"
         where = SOURCES[evaluation.source].where
         off = f"the probabilities are {ece:.3f} off on average {where} (expected calibration error)"

@@ -16,7 +16,7 @@ from mlwf.splitting.rows import Rows, Split, Table
 
 @dataclass(frozen=True, eq=False)
 class FindingInputs:
-    """What a run knows when it is done."""
+    """The results of a run, and the rows that they were computed on."""
 
     table: Table
     rows: Rows
@@ -24,7 +24,7 @@ class FindingInputs:
     splits: Sequence[Split]
     """By which the scores of the validation were made; none without one."""
     leaks: LeakSearch | None
-    """What the search for leaks found; None where it was not asked for."""
+    """What the search for leaks found; None where it did not run."""
     identifiers: Mapping[str, str]
     """Why a used column looks like an identifier, by column."""
     evaluations: Sequence[Evaluation]
@@ -42,16 +42,16 @@ class FindingInputs:
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """The best judgement: of the test set, else of the hold-out, else of cross-validation."""
+        """The best evaluation: of the test set, else of the hold-out, else of cross-validation."""
         return min(self.evaluations, key=lambda evaluation: rank_of(evaluation.source), default=None)
 
     @property
-    def judged_rows(self) -> NDArray[np.intp]:
-        """Number the judged rows of the best judgement: a row that repeats judge several times has one number."""
+    def held_out_rows(self) -> NDArray[np.intp]:
+        """Number the rows of the best evaluation: a row that is predicted in several repeats has one number."""
         evaluation = self.evaluation
-        n_judged = 0 if evaluation is None else len(evaluation.y)
+        n_rows = 0 if evaluation is None else len(evaluation.y)
         if evaluation is not None and evaluation.source == "cross_validation" and self.splits:
             numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
-            assert len(numbers) == n_judged
+            assert len(numbers) == n_rows
             return numbers
-        return np.arange(n_judged)
+        return np.arange(n_rows)

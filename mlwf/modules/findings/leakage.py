@@ -28,13 +28,13 @@ WORTH_A_PROBE = 0.85
 """ROC AUC of the screen below which a column is not probed. The screen knows no more than 128 bins of a column, and
 half of the labels that a target encoder sees: what a probe scores 0.97 it scores 0.93 or more."""
 MOST_PROBED = 30
-"""Columns that are probed, the most suspicious first. What the screen says of the others is told."""
-ENOUGH_JUDGED = 1_000
-"""Rows by which a column is judged, where there are as many: by a hundred, chance moves 0.95 to 0.99."""
+"""Columns that are probed, the most suspicious first. The others are reported by their screen."""
+ENOUGH_TEST_ROWS = 1_000
+"""Test rows that a probe is scored on, where there are as many: on a hundred, chance moves 0.95 to 0.99."""
 MOST_SPLITS = 10
-"""Splits that judge a column; where a split judges one row or two, other folds take their place."""
+"""Splits that a probe is scored on; where a split has one or two test rows, other folds take their place."""
 MOST_ROWS = 20_000
-"""Rows that a column is learnt from, or judged by, in one split; more would not change the verdict."""
+"""Training or test rows of a probe in one split; more would not change the finding."""
 NAMED = 3
 """Columns that are named of those that were not probed."""
 
@@ -47,7 +47,7 @@ def search_leaks(
     rows: Rows,
     splits: Sequence[Split],
     features: Sequence[FeatureSpec],
-    fit: Fitter,
+    run_fits: Fitter,
     *,
     build_probe: BuildProbe,
     on_columns: OnColumns = lambda done, planned: None,
@@ -66,8 +66,8 @@ def search_leaks(
         By which the scores of the validation were made; none without one.
     features
         What is searched.
-    fit
-        Answers for `table`.
+    run_fits
+        Fits on `table`.
     build_probe
         Builds the unfitted pipeline of one column alone from its name (its position, when X is an array) and its
         spec. It finds most when it keeps missing values missing.
@@ -77,14 +77,14 @@ def search_leaks(
     columns = list_columns(table, features)
     splits = _splits(table, rows, splits)
     labels = np.searchsorted(table.classes, table.y)
-    if not splits or not _can_judge(labels, splits, len(table.classes)):
+    if not splits or not _can_score(labels, splits, len(table.classes)):
         return LeakSearch(columns=len(columns), screened=0, suspects=0, probed=0, rows=len(rows))
     strengths = screen_columns(columns, table, labels, splits, on_columns)
     suspects = _suspects(columns, strengths)
     probed, others = suspects[:MOST_PROBED], suspects[MOST_PROBED:]
     # The labels' codes, since texts are sorted anew in every fit.
     coded = replace(table, y=labels, class_weight=None)
-    found = [_probe(columns[place], coded, splits, fit, build_probe) for place in probed]
+    found = [_probe(columns[place], coded, splits, run_fits, build_probe) for place in probed]
     screened = [Leak(columns[k].name, float(strengths[k]), None, is_probed=False) for k in others]
     leaks = [leak for leak in (*found, *screened) if leak.roc_auc >= ALMOST_ALONE]
     return LeakSearch(
@@ -99,8 +99,8 @@ def search_leaks(
     )
 
 
-def tell_leaks(search: LeakSearch) -> Found:
-    """Tell which columns predict the target almost alone, the most suspect first."""
+def describe_leaks(search: LeakSearch) -> Found:
+    """Name the columns that predict the target almost alone, the most suspect first."""
     for leak in search.leaks:
         if leak.is_probed:
             yield "error", _sentence(leak)
@@ -142,8 +142,8 @@ def _suspects(columns: Sequence[Column], strengths: NDArray[np.float64]) -> list
 
 
 def _splits(table: Table, rows: Rows, splits: Sequence[Split]) -> list[Split]:
-    """Take splits until enough rows are judged: the validation's own, unless it has one small hold-out or none."""
-    if len(splits) < 2 and sum(len(split.test) for split in splits) < ENOUGH_JUDGED:
+    """Take splits until there are enough test rows: the validation's own, unless it has one small hold-out or none."""
+    if len(splits) < 2 and sum(len(split.test) for split in splits) < ENOUGH_TEST_ROWS:
         splits = _folds(table, rows) or splits
     taken = _until_enough(splits)
     if len(taken) > MOST_SPLITS:
@@ -152,8 +152,8 @@ def _splits(table: Table, rows: Rows, splits: Sequence[Split]) -> list[Split]:
 
 
 def _until_enough(splits: Sequence[Split]) -> list[Split]:
-    judged = np.cumsum([0, *(len(split.test) for split in splits)])
-    return [split for split, before in zip(splits, judged, strict=False) if before < ENOUGH_JUDGED]
+    before = np.cumsum([0, *(len(split.test) for split in splits)])
+    return [split for split, n_before in zip(splits, before, strict=False) if n_before < ENOUGH_TEST_ROWS]
 
 
 def _folds(table: Table, rows: Rows) -> Sequence[Split]:
@@ -169,32 +169,32 @@ def _sample(rows: Rows) -> Rows:
     return rows.take(np.sort(np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False)))
 
 
-def _can_judge(labels: NDArray[np.intp], splits: Sequence[Split], n_classes: int) -> bool:
-    """Tell whether there are rows enough of any class, and of the others."""
+def _can_score(labels: NDArray[np.intp], splits: Sequence[Split], n_classes: int) -> bool:
+    """Whether there are enough rows of any class, and of the others."""
     counts = np.bincount(labels[np.concatenate([split.test.index for split in splits])], minlength=n_classes)
     return bool(np.any((counts >= FEWEST_OF_CLASS) & (counts.sum() - counts >= FEWEST_OF_CLASS)))
 
 
-def _probe(column: Column, table: Table, splits: Sequence[Split], fit: Fitter, build_probe: BuildProbe) -> Leak:
+def _probe(column: Column, table: Table, splits: Sequence[Split], run_fits: Fitter, build_probe: BuildProbe) -> Leak:
     """Score a column by a tree that knows only it."""
     alone, address = _table_of(column, table)
     probe = build_probe(address, column.spec)
-    fit_results = fit(
+    fit_results = run_fits(
         [FitRequest(probe, {}, split.train, (split.test,), class_weighted=False, table=alone) for split in splits]
     )
     pairs = zip(splits, fit_results, strict=True)
-    judged = [_judged(column, table, split, result) for split, result in pairs if not result.error]
-    everywhere = _roc_auc(judged, len(table.classes))
-    share = float(np.mean(np.concatenate([part.has_value for part in judged]))) if judged else 0.0
+    parts = [_scored(column, table, split, result) for split, result in pairs if not result.error]
+    everywhere = _roc_auc(parts, len(table.classes))
+    share = float(np.mean(np.concatenate([part.has_value for part in parts]))) if parts else 0.0
     if everywhere < ALMOST_ALONE and MOSTLY_KNOWN <= share < 1:
-        known = _roc_auc([part.known() for part in judged], len(table.classes))
+        known = _roc_auc([part.known() for part in parts], len(table.classes))
         if known > everywhere:
             return Leak(column.name, known, share)
     return Leak(column.name, everywhere, None)
 
 
 def _table_of(column: Column, table: Table) -> tuple[Table, str | int]:
-    """Take one column out of a table, and tell where it then stands: a fit takes rows of all columns that there are."""
+    """Make a table of one column, and give its address there: a fit gets all columns of its table."""
     digest = table.digest and f"{table.digest}, the labels' codes and of the features {column.address!r}"
     if hasattr(table.X, "columns"):
         return replace(table, X=table.X[[column.address]], digest=digest), column.address
@@ -202,39 +202,39 @@ def _table_of(column: Column, table: Table) -> tuple[Table, str | int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
+class _Scored:
     y: NDArray[np.intp]
     proba: NDArray[np.float64]
     """By the classes of the table, of shape (n_rows, n_classes)."""
     has_value: NDArray[np.bool_]
 
-    def known(self) -> _Judged:
+    def known(self) -> _Scored:
         """Give the rows that have a value."""
-        return _Judged(self.y[self.has_value], self.proba[self.has_value], self.has_value[self.has_value])
+        return _Scored(self.y[self.has_value], self.proba[self.has_value], self.has_value[self.has_value])
 
 
-def _judged(column: Column, table: Table, split: Split, result: FitResult) -> _Judged:
-    (said,) = result.predictions
+def _scored(column: Column, table: Table, split: Split, result: FitResult) -> _Scored:
+    (predictions,) = result.predictions
     # A fold may lack a rare class, which its probe then does not know.
     proba = np.zeros((len(split.test), len(table.classes)))
-    proba[:, said.classes] = said.proba
+    proba[:, predictions.classes] = predictions.proba
     values: Any = column.values_of(table.X).iloc[split.test.index]
-    return _Judged(table.y_of(split.test), proba, ~np.asarray(pd.isna(values)))
+    return _Scored(table.y_of(split.test), proba, ~np.asarray(pd.isna(values)))
 
 
-def _roc_auc(judged: Sequence[_Judged], n_classes: int) -> float:
+def _roc_auc(parts: Sequence[_Scored], n_classes: int) -> float:
     """Average over the classes of which there are rows enough; NaN where there are none."""
-    if not judged:
+    if not parts:
         return np.nan
-    counts = np.bincount(np.concatenate([part.y for part in judged]), minlength=n_classes)
+    counts = np.bincount(np.concatenate([part.y for part in parts]), minlength=n_classes)
     columns = [1] if n_classes == 2 else range(n_classes)
     enough = [k for k in columns if FEWEST_OF_CLASS <= counts[k] <= counts.sum() - FEWEST_OF_CLASS]
-    return float(np.mean([_one_vs_rest(judged, k) for k in enough])) if enough else np.nan
+    return float(np.mean([_one_vs_rest(parts, k) for k in enough])) if enough else np.nan
 
 
-def _one_vs_rest(judged: Sequence[_Judged], label: int) -> float:
+def _one_vs_rest(parts: Sequence[_Scored], label: int) -> float:
     """Average over the splits: probabilities of different probes are not quite comparable."""
-    pairs = [(part.y == label, part.proba[:, label]) for part in judged]
+    pairs = [(part.y == label, part.proba[:, label]) for part in parts]
     # Where each group is of one class, no split has both.
     both = [(y, proba) for y, proba in pairs if 0 < y.sum() < len(y)] or [
         (np.concatenate([y for y, _ in pairs]), np.concatenate([proba for _, proba in pairs]))
@@ -243,7 +243,7 @@ def _one_vs_rest(judged: Sequence[_Judged], label: int) -> float:
 
 
 def _auc(y: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Compute a ROC AUC from the few values that a probe says: scikit-learn's checks take longer than the fit."""
+    """Compute a ROC AUC from the few distinct scores of a probe: scikit-learn's checks take longer than the fit."""
     distinct, place = np.unique(scores, return_inverse=True)
     positive, negative = (np.bincount(place[each], minlength=len(distinct)) for each in (y, ~y))
     below = np.cumsum(negative) - negative

@@ -14,9 +14,9 @@ from mlwf.specs.features import DateFeatureSpec, FeatureSpec
 from mlwf.splitting.rows import Rows, Split, Table
 
 FEWEST_OF_CLASS = 10
-"""Judged rows of a class, and of the others, below which nothing is said of it."""
+"""Test rows of a class, and of the others, below which it is not scored."""
 MOSTLY_KNOWN = 0.5
-"""Share of rows that must have a value, for a column to be judged by those rows alone."""
+"""Share of rows that must have a value, for a column to be scored on those rows alone."""
 
 Floats = NDArray[np.float64]
 Counts = Floats
@@ -24,10 +24,10 @@ Counts = Floats
 
 
 def roc_aucs(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
-    """Score columns by the scores of their bins and the rows judged in them, on all rows or those with a value."""
-    judged = sum(test.sum(axis=(1, 2)) for _, test in parts)
+    """Score columns by the scores of their bins and the test rows in them, on all rows or those with a value."""
+    n_rows = sum(test.sum(axis=(1, 2)) for _, test in parts)
     known = sum(test[:, :-1].sum(axis=(1, 2)) for _, test in parts)
-    share = known / np.maximum(judged, 1)
+    share = known / np.maximum(n_rows, 1)
     everywhere = _macro(parts)
     of_known = _macro([(scores[:, :-1], test[:, :-1]) for scores, test in parts])
     return np.where((share >= MOSTLY_KNOWN) & (share < 1), np.fmax(everywhere, of_known), everywhere)
@@ -36,7 +36,7 @@ def roc_aucs(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
 def _macro(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
     """Average over the splits, then over the classes of which there are rows enough."""
     if parts[0][1].shape[2] == 2:
-        # Of two classes one tells all; as its own scores do, whatever the other's.
+        # Of two classes one is enough, whose AUC is the other's too.
         parts = [(scores[:, :, 1:], test) for scores, test in parts]
     of_class = [_of_class(test, scores.shape[2]) for scores, test in parts]
     positive = sum(positive.sum(axis=1) for positive, _ in of_class)
@@ -59,9 +59,9 @@ def _macro(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
     return macro
 
 
-def _of_class(counts: Counts, n_asked: int) -> tuple[Floats, Floats]:
-    """Count the rows of each class that is asked for, and all others, in each bin."""
-    positive = counts[:, :, -n_asked:]
+def _of_class(counts: Counts, n_wanted: int) -> tuple[Floats, Floats]:
+    """Count the rows of each of the last `n_wanted` classes, and all others, in each bin."""
+    positive = counts[:, :, -n_wanted:]
     return positive, counts.sum(axis=2, keepdims=True) - positive
 
 
@@ -105,7 +105,7 @@ class Column:
     """One feature column."""
 
     name: str
-    """How it is told."""
+    """Its name in messages."""
     address: str | int
     """Where it stands in X."""
     spec: FeatureSpec
@@ -127,15 +127,15 @@ def screen_columns(
     table, codes
         The rows, and the position of each row's label among the classes.
     splits
-        By which rows are learnt from and judged; their estimates are averaged.
+        Training and test rows; the estimates of all splits are averaged.
     on_columns
-        Told how far it has come.
+        Called with how many columns are done, and how many there are.
 
     Returns
     -------
     array of shape (n_columns,)
         Macro one-vs-rest with more than two classes, on all rows or on those that have a value, whichever is higher;
-        NaN for a column that cannot be read, and where there are too few rows to say.
+        NaN for a column that cannot be read, and where there are too few rows.
     """
     n_classes = len(table.classes)
     strengths = np.full(len(columns), np.nan)
@@ -170,7 +170,7 @@ class _Sample:
     codes: NDArray[np.intp]
     weight: Floats | None
     parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
-    """Rows to learn from and to judge, by their position among these."""
+    """Training and test rows, by their position among these."""
 
     @classmethod
     def of(cls, table: Table, codes: NDArray[np.intp], splits: Sequence[Split]) -> _Sample:
@@ -212,7 +212,7 @@ def _numbers(column: Column, table: Table, index: NDArray[np.intp]) -> Floats:
         return np.asarray(values.to_numpy()[index], dtype=np.float64)
     try:
         numbers: Floats = pd.to_numeric(values.iloc[index], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError):  # a probe says nothing of it either
+    except (TypeError, ValueError):  # a probe cannot read it either
         numbers = np.full(len(index), np.nan)
     return numbers
 
@@ -275,7 +275,7 @@ def _strength_of_one(column: Column, table: Table, few: _Sample, all_rows: _Samp
     # The code of a missing value is -1: the last.
     bins = np.where(categories < 0, len(distinct), categories)[None]
     counts = _counts(bins, all_rows, len(distinct) + 1, n_classes)
-    # A category that was not learnt from may be told by what those are that were seen once.
+    # A category that is not in the training rows may be like those that were seen once.
     variants = [
         [(_shares(train), test) for train, test in counts],
         [(_shares_of_rare(train, _is_rare(train)), test) for train, test in counts],
@@ -294,7 +294,7 @@ def _of_dates(values: pd.Series[Any], spec: DateFeatureSpec) -> Floats:
 
 
 def _counts(bins: NDArray[np.intp], sample: _Sample, n_bins: int, n_classes: int) -> list[tuple[Counts, Counts]]:
-    """Count the rows to learn from, by their weight, and those to judge, for each split."""
+    """Count the training rows, by their weight, and the test rows, for each split."""
     cells = (np.arange(len(bins))[:, None] * n_bins + bins) * n_classes + sample.codes
     shape = (len(bins), n_bins, n_classes)
 

@@ -1,4 +1,4 @@
-"""The files of a run that are no plots."""
+"""The files that a run logs, besides plots and model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAINING_ROWS = "training_rows.npz"
 
 
 def to_json(summary: Mapping[str, Any]) -> str:
-    """Write a summary as JSON; numpy's values become plain ones, and what JSON has no word for its text."""
+    """Write a summary as JSON; numpy's values become plain ones, and what JSON cannot hold its text."""
     return json.dumps(summary, indent=2, ensure_ascii=False, default=_plain)
 
 
@@ -92,12 +92,12 @@ def _settings(part: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    # Functions and classes by name: where they lie in memory tells nobody anything.
+    # Functions and classes by name, without their address in memory.
     return getattr(value, "__name__", None) or repr(value)
 
 
 def _importance(column: str) -> int:
-    """Say how far to the left a column belongs; columns alike keep their order."""
+    """Give the sort key of a column; columns alike keep their order."""
     order = ("rank_test_", "mean_test_", "std_test_", "param_", "mean_", "std_", "split")
     return next((place for place, prefix in enumerate(order) if column.startswith(prefix)), len(order))
 

@@ -83,7 +83,7 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def width_of(n_curves: int) -> float:
-    """Say how wide a figure must be for its curves and their legend."""
+    """Give how wide a figure must be for its curves and their legend."""
     return 6.4 if n_curves <= MOST_INSIDE else 9.6
 
 
@@ -112,7 +112,7 @@ def short(text: str, longest: int) -> str:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Draw in our style, and without complaints."""
+    """Draw in the style of mlwf, without warnings."""
     return _STYLED.held()
 
 

@@ -230,7 +230,7 @@ def _without_login(error: BaseException, tracking_uri: str) -> BaseException | N
 
 
 def _prepare() -> None:
-    """Set what MLflow reads at its import, unless the user has set it."""
+    """Set the environment that MLflow reads at its import, unless the user has set it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
