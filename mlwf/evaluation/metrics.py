@@ -94,13 +94,7 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
     """Give a metric, told which classes there are and which is the positive one: by default the last of two."""
     positive = classes[-1] if positive_class is None else positive_class
     if name in OWN_METRICS:
-        own = OWN_METRICS[name]
-        return Metric(
-            name,
-            metric_info(name),
-            point=lambda predictions, y, weight: own.point(predictions, y, weight, positive),
-            kernel=lambda predictions, y: own.prepare(predictions, y, positive),
-        )
+        return _build_own(name, OWN_METRICS[name], positive)
     scorer_name = metric_scorer(name) or name
     scorer = build_scorer(scorer_name, classes=classes, positive_class=positive_class)
     sign = 1 if scorer_name == name else -1
@@ -120,13 +114,25 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
     )
 
 
+def _build_own(name: str, own: OwnMetric, positive: Any) -> Metric:
+    prepare = own.prepare
+    return Metric(
+        name,
+        metric_info(name),
+        point=lambda predictions, y, weight: own.point(predictions, y, weight, positive),
+        kernel=None if prepare is None else lambda predictions, y: prepare(predictions, y, positive),
+    )
+
+
 @dataclass(frozen=True)
-class _OwnMetric:
+class OwnMetric:
+    """How a metric that scikit-learn does not have is computed."""
+
     point: Callable[[Predictions, NDArray[Any], Weight, Any], float]
     """Computes it; the last argument is the positive class."""
-    prepare: Prepare
-    """Prepares many resamples at once."""
+    prepare: Prepare | None = None
+    """Prepares many resamples at once; without it they are scored one by one, which is slow."""
 
 
-OWN_METRICS = {"ece": _OwnMetric(ece, resampled_ece)}
+OWN_METRICS = {"ece": OwnMetric(ece, resampled_ece)}
 """Metrics that scikit-learn does not have."""

@@ -18,6 +18,10 @@ REGISTERED_MODEL = re.compile(
 """A version in MLflow's registry, by its alias or its number."""
 
 
+DEMANDS = ("min", "max", "beats")
+"""Keys of a gate on a metric, one of which says what is demanded of it."""
+
+
 class GateSpec(Spec):
     """One demand: a metric within bounds, a metric better than another model's, or a finding that must not occur."""
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from mlwf.evaluation.metrics import build_metric, build_metrics
+from mlwf.evaluation.metrics import OWN_METRICS, OwnMetric, build_metric, build_metrics
 from mlwf.evaluation.predictions import Predictions
-from mlwf.specs.catalogue import metric_info, metric_names
+from mlwf.specs.catalogue import METRICS, MetricInfo, metric_info, metric_names
 
 N_ROWS, N_RESAMPLES = 120, 7
 
@@ -150,6 +150,19 @@ def test_resampled_one_by_one_takes_counts_times_weights():
     metric = build_metric("d2_log_loss_score", classes=said.classes)
     expected = [metric(said, y, row) for row in counts]
     np.testing.assert_allclose(metric.resampled(said, y, counts), expected, rtol=0, atol=1e-12)
+
+
+def test_own_metric_of_one_function_is_resampled_one_by_one(monkeypatch):
+    said, y = KINDS["objects"]()
+
+    def mean_share(predictions, y, weight, positive):
+        return float(np.average(predictions.labels == positive, weights=weight))
+
+    monkeypatch.setitem(METRICS, "share", MetricInfo((0.0, 1.0), is_own=True))
+    monkeypatch.setitem(OWN_METRICS, "share", OwnMetric(mean_share))
+    metric = build_metric("share", classes=said.classes)
+    expected = [metric(said, y, row) for row in draws()]
+    np.testing.assert_allclose(metric.resampled(said, y, draws()), expected, rtol=0, atol=1e-12)
 
 
 def test_resampler_is_undefined_where_a_metric_takes_no_weights():

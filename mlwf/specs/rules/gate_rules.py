@@ -9,7 +9,7 @@ from mlwf.specs import catalogue
 from mlwf.specs.catalogue import DEFAULT_METRICS, FINDINGS, METRICS
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.gates import BASELINE, REGISTERED_MODEL, GateSpec
+from mlwf.specs.gates import BASELINE, DEMANDS, REGISTERED_MODEL, GateSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slices import SliceError, SliceSpec, parse_slice
 from mlwf.specs.tracking import refused_alias, refused_model
@@ -61,9 +61,10 @@ def _on_metrics(spec: ExperimentSpec) -> Iterator[tuple[KeyPath, GateSpec, str]]
 def _metrics_are_held_against_something(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for path, gate, _ in _on_metrics(spec):
         bounds = [name for name in ("min", "max") if getattr(gate, name) is not None]
-        if not bounds and gate.beats is None and gate.by is None:
+        if gate.by is None and all(getattr(gate, name) is None for name in DEMANDS):
             message = "holds its metric against nothing"
-            yield SpecProblem((*path, "min"), message, "accepted: min, max, or beats", about=path)
+            hint = f"accepted: {', '.join(DEMANDS[:-1])}, or {DEMANDS[-1]}"
+            yield SpecProblem((*path, "min"), message, hint, about=path)
         elif bounds and gate.beats is not None:
             message = f"contradicts {bounds[0]}: a gate has bounds or an opponent"
             yield SpecProblem((*path, "beats"), message, "make two gates of it", at_key=True)
