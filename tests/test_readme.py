@@ -149,11 +149,18 @@ def test_exit_codes_are_those_of_the_program():
     assert told == {0, *codes, GATE_NOT_MET, boundary.OUR_BUG, boundary.INTERRUPTED, boundary.TERMINATED}
 
 
-def test_paths_and_targets_exist():
-    paths = {*re.findall(r"\]\((?!http)([^)#]+)\)", README), *re.findall(r"`((?:mlwf|tests)/[\w/.]+)`", README)}
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_paths_and_targets_exist(name):
+    text = (ROOT / name).read_text()
+    paths = {
+        *re.findall(r"\]\((?!http)([^)#]+)\)", text),
+        *re.findall(r"`((?:\.ci|benchmarks|configs|examples|mlwf|tests)/[\w/.]+|[A-Z]+\.md)`", text),
+        *re.findall(r"pytest (tests/\S+)", text),
+    }
+    assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake (\w+)(?= SLOW| *#|`)", README)) <= targets
+    assert set(re.findall(r"\bmake (\w+)(?= SLOW| *#|`)", text)) <= targets
 
 
 # Python

@@ -1,0 +1,185 @@
+"""What CONTRIBUTING.md says is so: each recipe is followed for a toy, in a copy of the package, in its files alone.
+
+All toys live in one copy. One light process validates an experiment that uses them; one trains it, one predicts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.toys import TOYS, TOYS_YAML, WRONG_YAML, Done, House
+
+ROOT = Path(__file__).parent.parent
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def recipes() -> dict[str, str]:
+    parts = re.split(r"^### To add (?:an? )?", section("Recipes"), flags=re.MULTILINE)[1:]
+    return {title.strip(): text for title, _, text in (part.partition("\n") for part in parts)}
+
+
+def files_of(recipe: str) -> set[str]:
+    return set(re.findall(r"`(mlwf/[\w/]+\.py)`", recipe))
+
+
+def modules_of(text: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"`python -m (mlwf[\w.]+)`", text)))
+
+
+# The map
+
+
+def section(heading: str) -> str:
+    return CONTRIBUTING.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def layers() -> list[set[str]]:
+    """Give the rooms by floor, as lint-imports checks them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (floors,) = [contract["layers"] for contract in contracts if contract["id"] == "layers"]
+    return [set(floor.split(" | ")) for floor in floors]
+
+
+def test_rooms_are_those_of_the_import_contract():
+    cells = re.findall(r"^\| (`[^|]*) \|", section("The rooms"), re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", cell)) for cell in cells] == layers()
+
+
+def test_picture_of_the_readme_shows_the_same_rooms():
+    picture = re.search(r"\n## The house\n.*?```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert [set(line.split("  ")[0].split(" | ")) for line in picture.splitlines()] == layers()
+
+
+def test_life_of_a_fit_has_few_concepts_each_in_its_file():
+    life = section("The life of one fit")
+    concepts = re.findall(r"\*\*(\w+)\*\*", life)
+    assert len(concepts) == len(set(concepts)) <= 15
+    files = [(ROOT / path).read_text() for path in re.findall(r"`(mlwf/[\w/]+\.py)`", life)]
+    lost = [name for name in concepts if not any(f"class {name}" in file for file in files)]
+    assert lost == []
+
+
+def test_modules_that_write_something_exist():
+    assert modules_of(CONTRIBUTING) == ["mlwf.catalogue_writer", "mlwf.specs.schema"]
+    assert all(find_spec(module) for module in modules_of(CONTRIBUTING))
+
+
+# The recipes
+
+
+def test_every_recipe_has_a_toy():
+    assert list(recipes()) == list(TOYS)
+    assert len(TOYS) == 11
+
+
+@pytest.mark.parametrize("kind", TOYS)
+def test_a_toy_touches_the_files_of_its_recipe_alone(kind):
+    assert set(TOYS[kind].edits) == files_of(recipes()[kind])
+
+
+class CopiedHouse:
+    """A copy of the package with all toys in it, and a folder to use it in."""
+
+    def __init__(self, folder: Path, store: Callable[[], Path]) -> None:
+        self.folder = folder
+        self._store = store
+
+    def run(self, *commands: str) -> list[Done]:
+        """Run commands in one fresh process."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        ran = subprocess.run(
+            [sys.executable, "-c", RUN, json.dumps([command.split() for command in commands])],
+            cwd=self.folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return [Done(**done) for done in json.loads(ran.stdout)]
+
+    def write(self, module: str) -> None:
+        """Run a module that writes what is made from the tables."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        subprocess.run([sys.executable, "-m", module], cwd=self.folder, env=environment, check=True)
+
+    @cached_property
+    def light(self) -> dict[str, Done]:
+        """What the light commands give."""
+        commands = ("--help", "validate toys.yaml", "validate wrong.yaml", "classes toys.yaml")
+        return dict(zip(commands, self.run(*commands), strict=True))
+
+    @cached_property
+    def trained(self) -> dict[str, Any]:
+        """The summary of a run that uses the toys."""
+        shutil.copy(self._store(), self.folder / "mlflow.db")
+        (done,) = self.run("train toys.yaml --quiet --format json")
+        assert done.code == 3, done.err
+        return json.loads(done.out)
+
+    @cached_property
+    def after(self) -> dict[str, Done]:
+        """What commands give that read the run, in a process that has trained nothing."""
+        run = self.trained["run_id"]
+        commands = {
+            "predict": f"predict {run} penguins.jsonl -o predicted.jsonl",
+            "table": f"summary {run}",
+            "markdown": f"summary {run} --format markdown",
+        }
+        return dict(zip(commands, self.run(*commands.values()), strict=True))
+
+
+RUN = """\
+import contextlib, io, json, sys
+from mlwf.cli import boundary
+
+def run(arguments):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = boundary.run(arguments)
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+
+print(json.dumps([run(arguments) for arguments in json.loads(sys.argv[1])]))
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> House:
+    """Copy the package, and follow all recipes in the copy."""
+    folder = tmp_path_factory.mktemp("house")
+    shutil.copytree(ROOT / "mlwf", folder / "mlwf", ignore=shutil.ignore_patterns("__pycache__"))
+    for toy in TOYS.values():
+        for file, edits in toy.edits.items():
+            source = (folder / file).read_text()
+            for edit in edits:
+                source = edit.made_in(source)
+            (folder / file).write_text(source)
+    house = CopiedHouse(folder, lambda: request.getfixturevalue("empty_store"))
+    for module in modules_of("".join(recipes().values())):
+        house.write(module)
+    penguins = pd.read_csv(ROOT / "configs/data/penguins.csv")
+    penguins.to_json(folder / "penguins.jsonl", orient="records", lines=True)
+    (folder / "toys.yaml").write_text(TOYS_YAML)
+    (folder / "wrong.yaml").write_text(WRONG_YAML)
+    return house
+
+
+def test_toys_are_valid_in_an_experiment(house):
+    done = house.light["validate toys.yaml"]
+    assert done == Done(0, "toys.yaml: valid; the data was not read (--data reads it)\n", "")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if toy.is_light else pytest.mark.slow) for kind, toy in TOYS.items()]
+)
+def test_a_toy_works(house, kind):
+    TOYS[kind].proof(house)
