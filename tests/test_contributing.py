@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.toys import TOYS, TOYS_YAML, WRONG_YAML, Done, House
+from tests.toys import EXPERIMENTS, TOYS, Done, House
 
 ROOT = Path(__file__).parent.parent
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -83,7 +83,7 @@ def test_modules_that_write_something_exist():
 
 def test_every_recipe_has_a_toy():
     assert list(recipes()) == list(TOYS)
-    assert len(TOYS) == 11
+    assert len(TOYS) == 12
 
 
 @pytest.mark.parametrize("kind", TOYS)
@@ -96,47 +96,58 @@ class CopiedHouse:
 
     def __init__(self, folder: Path, store: Callable[[], Path]) -> None:
         self.folder = folder
+        self.environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         self._store = store
 
     def run(self, *commands: str) -> list[Done]:
         """Run commands in one fresh process."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
         ran = subprocess.run(
             [sys.executable, "-c", RUN, json.dumps([command.split() for command in commands])],
-            cwd=self.folder, env=environment, capture_output=True, text=True, check=False,
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return [Done(**done) for done in json.loads(ran.stdout)]
 
     def write(self, module: str) -> None:
         """Run a module that writes what is made from the tables."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        subprocess.run([sys.executable, "-m", module], cwd=self.folder, env=environment, check=True)
+        subprocess.run([sys.executable, "-m", module], cwd=self.folder, env=self.environment, check=True)
 
     @cached_property
     def light(self) -> dict[str, Done]:
         """What the light commands give."""
-        commands = ("--help", "validate toys.yaml", "validate wrong.yaml", "classes toys.yaml")
+        commands = ["--help", "classes toys.yaml", *(f"validate {name}.yaml" for name in ("toys", "foreign", "wrong"))]
         return dict(zip(commands, self.run(*commands), strict=True))
 
     @cached_property
     def trained(self) -> dict[str, Any]:
         """The summary of a run that uses the toys."""
-        shutil.copy(self._store(), self.folder / "mlflow.db")
-        (done,) = self.run("train toys.yaml --quiet --format json")
-        assert done.code == 3, done.err
-        return json.loads(done.out)
+        return self._summaries["toys"]
+
+    @cached_property
+    def foreign(self) -> dict[str, Any]:
+        """The summary of a run of the foreign algorithm."""
+        return self._summaries["foreign"]
 
     @cached_property
     def after(self) -> dict[str, Done]:
-        """What commands give that read the run, in a process that has trained nothing."""
+        """What commands give that read these runs, in a process that has trained nothing."""
         run = self.trained["run_id"]
         commands = {
             "predict": f"predict {run} penguins.jsonl -o predicted.jsonl",
+            "predict foreign": f"predict {self.foreign['run_id']} penguins.jsonl -o foreign.csv",
             "table": f"summary {run}",
             "markdown": f"summary {run} --format markdown",
         }
         return dict(zip(commands, self.run(*commands.values()), strict=True))
+
+    @cached_property
+    def _summaries(self) -> dict[str, dict[str, Any]]:
+        shutil.copy(self._store(), self.folder / "mlflow.db")
+        names = ("toys", "foreign")
+        done = dict(zip(names, self.run(*(f"train {name}.yaml --quiet --format json" for name in names)), strict=True))
+        # One gate of the toys is not met.
+        assert {name: each.code for name, each in done.items()} == {"toys": 3, "foreign": 0}, done
+        return {name: json.loads(each.out) for name, each in done.items()}
 
 
 RUN = """\
@@ -168,14 +179,15 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         house.write(module)
     penguins = pd.read_csv(ROOT / "configs/data/penguins.csv")
     penguins.to_json(folder / "penguins.jsonl", orient="records", lines=True)
-    (folder / "toys.yaml").write_text(TOYS_YAML)
-    (folder / "wrong.yaml").write_text(WRONG_YAML)
+    for name, text in EXPERIMENTS.items():
+        (folder / f"{name}.yaml").write_text(text)
     return house
 
 
-def test_toys_are_valid_in_an_experiment(house):
-    done = house.light["validate toys.yaml"]
-    assert done == Done(0, "toys.yaml: valid; the data was not read (--data reads it)\n", "")
+@pytest.mark.parametrize("name", ["toys", "foreign"])
+def test_toys_are_valid_in_an_experiment(house, name):
+    done = house.light[f"validate {name}.yaml"]
+    assert done == Done(0, f"{name}.yaml: valid; the data was not read (--data reads it)\n", "")
 
 
 @pytest.mark.parametrize(

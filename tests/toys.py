@@ -59,8 +59,10 @@ class House(Protocol):
     """What commands give that train nothing, by command."""
     trained: dict[str, Any]
     """The summary of a run that uses the toys."""
+    foreign: dict[str, Any]
+    """The summary of a run of the foreign algorithm."""
     after: dict[str, Done]
-    """What `predict` gives, and the `table` and the `markdown` of the run, in a process that has trained nothing."""
+    """What commands give that read these runs, in a process that has trained nothing."""
 
 
 TOYS_YAML = """\
@@ -82,12 +84,32 @@ gates:
   - {metric: accuracy, widest: 0.9}
   - {metric: accuracy, widest: 0.0001}
 """
-WRONG_YAML = TOYS_YAML.replace("cv_folds: 3", "cv_folds: 13")
+FOREIGN_YAML = """\
+data: {path: penguins.jsonl, target: species}
+model: {algorithm: lightgbm, hyperparameters: {n_estimators: 10}}
+validation: {strategy: none}
+"""
+
+EXPERIMENTS = {
+    "toys": TOYS_YAML,
+    "foreign": FOREIGN_YAML,
+    "wrong": TOYS_YAML.replace("cv_folds: 3", "cv_folds: 13"),
+}
 
 LINEAR_DISCRIMINANT = """\
     "linear_discriminant": AlgorithmInfo(
         class_path="sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
         seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns**2,
+    ),
+"""
+LIGHTGBM = """\
+    "lightgbm": AlgorithmInfo(
+        class_path="lightgbm.LGBMClassifier",
+        extra="lightgbm",
+        rounds="n_estimators",
+        presets={"n_jobs": 1, "verbose": -1},
+        accepts={"n_estimators": [{"type": "integer", "min": 1}]},
+        trusted_types=("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"),
     ),
 """
 CHOOSE_ENDS = '''\
@@ -183,6 +205,13 @@ def proves_algorithm(house: House) -> None:
     assert house.trained["summary"]["algorithm"] == "linear_discriminant"
 
 
+def proves_foreign_algorithm(house: House) -> None:
+    assert house.foreign["summary"]["algorithm"] == "lightgbm"
+    assert house.after["predict foreign"].code == 0, house.after["predict foreign"].err
+    predicted = pd.read_csv(house.folder / "foreign.csv")
+    assert (predicted["prediction"] == predicted["species"]).mean() > 0.9
+
+
 def proves_metric(house: House) -> None:
     (score,) = [score for score in house.trained["scores"] if score["metric"] == "mean_confidence"]
     assert 0.5 < score["interval"]["low"] < score["value"] < score["interval"]["high"] <= 1
@@ -253,6 +282,10 @@ TOYS: dict[str, Toy] = {
             ]
         },
         proves_algorithm,
+    ),
+    "foreign algorithm": Toy(
+        {"mlwf/specs/catalogue/algorithms.py": [Edit(LIGHTGBM, after="ALGORITHMS: dict[str, AlgorithmInfo] = {\n")]},
+        proves_foreign_algorithm,
     ),
     "metric": Toy(
         {
