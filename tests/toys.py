@@ -404,13 +404,13 @@ TOYS: dict[str, Toy] = {
                     before='        "features": context',
                 )
             ],
-            "mlwf/tables/facts.py": [
+            "mlwf/tables/run_fields.py": [
                 Edit(
-                    "def _classes(summary: Mapping[str, Any]) -> Iterator[Fact]:\n"
-                    '    yield Fact("Labels", counted(summary.get("n_labels"), "label"))\n\n\n',
+                    "def _labels(summary: Mapping[str, Any]) -> Iterator[Field]:\n"
+                    '    yield Field("Labels", pluralize(summary.get("n_labels"), "label"))\n\n\n',
                     before="def _features",
                 ),
-                Edit("_classes, ", before="_features, _validation"),
+                Edit("_labels, ", before="_features, _validation"),
             ],
         },
         proves_summary_row,
