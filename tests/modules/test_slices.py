@@ -10,7 +10,7 @@ import pytest
 
 from mlwf.errors import DataError
 from mlwf.modules.data import Dataset, list_slices, prepare, slice_masks
-from mlwf.modules.data.slices import MOST_VALUES
+from mlwf.modules.data.slice_masks import MOST_VALUES
 from mlwf.specs.data import DataSpec
 from mlwf.specs.features import NumericFeatureSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlwf.modules.data.arrays import dataset_from_arrays
 from mlwf.modules.data.dataset import Dataset, row_digests
 from mlwf.modules.data.prepare import prepare, select_features
-from mlwf.modules.data.slices import list_slices, slice_masks
+from mlwf.modules.data.slice_masks import list_slices, slice_masks
 from mlwf.modules.data.target import check_class_counts
 
 __all__ = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from mlwf.evaluation.calibration_error import ece_of_draws
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.grid_edge import find_grid_edge
-from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.modules.findings.leakage import describe_leaks
-from mlwf.results import Finding
-from mlwf.specs.catalogue import FINDINGS, SEVERITIES, SOURCES, Severity, metric_info
+from mlwf.results import CalibrationResult, Evaluation, Finding, LeakSearch, TuningResult
+from mlwf.specs.catalogue import FINDINGS, SEVERITIES, SOURCES, Severity, metric_info, rank_of
+from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.text import format_name
 
 MANY_TWINS = 0.01
@@ -29,6 +31,49 @@ SHOWN = 3
 """How many classes or metrics a sentence names."""
 
 Found = Iterator[tuple[Severity, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class FindingInputs:
+    """The results of a run, and the rows that they were computed on."""
+
+    table: Table
+    rows: Rows
+    """The rows that are trained on."""
+    splits: Sequence[Split]
+    """By which the scores of the validation were made; none without one."""
+    leaks: LeakSearch | None
+    """What the search for leaks found; None where it did not run."""
+    identifiers: Mapping[str, str]
+    """Why a used column looks like an identifier, by column."""
+    evaluations: Sequence[Evaluation]
+    """Of the validation and of the test set, where there are such."""
+    tuned: TuningResult | None
+    tuning: ParamTuningSpec | None
+    algorithm: str
+    calibration: CalibrationResult | None
+    digests: NDArray[np.uint64]
+    """One hash for each row of the table, equal for identical rows, of shape (n_samples,)."""
+    test_digests: NDArray[np.uint64] | None
+    """The same of the test set."""
+    degraded: Mapping[str, str]
+    """Why a phase degraded, by phase."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The best evaluation: of the test set, else of the hold-out, else of cross-validation."""
+        return min(self.evaluations, key=lambda evaluation: rank_of(evaluation.source), default=None)
+
+    @property
+    def held_out_rows(self) -> NDArray[np.intp]:
+        """Number the rows of the best evaluation: a row that is predicted in several repeats has one number."""
+        evaluation = self.evaluation
+        n_rows = 0 if evaluation is None else len(evaluation.y)
+        if evaluation is not None and evaluation.source == "cross_validation" and self.splits:
+            numbers = np.sort(np.concatenate([self.rows.positions_of(split.test) for split in self.splits]))
+            assert len(numbers) == n_rows
+            return numbers
+        return np.arange(n_rows)
 
 
 def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -102,6 +147,12 @@ def _no_better_than_baseline(inputs: FindingInputs) -> Found:
         )
 
 
+def _grid_edge(inputs: FindingInputs) -> Found:
+    if inputs.tuned is None or inputs.tuning is None:
+        return iter(())
+    return find_grid_edge(inputs.tuned, inputs.tuning, inputs.algorithm)
+
+
 def _rare_classes(inputs: FindingInputs) -> Found:
     evaluation = inputs.evaluation
     if evaluation is None:
@@ -157,7 +208,7 @@ CHECKS: dict[str, Callable[[FindingInputs], Found]] = {
     "identifier": _identifiers,
     "duplicates": _duplicates,
     "no_better_than_baseline": _no_better_than_baseline,
-    "grid_edge": find_grid_edge,
+    "grid_edge": _grid_edge,
     "rare_class": _rare_classes,
     "uncalibrated": _uncalibrated,
     "degraded": _degraded,

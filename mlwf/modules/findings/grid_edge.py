@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from mlwf.modules.findings.inputs import FindingInputs
 from mlwf.results import TuningResult
 from mlwf.specs.catalogue import Severity
 from mlwf.specs.catalogue.metadata import Constraint, meets, metadata
@@ -20,20 +19,18 @@ MARGIN = 0.05
 """Share of a distribution at each of its ends that counts as its edge."""
 
 
-def find_grid_edge(inputs: FindingInputs) -> Iterator[tuple[Severity, str]]:
-    """Tell which numbers are best at an end of what was tried, where scikit-learn would accept numbers beyond."""
-    if inputs.tuned is None or inputs.tuning is None:
-        return
-    best = _equally_good(inputs.tuned)
-    for name, tried in _space(inputs.tuning, inputs.tuned.best_params).items():
+def find_grid_edge(tuned: TuningResult, tuning: ParamTuningSpec, algorithm: str) -> Iterator[tuple[Severity, str]]:
+    """Find numbers that are best at an end of what was tried, where scikit-learn would accept numbers beyond."""
+    best = _equally_good(tuned)
+    for name, tried in _space(tuning, tuned.best_params).items():
         span = _span(tried)
         if span is None:
             continue
         sides = {span.side(params.get(name)) for params in best}
         # One of them in the middle, and going further does not help.
         side = sides.pop() if len(sides) == 1 else None
-        value = inputs.tuned.best_params[name]
-        if side and side not in span.closed and _accepts_beyond(inputs.algorithm, name, value, span, side):
+        value = tuned.best_params[name]
+        if side and side not in span.closed and _accepts_beyond(algorithm, name, value, span, side):
             yield "info", _sentence(name, value, span, side)
 
 

@@ -1,19 +1,24 @@
-"""The file formats of tables: what is known of each, and how a table is written in one."""
+"""The file formats of tables: the table of formats, Parquet, and how a table is written in one."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlwf.atomic import writing
-from mlwf.errors import MlwfError, UsageError
+from mlwf.errors import DataError, MlwfError, Problem, UsageError
 from mlwf.modules.table_files.csv_files import read_csv_file, write_csv_file
-from mlwf.modules.table_files.parquet_files import read_parquet_file, write_parquet_file
+from mlwf.modules.table_files.file_columns import duplicated_columns
 from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
+
+# pandas stores an index that has no name under such a column.
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,39 @@ class FileFormat:
     """Writes a file, in the way that its suffix says."""
     is_text: bool = False
     """Whether the values are texts that have no type of their own."""
+
+
+def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
+    """Read a Parquet file with its own types; how CSV files are read does not concern it.
+
+    Raises
+    ------
+    DataError
+        When the file is no Parquet file, is damaged, or has several columns of one name.
+    """
+    with file.open("rb") as opened:
+        if opened.read(4) != b"PAR1":
+            raise _parquet_error(file, "is not a Parquet file, though its suffix says so", "name a CSV file .csv")
+    try:
+        parquet = pq.ParquetFile(file)
+        duplicated = duplicated_columns(str(file), parquet.schema_arrow.names)
+        if duplicated:
+            raise DataError(duplicated)
+        table = parquet.read()
+    except (pa.ArrowException, UnicodeDecodeError, NotImplementedError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise _parquet_error(file, f"is a damaged Parquet file: {first_line}") from error
+    kept = [name for name in table.column_names if not UNNAMED_INDEX.fullmatch(name)]
+    return table.select(kept).replace_schema_metadata()
+
+
+def write_parquet_file(table: pa.Table, file: Path) -> None:
+    """Write a table as Parquet with its own types."""
+    pq.write_table(table, file)
+
+
+def _parquet_error(file: Path, message: str, hint: str = "") -> DataError:
+    return DataError(Problem(where=str(file), key="", message=message, hint=hint))
 
 
 CSV = FileFormat(

@@ -5,7 +5,10 @@ MLflow takes seconds to import and is imported inside functions only.
 
 from __future__ import annotations
 
-from mlwf.modules.tracking.lookup import (
+from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
+from mlwf.modules.tracking.run_values import TrackedDataset
+from mlwf.modules.tracking.sending import push_unsent
+from mlwf.modules.tracking.store_lookup import (
     RegisteredModelError,
     find_run,
     load_registered_model,
@@ -13,9 +16,6 @@ from mlwf.modules.tracking.lookup import (
     pin_model_uri,
     training_rows,
 )
-from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
-from mlwf.modules.tracking.run_values import TrackedDataset
-from mlwf.modules.tracking.sending import push_unsent
 from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
 from mlwf.modules.tracking.unsent import Unsent, describe_missing
 

@@ -17,8 +17,7 @@ from sklearn.utils import resample
 from mlwf.engine.model_cache import MOST_BEGUN
 from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
-from mlwf.modules.tuning.candidates import Params
-from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials
+from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
 from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 from mlwf.splitting.rows import Rows, Split

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.modules.tuning.candidates import Params
-from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials
+from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
 from mlwf.process_state import SharedState
 from mlwf.specs.tuning import OptunaSearchSpec
 

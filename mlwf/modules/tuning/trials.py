@@ -93,6 +93,10 @@ def _dtype(values: Sequence[Any]) -> Any:
     return array.dtype if array.dtype.kind != "U" and array.ndim == 1 else object
 
 
+Params = dict[str, Any]
+"""The parameters of one candidate."""
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """What all candidates of a search have in common."""

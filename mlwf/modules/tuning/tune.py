@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -10,23 +10,31 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from mlwf.engine.engine import Engine
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.engine.training import OutOfFold, stack
 from mlwf.errors import ConfigError, FitError, Problem
 from mlwf.evaluation.scoring import build_scorers
-from mlwf.modules.tuning.candidates import Params, grid_candidates, random_candidates, try_all
 from mlwf.modules.tuning.halving import halve
 from mlwf.modules.tuning.optuna_search import propose
-from mlwf.modules.tuning.trials import Search, SearchOutcome, Trials, make_cv_results
+from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials, make_cv_results
+from mlwf.process_state import muted
 from mlwf.results import TuningResult
-from mlwf.specs.tuning import ParamTuningSpec
+from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, ParamTuningSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Splitter, Table
 from mlwf.splitting.splitters import fold_splitter
 
 Row = tuple[Trials, int]
 """A candidate, by its number among those of the same trials."""
+
+DISTRIBUTIONS = {
+    "uniform": lambda low, high: stats.uniform(low, high - low),
+    "loguniform": stats.loguniform,
+    "randint": stats.randint,
+}
 
 
 def tune(
@@ -225,6 +233,34 @@ class OptunaSearch(GridSearch):
 def create_tuning(spec: ParamTuningSpec, *, random_state: int = 42, n_jobs: int = 1) -> GridSearch:
     """Make the search that `spec` describes."""
     return STRATEGIES[spec.strategy].search_class(spec, random_state=random_state, n_jobs=n_jobs)
+
+
+def grid_candidates(spec: GridSearchSpec | HalvingSearchSpec, random_state: int) -> Collection[Params]:
+    """Give every combination of the listed values, in the order of scikit-learn's ParameterGrid."""
+    grid: Collection[Params] = ParameterGrid(spec.param_grid)
+    return grid
+
+
+def random_candidates(spec: RandomizedSearchSpec, random_state: int) -> Collection[Params]:
+    """Draw `n_iter` candidates as scikit-learn's ParameterSampler does, or all of a smaller space."""
+    distributions = [{name: _distribution(value) for name, value in each.items()} for each in spec.space]
+    # scikit-learn warns of a space smaller than n_iter; to try all of it is what the file says.
+    with muted():
+        return list(ParameterSampler(distributions, spec.n_iter, random_state=random_state))
+
+
+def _distribution(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        ((kind, ends),) = value.items()
+        return DISTRIBUTIONS[kind](*ends)
+    return value
+
+
+def try_all(spec: ParamTuningSpec, search: Search, candidates: list[Params], random_state: int) -> SearchOutcome:
+    """Try every candidate on all splits."""
+    trials = Trials(search, search.splits, candidates)
+    trials.request([(candidate, fold) for candidate in range(len(candidates)) for fold in range(len(search.splits))])
+    return SearchOutcome([trials], f"{len(trials.tried):,} of {len(candidates):,} candidates were tried")
 
 
 @dataclass(frozen=True)

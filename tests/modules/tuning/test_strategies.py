@@ -8,8 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mlwf.modules.tuning import GridSearch, create_tuning, list_candidates
-from mlwf.modules.tuning.candidates import grid_candidates, try_all
-from mlwf.modules.tuning.tune import STRATEGIES, Strategy
+from mlwf.modules.tuning.tune import STRATEGIES, Strategy, grid_candidates, try_all
 from mlwf.specs.tuning import ParamTuningSpec, TuningSection
 
 

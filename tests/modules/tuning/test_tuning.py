@@ -98,7 +98,7 @@ def test_randomized_search_tries_a_small_space_whole():
     assert len(list_candidates(spec)) == 2
 
 
-def test_results_summary_names_the_guides_keys(pipeline, data):
+def test_results_summary_has_its_keys(pipeline, data):
     X, y = data()
     search = GridSearch(GridSearchSpec(param_grid={"classifier__C": [1.0]})).fit(pipeline(LogisticRegression()), X, y)
     summary = search.get_results_summary()
@@ -111,6 +111,7 @@ def test_results_summary_names_the_guides_keys(pipeline, data):
         "n_failed": 0,
         "cv_folds": 5,
         "note": "",
+        "provenance": None,
         "rows": [],
         "chosen": {},
     }

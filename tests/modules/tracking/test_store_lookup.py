@@ -89,7 +89,7 @@ def test_mark_stale_runs_leaves_a_run_that_ended_meanwhile(tracking_uri, make_tr
         tracker.end_run()
         return False
 
-    monkeypatch.setattr("mlwf.modules.tracking.lookup.is_running", ends_meanwhile)
+    monkeypatch.setattr("mlwf.modules.tracking.store_lookup.is_running", ends_meanwhile)
     assert mark_stale_runs(tracker.connect()) == []
     assert tracker.connect().client.get_run(tracker.run_id).info.status == "FINISHED"
 
