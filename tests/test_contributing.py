@@ -73,6 +73,13 @@ def test_life_of_a_fit_has_few_concepts_each_in_its_file():
     assert lost == []
 
 
+def test_names_are_in_the_files_that_they_are_said_to_be_in():
+    named = re.findall(r"`(\w+)`\s(?:of|in)\s`(mlwf/[\w/]+\.py)`", CONTRIBUTING)
+    assert len(named) > 10
+    lost = [(name, file) for name, file in named if not re.search(rf"\b{name}\b", (ROOT / file).read_text())]
+    assert lost == []
+
+
 def test_modules_that_write_something_exist():
     assert modules_of(CONTRIBUTING) == ["mlwf.catalogue_writer", "mlwf.specs.schema"]
     assert all(find_spec(module) for module in modules_of(CONTRIBUTING))

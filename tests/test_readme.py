@@ -23,6 +23,7 @@ from typer.main import get_command
 from mlwf import errors
 from mlwf.cli import boundary
 from mlwf.cli.commands import GATE_NOT_MET, app
+from mlwf.specs.catalogue import FINDINGS
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_experiment
 
@@ -147,6 +148,11 @@ def test_exit_codes_are_those_of_the_program():
     told = {int(code) for row in table.splitlines() for code in re.findall(r"\d+", row.split("|")[1])}
     codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
     assert told == {0, *codes, GATE_NOT_MET, boundary.OUR_BUG, boundary.INTERRUPTED, boundary.TERMINATED}
+
+
+def test_every_finding_has_a_section():
+    section = README.split("\n## What the findings mean\n")[1].split("\n## ")[0]
+    assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == [*FINDINGS]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
