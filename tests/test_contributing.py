@@ -91,6 +91,7 @@ def test_modules_that_write_something_exist():
 def test_every_recipe_has_a_toy():
     assert list(recipes()) == list(TOYS)
     assert len(TOYS) == 12
+    assert all(toy.proof or toy.light_proof for toy in TOYS.values())
 
 
 @pytest.mark.parametrize("kind", TOYS)
@@ -122,7 +123,15 @@ class CopiedHouse:
     @cached_property
     def light(self) -> dict[str, Done]:
         """What the light commands give."""
-        commands = ["--help", "classes toys.yaml", *(f"validate {name}.yaml" for name in ("toys", "foreign", "wrong"))]
+        commands = [
+            "--help",
+            "classes toys.yaml",
+            "validate wrong.yaml",
+            "validate --data toys.yaml",
+            "validate --data foreign.yaml",
+            "summary r1",
+            "summary r1 --format markdown",
+        ]
         return dict(zip(commands, self.run(*commands), strict=True))
 
     @cached_property
@@ -188,17 +197,24 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     penguins.to_json(folder / "penguins.jsonl", orient="records", lines=True)
     for name, text in EXPERIMENTS.items():
         (folder / f"{name}.yaml").write_text(text)
+    (folder / "runs/r1").mkdir(parents=True)
+    about = {"run_id": "r1", "name": "r1", "status": "done"}
+    (folder / "runs/r1/state.json").write_text(json.dumps(about))
+    (folder / "runs/r1/summary.json").write_text(json.dumps({**about, "seconds": 1.0, "n_labels": 5}))
     return house
 
 
 @pytest.mark.parametrize("name", ["toys", "foreign"])
 def test_toys_are_valid_in_an_experiment(house, name):
-    done = house.light[f"validate {name}.yaml"]
-    assert done == Done(0, f"{name}.yaml: valid; the data was not read (--data reads it)\n", "")
+    assert house.light[f"validate --data {name}.yaml"] == Done(0, f"{name}.yaml: file and data are valid\n", "")
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if toy.is_light else pytest.mark.slow) for kind, toy in TOYS.items()]
-)
+@pytest.mark.parametrize("kind", [kind for kind, toy in TOYS.items() if toy.light_proof])
+def test_a_toy_works_without_a_training(house, kind):
+    TOYS[kind].light_proof(house)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind, toy in TOYS.items() if toy.proof])
 def test_a_toy_works(house, kind):
     TOYS[kind].proof(house)

@@ -36,10 +36,10 @@ class Toy:
 
     edits: dict[str, list[Edit]]
     """What its recipe says to write, by file."""
-    proof: Callable[[House], None]
-    """Asserts that it works."""
-    is_light: bool = False
-    """Whether the proof needs no training."""
+    proof: Callable[[House], None] | None = None
+    """Asserts that it works in a training and afterwards."""
+    light_proof: Callable[[House], None] | None = None
+    """Asserts what can be seen without a training."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ tracking: {}
 gates:
   - {metric: accuracy, widest: 0.9}
   - {metric: accuracy, widest: 0.0001}
+  - {finding: few_rows}
 """
 FOREIGN_YAML = """\
 data: {path: penguins.jsonl, target: species}
@@ -219,7 +220,7 @@ def proves_metric(house: House) -> None:
 
 
 def proves_gate_kind(house: House) -> None:
-    met, unmet = house.trained["gates"]
+    met, unmet, _ = house.trained["gates"]
     assert met["passed"]
     assert not unmet["passed"]
     assert unmet["asked"] == "accuracy interval at most 0.0001 wide"
@@ -228,6 +229,7 @@ def proves_gate_kind(house: House) -> None:
 def proves_finding(house: House) -> None:
     (finding,) = [finding for finding in house.trained["findings"] if finding["code"] == "few_rows"]
     assert re.fullmatch(r"\d+ rows are few", finding["message"])
+    assert house.trained["gates"][2]["got"] == finding["message"]
 
 
 def proves_calibration(house: House) -> None:
@@ -266,6 +268,11 @@ def proves_summary_row(house: House) -> None:
     assert house.trained["n_labels"] == 3
     assert re.search(r"^Labels +3 labels$", house.after["table"].out, re.MULTILINE)
     assert "| **Labels** | 3 labels |" in house.after["markdown"].out
+
+
+def shows_summary_row(house: House) -> None:
+    assert re.search(r"^Labels +5 labels$", house.light["summary r1"].out, re.MULTILINE)
+    assert "| **Labels** | 5 labels |" in house.light["summary r1 --format markdown"].out
 
 
 def proves_wording(house: House) -> None:
@@ -372,8 +379,7 @@ TOYS: dict[str, Toy] = {
     ),
     "command": Toy(
         {"mlwf/cli/commands.py": [Edit(CLASSES_COMMAND, before="\n\n@app.command(cls=Command)\ndef schema")]},
-        proves_command,
-        is_light=True,
+        light_proof=proves_command,
     ),
     "file format": Toy(
         {
@@ -414,6 +420,7 @@ TOYS: dict[str, Toy] = {
             ],
         },
         proves_summary_row,
+        shows_summary_row,
     ),
     "wording of an error": Toy(
         {
@@ -422,7 +429,6 @@ TOYS: dict[str, Toy] = {
                 Edit('    Rule(_folds_are_lucky, ("validation.cv_folds",)),\n', after="FOLD_RULES = (\n"),
             ]
         },
-        proves_wording,
-        is_light=True,
+        light_proof=proves_wording,
     ),
 }
