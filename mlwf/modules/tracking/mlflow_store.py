@@ -26,6 +26,7 @@ from mlwf.modules.tracking.connection import (
     reason_of,
     uri_text,
 )
+from mlwf.modules.tracking.empty_store import write_empty_store
 from mlwf.text import describe_error
 
 _LONGEST_FOLDER = 50
@@ -263,6 +264,22 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _create(path: Path, artifacts: Path) -> None:
     """Create a store beside its place and move it there, so that no process opens half of one."""
+    # A name of its own each time: MLflow keeps what it has opened by that name, also where it failed.
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        if not write_empty_store(draft, artifacts):
+            _migrate(draft, artifacts)
+        _flush(draft)
+        if path.exists() and path.stat().st_size == 0:
+            path.unlink()
+        _move(draft, path)
+    finally:
+        for left in (draft, draft.with_name(f"{draft.name}-journal")):
+            left.unlink(missing_ok=True)
+
+
+def _migrate(draft: Path, artifacts: Path) -> None:
+    """Let MLflow create a store by its migrations."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -270,21 +287,12 @@ def _create(path: Path, artifacts: Path) -> None:
     def hasten(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    # A name of its own each time: MLflow keeps what it has opened by that name, also where it failed.
-    draft = path.with_name(f".{path.name}.{token_hex(4)}")
     # Some sixty migrations wait for the disk after each statement otherwise: eight seconds instead of two.
     event.listen(Engine, "connect", hasten)
     try:
-        store = SqlAlchemyStore(f"sqlite:///{draft}", artifacts.as_uri())
-        store.engine.dispose()
-        _flush(draft)
-        if path.exists() and path.stat().st_size == 0:
-            path.unlink()
-        _move(draft, path)
+        SqlAlchemyStore(f"sqlite:///{draft}", artifacts.as_uri()).engine.dispose()
     finally:
         event.remove(Engine, "connect", hasten)
-        for left in (draft, draft.with_name(f"{draft.name}-journal")):
-            left.unlink(missing_ok=True)
 
 
 def _move(draft: Path, path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import socket
 import sqlite3
 import time
 from contextlib import closing
 from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlwf.errors import TrackingError
+from mlwf.modules.tracking import empty_store, mlflow_store
 from mlwf.modules.tracking.mlflow_store import find_store, open_store
 
 FOLDER = (
@@ -148,3 +154,42 @@ def test_open_store_fills_an_empty_file(store_at, tmp_path):
     store = open_store(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert store.client.get_experiment("0").artifact_location == (tmp_path / "mlartifacts/0").as_uri()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+def test_new_store_is_what_the_migrations_of_mlflow_make(tmp_path, monkeypatch):
+    """After a new MLflow: `UPDATE_STORE=1 python -m pytest` with this file writes the other, and `REVISION` is set."""
+    written = _content(tmp_path / "wörk dir")
+    monkeypatch.setattr(empty_store, "REVISION", "0123456789ab")
+    shutil.rmtree(tmp_path / "wörk dir")
+    migrated = _content(tmp_path / "wörk dir")
+    if os.environ.get("UPDATE_STORE"):
+        with closing(sqlite3.connect(tmp_path / "wörk dir" / "mlflow.db")) as store:
+            store.execute("UPDATE experiments SET artifact_location = '', creation_time = 0, last_update_time = 0")
+            empty_store.EMPTY_STORE.write_text("\n".join([*store.iterdump(), ""]), encoding="utf-8")
+    assert written == migrated
+
+
+def test_no_migration_runs_for_a_new_store_and_one_that_cannot_be_written_is_migrated(tmp_path, monkeypatch):
+    migrated = []
+    migrate = mlflow_store._migrate
+    monkeypatch.setattr(mlflow_store, "_migrate", lambda *places: migrated.append(places) or migrate(*places))
+    _content(tmp_path / "written")
+    assert not migrated
+    broken = tmp_path / "broken.sql"
+    broken.write_text("CREATE TABLE experiments (name); SELECT;")
+    monkeypatch.setattr(empty_store, "EMPTY_STORE", broken)
+    assert len(_content(tmp_path / "migrated")) > 100
+    assert migrated
+
+
+def _content(folder: Path) -> list[Any]:
+    """Make a new store, and give its schema and all rows but for their times."""
+    folder.mkdir()
+    opened = open_store(f"sqlite:///{folder}/mlflow.db")
+    assert opened.client.get_experiment("0").creation_time == pytest.approx(time.time() * 1000, abs=60_000)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        connection.execute("UPDATE experiments SET creation_time = 0, last_update_time = 0")
+        schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+        # The migrations write the constraints of a table in another order each time.
+        parts = [(*names, sorted(re.split(r",\s*", sql or ""))) for *names, sql in schema]
+        return [*parts, *(line for line in connection.iterdump() if line.startswith("INSERT"))]
