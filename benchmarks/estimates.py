@@ -28,11 +28,10 @@ from mlwf.orchestrator.training import PipelineConfig, make_nested_train_fn, mak
 from mlwf.process_state import OF_THREADS
 from mlwf.provenance import LABELS
 from mlwf.results import Evaluation
-from mlwf.specs.catalogue.findings import FINDINGS
+from mlwf.specs.catalogue.finding_table import FINDINGS
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.gates import FindingsSpec
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation_spec import FindingsSpec, ValidationSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import holdout_splitter
 

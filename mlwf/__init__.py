@@ -28,7 +28,7 @@ _HOMES = {
         "NumericFeatureSpec",
         "OrdinalFeatureSpec",
     ],
-    "mlwf.specs.gates": ["FindingsSpec", "GateSpec"],
+    "mlwf.specs.validation_spec": ["FindingsSpec", "GateSpec", "ValidationSpec"],
     "mlwf.specs.tracking": ["MLflowSpec"],
     "mlwf.specs.tuning": [
         "GridSearchSpec",
@@ -39,7 +39,6 @@ _HOMES = {
         "RandomizedSearchSpec",
         "RandomizedSearchSpecBuilder",
     ],
-    "mlwf.specs.validation": ["ValidationSpec"],
     "mlwf.errors": ["ConfigError", "DataError", "FeatureStoreError", "FitError", "MlwfError", "TrackingError"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -68,7 +67,6 @@ if TYPE_CHECKING:
         NumericFeatureSpec,
         OrdinalFeatureSpec,
     )
-    from mlwf.specs.gates import FindingsSpec, GateSpec
     from mlwf.specs.tracking import MLflowSpec
     from mlwf.specs.tuning import (
         GridSearchSpec,
@@ -79,7 +77,7 @@ if TYPE_CHECKING:
         RandomizedSearchSpec,
         RandomizedSearchSpecBuilder,
     )
-    from mlwf.specs.validation import ValidationSpec
+    from mlwf.specs.validation_spec import FindingsSpec, GateSpec, ValidationSpec
 
 
 def __getattr__(name: str) -> Any:

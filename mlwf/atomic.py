@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LONGEST_NAME = 200
+LONGEST_FILE_NAME = 200
 """In bytes: file systems take 255."""
 LONGEST_SUFFIX = 20
 
@@ -21,7 +21,7 @@ def writing(target: Path) -> Iterator[Path]:
     """
     # Beside its goal, so that the last step is a rename within one file system; the suffix stays last, because some
     # libraries append their own to a name without it.
-    name = target.name if len(os.fsencode(target.name)) <= LONGEST_NAME else ""
+    name = target.name if len(os.fsencode(target.name)) <= LONGEST_FILE_NAME else ""
     draft = target.with_name(f".{name}.{secrets.token_hex(4)}{''.join(target.suffixes)[-LONGEST_SUFFIX:]}")
     try:
         yield draft

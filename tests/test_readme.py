@@ -230,7 +230,7 @@ def draw(summary: dict[str, object]) -> str:
     from rich.console import Console
     from rich.text import Text
 
-    from mlwf.cli.lookup import all_from_here
+    from mlwf.cli.run_lookup import all_from_here
     from mlwf.tables import summary_table
 
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor")

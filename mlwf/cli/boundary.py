@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from mlwf.cli.lookup import from_here
+from mlwf.cli.run_lookup import from_here
 from mlwf.errors import MlwfError, Problem, nearest
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line, printable, redact
 

@@ -194,7 +194,7 @@ def summary(
 
     It is read from the folder of runs or, when the run is not there, from the tracking store.
     """
-    from mlwf.cli.lookup import find_summary
+    from mlwf.cli.run_lookup import find_summary
 
     show_summary(find_summary(run, runs_dir=runs_dir, tracking_uri=tracking_uri), form)
 
@@ -236,12 +236,13 @@ def predict(
     Columns are found by name and read as in the training; those that are no features, such as keys, are kept as they
     are. Values that the training never saw are told on stderr.
     """
-    from mlwf.cli.lookup import find_model_store
     from mlwf.cli.options import read_options
+    from mlwf.cli.run_lookup import find_model_store
+    from mlwf.modules.runs import MODEL_URI
 
     # What the environment says is said for other commands too.
     source = ctx.get_parameter_source("tracking_uri")
-    if source is not None and source.name == "COMMANDLINE" and not run.startswith("models:/"):
+    if source is not None and source.name == "COMMANDLINE" and not run.startswith(MODEL_URI):
         raise UsageError("mlwf predict: --tracking-uri has no effect with the id of a run; leave it out")
     store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     options = read_options(read or [])

@@ -65,7 +65,7 @@ def append_step_summary(summary: Mapping[str, Any]) -> None:
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:
         return
-    from mlwf.cli.lookup import all_from_here
+    from mlwf.cli.run_lookup import all_from_here
     from mlwf.tables import summary_markdown
 
     try:
@@ -213,7 +213,7 @@ def _as_read_here(content: Any) -> Any:
 
     Before the table is laid out, so that its columns keep their widths.
     """
-    from mlwf.cli.lookup import all_from_here
+    from mlwf.cli.run_lookup import all_from_here
 
     return all_from_here(content, keep=str if can_encode("\u2013\U0001f600") else encoded)
 

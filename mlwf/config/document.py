@@ -6,29 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlwf.config.files import apply_overrides, read_file
-from mlwf.config.strict_yaml import Entry, KeyPath, Order, Origin, Reading, Value, dotted
+from mlwf.config.layers import apply_overrides, read_file
+from mlwf.config.strict_yaml import Entry, KeyPath, Order, Origin, ReadLog, Value, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.text import redact
 
-SHORTEST_SECRET = 3
+SHORTEST_REPLACED = 3
+"""Characters from which on a value of the environment is replaced where a text quotes it."""
 
 
 class Document:
-    """YAML text with all that it extends, and the overrides; made by `load`."""
+    """YAML text with all that it extends, and the overrides; made by `read`."""
 
-    def __init__(self, path: Path, root: Value, reading: Reading) -> None:
+    def __init__(self, path: Path, root: Value, read_log: ReadLog) -> None:
         self.path = path
         """The file, as the user typed it."""
         self.data: dict[str, Any] = root.plain()
         """The content as plain Python; what could not be read is None."""
-        self.problems: tuple[tuple[Order, Problem], ...] = tuple(sorted(reading.problems, key=lambda each: each[0]))
+        self.problems: tuple[tuple[Order, Problem], ...] = tuple(sorted(read_log.problems, key=lambda each: each[0]))
         """What is wrong with the text itself, in file order."""
         self._root = root
-        self._environment = reading.environment
+        self._environment = read_log.environment
 
     @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Document:
+    def read(cls, path: Path, overrides: Sequence[str] = ()) -> Document:
         """Read a file, all that it extends, and the overrides.
 
         Parameters
@@ -41,26 +42,14 @@ class Document:
         Raises
         ------
         ConfigError
-            With every problem, in file order.
+            When a file does not parse, with every problem in file order. Other problems are in `problems`.
         """
-        document = cls.read(path, overrides)
-        if document.problems:
-            raise ConfigError(problem for _, problem in document.problems)
-        return document
-
-    @classmethod
-    def read(cls, path: Path, overrides: Sequence[str] = ()) -> Document:
-        """Read like `load`, but raise only when a file does not parse; other problems are in `problems`."""
-        reading = Reading()
-        root = read_file(path, reading)
+        read_log = ReadLog()
+        root = read_file(path, read_log)
         if root is None:
-            raise ConfigError(problem for _, problem in sorted(reading.problems, key=lambda each: each[0]))
-        apply_overrides(root, overrides, path.parent, reading)
-        return cls(path, root, reading)
-
-    def origin(self, path: KeyPath, *, key: bool = False) -> str:
-        """Say where a value (or its key) is written; for a missing key, where the map is that lacks it."""
-        return self._origin(path, key).where
+            raise ConfigError(problem for _, problem in sorted(read_log.problems, key=lambda each: each[0]))
+        apply_overrides(root, overrides, path.parent, read_log)
+        return cls(path, root, read_log)
 
     def order(self, path: KeyPath, *, key: bool = False) -> Order:
         """Return what sorts a value (or its key) in file order."""
@@ -90,7 +79,7 @@ class Document:
     @property
     def unreadable(self) -> frozenset[KeyPath]:
         """The values that could not be read; each is among `problems`."""
-        return frozenset(path for path, value in _walk(self._root, ()) if value.hole)
+        return frozenset(path for path, value in _walk(self._root, ()) if value.unreadable)
 
     def redacted(self) -> dict[str, Any]:
         """Return the data to write out: what came from the environment is the text `${env:NAME}` again."""
@@ -104,7 +93,7 @@ class Document:
         """
         by_length = sorted(self._environment.items(), key=lambda item: -len(item[1]))
         for name, value in by_length:
-            if len(value) >= SHORTEST_SECRET:
+            if len(value) >= SHORTEST_REPLACED:
                 text = text.replace(value, f"${{env:{name}}}").replace(redact(value), f"${{env:{name}}}")
         return redact(text)
 

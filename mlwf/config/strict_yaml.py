@@ -42,8 +42,8 @@ class Value:
     """The text as it is written, when it takes something from the environment."""
     blank: bool = False
     """Nothing is written; the content is None."""
-    hole: bool = False
-    """What is written could not be read, and that is a problem already told."""
+    unreadable: bool = False
+    """What is written could not be read; the log has the problem."""
 
     def plain(self, *, redacted: bool = False) -> Any:
         """Return the content as plain Python; `redacted` keeps the text `${env:...}`."""
@@ -63,8 +63,8 @@ class Entry:
 
 
 @dataclass
-class Reading:
-    """What has come to light while an experiment file and all that it extends was read."""
+class ReadLog:
+    """Problems and environment variables that were met while a file and all that it extends was read."""
 
     problems: list[tuple[Order, Problem]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Reading:
 
 
 class NotYaml(Exception):
-    """The text does not parse; the problem is in the reading."""
+    """The text does not parse; the log has the problem."""
 
 
 def dotted(path: KeyPath) -> str:
@@ -88,7 +88,7 @@ def dotted(path: KeyPath) -> str:
     return ".".join("true" if part is True else "false" if part is False else str(part) for part in path)
 
 
-def read_yaml(text: str, at: Callable[[int, int], Origin], reading: Reading) -> Value | None:
+def read_yaml(text: str, at: Callable[[int, int], Origin], read_log: ReadLog) -> Value | None:
     """Read one YAML document; None when it is empty.
 
     `at` makes the origin of a line and a column, both counted from 1.
@@ -96,14 +96,14 @@ def read_yaml(text: str, at: Callable[[int, int], Origin], reading: Reading) -> 
     Raises
     ------
     NotYaml
-        When the text does not parse. All other problems are noted in `reading`, and their values become holes.
+        When the text does not parse. All other problems are noted in `read_log`, and their values are unreadable.
     """
     try:
         node = compose(text)
     except ParseError as error:
-        reading.report(at(error.line, error.column), (), error.message, error.hint)
+        read_log.report(at(error.line, error.column), (), error.message, error.hint)
         raise NotYaml from error
-    return None if node is None else _Builder(at, reading).build(node, ())
+    return None if node is None else _Builder(at, read_log).build(node, ())
 
 
 def kind(content: Any) -> str:
@@ -127,9 +127,9 @@ _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 class _Builder:
     """Makes values of nodes, and notes what is wrong with them."""
 
-    def __init__(self, at: Callable[[int, int], Origin], reading: Reading) -> None:
+    def __init__(self, at: Callable[[int, int], Origin], read_log: ReadLog) -> None:
         self._at = at
-        self._reading = reading
+        self._read_log = read_log
         self._seen: set[int] = set()
         self._open: list[int] = []
         self._aliased = 0
@@ -138,15 +138,15 @@ class _Builder:
     def build(self, node: yaml.Node, path: KeyPath) -> Value:
         origin = self._origin(node)
         if self._overgrown:
-            return Value(None, origin, hole=True)
+            return Value(None, origin, unreadable=True)
         if problem := self._growth(node):
             # Told once, and of the section: what is cut off may be in a thousand places.
             self._overgrown = True
-            return self._hole(origin, path[:1], problem)
+            return self._unreadable(origin, path[:1], problem)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, origin, path)
         if node.tag != TAG + ("map" if isinstance(node, yaml.MappingNode) else "seq"):
-            return self._hole(origin, path, f"the tag {shown_tag(node.tag)} is not supported")
+            return self._unreadable(origin, path, f"the tag {shown_tag(node.tag)} is not supported")
         self._open.append(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -159,9 +159,11 @@ class _Builder:
     def _origin(self, node: yaml.Node) -> Origin:
         return self._at(node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def _hole(self, origin: Origin, path: KeyPath, message: str, hint: str = "", *, env: str | None = None) -> Value:
-        self._reading.report(origin, path, message, hint)
-        return Value(None, origin, env=env, hole=True)
+    def _unreadable(
+        self, origin: Origin, path: KeyPath, message: str, hint: str = "", *, env: str | None = None
+    ) -> Value:
+        self._read_log.report(origin, path, message, hint)
+        return Value(None, origin, env=env, unreadable=True)
 
     def _growth(self, node: yaml.Node) -> str | None:
         """Bound what aliases can grow to."""
@@ -182,15 +184,15 @@ class _Builder:
         for key_node, value_node in node.value:
             origin = self._origin(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._reading.report(origin, path, f"a key is {_shape(key_node)}", "a key is a word or a number")
+                self._read_log.report(origin, path, f"a key is {_shape(key_node)}", "a key is a word or a number")
                 continue
             if key_node.tag == TAG + "merge":
-                self._reading.report(origin, path, "merge keys (<<) are not supported", "use extends, or an alias")
+                self._read_log.report(origin, path, "merge keys (<<) are not supported", "use extends, or an alias")
                 continue
             key = self._key(key_node, origin, path)
             if key in entries:
                 first = entries[key].key_origin.where
-                self._reading.report(origin, (*path, key), "duplicate key", f"it is first written at {first}")
+                self._read_log.report(origin, (*path, key), "duplicate key", f"it is first written at {first}")
                 continue
             entries[key] = Entry(origin, self.build(value_node, (*path, key)))
         return entries
@@ -199,7 +201,7 @@ class _Builder:
         try:
             return construct(node.tag.removeprefix(TAG), node.value)
         except ValueError:
-            self._reading.report(origin, path, f"the key {node.value[:40]} does not fit {shown_tag(node.tag)}")
+            self._read_log.report(origin, path, f"the key {node.value[:40]} does not fit {shown_tag(node.tag)}")
             return node.value
 
     def _scalar(self, node: yaml.ScalarNode, origin: Origin, path: KeyPath) -> Value:
@@ -208,13 +210,13 @@ class _Builder:
             env = text
             missing, text = self._expand(text)
             if missing:
-                return self._hole(origin, path, *missing, env=env)
+                return self._unreadable(origin, path, *missing, env=env)
             if not node.style and tag == "str" and _ENV.fullmatch(env):
                 tag = tag_of(text)
         try:
             content = construct(tag, text.replace("$${env:", "${env:") if env is None else text)
         except ValueError as error:
-            return self._hole(origin, path, str(error), env=env)
+            return self._unreadable(origin, path, str(error), env=env)
         return Value(content, origin, env=env, blank=content is None and not node.value)
 
     def _expand(self, text: str) -> tuple[tuple[str, str] | None, str]:
@@ -224,7 +226,7 @@ class _Builder:
         def value_of(match: re.Match[str]) -> str:
             name, default = match.groups()
             if name in os.environ:
-                self._reading.environment[name] = os.environ[name]
+                self._read_log.environment[name] = os.environ[name]
                 return os.environ[name]
             if default is None:
                 missing.append(name)

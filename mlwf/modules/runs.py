@@ -22,6 +22,9 @@ from mlwf.text import is_hidden
 
 STATE = "state.json"
 SUMMARY = "summary.json"
+
+MODEL_URI = "models:/"
+"""What the URI of a registered model begins with, where a run can be named as well."""
 NO_ROOM = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC}
 
 

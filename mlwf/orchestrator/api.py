@@ -23,18 +23,17 @@ from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.workflow import run_workflow
 from mlwf.results import PhasePlan
-from mlwf.specs.catalogue.splitters import SPLITTERS, default_splitter
+from mlwf.specs.catalogue import SPLITTERS, default_splitter
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeatureSpec
-from mlwf.specs.gates import GateSpec
 from mlwf.specs.loading import check_experiment
-from mlwf.specs.problems import GOT, explain, shown
+from mlwf.specs.problems import GOT, describe_value, explain
 from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.specs.tuning import ParamTuningSpec
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation_spec import GateSpec, ValidationSpec
 
 
 def run_experiment(
@@ -266,7 +265,9 @@ def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
         errors = [{**each, "loc": ("validation", *each["loc"])} for each in error.errors(include_url=False)]
         found = explain(errors, {"validation": dict(given)})  # type: ignore[arg-type]
         raise ConfigError(
-            Problem("", dotted(each.path), each.message.replace(GOT, shown(given.get(each.path[1]))), each.hint)
+            Problem(
+                "", dotted(each.path), each.message.replace(GOT, describe_value(given.get(each.path[1]))), each.hint
+            )
             for each in found
         ) from error
     if is_ours:

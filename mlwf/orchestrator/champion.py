@@ -22,7 +22,7 @@ from mlwf.orchestrator.run_log import one_line
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source, metric_info
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
-from mlwf.specs.gates import GateSpec
+from mlwf.specs.validation_spec import GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 
 FEWEST_ROWS = 30

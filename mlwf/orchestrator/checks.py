@@ -16,11 +16,10 @@ from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.weights import Cut, check_weights
-from mlwf.specs.catalogue import Source, gives_probabilities, metric_info, scorer_names
-from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName
-from mlwf.specs.problems import shown
+from mlwf.specs.catalogue import SPLITTERS, Source, SplitterName, gives_probabilities, metric_info, scorer_names
 from mlwf.splitting.rows import Rows, Split
 from mlwf.splitting.splitters import holdout_splitter
+from mlwf.text import format_value
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def located(document: Document) -> Iterator[None]:
         raise type(error)(problem for _, problem in found) from error
     except MlwfError as error:
         # A store's address, say, that came from the environment.
-        # As it was raised: escaped, as it is shown, a value might not be found in it.
+        # As it was raised: escaped, as it is format_value, a value might not be found in it.
         told = str(error.args[0]) if error.args else ""
         concealed = document.redact(told)
         if concealed == told:
@@ -117,7 +116,7 @@ def _class_weights(context: RunContext) -> Iterator[Problem]:
     weights = context.spec.model.class_weight
     if isinstance(weights, dict):
         known = context.table.classes.tolist()
-        accepted = f"accepted: {', '.join(map(shown, known))}"
+        accepted = f"accepted: {', '.join(map(format_value, known))}"
         message = f"is no class of {context.spec.data.target}"
         for label in weights:
             if label not in known:
@@ -174,7 +173,7 @@ def _hold_out(context: RunContext) -> Iterator[Problem]:
     """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of whole groups may."""
     data = context.spec.data
     for label in np.setdiff1d(context.table.classes, context.table.y_of(context.split.train)).tolist():
-        message = f"class {shown(label)} has no row to learn from: all of them are held out"
+        message = f"class {format_value(label)} has no row to learn from: all of them are held out"
         yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEFT_OUT}")
 
 
@@ -240,7 +239,7 @@ def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterat
             fewest = min(int((context.table.y_of(split.train) == label).sum()) for split in context.outer)
             if fewest < folds:
                 rows = f"{fewest:,} row{'s' * (fewest != 1)}"
-                message = f"class {shown(label)} has {rows} where a fold of the validation leaves it least"
+                message = f"class {format_value(label)} has {rows} where a fold of the validation leaves it least"
                 hint = f"set {key}: {fewest}" if fewest > 1 else LEFT_OUT
                 yield Problem(data.path, data.target, f"{message}, fewer than {key} ({folds})", hint)
                 return
@@ -294,7 +293,7 @@ def _problem_of(context: RunContext, key: str, folds: int, rows: Rows, where: st
     unseen = [label for split in splits for label in _unseen(context, split)[:1]]
     if unseen:
         in_folds = f"in {len(unseen)} of {len(splits)} folds"
-        message = f"{kind} leaves class {shown(unseen[0])} no row to learn from {in_folds}"
+        message = f"{kind} leaves class {format_value(unseen[0])} no row to learn from {in_folds}"
         hint = _stratified(kind) or _folds_that_serve(context, key, folds) or LEFT_OUT
         yield Problem("", "validation.splitter", f"{message}{where}", hint)
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.specs.catalogue.splitters import SPLITTERS
+from mlwf.specs.catalogue import SPLITTERS
 from mlwf.specs.classifier import CalibrationSpec, ThresholdSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
-from mlwf.specs.slices import SliceSpec
+from mlwf.specs.slice_spec import SliceSpec
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter

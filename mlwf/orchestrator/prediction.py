@@ -13,7 +13,7 @@ from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
-from mlwf.modules.runs import find_run
+from mlwf.modules.runs import MODEL_URI, find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.results import UnknownValues
@@ -21,8 +21,6 @@ from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved
 from mlwf.table_schema import RawTable, load_schema, resolve_schema, uses_of
-
-REGISTRY = "models:/"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def predict_table(
         When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
-    spec, schema, model = _registered(run, tracking_uri) if run.startswith(REGISTRY) else _local(run, runs_dir)
+    spec, schema, model = _registered(run, tracking_uri) if run.startswith(MODEL_URI) else _local(run, runs_dir)
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
     table = read_raw(data, read_spec)
     schema = schema or _schema_by_content(table, spec, model, read_spec)

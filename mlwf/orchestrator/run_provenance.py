@@ -11,7 +11,7 @@ from mlwf.engine.training import TrainedModel
 from mlwf.orchestrator.context import RunContext
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult, TuningResult
-from mlwf.specs.catalogue.splitters import SPLITTERS
+from mlwf.specs.catalogue import SPLITTERS
 
 TRAIN, ALL = "train", "all"
 

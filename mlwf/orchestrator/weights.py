@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mlwf.errors import Problem
 from mlwf.orchestrator.context import RunContext
-from mlwf.specs.problems import shown
 from mlwf.splitting.rows import Rows, Split
+from mlwf.text import format_value
 
 LEFT_OUT = "leave the rows of weight 0 out of the data"
 
@@ -72,7 +72,7 @@ def _classes_without_weight(context: RunContext, counts: NDArray[np.bool_]) -> I
     for label in context.table.classes.tolist():
         rows = int((y == label).sum())
         if not counts[y == label].any():
-            yield f"class {shown(label)} has no row with a weight ({rows:,} of weight 0): nothing would learn it"
+            yield f"class {format_value(label)} has no row with a weight ({rows:,} of weight 0): nothing would learn it"
 
 
 def _parts_without_weight(context: RunContext, cut: Cut, counts: NDArray[np.bool_]) -> Iterator[str]:
@@ -80,11 +80,11 @@ def _parts_without_weight(context: RunContext, cut: Cut, counts: NDArray[np.bool
         # A hold-out is one split, and its where says which.
         part = f"fold {number} of {cut.key} ({len(cut.splits)})" if len(cut.splits) > 1 else cut.key
         for label in _lacking(context, split.train, counts):
-            yield f"{part}{cut.where} leaves class {shown(label)} no row with a weight to learn from"
+            yield f"{part}{cut.where} leaves class {format_value(label)} no row with a weight to learn from"
         if not counts[split.test.index].any():
             yield f"{part}{cut.where} has no row with a weight to judge by"
         for label in _lacking(context, split.test, counts) if cut.calibrates else ():
-            yield f"{part}{cut.where} has no row of class {shown(label)} with a weight to calibrate by"
+            yield f"{part}{cut.where} has no row of class {format_value(label)} with a weight to calibrate by"
 
 
 def _lacking(context: RunContext, rows: Rows, counts: NDArray[np.bool_]) -> list[object]:

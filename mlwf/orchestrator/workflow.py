@@ -32,8 +32,7 @@ from mlwf.orchestrator.run_provenance import list_choices
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.training import fitted
 from mlwf.orchestrator.weights import describe_weights
-from mlwf.specs.compute import ComputeSpec
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import ComputeSpec, ExperimentSpec
 from mlwf.specs.loading import describe_unused
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 
+from mlwf.errors import InvalidValueError
 from mlwf.specs.field_docs import field_docs
 
 
@@ -40,3 +41,10 @@ class Spec(BaseModel):
             if handler.resolve_ref_schema(fields[field]).get("description") != sentence:
                 fields[field]["description"] = sentence
         return schema
+
+
+def refuse_no_jobs(n_jobs: int) -> int:
+    """Raise an InvalidValueError for 0, which scikit-learn and joblib give no meaning."""
+    if n_jobs == 0:
+        raise InvalidValueError("0 fits at the same time is none", "accepted: -1 (one for each core), 1, 2, ...")
+    return n_jobs

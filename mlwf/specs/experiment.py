@@ -1,22 +1,36 @@
-"""The experiment file: its sections together, and the rules that need two of them."""
+"""The experiment file: its sections together, and the `compute` section."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from mlwf.specs.base import Spec
-from mlwf.specs.catalogue.splitters import SplitterName, default_splitter
+from mlwf.specs.base import Spec, refuse_no_jobs
+from mlwf.specs.catalogue.splitter_table import SplitterName, default_splitter
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
-from mlwf.specs.compute import ComputeSpec
 from mlwf.specs.data import DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
-from mlwf.specs.gates import FindingsSpec, GateSpec
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import TuningSection
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation_spec import FindingsSpec, GateSpec, ValidationSpec
+
+
+class ComputeSpec(Spec):
+    """How much of the machine to use, or which machines."""
+
+    n_jobs: int = -1
+    """Fits at the same time; -1 is one for each core. It never changes a result."""
+    backend: Literal["local", "dask"] = "local"
+    """Where fits run: on this machine, or on a Dask cluster (extra `dask`). It never changes a result."""
+    address: str | None = None
+    """Address of a Dask scheduler, such as tcp://host:8786; without it a cluster is started on this machine."""
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _is_a_count(cls, n_jobs: int) -> int:
+        return refuse_no_jobs(n_jobs)
 
 
 class ExperimentSpec(Spec):

@@ -15,7 +15,7 @@ def field_docs(module: str, spec: str) -> dict[str, str]:
 
     Nothing is known of a class whose source is not there.
 
-    >>> field_docs("mlwf.specs.validation", "ValidationSpec")["cv_folds"]
+    >>> field_docs("mlwf.specs.validation_spec", "ValidationSpec")["cv_folds"]
     'Number of folds, of tuning and calibration too unless they say otherwise.'
     """
     return _classes(module).get(spec, {})

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.paths import absolute, path_keys
-from mlwf.specs.problems import GOT, SpecProblem, explain, shown
+from mlwf.specs.paths import DEFAULT_STORE, absolute, path_keys
+from mlwf.specs.problems import GOT, SpecProblem, describe_value, explain
 from mlwf.specs.rules import broken_rules, unused_options
-from mlwf.specs.tracking import DEFAULT_STORE, STORE_VARIABLE, environment_store, without_login
+from mlwf.specs.tracking import STORE_VARIABLE, environment_store, without_login
 from mlwf.text import is_redacted, redact
 
 
@@ -205,17 +205,19 @@ def _at(data: Any, path: KeyPath) -> Any:
 def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     """Say where a problem is, without telling what came from the environment."""
     if problem.path == STORE and not _has(document.data, STORE):
-        message = problem.message.replace(GOT, shown(environment_store()))
+        message = problem.message.replace(GOT, describe_value(environment_store()))
         return document.order(STORE), Problem(STORE_VARIABLE, "", message, problem.hint)
     message, hint = problem.message, problem.hint
     secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
     if secret is not None and problem.tells_value:
         message, hint = f"is not accepted: {secret}", "" if problem.suggests else hint
-    got = document.secrets.get(problem.path) or shown(_at(document.data, problem.path))
+    got = document.secrets.get(problem.path) or describe_value(_at(document.data, problem.path))
     message, hint = document.redact(message).replace(GOT, got), document.redact(hint)
     return document.problem(problem.path, message, hint, key=problem.at_key, about=problem.about)
 
 
 def _unlocated(problem: SpecProblem, data: dict[str, Any]) -> Problem:
     path = problem.path if problem.about is None else problem.about
-    return Problem("", dotted(path), problem.message.replace(GOT, shown(_at(data, problem.path))), problem.hint)
+    return Problem(
+        "", dotted(path), problem.message.replace(GOT, describe_value(_at(data, problem.path))), problem.hint
+    )

@@ -12,6 +12,9 @@ from mlwf.config import KeyPath, expanded
 
 SQLITE = "sqlite:///"
 
+DEFAULT_STORE = f"{SQLITE}mlflow.db"
+"""Tracking store of an experiment that names none, beside its file."""
+
 
 def path_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
     """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
@@ -47,6 +50,11 @@ def is_address(uri: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def sqlite_file(uri: str) -> Path:
+    """Give the file of a SQLite address, as it is written."""
+    return Path(uri.removeprefix(SQLITE))
 
 
 def beside(text: str, folder: Path) -> str:

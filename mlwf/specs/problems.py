@@ -70,8 +70,8 @@ def explain(errors: Sequence[ErrorDetails], data: Mapping[str, Any]) -> list[Spe
     ]
 
 
-def shown(value: Any) -> str:
-    """Write a value for a message, as YAML has it, in at most 40 characters."""
+def describe_value(value: Any) -> str:
+    """Write a value for a message, as YAML has it, in at most 40 characters; a map or a list by its kind."""
     if isinstance(value, dict | list):
         return ("an empty " if not value else "a ") + ("map" if isinstance(value, dict) else "list")
     return format_value(value)
@@ -187,7 +187,9 @@ def _explain(located: _Located) -> SpecProblem:
     path = located.path
     if located.is_key:
         accepted = _kinds(*_members(located.declared))
-        return SpecProblem(path, f"{shown(path[-1])} cannot be a key here", f"accepted: {accepted}", at_key=True)
+        return SpecProblem(
+            path, f"{describe_value(path[-1])} cannot be a key here", f"accepted: {accepted}", at_key=True
+        )
     if kind in ("extra_forbidden", "invalid_key"):
         return SpecProblem(path, "unknown key", _nearest_key(located), at_key=True)
     if kind == "missing":

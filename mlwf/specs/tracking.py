@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mlwf.errors import Refusal
 from mlwf.specs.base import Spec
-from mlwf.specs.paths import absolute
+from mlwf.specs.paths import DEFAULT_STORE, absolute
 
 LONGEST = {"experiment": 256, "run": 250, "model": 256, "alias": 255}
 """Characters that a name may have."""
@@ -64,8 +64,6 @@ def _refused_text(name: str, kind: str) -> Refusal | None:
         return Refusal(f"has {len(name)} characters", f"accepted: at most {LONGEST[kind]}")
     return None
 
-
-DEFAULT_STORE = "sqlite:///mlflow.db"
 
 STORE_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 """Variable of MLflow that names the store where the experiment file does not."""

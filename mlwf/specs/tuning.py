@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import Field, field_validator
 
 from mlwf.errors import nearest
-from mlwf.specs.base import Spec
-from mlwf.specs.compute import refuse_no_jobs
+from mlwf.specs.base import Spec, refuse_no_jobs
 
 SPACE_KEYS = ("param_grid", "param_distributions")
 """The keys that hold a search space: lists of values only, or distributions too."""

@@ -23,7 +23,7 @@ from sklearn.model_selection import (
 
 from mlwf.errors import SplitError
 from mlwf.process_state import muted
-from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName
+from mlwf.specs.catalogue import SPLITTERS, SplitterName
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
 Pairs = list[tuple[NDArray[np.intp], NDArray[np.intp]]]

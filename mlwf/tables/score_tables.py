@@ -153,7 +153,7 @@ LABELLED = (
     f"{LABEL.capitalize()}: the settings were chosen on rows that these scores are of, so the scores flatter; "
     "`validation.nested: true` removes that."
 )
-BASELINE = "Baseline: the same metric of a model that knows only how frequent each class is."
+BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
 TOO_SMALL = f"{NOT_AVAILABLE} in a slice: too few rows, or rows of a single class."
 DOUBT = "?"
 """Stands behind a difference that may be none."""
@@ -190,7 +190,7 @@ def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] 
     notes = [
         with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in shown) else None,
         _interval_note(scores, slices),
-        BASELINE if any(score.get("baseline") is not None for score in scores) else None,
+        BASELINE_NOTE if any(score.get("baseline") is not None for score in scores) else None,
         _difference_note(differences) if differences else None,
         TOO_SMALL if any(score.get("value") is None for score in slices) else None,
     ]

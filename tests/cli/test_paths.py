@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlwf.cli.lookup import all_from_here, from_here
+from mlwf.cli.run_lookup import all_from_here, from_here
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mlwf.cli.boundary import run
-from mlwf.cli.lookup import all_from_here
+from mlwf.cli.run_lookup import all_from_here
 from mlwf.tables import summary_markdown
 
 MET = {"metric": "accuracy", "min": 0.5}

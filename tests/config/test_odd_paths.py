@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.config import Document
 from mlwf.errors import ConfigError
 from mlwf.specs.loading import load_experiment
 
@@ -41,13 +40,13 @@ def folder(tmp_path, monkeypatch):
 def test_a_file_that_cannot_be_extended_is_told(folder, name, told):
     Path("e.yaml").write_text(f"extends: {name}\n{DATA}")
     with pytest.raises(ConfigError) as caught:
-        Document.load(Path("e.yaml"))
+        load_experiment(Path("e.yaml"))
     assert str(caught.value) == told
 
 
 def test_a_path_of_many_steps_up_is_cut(folder):
     with pytest.raises(ConfigError) as caught:
-        Document.load(Path(f"{UP}x.yaml"))
+        load_experiment(Path(f"{UP}x.yaml"))
     told = str(caught.value)
     assert len(told) < 400
     assert told.startswith("../../../")
@@ -58,14 +57,14 @@ def test_files_that_extend_each_other_without_end_are_told(folder):
     for number in range(60):
         Path(f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n{DATA}")
     with pytest.raises(ConfigError) as caught:
-        Document.load(Path("0.yaml"))
+        load_experiment(Path("0.yaml"))
     assert str(caught.value) == "49.yaml:1:10  extends: more than 50 files extend each other"
 
 
 def test_a_thousand_keys_of_set_are_told(folder):
     Path("e.yaml").write_text(DATA)
     with pytest.raises(ConfigError) as caught:
-        Document.load(Path("e.yaml"), [".".join("a" * 1_000) + "=1"])
+        load_experiment(Path("e.yaml"), [".".join("a" * 1_000) + "=1"])
     assert str(caught.value).endswith("is nested deeper than 64 levels")
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlwf.config import dotted, kind, parsing
-from mlwf.config.strict_yaml import NotYaml, Origin, Reading, read_yaml
+from mlwf.config.strict_yaml import NotYaml, Origin, ReadLog, read_yaml
 
 
 def at(line, column):
@@ -17,7 +17,7 @@ def at(line, column):
 
 
 def read(text):
-    reading = Reading()
+    reading = ReadLog()
     try:
         value = read_yaml(text, at, reading)
     except NotYaml:

@@ -36,10 +36,9 @@ from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec
-from mlwf.specs.gates import GateSpec
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.tracking import MLflowSpec
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation_spec import GateSpec, ValidationSpec
 from tests.provenances import BY_SOURCE, ON_TEST
 
 FEATURES = ["height", "weight", "city", "born", "zip"]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mlwf import ClassifierModelSpec, MLflowSpec, run_ml_workflow
-from mlwf.cli.lookup import find_model_store, find_summary
+from mlwf.cli.run_lookup import find_model_store, find_summary
 from mlwf.errors import ConfigError, RunNotFoundError
 from mlwf.modules.runs import find_run
 from mlwf.orchestrator.api import run_experiment

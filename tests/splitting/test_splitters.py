@@ -19,7 +19,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from mlwf.specs.catalogue.splitters import SPLITTERS
+from mlwf.specs.catalogue import SPLITTERS
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 

@@ -14,7 +14,7 @@ from mlwf.errors import DataError, Problem, Refusal, nearest
 from mlwf.modules.data.columns import cell_text, numbers_of
 from mlwf.modules.data.dataset import Dataset
 from mlwf.specs.features import category_text
-from mlwf.specs.slices import SliceSpec, parse_slice
+from mlwf.specs.slice_spec import SliceSpec, parse_slice
 from mlwf.table_schema import dates_of
 from mlwf.text import pluralize
 

@@ -15,8 +15,7 @@ from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import SplitError
 from mlwf.modules.findings.screening import FEWEST_OF_CLASS, MOSTLY_KNOWN, Column, OnColumns, screen_columns
 from mlwf.results import Leak, LeakSearch
-from mlwf.specs.catalogue import Severity
-from mlwf.specs.catalogue.splitters import default_splitter
+from mlwf.specs.catalogue import Severity, default_splitter
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter

@@ -16,21 +16,25 @@ from mlwf.specs.catalogue.algorithms import (
     gives_probabilities,
     takes_sample_weight,
 )
-from mlwf.specs.catalogue.findings import FINDINGS, SEVERITIES, FindingInfo, Severity
-from mlwf.specs.catalogue.metrics import (
+from mlwf.specs.catalogue.finding_table import FINDINGS, SEVERITIES, FindingInfo, Severity
+from mlwf.specs.catalogue.metric_table import (
     DEFAULT_METRICS,
     METRICS,
+    SOURCES,
+    UNSEEN,
     MetricInfo,
+    Source,
+    SourceInfo,
     check_metric,
     check_scorer,
     metric_info,
     metric_names,
     metric_scorer,
+    rank_of,
     scorer_names,
 )
 from mlwf.specs.catalogue.param_grids import check_param_distributions, check_param_grid
-from mlwf.specs.catalogue.sources import SOURCES, UNSEEN, Source, SourceInfo, rank_of
-from mlwf.specs.catalogue.splitters import (
+from mlwf.specs.catalogue.splitter_table import (
     SPLITTER_OPTIONS,
     SPLITTERS,
     SplitterInfo,

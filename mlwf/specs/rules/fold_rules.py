@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlwf.specs.catalogue.splitters import SPLITTER_OPTIONS, SPLITTERS, SplitterInfo, splitters_with
+from mlwf.specs.catalogue import SPLITTER_OPTIONS, SPLITTERS, SplitterInfo, splitters_with
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, Rule, SpecProblem
 

@@ -12,7 +12,7 @@ from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.classifier import threshold_scorers
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
-from mlwf.specs.slices import SliceError, parse_slice
+from mlwf.specs.slice_spec import SliceError, parse_slice
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 
 

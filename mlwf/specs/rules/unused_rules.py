@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlwf.specs.catalogue.splitters import SPLITTERS
+from mlwf.specs.catalogue import SPLITTERS
 from mlwf.specs.data import IN_MEMORY, PARQUET_SUFFIXES
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import SpecProblem

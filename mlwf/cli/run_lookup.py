@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
-from mlwf.modules.runs import RunFolder, find_run, list_runs
+from mlwf.modules.runs import MODEL_URI, STATE, SUMMARY, RunFolder, find_run, list_runs
 
 
 def from_here(text: str) -> str:
@@ -32,8 +32,8 @@ def all_from_here(content: Any, keep: Callable[[str], str] = str) -> Any:
     return content
 
 
-DEFAULT_STORE = Path("mlflow.db")
-REGISTRY = "models:/"
+STORE_FILE = Path("mlflow.db")
+"""The store of experiments that name none, as a file here."""
 
 
 def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[str, Any]:
@@ -58,28 +58,30 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     Without any of them, that of the newest run that was tracked; None where there is none. Asking for a store that is
     not there makes it.
     """
-    if tracking_uri is not None:
-        from mlwf.specs.paths import is_address
+    from mlwf.specs.paths import DEFAULT_STORE, is_address, sqlite_file
 
+    if tracking_uri is not None:
         if not is_address(tracking_uri):
             accepted = "accepted: sqlite:///FILE, http://HOST:PORT"
             raise UsageError(f"--tracking-uri {tracking_uri}: is no address; {accepted}")
         return tracking_uri
     registered = next((store for store, name in _tracked(runs_dir) if name == model), None) if model else None
-    if registered is None and DEFAULT_STORE.exists():
-        return f"sqlite:///{DEFAULT_STORE}"
+    if registered is None and sqlite_file(DEFAULT_STORE).exists():
+        return DEFAULT_STORE
     return registered or next((store for store, _ in _tracked(runs_dir)), None)
 
 
 def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
     """Give the store for `models:/NAME@ALIAS`; raises UsageError at once when it, or the run, is not there."""
-    if not run.startswith(REGISTRY):
+    from mlwf.specs.paths import DEFAULT_STORE, sqlite_file
+
+    if not run.startswith(MODEL_URI):
         find_run(runs_dir, run)
-        return f"sqlite:///{DEFAULT_STORE}"
-    model = re.split("[@/]", run.removeprefix(REGISTRY))[0]
+        return DEFAULT_STORE
+    model = re.split("[@/]", run.removeprefix(MODEL_URI))[0]
     store = find_store(tracking_uri, runs_dir=runs_dir, model=model)
     if store is None:
-        raise UsageError(f"{DEFAULT_STORE}: there is no tracking store here; --tracking-uri names another")
+        raise UsageError(f"{sqlite_file(DEFAULT_STORE)}: there is no tracking store here; --tracking-uri names another")
     return store
 
 
@@ -89,7 +91,7 @@ def _tracked(runs_dir: Path) -> Iterator[tuple[str, str | None]]:
 
     for run in list_runs(runs_dir):
         folder = find_run(runs_dir, run["run_id"])
-        tracking = folder.read_json("summary.json").get("tracking") or {}
+        tracking = folder.read_json(SUMMARY).get("tracking") or {}
         config = folder.file("config.yaml")
         try:
             store = store_of_run(config) if tracking.get("run_id") and config.exists() else None
@@ -101,6 +103,6 @@ def _tracked(runs_dir: Path) -> Iterator[tuple[str, str | None]]:
 
 def _local(folder: RunFolder) -> dict[str, Any]:
     """Read the summary, or what is known of a run that has none: it runs, or it was killed outright."""
-    state = folder.read_json("state.json")
+    state = folder.read_json(STATE)
     known: dict[str, Any] = {key: state[key] for key in ("run_id", "name", "started_at") if key in state}
-    return {**known, **folder.read_json("summary.json"), "status": folder.status}
+    return {**known, **folder.read_json(SUMMARY), "status": folder.status}

@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from mlwf.provenance import Protocol, Provenance
-from mlwf.specs.catalogue.splitters import SPLITTERS, SplitterName, default_splitter
+from mlwf.specs.catalogue import SPLITTERS, SplitterName, default_splitter
 from mlwf.specs.data import DataSpec
-from mlwf.specs.validation import ValidationSpec
+from mlwf.specs.validation_spec import ValidationSpec
 from mlwf.splitting.splitters import BUILDERS
 
 

@@ -10,49 +10,49 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.config.parsing import MAX_DEPTH, scalar
-from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, Reading, Value, dotted, kind, read_yaml
+from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, ReadLog, Value, dotted, kind, read_yaml
 
 AFTER_ALL_FILES = 1_000_000
 
 
-def apply_overrides(root: Value, overrides: Sequence[str], folder: Path, reading: Reading) -> None:
+def apply_overrides(root: Value, overrides: Sequence[str], folder: Path, read_log: ReadLog) -> None:
     """Put each `KEY=VALUE` into `root`, in order; a relative path in a value is relative to `folder`."""
     for number, override in enumerate(overrides):
         name, equals, text = override.partition("=")
         origin = Origin(f"--set {name}", (AFTER_ALL_FILES, number, 0), folder)
         keys = name.split(".")
         if not equals:
-            reading.report(origin, (), "has no value", "write --set KEY=VALUE")
+            read_log.report(origin, (), "has no value", "write --set KEY=VALUE")
         elif not all(keys):
-            reading.report(origin, (), "has an empty key", "write --set KEY=VALUE, such as model.algorithm=svc")
+            read_log.report(origin, (), "has an empty key", "write --set KEY=VALUE, such as model.algorithm=svc")
         elif len(keys) > MAX_DEPTH:
-            reading.report(origin, (), f"is nested deeper than {MAX_DEPTH} levels")
+            read_log.report(origin, (), f"is nested deeper than {MAX_DEPTH} levels")
         elif keys[0] == "extends":
-            reading.report(origin, (), "what a file extends cannot be set")
-        elif (value := _value(text, origin, reading, tuple(keys))) is not None:
-            _Override(origin, value, reading).put(root, keys)
+            read_log.report(origin, (), "what a file extends cannot be set")
+        elif (value := _value(text, origin, read_log, tuple(keys))) is not None:
+            _Override(origin, value, read_log).put(root, keys)
 
 
-def _value(text: str, origin: Origin, reading: Reading, keys: KeyPath) -> Value | None:
+def _value(text: str, origin: Origin, read_log: ReadLog, keys: KeyPath) -> Value | None:
     """Read a value by the rules of the file."""
-    mine = Reading(environment=reading.environment)
+    mine = ReadLog(environment=read_log.environment)
     try:
         value = read_yaml(text, lambda line, column: origin, mine) or Value(None, origin, blank=True)
     except NotYaml:
         value = None
     for _, problem in mine.problems:
         # Inside the value paths begin at its own root.
-        reading.report(origin, (*keys, *filter(None, [problem.key])), problem.message, problem.hint)
+        read_log.report(origin, (*keys, *filter(None, [problem.key])), problem.message, problem.hint)
     return value
 
 
 class _Override:
     """One value on its way to its place."""
 
-    def __init__(self, origin: Origin, value: Value, reading: Reading) -> None:
+    def __init__(self, origin: Origin, value: Value, read_log: ReadLog) -> None:
         self._origin = origin
         self._value = value
-        self._reading = reading
+        self._read_log = read_log
 
     def put(self, root: Value, keys: Sequence[str]) -> None:
         holder = root
@@ -74,7 +74,7 @@ class _Override:
     def _map_at(self, holder: Value, key: Any) -> Value:
         """Step into a map, which is made where there is none yet."""
         entry = holder.content.get(key)
-        if entry is None or (entry.value.content is None and not entry.value.hole):
+        if entry is None or (entry.value.content is None and not entry.value.unreadable):
             entry = holder.content[key] = Entry(self._origin, Value({}, self._origin))
         value: Value = entry.value
         return value
@@ -84,17 +84,17 @@ class _Override:
         if isinstance(holder.content, dict):
             named = [known for known in holder.content if dotted((known,)) == key]
             return (named[0] if named else scalar(key),)
-        if holder.hole:
+        if holder.unreadable:
             return None
         if not isinstance(holder.content, list):
-            self._reading.report(self._origin, path, f"is {kind(holder.content)}, not a map")
+            self._read_log.report(self._origin, path, f"is {kind(holder.content)}, not a map")
             return None
         count = len(holder.content)
         if not key.isdecimal() or not key.isascii():
-            self._reading.report(self._origin, path, f"is a list, and {key} is no number", "items are counted from 0")
+            self._read_log.report(self._origin, path, f"is a list, and {key} is no number", "items are counted from 0")
         elif int(key[:9]) >= count:
             accepted = "accepted: 0" + (f" to {count - 1}" if count > 1 else "") if count else "the list is empty"
-            self._reading.report(self._origin, path, f"has no item {key}", accepted)
+            self._read_log.report(self._origin, path, f"has no item {key}", accepted)
         else:
             return (int(key),)
         return None
@@ -109,9 +109,9 @@ KIND_KEYS = ("type", "strategy")
 """A map is another one when one of these changes: it replaces the map it extends, instead of merging with it."""
 
 
-def read_file(path: Path, reading: Reading) -> Value | None:
-    """Read a file and all that it extends; None when nothing could be read, and `reading` says why."""
-    return _Chain(reading).read(path, Origin(str(path), (0, 0, 0), path.parent), ())
+def read_file(path: Path, read_log: ReadLog) -> Value | None:
+    """Read a file and all that it extends; None when nothing could be read, and `read_log` has the reason."""
+    return _FileReader(read_log).read(path, Origin(str(path), (0, 0, 0), path.parent), ())
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ class _Unreadable(Exception):
     hint: str = ""
 
 
-class _Chain:
+class _FileReader:
     """The files read so far, each extending the next."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, read_log: ReadLog) -> None:
+        self._read_log = read_log
         self._paths: list[Path] = []
 
     def read(self, path: Path, asked: Origin, key: tuple[str, ...]) -> Value | None:
@@ -135,24 +135,24 @@ class _Chain:
             text = _text(path)
         except _Unreadable as problem:
             named = f"{path} " if key else ""
-            self._reading.report(asked, key, named + problem.message, problem.hint)
+            self._read_log.report(asked, key, named + problem.message, problem.hint)
             return None
 
         def at(line: int, column: int) -> Origin:
             return Origin(f"{path}:{line}:{column}", (rank, line, column), path.parent)
 
         try:
-            root = read_yaml(text, at, self._reading)
+            root = read_yaml(text, at, self._read_log)
         except NotYaml:
             return None
         if root is None:
-            self._reading.report(Origin(str(path), (rank, 0, 0), path.parent), (), "the file is empty")
+            self._read_log.report(Origin(str(path), (rank, 0, 0), path.parent), (), "the file is empty")
             return None
         if not isinstance(root.content, dict):
-            if not root.hole:
-                self._reading.report(root.origin, (), f"expected a map of sections, got {kind(root.content)}")
+            if not root.unreadable:
+                self._read_log.report(root.origin, (), f"expected a map of sections, got {kind(root.content)}")
             return None
-        # A problem of the whole file is told on its first line, however far down the first key is.
+        # A problem of the whole file stands on its first line, however far down the first key is.
         root.origin = at(1, 1)
         return self._extend(root, path)
 
@@ -163,23 +163,23 @@ class _Chain:
             return root
         named = extends.value
         if named.env is not None:
-            self._reading.report(named.origin, ("extends",), "a file name from the environment is not supported")
+            self._read_log.report(named.origin, ("extends",), "a file name from the environment is not supported")
             return root
-        if named.hole:
+        if named.unreadable:
             return root
         if not isinstance(named.content, str) or not named.content:
             got = kind(named.content)
-            self._reading.report(named.origin, ("extends",), f"expected the name of one file, got {got}")
+            self._read_log.report(named.origin, ("extends",), f"expected the name of one file, got {got}")
             return root
         base_path = Path(os.path.normpath(path.parent / expanded(named.content)))
         known = [_resolved(other) for other in self._paths]
         if _resolved(base_path) in known:
             loop = [*self._paths[known.index(_resolved(base_path)) :], base_path]
             chain = " > ".join(map(str, loop))
-            self._reading.report(named.origin, ("extends",), f"the file extends itself: {chain}")
+            self._read_log.report(named.origin, ("extends",), f"the file extends itself: {chain}")
             return root
         if len(known) == MAX_FILES:
-            self._reading.report(named.origin, ("extends",), f"more than {MAX_FILES} files extend each other")
+            self._read_log.report(named.origin, ("extends",), f"more than {MAX_FILES} files extend each other")
             return root
         base = self.read(base_path, named.origin, ("extends",))
         return base and merge(base, root)
@@ -193,7 +193,7 @@ def expanded(text: str) -> str:
 def _resolved(path: Path) -> str:
     try:
         return os.path.realpath(path)  # Path.resolve raises on links that go round in a circle
-    except ValueError:  # no path: what it lacks is told where it is read
+    except ValueError:  # no path: the reading reports what it lacks
         return str(path)
 
 
@@ -206,7 +206,7 @@ def merge(base: Value, over: Value) -> Value:
         own = over.content.get(key)
         if own is None:
             merged[key] = entry
-        elif own.value.content is not None or own.value.blank or own.value.hole:
+        elif own.value.content is not None or own.value.blank or own.value.unreadable:
             merged[key] = Entry(own.key_origin, merge(entry.value, own.value))
     merged |= {key: entry for key, entry in over.content.items() if key not in base.content}
     return Value(merged, over.origin)

@@ -60,7 +60,7 @@ def parse_slice(text: str) -> SliceSpec:
     >>> parse_slice("age => 60")
     Traceback (most recent call last):
     ...
-    mlwf.specs.slices.SliceError: has the unknown operator =>; accepted: =, !=, <, <=, >, >=
+    mlwf.specs.slice_spec.SliceError: has the unknown operator =>; accepted: =, !=, <, <=, >, >=
     """
     if not text.strip():
         raise SliceError("is empty", _FORMS)

@@ -1,4 +1,4 @@
-"""Scorers, by which something is chosen, and metrics, which are reported.
+"""Scorers, by which something is chosen; metrics, which are reported; and the sources of their rows.
 
 A scorer has scikit-learn's name and greater is better; a metric may also have the natural name of a `neg_` scorer:
 `log_loss` is neg_log_loss, reported in its natural sign. `ece`, the expected calibration error, is ours: it has no
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from mlwf.errors import Refusal
 from mlwf.specs.catalogue.algorithms import gives_probabilities
@@ -184,3 +184,46 @@ def _unknown(kind: str, name: str, accepted: list[str]) -> Refusal:
     if name in metadata()["scorers"] or f"neg_{name}" in metadata()["scorers"]:
         return Refusal(f"{name!r} does not score classifiers", f"accepted: {', '.join(accepted)}")
     return Refusal.of_name(f"unknown {kind} {name!r}", name, accepted)
+
+
+Source = Literal["test", "train_test", "cross_validation"]
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """How a source is named, and what it is good for."""
+
+    label: str
+    """Its name at the beginning of a line; inside a sentence `in_text`."""
+    where: str
+    """Where something is the case: `on the test set`."""
+    metric_prefix: str
+    """What the names of its metrics in MLflow begin with."""
+    is_unseen: bool = True
+    """Whether no model of an earlier run can have learnt from its rows."""
+
+    @property
+    def in_text(self) -> str:
+        """Its name inside a sentence."""
+        return self.label.lower()
+
+    @property
+    def lacking(self) -> str:
+        """Say that a run has no such rows."""
+        return f"the run has no {self.in_text}"
+
+
+SOURCES: dict[Source, SourceInfo] = {
+    "test": SourceInfo("Test set", "on the test set", "test"),
+    "train_test": SourceInfo("Hold-out", "on the hold-out", "val"),
+    "cross_validation": SourceInfo("Cross-validation", "in cross-validation", "cv", is_unseen=False),
+}
+"""The most trustworthy first."""
+
+UNSEEN: tuple[Source, ...] = tuple(source for source, info in SOURCES.items() if info.is_unseen)
+"""Sources on whose rows a registered model can be compared."""
+
+
+def rank_of(source: Source) -> int:
+    """Rank a source by how much its scores can be trusted; 0 is the best."""
+    return [*SOURCES].index(source)

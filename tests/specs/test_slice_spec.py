@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mlwf.specs.slices import OPERATORS, SliceSpec, parse_slice
+from mlwf.specs.slice_spec import OPERATORS, SliceSpec, parse_slice
 
 
 @pytest.mark.parametrize(
