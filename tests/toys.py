@@ -296,7 +296,7 @@ TOYS: dict[str, Toy] = {
     ),
     "metric": Toy(
         {
-            "mlwf/specs/catalogue/metrics.py": [
+            "mlwf/specs/catalogue/metric_table.py": [
                 Edit(
                     '    "mean_confidence": replace(_SHARE, is_own=True, is_trivial=True, needs=("predict_proba",)),\n',
                     before='    "d2_brier_score"',
@@ -315,7 +315,7 @@ TOYS: dict[str, Toy] = {
     ),
     "kind of gate": Toy(
         {
-            "mlwf/specs/gates.py": [
+            "mlwf/specs/validation_spec.py": [
                 Edit(
                     '    widest: float | None = Field(None, ge=0)\n    """The interval is at most as wide."""\n',
                     before="    bound: Literal",
@@ -337,7 +337,7 @@ TOYS: dict[str, Toy] = {
     ),
     "finding": Toy(
         {
-            "mlwf/specs/catalogue/findings.py": [
+            "mlwf/specs/catalogue/finding_table.py": [
                 Edit('    "few_rows": FindingInfo(("info",)),\n', before='    "uncalibrated"')
             ],
             "mlwf/modules/findings/find.py": [
