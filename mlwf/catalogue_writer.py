@@ -1,7 +1,7 @@
 """Describe the installed algorithms and scorers; `python -m mlwf.catalogue_writer` writes `catalogue.json`.
 
 What a parameter accepts is what scikit-learn itself checks. A class of another library is described by the type hints
-of its constructor, or else by its default values; `AlgorithmInfo.accepts` of its entry says more.
+of its constructor, or else by its default values; `AlgorithmInfo.accepts` of its entry has more.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _constraints(declared: Any, items: Constraint | None) -> Iterator[Constraint
     elif declared is None or declared in ("boolean", str, dict):
         yield {"type": {None: "null", "boolean": "boolean", str: "string", dict: "map"}[declared]}
     elif not (declared is callable or isinstance(declared, HasMethods | Hidden | type)):
-        raise ValueError(f"scikit-learn declares a parameter by {declared!r}, which the catalogue has no word for")
+        raise ValueError(f"scikit-learn declares a parameter by {declared!r}, which the catalogue has no type for")
 
 
 def _range(interval: Interval) -> Constraint:

@@ -1,4 +1,4 @@
-"""State of the whole process that a run changes for a time: shared by runs, taken back by the last, warnings first."""
+"""State of the process that a run changes for a time, and warnings: shared by runs, taken back by the last of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SharedState:
 
 
 FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-"""Warnings that Python hides unless it is told otherwise."""
+"""Warnings that Python hides by default."""
 
 OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
 """What scikit-learn warns of where fits that run at the same time leave it without its own filters."""
@@ -120,9 +120,9 @@ def listening(listen: Listener, *, is_kept: bool) -> Iterator[None]:
 @contextmanager
 def recorded() -> Iterator[list[Warned]]:
     """Give what this context is warned of meanwhile."""
-    heard: list[Warned] = []
-    with listening(lambda category, message: heard.append((category, message)), is_kept=False):
-        yield heard
+    caught: list[Warned] = []
+    with listening(lambda category, message: caught.append((category, message)), is_kept=False):
+        yield caught
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Processes, told apart although their ids are used again, in every container anew."""
+"""Processes, distinguished although their ids are used again, in every container anew; and how many cores there are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROC = Path("/proc/self/stat")
 
 
 def this_process() -> dict[str, Any]:
-    """Describe this process, so that `is_running` can tell later whether it still runs.
+    """Describe this process, so that `is_running` can find out later whether it still runs.
 
     `namespace` is where its `pid` counts: the machine since its last start, and on it the PID namespace. Containers
     share the machine, and may share the host's name, and each numbers its processes from 1.
@@ -25,7 +25,7 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
     """Tell whether a process described by `this_process` still runs.
 
     None when that cannot be known here: it was of another machine or container, or of this machine before its last
-    start, which is not to be told from another machine of the same name.
+    start, which cannot be distinguished from another machine of the same name.
     """
     started, namespace = process.get("start"), process.get("namespace")
     pid = str(process.get("pid"))
@@ -37,7 +37,7 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
 
 
 def _namespace() -> str | None:
-    """Name where the ids of this process count; None when the system does not say."""
+    """Name where the ids of this process count; None when the system does not report it."""
     if not _PROC.exists():
         return _asked("sysctl", "-n", "kern.bootsessionuuid") or None
     try:
@@ -55,7 +55,7 @@ def _start(pid: int) -> str | None:
     if not _PROC.exists():
         return _start_by_ps(pid)
     try:
-        # The name of the program stands in parentheses and may hold spaces: the fields begin after it.
+        # The name of the program stands in parentheses and may contain spaces: the fields begin after it.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
@@ -82,9 +82,25 @@ def _asked(*command: str) -> str:
     """Give what a command of the system prints; nothing where there is no such command."""
     import subprocess
 
-    # Locale and zone are fixed: the text must be the same whoever asks.
+    # Locale and zone are fixed: the text must be the same for every caller.
     environment = {"PATH": "/bin:/usr/bin:/sbin:/usr/sbin", "LC_ALL": "C", "TZ": "UTC"}
     try:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         return ""
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def count_workers(n_jobs: int) -> int:
+    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one.
+
+    Raises ValueError for 0, which has no meaning.
+    """
+    if n_jobs == 0:
+        raise ValueError("n_jobs is 0; accepted: -1 (one for each core), 1, 2, ...")
+    return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)

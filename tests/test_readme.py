@@ -218,7 +218,7 @@ def test_workflow_validates_trains_and_leaves_a_summary_and_runs(copy):
     for command in commands:
         subprocess.run(["bash", "-e", "-c", command], check=True, env=environment, capture_output=True)
     assert "| accuracy |" in Path("summary.md").read_text()
-    # Hidden files, such as the record of fits, are not uploaded.
+    # Hidden files, such as the fit cache, are not uploaded.
     assert len(list(Path(STEPS[-1]["with"]["path"]).glob("[!.]*"))) == 1
 
 

@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlwf.engine.requests import LATE, FitRequest
-from mlwf.engine.work import cores, count_workers
 from mlwf.evaluation.predictions import predict
+from mlwf.processes import cores, count_workers
 from mlwf.splitting.rows import Rows, Table
 from tests.reference_fitter import PlainFitter
 

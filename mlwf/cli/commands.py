@@ -320,7 +320,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove it; the next runs fit all anew.")] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Show the record of fits, from which runs continue.
+    """Show the fit cache, from which runs continue.
 
     When it grows beyond 2 GB, what was not used for longest is removed.
     """

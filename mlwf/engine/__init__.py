@@ -1,4 +1,4 @@
-"""The one place that fits: rows and splits, asks and answers, and the fitters between them."""
+"""The one place that fits: requests for fits, the fitters that make their results, and the cache of fits."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mlwf.engine.process_pools import WorkerLostError, interrupts_blocked
-from mlwf.engine.work import count_workers
 from mlwf.errors import MlwfError
 from mlwf.process_state import SharedState
+from mlwf.processes import count_workers
 from mlwf.specs.catalogue import distributions
 
 CONNECT_SECONDS = 6
@@ -26,7 +26,7 @@ WORKER_SECONDS = 3
 """How long a cluster that has just been reached may take to show a worker."""
 
 LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
-"""Those to which distributed gives a level: they tell of each lost worker, with a traceback, what the run says too."""
+"""Those to which distributed gives a level: they log each lost worker with a traceback, which the run reports too."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _settings() -> Any:
 
 
 _QUIET, _SETTINGS = SharedState(_quiet), SharedState(_settings)
-"""Dask's loggers and settings are those of the whole process."""
+"""Dask's loggers and settings are global to the process."""
 
 
 def _start_cluster(n_jobs: int) -> Any:
@@ -103,8 +103,8 @@ def _start_cluster(n_jobs: int) -> Any:
             )
     except RuntimeError as error:
         hint = 'a script that starts one needs `if __name__ == "__main__":`'
-        said = str(error).splitlines()[0]
-        raise MlwfError(f"compute.backend: {name_of(None)} could not be started ({said}); {hint}") from error
+        reason = str(error).splitlines()[0]
+        raise MlwfError(f"compute.backend: {name_of(None)} could not be started ({reason}); {hint}") from error
 
 
 def _connect(address: str | None, cluster: Any) -> Any:
@@ -134,8 +134,8 @@ def _check_answers(address: str) -> None:
             f"compute.address: no Dask scheduler answers at {address} within {CONNECT_SECONDS} seconds"
         ) from error
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise MlwfError(f"compute.address: what answers at {address} is no Dask scheduler ({said})") from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise MlwfError(f"compute.address: what answers at {address} is no Dask scheduler ({reason})") from error
 
 
 async def _identify(address: str) -> None:
@@ -255,7 +255,7 @@ class DaskPool:
                 self._less_running.wait_for(lambda: not self._n_running)
             self._held.close()
             return
-        # A scheduler that hangs must not hold up an interrupt.
+        # A scheduler that hangs must not delay an interrupt.
         leaver = threading.Thread(target=self._leave, daemon=True)
         leaver.start()
         leaver.join(CLOSE_SECONDS)
@@ -332,7 +332,7 @@ class DaskPool:
 
 
 class _Sent:
-    """Stands for a value that the workers hold."""
+    """Stands for a value in the memory of the workers."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

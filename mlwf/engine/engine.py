@@ -1,4 +1,4 @@
-"""The fitter that does no fit twice: the answers of PlainFitter, to the last bit, from fewer fits."""
+"""The fitter that makes no fit twice: the results of scikit-learn's own `fit`, to the last bit, from fewer fits."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ from mlwf.engine.work import (
     ROWS_WORTH_THREADS,
     Job,
     JobResult,
-    cores,
-    count_workers,
     do,
     do_apart,
     fit_one,
@@ -38,6 +36,7 @@ from mlwf.engine.work import (
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import predict
 from mlwf.process_state import DISPLAY, SharedState, Warned, recorded
+from mlwf.processes import cores, count_workers
 from mlwf.results import FitCounts
 from mlwf.splitting.rows import Table
 
@@ -57,37 +56,37 @@ def _frozen() -> Iterator[None]:
 
 
 COLLECTOR = SharedState(_frozen)
-"""Boosters make and drop objects by the million. What is there already need not be looked through each time."""
+"""Boosters make and drop objects by the million; the garbage collector need not look through older ones."""
 
 OnFit = Callable[[float], None]
-"""Told of each fit that is done, and how many seconds such a fit takes, roughly."""
+"""Called after each fit, with the seconds that such a fit takes, roughly."""
 
 
 class Engine:
-    """Answer asks about one table, each distinct fit once; may be called from several threads.
+    """Make the fits on one table, each distinct fit once; may be called from several threads.
 
-    - What the record has is not fitted again, whether this run put it there or an earlier one.
+    - What the fit cache has is not fitted again, whether this run put it there or an earlier one.
     - Candidates that differ only in the number of boosting rounds or trees are read off one fit.
-    - A booster of which more rounds are asked for while it is held is continued.
+    - A booster of which more rounds are requested while its model is in memory is resumed.
     - The rows of a fold are prepared once for all candidates that prepare them alike.
-    - Of a search only the fold models of the best candidate are held.
+    - Of a search only the fold models of the best candidate are kept.
 
-    What cannot be taken apart, or gives other bits each time, is fitted as `PlainFitter` does it.
+    What cannot be taken apart, or gives other bits each time, is fitted as a clone of the whole pipeline.
 
     Parameters
     ----------
     table
-        The rows that asks speak of, unless they bring their own.
+        The rows that requests name, unless they bring a table of their own.
     n_jobs
         Fits at the same time, as scikit-learn counts them.
-    record
-        Where answers are kept; without it they are forgotten at the end.
+    fit_cache
+        Where results are kept; without one they last until the engine is closed.
     pool
         Where fits run; by default in threads, or in processes where those are worth their start.
     on_fit
         Called after each fit, from the threads that do them.
     on_warning
-        Told what an earlier fit warned of, when its answer is used again.
+        Called with the category and the message of what an earlier fit warned of, when its result is used again.
     """
 
     def __init__(
@@ -102,10 +101,10 @@ class Engine:
     ) -> None:
         self.table = table
         self.counts = FitCounts()
-        self._held = ExitStack()
+        self._resources = ExitStack()
         lasts = fit_cache is not None
         if fit_cache is None:
-            fit_cache = FitCache(Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
+            fit_cache = FitCache(Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
         self.fit_cache = fit_cache
         self._model_cache = ModelCache(fit_cache, lasts=lasts)
         self._key_builder = FitKeyBuilder()
@@ -114,34 +113,34 @@ class Engine:
         self._on_warning = on_warning
         self._lock = threading.Lock()
         self._calls = itertools.count()
-        self._under_way = InFlightFits()
+        self._in_flight = InFlightFits()
         self._folds = Folds()
-        self._elsewhere = pool
-        self._hire(n_jobs)
+        self._given_pool = pool
+        self._set_up_workers(n_jobs)
 
     def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
-        """Answer the asks, in their order."""
-        fits = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
+        """Give the results of the requests, in their order."""
+        fit_keys = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
         fit_results: dict[int, FitResult] = {}
         while left := {place: request for place, request in enumerate(requests) if place not in fit_results}:
-            with self._under_way.claimed({place: fits[place] for place in left}) as mine:
-                fit_results |= self._answers({place: left[place] for place in mine}, fits)
+            with self._in_flight.claimed({place: fit_keys[place] for place in left}) as mine:
+                fit_results |= self._run({place: left[place] for place in mine}, fit_keys)
         for leaderboard in {request.candidate_fold.leaderboard for request in requests if request.candidate_fold}:
-            self._model_cache.hold(leaderboard)
+            self._model_cache.keep(leaderboard)
         with self._lock:
             self.counts.asked += len(requests)
         return [fit_results[place] for place in range(len(requests))]
 
-    def _answers(self, requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
-        fit_results = self._look_up(requests, fits)
+    def _run(self, requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
+        fit_results = self._look_up(requests, fit_keys)
         tasks = sort_tasks(
-            {place: request for place, request in requests.items() if place not in fit_results}, fits, self.table
+            {place: request for place, request in requests.items() if place not in fit_results}, fit_keys, self.table
         )
         folds, pools = self._folds.gather(tasks), self._pools(tasks)
         call = next(self._calls)
-        # Those asked first come first, so that few folds are held.
+        # What was requested first is fitted first, so that few folds are in memory.
         futures = [
-            self._line.put((call, task.turn), partial(self._answer, task, folds.get(task), pools[task]))
+            self._queue.put((call, task.rank), partial(self._do_task, task, folds.get(task), pools[task]))
             for task in tasks
         ]
         for future in futures:
@@ -151,15 +150,15 @@ class Engine:
     def with_jobs(self, n_jobs: int) -> Engine:
         """Make an engine that shares all with this one but the number of fits at the same time."""
         other = copy.copy(self)
-        other._held = ExitStack()
-        other._hire(n_jobs)
+        other._resources = ExitStack()
+        other._set_up_workers(n_jobs)
         return other
 
     def close(self, *, wait: bool = True) -> None:
-        """Let go of the workers; asks that have not begun are dropped."""
+        """End the workers; fits that have not begun are dropped."""
         if not wait and self._processes is not None:
             self._processes.close(wait=False)
-        self._line.close(wait=wait)
+        self._queue.close(wait=wait)
         if wait:
             self._folds.close()
         if wait and self._processes is not None:
@@ -167,78 +166,80 @@ class Engine:
 
     def __enter__(self) -> Engine:
         for state in (DISPLAY, BLAS, COLLECTOR):
-            self._held.enter_context(state.held())
+            self._resources.enter_context(state.held())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(wait=kind is None)
         if kind is None:
             self.fit_cache.prune()
-        self._held.close()
+        self._resources.close()
 
-    def _hire(self, n_jobs: int) -> None:
+    def _set_up_workers(self, n_jobs: int) -> None:
         self._threads = ThreadPool(count_workers(n_jobs))
         self._processes: Pool | None = None
-        self._line = PriorityExecutor((self._elsewhere or self._threads).slots)
+        self._queue = PriorityExecutor((self._given_pool or self._threads).slots)
 
     def _pools(self, tasks: Sequence[Task]) -> dict[Task, Pool]:
         """Choose where each task runs."""
-        near: Pool = self._threads
-        sent = [task for task in tasks if task.fits and task.seconds >= SECONDS_WORTH_SENDING]
-        if self._elsewhere is not None:
-            far = self._elsewhere
+        local: Pool = self._threads
+        sent = [task for task in tasks if task.fit_keys and task.seconds >= SECONDS_WORTH_SENDING]
+        if self._given_pool is not None:
+            remote = self._given_pool
         else:
-            sent = [task for task in sent if not releases_gil(task.fit.parts.classifier)]
-            is_worth_it = self._line.slots > 1 and sum(task.seconds for task in sent) > SECONDS_WORTH_PROCESSES
-            far = self._started_processes() if is_worth_it else near
-        return dict.fromkeys(tasks, near) | dict.fromkeys(sent, far)
+            sent = [task for task in sent if not releases_gil(task.fit_key.parts.classifier)]
+            is_worth_it = self._queue.slots > 1 and sum(task.seconds for task in sent) > SECONDS_WORTH_PROCESSES
+            remote = self._started_processes() if is_worth_it else local
+        return dict.fromkeys(tasks, local) | dict.fromkeys(sent, remote)
 
     def _started_processes(self) -> Pool:
         with self._lock:
-            self._processes = self._processes or ProcessPool(self._line.slots)
+            self._processes = self._processes or ProcessPool(self._queue.slots)
             return self._processes
 
-    def _look_up(self, requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
+    def _look_up(
+        self, requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None]
+    ) -> dict[int, FitResult]:
         fit_results = {}
         for place, request in requests.items():
-            fit = fits[place]
-            if fit is not None and (fit_result := self._known(request, fit)) is not None:
+            fit_key = fit_keys[place]
+            if fit_key is not None and (fit_result := self._find(request, fit_key)) is not None:
                 fit_results[place] = fit_result
                 if request.candidate_fold:
                     request.candidate_fold.leaderboard.enter(request.candidate_fold, fit_result)
         with self._lock:
-            self.counts.recorded += sum(1 for place in fit_results if _key(fits[place]) not in self._own)
+            self.counts.recorded += sum(1 for place in fit_results if _key(fit_keys[place]) not in self._own)
         return fit_results
 
-    def _known(self, request: FitRequest, fit: FitKey) -> FitResult | None:
-        """Answer from the record, or with a model that was fitted before; None when that takes a fit."""
+    def _find(self, request: FitRequest, fit_key: FitKey) -> FitResult | None:
+        """Give a result from the fit cache, or from a model that was fitted before; None when that takes a fit."""
         digests = [rows.digest for rows in request.predict]
-        found = self.fit_cache.find(fit.key, digests)
+        found = self.fit_cache.find(fit_key.key, digests)
         if found is not None and self._on_warning is not None:
             for warned in found.warnings:
                 self._on_warning(*warned)
         if found is not None and not request.keep_model:
             return FitResult(found.predictions, None, found.fit_seconds, found.predict_seconds, reused=True)
-        model = self._model_cache.find(fit.key)
+        model = self._model_cache.find(fit_key.key)
         if model is None:
             return None
         kept = model if request.keep_model else None
         if found is not None:
             return FitResult(found.predictions, kept, found.fit_seconds, found.predict_seconds, reused=True)
         with openmp_threads(1):
-            said = {rows.digest: predict(model, fit.table.X_of(rows)) for rows in request.predict}
-        self.fit_cache.put(fit.key, said, fit_seconds=0.0, predict_seconds=0.0)
-        return FitResult(tuple(said[digest] for digest in digests), kept, reused=True)
+            predictions = {rows.digest: predict(model, fit_key.table.X_of(rows)) for rows in request.predict}
+        self.fit_cache.put(fit_key.key, predictions, fit_seconds=0.0, predict_seconds=0.0)
+        return FitResult(tuple(predictions[digest] for digest in digests), kept, reused=True)
 
-    def _answer(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, FitResult]:
-        """Do a task: fit, write down, and tell."""
+    def _do_task(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, FitResult]:
+        """Make a fit, put it into the cache, and give the results of its requests."""
         if task.deadline is not None and monotonic() >= task.deadline:
             fit_results = dict.fromkeys(task.requests, FitResult(error=LATE, is_late=True))
         elif fold is None:
             with openmp_threads(self._n_threads(task)):
                 fit_results = {place: fit_one(self.table, request) for place, request in task.requests.items()}
         else:
-            fit_results = self._fitted(task, fold, pool)
+            fit_results = self._fit(task, fold, pool)
         if fold is not None:
             self._folds.release(fold)
         for place, request in task.requests.items():
@@ -251,7 +252,7 @@ class Engine:
                 self._on_fit(task.seconds)
         return fit_results
 
-    def _fitted(self, task: Task, fold: Fold, pool: Pool) -> dict[int, FitResult]:
+    def _fit(self, task: Task, fold: Fold, pool: Pool) -> dict[int, FitResult]:
         with recorded() as warned:
             try:
                 preprocessor, prepared = fold.prepared(pool)
@@ -259,21 +260,21 @@ class Engine:
                 raise_if_bug(error)
                 return dict.fromkeys(task.requests, FitResult(error=f"{type(error).__name__}: {error}"))
             done = self._do(task, task.stages, prepared, pool)
-            came: dict[int | None, JobResult] = dict.fromkeys(task.stages or (None,), done)
-            if done.error and len(came) > 1:
+            by_stage: dict[int | None, JobResult] = dict.fromkeys(task.stages or (None,), done)
+            if done.error and len(by_stage) > 1:
                 # Perhaps one of them alone cannot be fitted; then it must not take the others along.
-                came = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
-        return {place: self._tell(task, place, preprocessor, came, warned) for place in task.requests}
+                by_stage = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
+        return {place: self._result(task, place, preprocessor, by_stage, warned) for place in task.requests}
 
     def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> JobResult:
         job = Job(
-            task.fit.parts.classifier,
-            task.fit.stage[0] if task.fit.stage else None,
+            task.fit_key.parts.classifier,
+            task.fit_key.stage[0] if task.fit_key.stage else None,
             stages,
             tuple(task.rows),
             keep_model=any(request.keep_model or request.candidate_fold for request in task.requests.values()),
-            n_threads=1 if pool is self._elsewhere else self._n_threads(task),
-            begun=self._model_cache.begun(task.fit, stages[-1]) if stages else None,
+            n_threads=1 if pool is self._given_pool else self._n_threads(task),
+            begun=self._model_cache.find_begun(task.fit_key, stages[-1]) if stages else None,
         )
         try:
             done: JobResult = pool.run(do if pool is self._threads else do_apart, job, prepared)
@@ -283,32 +284,37 @@ class Engine:
             warnings.warn(message, category, stacklevel=2)
         return done
 
-    def _tell(
-        self, task: Task, place: int, preprocessor: Any, came: Mapping[int | None, JobResult], warned: Sequence[Warned]
+    def _result(
+        self,
+        task: Task,
+        place: int,
+        preprocessor: Any,
+        by_stage: Mapping[int | None, JobResult],
+        warned: Sequence[Warned],
     ) -> FitResult:
-        """Make the answer to one ask of a task, written down before anybody hears of it."""
-        request, fit = task.requests[place], task.fits[place]
-        done = came[_stage(fit)]
-        sharing = [stage for stage, other in came.items() if other is done]
+        """Make the result of one request of a task, and put it into the cache first."""
+        request, fit_key = task.requests[place], task.fit_keys[place]
+        done = by_stage[_stage(fit_key)]
+        sharing = [stage for stage, other in by_stage.items() if other is done]
         fit_seconds, predict_seconds = done.fit_seconds / len(sharing), done.predict_seconds / len(sharing)
         if done.error:
             return FitResult(fit_seconds=fit_seconds, error=done.error)
-        said = done.predictions[sharing.index(_stage(fit))]
+        predictions = done.predictions[sharing.index(_stage(fit_key))]
         seconds = {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds}
-        self.fit_cache.put(fit.key, said, warnings=warned, **seconds)
+        self.fit_cache.put(fit_key.key, predictions, warnings=warned, **seconds)
         with self._lock:
-            self._own.add(fit.key)
+            self._own.add(fit_key.key)
             self._model_cache.seconds_fitting += fit_seconds
         model = None
         if request.keep_model or request.candidate_fold:
-            classifier = done.model if fit.stage is None else truncated(done.model, fit.stage[1])
-            model = fit.parts.assemble(preprocessor, classifier)
+            classifier = done.model if fit_key.stage is None else truncated(done.model, fit_key.stage[1])
+            model = fit_key.parts.assemble(preprocessor, classifier)
         if request.keep_model:
-            self._model_cache.write(fit.key, model)
-        predictions = tuple(said[rows.digest] for rows in request.predict)
-        fit_result = FitResult(predictions, model if request.keep_model else None, fit_seconds, predict_seconds)
+            self._model_cache.write(fit_key.key, model)
+        requested = tuple(predictions[rows.digest] for rows in request.predict)
+        fit_result = FitResult(requested, model if request.keep_model else None, fit_seconds, predict_seconds)
         if request.candidate_fold and request.candidate_fold.leaderboard.enter(
-            request.candidate_fold, fit_result, CachedModel(fit, model, is_truncated=_stage(fit) != sharing[-1])
+            request.candidate_fold, fit_result, CachedModel(fit_key, model, is_truncated=_stage(fit_key) != sharing[-1])
         ):
             self._model_cache.write_affordable(request.candidate_fold.leaderboard)
         return fit_result
@@ -317,12 +323,12 @@ class Engine:
         """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""
         if len(task.request.train) < ROWS_WORTH_THREADS:
             return 1
-        return max(1, cores() // max(1, min(self._line.slots, len(self._line))))
+        return max(1, cores() // max(1, min(self._queue.slots, len(self._queue))))
 
 
-def _stage(fit: FitKey) -> int | None:
-    return None if fit.stage is None else fit.stage[1]
+def _stage(fit_key: FitKey) -> int | None:
+    return None if fit_key.stage is None else fit_key.stage[1]
 
 
-def _key(fit: FitKey | None) -> str:
-    return "" if fit is None else fit.key
+def _key(fit_key: FitKey | None) -> str:
+    return "" if fit_key is None else fit_key.key

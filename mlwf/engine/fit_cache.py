@@ -32,7 +32,7 @@ class CacheEntry:
     """What is known of a fit."""
 
     predictions: tuple[Predictions, ...] = field(repr=False)
-    """In the order in which the rows were asked for."""
+    """In the order of the requested rows."""
     fit_seconds: float
     predict_seconds: float
     warnings: tuple[tuple[str, str], ...] = ()
@@ -40,12 +40,12 @@ class CacheEntry:
 
 
 def pack(entry: CacheEntry) -> bytes | None:
-    """Write what a fit says about some rows as an .npz file; None when it would not come back to the bit."""
+    """Write the predictions of a fit for some rows as an .npz file; None when it would not come back to the bit."""
     parts: dict[str, Any] = {}
-    for said in entry.predictions:
-        parts["texts" if said.classes.dtype == object else "classes"] = _as_plain(said.classes)
-        parts["codes"] = _codes(said)
-        parts |= {name: part for name in ("proba", "decision") if (part := getattr(said, name)) is not None}
+    for made in entry.predictions:
+        parts["texts" if made.classes.dtype == object else "classes"] = _without_objects(made.classes)
+        parts["codes"] = _codes(made)
+        parts |= {name: part for name in ("proba", "decision") if (part := getattr(made, name)) is not None}
     if entry.warnings:
         parts["warnings"] = np.array(entry.warnings, dtype=np.str_)
     # Of these kinds nothing is pickled.
@@ -57,7 +57,7 @@ def pack(entry: CacheEntry) -> bytes | None:
     return content.getvalue()
 
 
-def _as_plain(classes: NDArray[Any]) -> NDArray[Any] | None:
+def _without_objects(classes: NDArray[Any]) -> NDArray[Any] | None:
     if classes.dtype != object:
         return classes
     values = classes.tolist()
@@ -67,27 +67,26 @@ def _as_plain(classes: NDArray[Any]) -> NDArray[Any] | None:
     return plain if plain.tolist() == values else None  # numpy cuts zeros off the end of a text
 
 
-def _codes(said: Predictions) -> NDArray[Any] | None:
+def _codes(predictions: Predictions) -> NDArray[Any] | None:
     """Give the position of each label among the classes; None when the classes do not give it back to the bit."""
-    if said.labels.dtype != said.classes.dtype or said.labels.ndim != 1 or said.classes.ndim != 1:
+    labels, classes = predictions.labels, predictions.classes
+    if labels.dtype != classes.dtype or labels.ndim != 1 or classes.ndim != 1:
         return None
-    values = said.labels.tolist()
+    values = labels.tolist()
     try:
-        place_of = {value: place for place, value in enumerate(said.classes.tolist())}
+        place_of = {value: place for place, value in enumerate(classes.tolist())}
         codes = np.fromiter(map(place_of.__getitem__, values), dtype=np.intp, count=len(values))
     except (KeyError, TypeError):
         return None
-    if said.labels.dtype == object:
-        is_same = {*map(type, values)} <= {str}
-    else:
-        is_same = said.classes[codes].tobytes() == said.labels.tobytes()
-    return codes.astype(np.min_scalar_type(len(said.classes))) if is_same else None
+    is_text = labels.dtype == object
+    is_same = {*map(type, values)} <= {str} if is_text else classes[codes].tobytes() == labels.tobytes()
+    return codes.astype(np.min_scalar_type(len(classes))) if is_same else None
 
 
 def unpack(content: bytes) -> CacheEntry | None:
-    """Read an entry; None when it is not whole."""
+    """Read an entry; None when it is damaged."""
     try:
-        # Whole members first: numpy would make room for whatever a damaged header says, before any checksum is known.
+        # Members first: numpy would make room for whatever a damaged header says, before any checksum is known.
         with ZipFile(BytesIO(content)) as archive:
             members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
         parts = {name: np.load(BytesIO(member), allow_pickle=False) for name, member in members.items()}
@@ -102,10 +101,10 @@ def unpack(content: bytes) -> CacheEntry | None:
         if not parts:
             return CacheEntry((), fit_seconds, predict_seconds, warned)
         classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
-        said = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
-    except (ArithmeticError, LookupError, TypeError, ValueError):  # whole members, and not those of an entry
+        predictions = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # undamaged members, and not those of an entry
         return None
-    return CacheEntry((said,), fit_seconds, predict_seconds, warned)
+    return CacheEntry((predictions,), fit_seconds, predict_seconds, warned)
 
 
 FORMAT = 1
@@ -121,10 +120,10 @@ SECONDS_OF_A_DRAFT = 86_400.0
 
 
 class FitCache:
-    """What fits said, and some of their models, in a folder that any number of threads and processes use at once.
+    """The predictions of fits, and some of their models, in a folder for any number of threads and processes at once.
 
-    Whatever happens, an entry is there as a whole or not at all. Nothing here raises because of the folder: what
-    cannot be read is not there, and what cannot be written is told by `trouble`.
+    Whatever happens, an entry is complete or absent. Nothing here raises because of the folder: what cannot be read
+    counts as absent, and `trouble` has why something could not be written.
 
     Parameters
     ----------
@@ -146,9 +145,9 @@ class FitCache:
         self._used: set[str] = set()
 
     def find(self, key: str, rows: Sequence[str]) -> CacheEntry | None:
-        """Give what the fit of that key says about the rows of these digests; None unless all of it is known.
+        """Give the predictions of a fit for the rows of these digests; None unless all of them are there.
 
-        Without rows it is found when anything that the fit says is known.
+        Without rows it is found when any predictions of the fit are there.
         """
         if not rows:
             return self._find_any(key)
@@ -159,8 +158,8 @@ class FitCache:
                 return None
             entries.append(entry)
         return CacheEntry(
-            predictions=tuple(said for entry in entries for said in entry.predictions),
-            # What a model that was loaded says of a fit came without fitting: that part took no time.
+            predictions=tuple(made for entry in entries for made in entry.predictions),
+            # Predictions of a model that was loaded came without fitting: that part took no time.
             fit_seconds=max(entry.fit_seconds for entry in entries),
             predict_seconds=sum(entry.predict_seconds for entry in entries),
             warnings=tuple(dict.fromkeys(warned for entry in entries for warned in entry.warnings)),
@@ -175,11 +174,11 @@ class FitCache:
         predict_seconds: float,
         warnings: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Add what a fit says about rows, by their digest, to what is known of it, and what was warned of meanwhile.
+        """Add predictions of a fit, by the digest of the rows, and what was warned of meanwhile.
 
-        Classes that are neither numbers, nor booleans, nor texts are not recorded.
+        Nothing is written of classes that are neither numbers, nor booleans, nor texts.
         """
-        parts: dict[str, tuple[Predictions, ...]] = {digest: (said,) for digest, said in predictions.items()}
+        parts: dict[str, tuple[Predictions, ...]] = {digest: (made,) for digest, made in predictions.items()}
         parts = parts or {"": ()}
         for digest, part in parts.items():
             content = pack(CacheEntry(part, fit_seconds, predict_seconds / len(parts), tuple(warnings)))
@@ -296,14 +295,14 @@ class FitCache:
                     self._make(path.parent)
                     _replace(path, write)
                 except (FileNotFoundError, FileExistsError):
-                    # Another process clears the record. mkdir says that a folder exists which goes as it looks again.
+                    # Another process clears the cache; mkdir raises FileExistsError for a folder that goes just then.
                     if attempt == ATTEMPTS - 1:
                         raise
                 else:
                     break
         except OSError as error:
             reason = error.strerror or error
-            self.trouble = self.trouble or f"{self.folder}: the record of fits cannot be written: {reason}"
+            self.trouble = self.trouble or f"{self.folder}: the fit cache cannot be written: {reason}"
         else:
             self._used.add(path.name)
 
@@ -334,7 +333,7 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 @cache
 def _author(pid: int) -> str:
-    """Describe this process in a file's name; a fork of it has another pid, and asks anew."""
+    """Describe this process in a file's name; a fork of it has another pid, and another name."""
     process = this_process()
     return quote(f"{pid} {process['namespace']} {process['start']}", safe="")
 

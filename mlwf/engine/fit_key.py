@@ -1,4 +1,4 @@
-"""What determines a fit, and the key by which it is known again: in another stage, run or process."""
+"""What determines a fit, and the key by which the fit cache finds it: in another stage, run or process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mlwf.specs.catalogue import find_algorithm
 from mlwf.splitting.rows import Table
 
 ENGINE = 1
-"""Counted up when the engine would answer the same ask with other bits, so that older records are not believed."""
+"""Counted up when the same request would give other bits, so that older entries of the cache are not used."""
 
 VERSIONS = (
     f"engine {ENGINE}, scikit-learn {sklearn.__version__}, numpy {np.__version__}, scipy {scipy.__version__}, "
@@ -88,7 +88,7 @@ class Parts:
         return self._digests[name]
 
     def assemble(self, preprocessor: Pipeline | None, classifier: Any) -> Any:
-        """Put fitted parts together, as a fit of the whole would have left them."""
+        """Put fitted parts together, as a fit of the pipeline would have left them."""
         if self.name is None:
             return classifier
         return Pipeline([*(preprocessor.steps if preprocessor else ()), (self.name, classifier)])
@@ -100,7 +100,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class FitKey:
-    """What determines the fit of an ask."""
+    """What determines the fit of a request."""
 
     table: Table
     parts: Parts
@@ -115,18 +115,18 @@ class FitKey:
 
 
 class FitKeyBuilder:
-    """Takes asks apart; remembers the pipelines and tables that it has seen."""
+    """Makes the keys of requests; remembers the pipelines and tables that it has seen."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[int, str], Parts] = {}
         self._digests: dict[int, str] = {}
-        self._held: list[Any] = []  # an id is given again once its object is gone
+        self._seen: list[Any] = []  # an id is given again once its object is gone
 
     def identify(self, request: FitRequest, table: Table) -> FitKey | None:
-        """Say what determines the fit of an ask; None for one that only a plain fit can answer.
+        """Give the key of a request's fit; None for one that has to be fitted as a whole each time.
 
         That is what gives other bits each time, and what cannot be taken apart: parameters that do not exist, a step
-        that is no estimator, a class that is not scikit-learn's.
+        that is no estimator, a class that is neither scikit-learn's nor in the catalogue.
         """
         try:
             parts = self._parts_of(request.pipeline, request.params)
@@ -147,7 +147,7 @@ class FitKeyBuilder:
     def _parts_of(self, pipeline: Any, params: Mapping[str, Any]) -> Parts:
         key = (id(pipeline), str(joblib.hash(dict(params))))
         if key not in self._parts:
-            self._held.append(pipeline)
+            self._seen.append(pipeline)
             self._parts[key] = self._take_apart(pipeline, params)
         return self._parts[key]
 
@@ -168,7 +168,7 @@ class FitKeyBuilder:
 
     def _digest_of(self, table: Table) -> str:
         if id(table) not in self._digests:
-            self._held.append(table)
+            self._seen.append(table)
             self._digests[id(table)] = table.digest or str(joblib.hash((table.X, table.y, table.weight)))
         return self._digests[id(table)]
 

@@ -1,6 +1,6 @@
 """Save a model to a file, and load one without running what a stranger put into it.
 
-A skops file holds arrays and the names of types, and no code. Loading makes objects of the types that skops trusts
+A skops file contains arrays and the names of types, and no code. Loading makes objects of the types that skops trusts
 itself (scikit-learn's estimators, numpy's functions on elements, Python's containers) and of `trusted_types`, and
 refuses a file with any other name in it before it makes anything.
 
@@ -27,7 +27,7 @@ with without_array_libraries():  # skops lists the estimators of scikit-learn
     from skops.io.exceptions import UntrustedTypesFoundException
 
 _PREPROCESSING = (
-    # The callables of mlwf.modules.preprocessing, where it is said what each is for. None of them reads a file,
+    # The callables of mlwf.modules.preprocessing, which describes what each is for. None of them reads a file,
     # imports a module, or calls what it is given: no operator.methodcaller or operator.call, no numpy.vectorize.
     "functools.partial",
     "numpy.asarray",
@@ -49,7 +49,7 @@ def trusted_types() -> tuple[str, ...]:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Write `model` to `path`, whole or not at all; an older file of that name is replaced.
+    """Write `model` to `path`, completely or not at all; an older file of that name is replaced.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def load_model(path: Path) -> Any:
     Raises
     ------
     MlwfError
-        There is no such file, it is no whole skops file, or it holds a type that is not allowed.
+        There is no such file, it is no complete skops file, or it names a type that is not allowed.
     """
     try:
         content = path.read_bytes()

@@ -17,10 +17,10 @@ from mlwf.engine.work import PreparedRows
 from mlwf.splitting.rows import Rows
 
 MOST_IDLE_BYTES = 2**28
-"""Of the prepared rows that no task needs at the moment: a search that asks again and again needs the same."""
+"""Of the prepared rows that no task needs at the moment: the next requests of a search need the same."""
 
 Key = tuple[str, bool]
-"""Identifies prepared rows, and whether their classes are weighted: the weights lie beside them."""
+"""Identifies prepared rows, and whether their classes are weighted: the weights are stored with them."""
 
 
 class Fold:
@@ -28,8 +28,8 @@ class Fold:
 
     def __init__(self, key: Key, tasks: Sequence[Task]) -> None:
         self.key = key
-        fit, self._train = tasks[0].fit, tasks[0].request.train
-        self._table, self._unfitted = fit.table, fit.parts.preparation.preprocessor
+        fit_key, self._train = tasks[0].fit_key, tasks[0].request.train
+        self._table, self._unfitted = fit_key.table, fit_key.parts.preparation.preprocessor
         self._rows = _rows_of(tasks)
         self.n_bytes = inf
         """How large the prepared rows are; infinite until there are any."""
@@ -51,21 +51,21 @@ class Fold:
                 self._shared[id(pool)] = pool, pool.share(self._made[1])
             return self._made[0], self._shared[id(pool)][1]
 
-    def serves(self, tasks: Sequence[Task]) -> bool:
-        """Take further tasks on, if these are the rows that they predict."""
+    def add(self, tasks: Sequence[Task]) -> bool:
+        """Add further tasks, if the fold has all rows that they predict; tell whether it does."""
         with self._lock:
             is_enough = self._rows.keys() >= _rows_of(tasks).keys()
             self._left += len(tasks) if is_enough else 0
             return is_enough
 
     def release(self) -> bool:
-        """Say that a task is done; tell whether it was the last."""
+        """Count a task as done; tell whether it was the last."""
         with self._lock:
             self._left -= 1
             return not self._left
 
     def close(self) -> None:
-        """Let go of the rows."""
+        """Free the rows."""
         with self._lock:
             for pool, handle in self._shared.values():
                 pool.free(handle)
@@ -96,12 +96,12 @@ class Folds:
         """Give each task its fold, which it shares with the tasks that prepare the same rows alike."""
         together: dict[Key, list[Task]] = {}
         for task in tasks:
-            if task.fits:
-                together.setdefault((task.fit.preparation, task.request.class_weighted), []).append(task)
+            if task.fit_keys:
+                together.setdefault((task.fit_key.preparation, task.request.class_weighted), []).append(task)
         return {task: fold for key, each in together.items() for fold in [self._take(key, each)] for task in each}
 
     def release(self, fold: Fold) -> None:
-        """Say that a task is done."""
+        """Count a task of a fold as done; free the oldest folds that no task needs."""
         if not fold.release():
             return
         if fold.n_bytes > MOST_IDLE_BYTES:
@@ -117,7 +117,7 @@ class Folds:
             each.close()
 
     def close(self) -> None:
-        """Let go of those that nobody needs at the moment."""
+        """Free the folds that no task needs."""
         with self._lock:
             gone, self._idle = list(self._idle.values()), OrderedDict()
         for fold in gone:
@@ -126,7 +126,7 @@ class Folds:
     def _take(self, key: Key, tasks: Sequence[Task]) -> Fold:
         with self._lock:
             fold = self._idle.pop(key, None)
-        if fold is not None and fold.serves(tasks):
+        if fold is not None and fold.add(tasks):
             return fold
         if fold is not None:
             fold.close()
@@ -138,7 +138,7 @@ def _rows_of(tasks: Sequence[Task]) -> dict[str, Rows]:
 
 
 def _n_bytes(X: Any) -> float:
-    """Tell how large rows are; infinite where that is not known."""
+    """Give the size of rows; infinite where that is not known."""
     if hasattr(X, "memory_usage"):
         return float(X.memory_usage(deep=True).sum())
     # Sparse matrices have three arrays.

@@ -1,4 +1,4 @@
-"""Where fits run: in threads of this process, or in processes of this machine that share the tables they hold."""
+"""Where fits run: in threads of this process, or in processes of this machine that share their tables in memory."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""Variables that say how many threads a numerical library starts with."""
+"""Variables that set how many threads a numerical library starts with."""
 
 
 class WorkerLostError(Exception):
-    """A worker ended in the middle of a task, and again when the task was tried alone; says why, in one line."""
+    """A worker ended in the middle of a task, and again when the task was tried alone; the message has why."""
 
 
 class Pool(Protocol):
@@ -150,7 +150,7 @@ class Pool(Protocol):
 
 
 class ThreadPool:
-    """Runs each task in the thread that asks for it: nothing is started, copied or lost."""
+    """Runs each task in the calling thread: nothing is started, copied or lost."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -177,7 +177,7 @@ class ThreadPool:
 class ProcessPool:
     """Runs tasks in processes of this machine, each started when a task first needs it.
 
-    Each process has an executor of its own. loky gives up a whole executor when one of its processes is killed, and
+    Each process has an executor of its own. loky breaks an executor when one of its processes is killed, and
     so no task is lost but the one that the process was at.
     """
 
@@ -247,7 +247,7 @@ class ProcessPool:
         from loky import ProcessPoolExecutor
 
         # Not above: a worker that starts would wait for scikit-learn before it can take anything.
-        from mlwf.engine.work import cores
+        from mlwf.processes import cores
 
         threads = str(max(1, cores() // self.slots))
         environment = dict.fromkeys(THREADS, threads)
@@ -295,11 +295,11 @@ def _end(executor: Any, *, kill: bool) -> None:
 
 
 def _how_it_ended(error: BaseException) -> str:
-    # loky tells it in the text alone: The exit codes of the workers are {SIGKILL(-9)}.
-    told = re.search(r"\{(\w+)\((-?\d+)\)", str(error))
-    if told is None:
+    # loky has it in the text alone: The exit codes of the workers are {SIGKILL(-9)}.
+    found = re.search(r"\{(\w+)\((-?\d+)\)", str(error))
+    if found is None:
         return "unknown why"
-    name, code = told.groups()
+    name, code = found.groups()
     if name == "SIGKILL":
         return "killed by SIGKILL (out of memory?)"
     return f"killed by {name}" if code.startswith("-") else f"exit code {code}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,12 +14,8 @@ from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.splitting.rows import Rows, Table
 
-if TYPE_CHECKING:
-    from mlwf.evaluation.predictions import Predictions
-
-
-Score = Callable[[str, int, "Predictions"], float]
-"""Scores what a model says first: name of the scorer, number of the fold, predictions. It may raise what scorers do."""
+Score = Callable[[str, int, Predictions], float]
+"""Scores the first predictions of a fit, by the name of a scorer and the number of the fold; raises what scorers do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,34 +29,34 @@ class CandidateFold:
 
 @dataclass(eq=False)
 class Leaderboard:
-    """Scores the answers of a search as they come, and holds the fold models of the best candidates alone.
+    """Scores the fits of a search as they come, and keeps the fold models of the best candidates alone.
 
-    The best has the highest mean over all of its folds; of equals it is the one with the lowest number, as in
-    scikit-learn. A fit or a scorer that fails scores NaN, and such a candidate is never the best. One with a fold that
-    was not begun in time is out of it.
+    The best candidate has the highest mean over all of its folds; of equals it is the one with the lowest number, as
+    in scikit-learn. A fit or a scorer that fails scores NaN, and such a candidate is never the best. A candidate with
+    a fold that was not begun in time is withdrawn.
     """
 
     score: Score
     scorers: tuple[str, ...]
     chosen_by: str
     n_folds: int
-    n_held: int = 1
-    """Of how many candidates models are held: those that are to be continued, beside the best."""
+    n_kept: int = 1
+    """Of how many candidates the models are kept: the best, and those that are to be resumed."""
     cells: dict[tuple[int, int], Mapping[str, float]] = field(default_factory=dict)
     """Scores of each candidate and fold, by scorer."""
     failures: dict[tuple[int, int], list[str]] = field(default_factory=dict)
-    """What the scorers that failed said, by candidate and fold."""
+    """Errors of the scorers that failed, by candidate and fold."""
     best: int | None = None
     """The best candidate of those that are complete."""
-    _held: dict[int, list[Any]] = field(default_factory=dict, repr=False)
+    _models: dict[int, list[Any]] = field(default_factory=dict, repr=False)
     _ranks: list[tuple[float, int]] = field(default_factory=list, repr=False)
-    """Mean and negative number of the complete candidates whose models are held, the best first."""
+    """Mean and negative number of the complete candidates whose models are kept, the best first."""
     _withdrawn: set[int] = field(default_factory=set, repr=False)
-    _known: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _scores: WeakKeyDictionary[Predictions, dict[int, _Scored]] = field(default_factory=WeakKeyDictionary, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def enter(self, candidate_fold: CandidateFold, result: FitResult, kept: Any = None) -> bool:
-        """Take an answer, and hold what is kept of it while its candidate may win; tell if the best changed."""
+        """Score the result of a fold, and keep its model while its candidate may be best; tell if the best changed."""
         if result.is_late:
             self.withdraw(candidate_fold.candidate)
             return False
@@ -70,60 +66,60 @@ class Leaderboard:
             if failures:
                 self.failures[candidate_fold.candidate, candidate_fold.fold] = failures
             if kept is not None and candidate_fold.candidate not in self._withdrawn:
-                self._held.setdefault(candidate_fold.candidate, []).append(kept)
+                self._models.setdefault(candidate_fold.candidate, []).append(kept)
             mean = self.mean(candidate_fold.candidate)
             return mean is not None and self._is_new_best(candidate_fold.candidate, mean)
 
     def mean(self, candidate: int, scorer: str | None = None) -> float | None:
-        """Average a candidate's scores over the folds; None until all have been answered."""
+        """Average a candidate's scores over the folds; None until all of them have come."""
         cells = [self.cells.get((candidate, fold)) for fold in range(self.n_folds)]
         present = [cell[scorer or self.chosen_by] for cell in cells if cell is not None]
         return float(np.average(present)) if len(present) == self.n_folds else None
 
     def withdraw(self, candidate: int) -> None:
-        """Give a candidate up before all of its folds are answered."""
+        """Drop a candidate before the results of all of its folds have come."""
         with self._lock:
             self._withdrawn.add(candidate)
-            self._held.pop(candidate, None)
+            self._models.pop(candidate, None)
 
     @property
     def kept(self) -> list[Any]:
-        """What is kept of the best candidate, in any order."""
+        """The models of the best candidate, in any order."""
         with self._lock:
-            return [] if self.best is None else list(self._held.get(self.best, ()))
+            return [] if self.best is None else list(self._models.get(self.best, ()))
 
     def release_losers(self) -> list[Any]:
-        """Give what is held of all complete candidates, the best last, and hold that of the best alone from now on."""
+        """Give the models of all complete candidates, those of the best last, and keep those of the best alone."""
         with self._lock:
             places = [-negative for _, negative in reversed(self._ranks)]
-            given = [kept for place in places for kept in self._held.get(place, ())]
+            given = [kept for place in places for kept in self._models.get(place, ())]
             for place in places[:-1]:
-                self._held.pop(place, None)
+                self._models.pop(place, None)
             return given
 
     def _is_new_best(self, candidate: int, mean: float) -> bool:
         if np.isnan(mean):
-            self._held.pop(candidate, None)
+            self._models.pop(candidate, None)
             return False
         self._ranks = sorted({*self._ranks, (mean, -candidate)}, reverse=True)
-        for _, negative in self._ranks[self.n_held :]:
-            self._held.pop(-negative, None)
-        del self._ranks[self.n_held :]
+        for _, negative in self._ranks[self.n_kept :]:
+            self._models.pop(-negative, None)
+        del self._ranks[self.n_kept :]
         before, self.best = self.best, -self._ranks[0][1]
         return self.best != before
 
     def _scored(self, fold: int, result: FitResult) -> _Scored:
         if result.error:
             return dict.fromkeys(self.scorers, np.nan), []
-        # Fits that are only counted all say the same: to score it each time would take longer than the fits do.
+        # A dry run gives the same predictions each time: to score them anew would take longer than the fits do.
         predictions = result.predictions[0]
         with self._lock:
-            known = self._known.setdefault(predictions, {})
+            known = self._scores.setdefault(predictions, {})
         if fold not in known:
-            known[fold] = self._judged(fold, predictions)
+            known[fold] = self._score_fold(fold, predictions)
         return known[fold]
 
-    def _judged(self, fold: int, predictions: Predictions) -> _Scored:
+    def _score_fold(self, fold: int, predictions: Predictions) -> _Scored:
         """Score with every scorer; NaN for one that fails, as scikit-learn's error_score."""
         cell: dict[str, float] = {}
         failures: list[str] = []
@@ -142,7 +138,7 @@ _Scored = tuple[Mapping[str, float], list[str]]
 
 @dataclass(frozen=True, eq=False)
 class FitRequest:
-    """This pipeline with these parameters, trained on these rows: its predictions on those rows?"""
+    """Asks for a fit: this pipeline with these parameters, trained on these rows, predicts those rows."""
 
     pipeline: Any
     params: Mapping[str, Any]
@@ -150,7 +146,7 @@ class FitRequest:
     predict: tuple[Rows, ...] = ()
     keep_model: bool = False
     class_weighted: bool = True
-    """Whether the fit weighs the classes as the table says."""
+    """Whether the fit weighs the classes as the table does."""
     table: Table | None = None
     """The same rows with other columns, where they are not those of the fitter's own table."""
     candidate_fold: CandidateFold | None = None
@@ -161,26 +157,27 @@ class FitRequest:
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What came of an Ask; a fit that failed is an answer too."""
+    """The result of one request; a fit that failed has one too."""
 
     predictions: tuple[Predictions, ...] = ()
     model: Any = field(default=None, repr=False)
     fit_seconds: float = 0.0
-    """What the fit took; asks that share one fit share its time."""
+    """What the fit took; requests that share one fit share its time."""
     predict_seconds: float = 0.0
     reused: bool = False
-    """Whether no fit was made for it: a record of fits had it."""
+    """Whether no fit was made for it: the fit cache had it."""
     error: str | None = None
     """Why the fit failed, or None."""
     is_late: bool = False
-    """Whether it was not begun because its deadline had passed; `error` says so too."""
+    """Whether it was not begun because its deadline had passed; `error` is LATE then."""
 
 
 LATE = "not begun: the time was up"
 
 Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
+"""Makes the fits of some requests; the results are in their order."""
 
 
-def on_table(fit: Fitter, table: Table) -> Fitter:
-    """Ask a fitter about the same rows with other columns."""
-    return lambda requests: fit([replace(request, table=table) for request in requests])
+def on_table(run_fits: Fitter, table: Table) -> Fitter:
+    """Make a fitter of the same rows with other columns."""
+    return lambda requests: run_fits([replace(request, table=table) for request in requests])

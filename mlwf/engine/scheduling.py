@@ -22,7 +22,7 @@ from mlwf.splitting.rows import Rows, Table
 
 
 class PriorityExecutor:
-    """Does what is put in, the lowest rank first, and of equals what was put in first."""
+    """Calls what is put in, the lowest rank first, and of equals what was put in first."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -33,9 +33,9 @@ class PriorityExecutor:
         self._n_at_work = 0
 
     def put(self, rank: Any, work: Callable[[], Any]) -> Future[Any]:
-        """Put in a piece of work, and give what will come of it."""
+        """Put in a function, and give the future of what it returns."""
         future: Future[Any] = Future()
-        # Whoever listens to the warnings of this context hears those of its work.
+        # Warnings of the work are recorded by the recorder of this context.
         here: Callable[[], Any] = partial(copy_context().run, work)
         with self._lock:
             heapq.heappush(self._heap, (rank, next(self._turn), here, future))
@@ -44,11 +44,11 @@ class PriorityExecutor:
         return future
 
     def __len__(self) -> int:
-        """Count what waits or is being done."""
+        """Count what waits or is being called."""
         return len(self._heap) + self._n_at_work
 
     def close(self, *, wait: bool = True) -> None:
-        """Do no more: what has begun is waited for, if `wait`, and what has not is cancelled."""
+        """Call no more: what has begun is waited for, if `wait`, and what has not is cancelled."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
         with self._lock:
             left, self._heap = self._heap, []
@@ -71,26 +71,26 @@ class PriorityExecutor:
 
 
 class InFlightFits:
-    """Knows which fits are claimed, and lets others wait for them."""
+    """Knows which fits some thread is making, and lets other threads wait for them."""
 
     def __init__(self) -> None:
         self._claims: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def claimed(self, fits: Mapping[int, FitKey | None]) -> Iterator[list[int]]:
-        """Claim what nobody else does, and give its places; afterwards wait for the claims of others on the rest.
+    def claimed(self, fit_keys: Mapping[int, FitKey | None]) -> Iterator[list[int]]:
+        """Claim the fits that no other thread makes, and give their places; afterwards wait for the others.
 
-        Whoever claims does its own part before it waits, so that no two wait for each other.
+        A thread makes its own fits before it waits, so that no two wait for each other.
         """
         done = threading.Event()
-        keys = {fit.key for fit in fits.values() if fit is not None}
+        keys = {fit_key.key for fit_key in fit_keys.values() if fit_key is not None}
         with self._lock:
             others = {key: self._claims[key] for key in keys if key in self._claims}
             own = keys - others.keys()
             self._claims |= dict.fromkeys(own, done)
         try:
-            yield [place for place, fit in fits.items() if fit is None or fit.key in own]
+            yield [place for place, fit_key in fit_keys.items() if fit_key is None or fit_key.key in own]
         finally:
             with self._lock:
                 for key in own:
@@ -119,11 +119,11 @@ def releases_gil(classifier: Any) -> bool:
 
 @dataclass(eq=False)
 class Task:
-    """One fit, and the asks that it answers."""
+    """One fit, and the requests that it serves."""
 
     requests: dict[int, FitRequest]
-    """By their place among those that were asked together."""
-    fits: dict[int, FitKey]
+    """By their place among those that came together."""
+    fit_keys: dict[int, FitKey]
     """What identifies each; empty for a plain fit."""
     seconds: float
     """What it takes, roughly."""
@@ -131,23 +131,23 @@ class Task:
     """All rows to predict, by their digest."""
 
     @property
-    def fit(self) -> FitKey:
-        """What its asks have in common: everything but the stage."""
-        return next(iter(self.fits.values()))
+    def fit_key(self) -> FitKey:
+        """What its requests have in common: everything but the stage."""
+        return next(iter(self.fit_keys.values()))
 
     @property
     def request(self) -> FitRequest:
-        """One of its asks."""
+        """One of its requests."""
         return next(iter(self.requests.values()))
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """The stages that are wanted, ascending; none where there is no stage parameter."""
-        return tuple(sorted({fit.stage[1] for fit in self.fits.values() if fit.stage}))
+        """The stages that are requested, ascending; none where there is no stage parameter."""
+        return tuple(sorted({fit_key.stage[1] for fit_key in self.fit_keys.values() if fit_key.stage}))
 
     @property
-    def turn(self) -> tuple[float, float]:
-        """When it is done among those asked together, the lowest first: the longest, so that none is left at the end.
+    def rank(self) -> tuple[float, float]:
+        """Its rank among those that came together, the lowest first: the longest, so that none is left at the end.
 
         Where the time may run out candidates come one after another, so that those begun are complete.
         """
@@ -163,29 +163,29 @@ class Task:
 
     @property
     def deadline(self) -> float | None:
-        """When it need not be begun any more; None while any of its asks can wait."""
+        """When it need not be begun any more; None while any of its requests can wait."""
         deadlines = [request.deadline for request in self.requests.values() if request.deadline is not None]
         return max(deadlines) if len(deadlines) == len(self.requests) else None
 
 
-def sort_tasks(requests: Mapping[int, FitRequest], fits: Mapping[int, FitKey | None], table: Table) -> list[Task]:
-    """Group asks that one fit answers: those that differ only in the stage, or not at all."""
+def sort_tasks(requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None], table: Table) -> list[Task]:
+    """Group requests that one fit serves: those that differ only in the stage, or not at all."""
     groups: dict[str | int, list[int]] = {}
     for place in requests:
-        fit = fits[place]
-        groups.setdefault(place if fit is None else fit.group, []).append(place)
-    return [_task({place: requests[place] for place in places}, fits, table) for places in groups.values()]
+        fit_key = fit_keys[place]
+        groups.setdefault(place if fit_key is None else fit_key.group, []).append(place)
+    return [_task({place: requests[place] for place in places}, fit_keys, table) for places in groups.values()]
 
 
-def _task(requests: dict[int, FitRequest], fits: Mapping[int, FitKey | None], table: Table) -> Task:
-    known = {place: fit for place in requests if (fit := fits[place]) is not None}
+def _task(requests: dict[int, FitRequest], fit_keys: Mapping[int, FitKey | None], table: Table) -> Task:
+    known = {place: fit_key for place in requests if (fit_key := fit_keys[place]) is not None}
     rows = {rows.digest: rows for request in requests.values() for rows in request.predict}
     task = Task(requests, known, 0.0, rows)
     if known:
-        classifier = task.fit.parts.classifier
-        if task.fit.stage is not None:
-            classifier = clone(classifier).set_params(**{task.fit.stage[0]: task.stages[-1]})
-        table = task.fit.table
+        classifier = task.fit_key.parts.classifier
+        if task.fit_key.stage is not None:
+            classifier = clone(classifier).set_params(**{task.fit_key.stage[0]: task.stages[-1]})
+        table = task.fit_key.table
     else:
         classifier = _last(task.request)
     task.seconds = _seconds(classifier, table, task.request)

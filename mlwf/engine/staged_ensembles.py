@@ -1,4 +1,4 @@
-"""Ensembles that grow one stage after another: one fit holds the fit with every smaller number of stages.
+"""Ensembles that grow one stage after another: one fit contains the fit with every smaller number of stages.
 
 Each tree is made from those before it and from the next numbers of a seeded generator, and none looks ahead. So what a
 fit of 500 rounds or trees has after 100 of them is a fit of 100, to the bit. That holds for early stopping too: whether
@@ -25,7 +25,7 @@ from mlwf.specs.catalogue.algorithms import Stages, find_algorithm
 
 
 def stage_parameter(classifier: Any, n_rows: int) -> str | None:
-    """Name the parameter of which one fit holds the fits with all smaller values, from 1 on, to the bit.
+    """Name the parameter of which one fit contains the fits with all smaller values, from 1 on, to the bit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Phases 3 to 5 as one question: what they make of some rows, so that validation can repeat them on others."""
+"""Phases 3 to 5 as one function of some rows, so that validation can repeat them on others; out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from mlwf.splitting.rows import Rows, Split
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """What fold models say about rows that they did not see."""
+    """Predictions of fold models for rows that they were not fitted on."""
 
     rows: Rows
-    """The judged rows, in the order of those that were split; a row that was judged twice stands twice."""
+    """The predicted rows, in the order of those that were split; a row that was predicted twice stands twice."""
     predictions: Predictions
     """One for each of `rows`."""
     folds: tuple[NDArray[np.intp], ...]
-    """Positions among `rows` that are judged apart when something is chosen on the others: those of each model, or
-    parts of what one model judged."""
+    """Positions among `rows` that are evaluated apart when something is chosen on the others: those of each model, or
+    parts of what one model predicted."""
 
     def others(self, number: int, *, ordered: bool = False) -> NDArray[np.intp]:
         """Give the positions of which no row is in that fold; with `ordered` only those of the folds before it."""
         candidates = self.folds[:number] if ordered else self.folds
         positions = np.sort(np.concatenate(candidates)) if candidates else np.empty(0, dtype=np.intp)
-        # A repeated splitter judges a row of this fold in others too: its label must not come back that way.
-        judged = self.rows.index[self.folds[number]]
-        return positions[~np.isin(self.rows.index[positions], judged)]
+        # A repeated splitter has a row of this fold in others too: its label must not come back that way.
+        evaluated = self.rows.index[self.folds[number]]
+        return positions[~np.isin(self.rows.index[positions], evaluated)]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What the chain made of the rows it was trained on."""
+    """What phases 3 to 5 made of the rows they were given."""
 
     predictions: Predictions | None
-    """What it says about the rows of `Split.test`; None where there are none."""
+    """Its predictions for the rows of `Split.test`; None where there are none."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The parameters it was trained with."""
     model: Any = field(default=None, repr=False)
-    """The fitted model, where it was asked for."""
+    """The fitted model, where it was requested."""
     out_of_fold: OutOfFold | None = None
-    """What models of the same kind say about training rows that they did not see, where such were fitted."""
+    """Predictions for training rows by models of the same kind that were not fitted on them, where there are any."""
     calibration: CalibrationResult | None = None
     """How it was calibrated, and whether that was kept; None where it was not tried."""
     threshold: ThresholdResult | None = None
     """The threshold that it chose; None for the classifier's own."""
     features: Sequence[Any] | None = None
-    """The features that it inferred; None where it was told."""
+    """The features that it inferred; None where they were given."""
 
 
 TrainFn = Callable[[Split, Fitter], TrainedModel]
-"""Trains on `Split.train` and predicts `Split.test`; no other row has a say. Raises FitError when a fit fails."""
+"""Trains on `Split.train` and predicts `Split.test`; uses no other row. Raises FitError when a fit fails."""
 
 
 def stack(fit_results: Sequence[FitResult], splits: Sequence[Split], rows: Rows) -> OutOfFold:
-    """Put together what the model of each split of `rows` says first: about the rows that the split judges.
+    """Put together the first predictions of the model of each split of `rows`: those for the rows of its test side.
 
     Raises FitError when the models know different classes.
     """
@@ -79,9 +79,9 @@ def stack(fit_results: Sequence[FitResult], splits: Sequence[Split], rows: Rows)
     )
 
 
-def recut(judged: OutOfFold, splits: Sequence[Split]) -> OutOfFold:
-    """Cut what one model judged into parts, so that something can be chosen on some and judged on the others."""
-    return replace(judged, folds=tuple(judged.rows.positions_of(split.test) for split in splits))
+def recut(predicted: OutOfFold, splits: Sequence[Split]) -> OutOfFold:
+    """Cut what one model predicted into parts: something can be chosen on some and evaluated on the others."""
+    return replace(predicted, folds=tuple(predicted.rows.positions_of(split.test) for split in splits))
 
 
 Item = TypeVar("Item")
@@ -89,13 +89,13 @@ Result = TypeVar("Result")
 
 
 def at_once(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Call for every item at the same time, so that the fitter gets the asks of all; results in order."""
+    """Call for every item at the same time, so that the fitter gets all of their requests; results in order."""
     if len(items) < 2:
         return [call(item) for item in items]
-    pool = ThreadPoolExecutor(len(items), thread_name_prefix="mlwf-chain")
+    pool = ThreadPoolExecutor(len(items), thread_name_prefix="mlwf-train")
     try:
         contexts = [copy_context() for _ in items]
         return list(pool.map(lambda context, item: context.run(call, item), contexts, items))
     finally:
-        # Nothing is waited for: after an interrupt the fitter drops what these calls asked, and they end.
+        # Nothing is waited for: after an interrupt the fitter drops the requests of these calls, and they end.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,8 +1,7 @@
-"""One fit, in whichever thread or process it is made: fit, predict at every stage that is wanted."""
+"""One fit, in whichever thread or process it is made: fit, predict at every requested stage."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -33,7 +32,7 @@ two numbers: seven times as long. One for any n_jobs, since a sum depends on how
 
 
 def fit_one(table: Table, request: FitRequest) -> FitResult:
-    """Fit a clone as asked and collect its predictions; a failure is an answer that says why."""
+    """Fit a clone of the pipeline and predict; an error is part of the result."""
     if request.deadline is not None and monotonic() >= request.deadline:
         return FitResult(error=LATE, is_late=True)
     started = perf_counter()
@@ -53,22 +52,6 @@ def fit_one(table: Table, request: FitRequest) -> FitResult:
         fit_seconds=fitted - started,
         predict_seconds=perf_counter() - fitted,
     )
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def count_workers(n_jobs: int) -> int:
-    """Turn scikit-learn's n_jobs into a number of workers: -1 is one for each core, -2 all but one.
-
-    Raises ValueError for 0, which has no meaning.
-    """
-    if n_jobs == 0:
-        raise ValueError("n_jobs is 0; accepted: -1 (one for each core), 1, 2, ...")
-    return max(1, n_jobs if n_jobs > 0 else cores() + 1 + n_jobs)
 
 
 def _weights(table: Table, request: FitRequest, model: Any) -> dict[str, Any]:
@@ -92,7 +75,7 @@ class PreparedRows:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One fit, and what is wanted of it."""
+    """One fit, and what to return of it."""
 
     classifier: Any
     """Unfitted."""
@@ -105,26 +88,26 @@ class Job:
     n_threads: int
     """For OpenMP; numpy's own algebra has one, since a sum depends on how it is split."""
     begun: Any = field(default=None, repr=False)
-    """The same classifier, fitted on the same rows with fewer stages than the last, to be continued."""
+    """The same classifier, fitted on the same rows with fewer stages than the last, to be resumed."""
 
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """What came of a job."""
+    """The result of a job."""
 
     predictions: tuple[Mapping[str, Predictions], ...] = ()
     """By the digest of the rows, for each stage; one without stages."""
     model: Any = field(default=None, repr=False)
-    """The fitted classifier at its last stage, where it was asked for."""
+    """The fitted classifier at its last stage, where it was requested."""
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     error: str | None = None
     warnings: tuple[tuple[type[Warning], str], ...] = ()
-    """What was warned of in another process."""
+    """Category and message of what was warned of in another process."""
 
 
 def do(job: Job, prepared: PreparedRows) -> JobResult:
-    """Fit and predict; a failure is an answer that says why."""
+    """Fit and predict; an error is part of the result."""
     started = fitted = perf_counter()
     # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
     with openmp_threads(job.n_threads):
@@ -138,11 +121,12 @@ def do(job: Job, prepared: PreparedRows) -> JobResult:
                 model.set_params(warm_start=False)
             drop_training_state(model)
             fitted = perf_counter()
-            said = {digest: _say(model, prepared.parts[digest], job.stages) for digest in job.rows}
+            by_rows = {digest: _predict(model, prepared.parts[digest], job.stages) for digest in job.rows}
         except Exception as error:
             raise_if_bug(error)
             return JobResult(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
-    predictions = tuple({digest: said[digest][number] for digest in said} for number in range(len(job.stages) or 1))
+    by_stage = range(len(job.stages) or 1)
+    predictions = tuple({digest: by_rows[digest][number] for digest in by_rows} for number in by_stage)
     return JobResult(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
 
 
@@ -159,13 +143,13 @@ def _openmp() -> ThreadpoolController:
 
 
 def do_apart(job: Job, prepared: PreparedRows) -> JobResult:
-    """Do a job in another process than the one that asked: what is warned of there is brought along."""
+    """Do a job in another process than the engine's: what is warned of there is part of the result."""
     with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
         done = do(job, prepared)
-    told = tuple((each.category, str(each.message)) for each in caught)
-    return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, told)
+    warned = tuple((each.category, str(each.message)) for each in caught)
+    return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, warned)
 
 
-def _say(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:
+def _predict(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:
     return staged_predictions(model, X, stages) if stages else [predict(model, X)]

@@ -31,20 +31,22 @@ def resampled_ece(predictions: Predictions, y: NDArray[Any], positive: Any) -> R
     Raises MetricError when there are no probabilities.
     """
     predicted, came_true = _outcomes(predictions, y, positive)
-    return _kernel(predicted, came_true, _equal_mass_bins(predicted))
+    return _ece_in_bins(predicted, came_true, _equal_mass_bins(predicted))
 
 
 def ece_of_draws(predictions: Predictions, positive: Any) -> Callable[[NDArray[np.intp]], float]:
     """Prepare the expected calibration error of labels that are drawn again and again, as positions of their class."""
-    predicted, judged = _judged(predictions, positive)
+    predicted, column = _column(predictions, positive)
     bins, once = _equal_mass_bins(predicted), _as_counts(None, len(predicted))
-    return lambda codes: float(_kernel(predicted, np.asarray(codes == judged, dtype=np.float64), bins)(once)[0])
+    return lambda codes: float(_ece_in_bins(predicted, np.asarray(codes == column, dtype=np.float64), bins)(once)[0])
 
 
-def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]) -> ResampledMetric:
+def _ece_in_bins(
+    predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]
+) -> ResampledMetric:
     bin_sums = _bin_sums(predicted, came_true, bins)
 
-    def kernel(counts: NDArray[np.float64]) -> Values:
+    def resampled(counts: NDArray[np.float64]) -> Values:
         sums = bin_sums(counts)
         gap = np.abs(sums.predicted - sums.observed)
         noise = np.sqrt(np.clip(sums.observed * (1 - sums.observed), 0, None) / sums.n_effective)
@@ -52,7 +54,7 @@ def _kernel(predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins
         error = np.where(sums.mass > 0, sums.mass * (gap - excess), 0).sum(axis=1) / sums.mass.sum(axis=1)
         return np.asarray(np.clip(error, 0, 1))
 
-    return kernel
+    return resampled
 
 
 def reliability_bins(
@@ -85,13 +87,13 @@ def reliability_bins(
 def _outcomes(
     predictions: Predictions, y: NDArray[Any], positive: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the probability that is judged in each row, and whether it came true: 1 or 0."""
-    predicted, judged = _judged(predictions, positive)
-    return predicted, np.asarray(y == predictions.classes[judged], dtype=np.float64)
+    """Give the probability that is compared in each row, and whether it came true: 1 or 0."""
+    predicted, column = _column(predictions, positive)
+    return predicted, np.asarray(y == predictions.classes[column], dtype=np.float64)
 
 
-def _judged(predictions: Predictions, positive: Any) -> tuple[NDArray[np.float64], Any]:
-    """Give the probability that is judged in each row, and the position of its class, the same for all or for each."""
+def _column(predictions: Predictions, positive: Any) -> tuple[NDArray[np.float64], Any]:
+    """Give the probability that is compared in each row, and the position of its class, one or one a row."""
     classes, proba = predictions.classes, predictions.proba
     if proba is None:
         raise MetricError("the classifier gives no probabilities")
@@ -114,7 +116,7 @@ def _equal_mass_bins(predicted: NDArray[np.float64]) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class _BinSums:
-    """What resamples say in each bin, of shape (n_resamples, n_bins)."""
+    """Sums of resamples in each bin, of shape (n_resamples, n_bins)."""
 
     mass: Values
     predicted: Values
@@ -126,12 +128,12 @@ def _bin_sums(
     predicted: NDArray[np.float64], came_true: NDArray[np.float64], bins: NDArray[np.intp]
 ) -> Callable[[NDArray[np.float64]], _BinSums]:
     n_bins = int(bins.max()) + 1
-    mass, said, seen = (sums_by(bins, n_bins, values) for values in (None, predicted, came_true))
+    mass, expected, seen = (sums_by(bins, n_bins, values) for values in (None, predicted, came_true))
 
     def sums(counts: NDArray[np.float64]) -> _BinSums:
         with np.errstate(divide="ignore", invalid="ignore"):
             total = mass(counts)
-            return _BinSums(total, said(counts) / total, seen(counts) / total, total**2 / mass(counts**2))
+            return _BinSums(total, expected(counts) / total, seen(counts) / total, total**2 / mass(counts**2))
 
     return sums
 

@@ -1,4 +1,4 @@
-"""How sure a number is: one method for cross-validation, one for rows that are judged once."""
+"""How sure a number is: one method for cross-validation, one for rows that are predicted once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOW_RESAMPLES = 200
 """Resamples of a metric that is scored one resample at a time."""
 
 CHUNK = 2**20
-"""Counts that are held at once, as far as one resample allows; 8 MB, of which kernels make a few copies."""
+"""Counts in memory at once, as far as one resample allows; 8 MB, of which the metrics make a few copies."""
 
 
 def corrected_t(
@@ -38,7 +38,7 @@ def corrected_t(
     values : sequence of float
         One for each fold.
     test_to_train : float
-        Rows of a fold that are judged, for each row that is learnt from: 1 / (cv_folds - 1) in k-fold.
+        Rows of a fold's test side, for each row of its training side: 1 / (cv_folds - 1) in k-fold.
     within : (float, float), optional
         Range of the metric; the ends of the interval do not leave it.
 
@@ -60,7 +60,7 @@ def corrected_t(
 def corrected_t_difference(
     better: Sequence[float], other: Sequence[float], *, test_to_train: float, greater_is_better: bool
 ) -> Difference:
-    """Say how much better the first of two models is than the other on the same folds, by the corrected resampled t."""
+    """Estimate how much better the first of two models is on the same folds, by the corrected resampled t."""
     sign = 1 if greater_is_better else -1
     gains = sign * (np.asarray(better, dtype=np.float64) - np.asarray(other, dtype=np.float64))
     return _difference(float(gains.mean()), corrected_t(gains.tolist(), test_to_train=test_to_train))
@@ -82,7 +82,7 @@ class Resampled:
         return _percentiles(self._scored(part, metric), self.method, self.n_units)
 
     def difference(self, metric: int, part: int, other: int, value: float, other_value: float) -> Difference:
-        """Say how much better a part is than another, given the values of both on all rows."""
+        """Estimate how much better a part is than another, given the values of both on all rows."""
         sign = 1 if self.metrics[metric].info.greater_is_better else -1
         gains = sign * (self._scored(part, metric) - self._scored(other, metric))
         return _difference(sign * (value - other_value), _percentiles(gains, self.method, self.n_units))
@@ -101,11 +101,11 @@ def bootstrap(
     random_state: int = 0,
     n_resamples: int = 1000,
 ) -> Resampled:
-    """Compute metrics of resamples of the judged rows, the same resamples for every metric and part.
+    """Compute metrics of resamples of the evaluated rows, the same resamples for every metric and part.
 
-    Rows are drawn with replacement, or whole groups when there are groups: rows of one group say less than as many rows
-    of their own. They are not drawn within each class: the class shares of the judged rows came about by chance, and
-    intervals that take them for given hold the true accuracy, log loss or Brier score 77 to 84 times of 100. A drawn
+    Rows are drawn with replacement, or whole groups when there are groups: rows of one group are worth less than as
+    many rows of their own. They are not drawn within each class: the class shares of the rows came about by chance, and
+    intervals that take them for given contain the true accuracy, log loss or Brier score 77 to 84 times of 100. A drawn
     row keeps its weight. What cannot be computed is NaN. Metrics that are scored one resample at a time have the first
     200 resamples only.
 
@@ -124,16 +124,16 @@ def bootstrap(
     Resampled
     """
     values = np.full((len(parts), len(metrics), n_resamples), np.nan)
-    kernels = [[metric.resampler(part, y, weight) for metric in metrics] for part in parts]
+    resampled_metrics = [[metric.resampler(part, y, weight) for metric in metrics] for part in parts]
     scored = [_n_scored(metric, n_resamples) for metric in metrics]
     units = np.arange(len(y)) if groups is None else groups
     draw = _draws(units)
     start = 0
     for counts in _chunks(draw, weight, len(y), n_resamples, np.random.default_rng(random_state)):
-        for part, of_part in enumerate(kernels):
-            for metric, kernel in enumerate(of_part):
+        for part, of_part in enumerate(resampled_metrics):
+            for metric, resampled in enumerate(of_part):
                 wanted = counts[: max(scored[metric] - start, 0)]
-                values[part, metric, start : start + len(wanted)] = kernel(wanted)
+                values[part, metric, start : start + len(wanted)] = resampled(wanted)
         start += len(counts)
     return Resampled(tuple(metrics), values, _method(units), _count(units))
 
@@ -146,14 +146,14 @@ def paired_difference(
     random_state: int = 0,
     n_resamples: int = 1000,
 ) -> Difference:
-    """Say how much is gained on average, given what each row gains, by a bootstrap of whole units.
+    """Estimate how much is gained on average, given what each row gains, by a bootstrap of whole units.
 
     Parameters
     ----------
     gain : array of shape (n_rows,)
         Loss of one model minus that of another.
     units : array of shape (n_rows,)
-        Which rows stand or fall together: those of one group, or the same row judged several times.
+        Which rows are drawn together: those of one group, or the same row predicted several times.
     weight : array of shape (n_rows,), optional
     """
     draw = _draws(units)
@@ -201,7 +201,7 @@ def _count(units: NDArray[Any]) -> int:
 
 
 def _n_scored(metric: Metric, n_resamples: int) -> int:
-    return n_resamples if metric.kernel else min(n_resamples, SLOW_RESAMPLES)
+    return n_resamples if metric.prepare else min(n_resamples, SLOW_RESAMPLES)
 
 
 def _percentiles(values: NDArray[np.float64], method: str, n_units: int) -> Interval | None:
@@ -219,5 +219,5 @@ def _difference(value: float, interval: Interval | None) -> Difference:
 
 
 def _agree(values: NDArray[np.float64]) -> bool:
-    """Whether the values tell no spread: there are fewer than two, or they differ by rounding alone."""
+    """Whether the values have no spread: there are fewer than two, or they differ by rounding alone."""
     return len(values) < 2 or bool(np.allclose(values, values[0], rtol=1e-9, atol=1e-12))

@@ -28,7 +28,7 @@ class Metric:
     """Its entry in the catalogue."""
     point: Callable[[Predictions, NDArray[Any], Weight], float]
     """What a call computes."""
-    kernel: Callable[[Predictions, NDArray[Any]], ResampledMetric] | None
+    prepare: Callable[[Predictions, NDArray[Any]], ResampledMetric] | None
     """Prepares many resamples at once; without it they are scored one by one, which is slow."""
 
     def __call__(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> float:
@@ -51,18 +51,18 @@ class Metric:
         return self.resampler(predictions, y)(counts)
 
     def resampler(self, predictions: Predictions, y: NDArray[Any], weight: Weight = None) -> ResampledMetric:
-        """Prepare `resampled` for counts that come in chunks; they must hold the weights already."""
+        """Prepare `resampled` for counts that come in chunks; they must include the weights already."""
         try:
             with muted():
                 self(predictions, y, weight)
-            kernel = self.kernel(predictions, y) if self.kernel else self._one_by_one(predictions, y, weight)
-        except Exception as error:  # what cannot be said of the rows cannot be said of a part of them
+            resampled = self.prepare(predictions, y) if self.prepare else self._one_by_one(predictions, y, weight)
+        except Exception as error:  # what is undefined on the rows is undefined on a part of them
             raise_if_bug(error)
             return lambda counts: np.full(len(counts), np.nan)
 
         def quiet(counts: NDArray[np.float64]) -> Values:
             with np.errstate(divide="ignore", invalid="ignore"):
-                return kernel(np.asarray(counts, dtype=np.float64))
+                return resampled(np.asarray(counts, dtype=np.float64))
 
         return quiet
 
@@ -78,11 +78,11 @@ class Metric:
                 raise_if_bug(error)
                 return np.nan
 
-        def kernel(counts: NDArray[np.float64]) -> Values:
+        def resampled(counts: NDArray[np.float64]) -> Values:
             with muted():
                 return np.array([value(row) for row in counts])
 
-        return kernel
+        return resampled
 
 
 def build_metrics(names: Sequence[str], *, classes: NDArray[Any], positive_class: Any = None) -> dict[str, Metric]:
@@ -91,7 +91,7 @@ def build_metrics(names: Sequence[str], *, classes: NDArray[Any], positive_class
 
 
 def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Metric:
-    """Give a metric, told which classes there are and which is the positive one: by default the last of two."""
+    """Give a metric for these classes, with that positive one: by default the last of two."""
     positive = classes[-1] if positive_class is None else positive_class
     if name in OWN_METRICS:
         return _build_own(name, OWN_METRICS[name], positive)
@@ -101,7 +101,7 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
     natural_name = name.removeprefix("neg_")
     prepare = resampled_metric_of(natural_name, n_classes=len(classes))
 
-    def kernel(predictions: Predictions, y: NDArray[Any]) -> ResampledMetric:
+    def prepare_natural(predictions: Predictions, y: NDArray[Any]) -> ResampledMetric:
         assert prepare is not None
         prepared = prepare(predictions, y, positive)
         return prepared if name == natural_name else lambda counts: -prepared(counts)
@@ -110,7 +110,7 @@ def build_metric(name: str, *, classes: NDArray[Any], positive_class: Any = None
         name,
         metric_info(name),
         point=lambda predictions, y, weight: sign * score(scorer, predictions, y, weight=weight),
-        kernel=kernel if prepare else None,
+        prepare=prepare_natural if prepare else None,
     )
 
 
@@ -120,7 +120,7 @@ def _build_own(name: str, own: OwnMetric, positive: Any) -> Metric:
         name,
         metric_info(name),
         point=lambda predictions, y, weight: own.point(predictions, y, weight, positive),
-        kernel=None if prepare is None else lambda predictions, y: prepare(predictions, y, positive),
+        prepare=None if prepare is None else lambda predictions, y: prepare(predictions, y, positive),
     )
 
 

@@ -15,7 +15,7 @@ from mlwf.errors import FitError
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """All that a fitted classifier says about some rows, as plain arrays: enough for every scorer and calibrator."""
+    """All that a fitted classifier predicts for some rows, as plain arrays: enough for every scorer and calibrator."""
 
     classes: NDArray[Any]
     """Class labels, of shape (n_classes,)."""
@@ -37,7 +37,7 @@ class Predictions:
 
 
 def predict(model: Any, X: Any) -> Predictions:
-    """Collect all that a fitted classifier says about X, of shape (n_rows, n_features)."""
+    """Collect all that a fitted classifier predicts for X, of shape (n_rows, n_features)."""
     if isinstance(model, Pipeline) and len(model) > 1:
         # Transform once: each of the three methods of a Pipeline would do it again.
         X, model = model[:-1].transform(X), model[-1]
@@ -52,7 +52,7 @@ def predict(model: Any, X: Any) -> Predictions:
 
 
 def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> Predictions:
-    """Put predictions of the folds in the order of the rows; `folds` holds the positions of each part's rows.
+    """Put predictions of the folds in the order of the rows; `folds` has the positions of each part's rows.
 
     Raises FitError when the models of the parts know different classes: their columns would not mean the same.
     """

@@ -1,6 +1,6 @@
 """Metrics of many resamples at once: scikit-learn's numbers, with the counts of the rows as weights.
 
-A kernel is prepared once for the judged rows (labels encoded, scores sorted) and then takes counts of shape
+A metric is prepared once for the rows of a test side (labels encoded, scores sorted) and then takes counts of shape
 (n_resamples, n_rows), chunk by chunk. What it divides by zero is NaN.
 """
 
@@ -23,11 +23,11 @@ Values = NDArray[np.float64]
 ResampledMetric = Callable[[NDArray[np.float64]], Values]
 """Counts of shape (n_resamples, n_rows) to values of shape (n_resamples,)."""
 Prepare = Callable[[Predictions, NDArray[Any], Any], ResampledMetric]
-"""Predictions, labels and the positive class to the kernel of these rows."""
+"""Predictions, labels and the positive class to the resampled metric of these rows."""
 
 
 def resampled_metric_of(metric: str, *, n_classes: int) -> Prepare | None:
-    """Give what prepares the kernel of a metric (by its natural name), or None where it has none."""
+    """Give what prepares a metric (by its natural name) for resamples, or None where nothing does."""
     serves_two = metric in BINARY or (metric in METRICS and metric_info(metric).binary_only)
     return None if serves_two and n_classes != 2 else RESAMPLED_METRICS.get(metric)
 
@@ -85,13 +85,13 @@ class _Cells:
 
     hits: Values
     true: Values
-    said: Values
+    predicted: Values
 
 
-def _cells(true: NDArray[np.intp], said: NDArray[np.intp], n_classes: int) -> Callable[[Any], _Cells]:
-    hits = sums_by(true, n_classes, (true == said).astype(np.float64))
-    of_true, of_said = sums_by(true, n_classes), sums_by(said, n_classes)
-    return lambda counts: _Cells(hits(counts), of_true(counts), of_said(counts))
+def _cells(true: NDArray[np.intp], predicted: NDArray[np.intp], n_classes: int) -> Callable[[Any], _Cells]:
+    hits = sums_by(true, n_classes, (true == predicted).astype(np.float64))
+    of_true, of_predicted = sums_by(true, n_classes), sums_by(predicted, n_classes)
+    return lambda counts: _Cells(hits(counts), of_true(counts), of_predicted(counts))
 
 
 def _of_cells(value: Callable[[_Cells], Values]) -> Prepare:
@@ -109,14 +109,14 @@ def _of_positive_cells(value: Callable[[_Cells], Values]) -> Prepare:
     """Make a metric of the cells of the positive class."""
 
     def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
-        true, said = np.asarray(y == positive), np.asarray(predictions.labels == positive)
-        cells = _cells(true.astype(np.intp), said.astype(np.intp), 2)
+        true, predicted = np.asarray(y == positive), np.asarray(predictions.labels == positive)
+        cells = _cells(true.astype(np.intp), predicted.astype(np.intp), 2)
 
-        def kernel(counts: NDArray[np.float64]) -> Values:
+        def resampled(counts: NDArray[np.float64]) -> Values:
             both = cells(counts)
-            return value(_Cells(both.hits[:, 1:], both.true[:, 1:], both.said[:, 1:]))
+            return value(_Cells(both.hits[:, 1:], both.true[:, 1:], both.predicted[:, 1:]))
 
-        return kernel
+        return resampled
 
     return prepare
 
@@ -129,10 +129,10 @@ def _balanced_accuracy(cells: _Cells) -> Values:
 
 def _matthews_corrcoef(cells: _Cells) -> Values:
     total = cells.true.sum(axis=1)
-    true_said = cells.hits.sum(axis=1) * total - (cells.true * cells.said).sum(axis=1)
-    said_said = total**2 - (cells.said**2).sum(axis=1)
+    true_predicted = cells.hits.sum(axis=1) * total - (cells.true * cells.predicted).sum(axis=1)
+    predicted_predicted = total**2 - (cells.predicted**2).sum(axis=1)
     true_true = total**2 - (cells.true**2).sum(axis=1)
-    return _divide(true_said, np.sqrt(said_said * true_true))
+    return _divide(true_predicted, np.sqrt(predicted_predicted * true_true))
 
 
 def _positive_likelihood_ratio(cells: _Cells) -> Values:
@@ -203,13 +203,13 @@ def _area_under_roc(scores: NDArray[np.float64], is_positive: NDArray[np.bool_])
     """Prepare the share of pairs of a positive and a negative in which the positive scores more; ties count half."""
     ranking = _ranking(scores, is_positive)
 
-    def kernel(counts: NDArray[np.float64]) -> Values:
+    def resampled(counts: NDArray[np.float64]) -> Values:
         positives, negatives = ranking(counts)
         above = positives.cumsum(axis=1)
         won = np.einsum("ij,ij->i", negatives, above - positives / 2)
         return np.asarray(won / (above[:, -1] * negatives.sum(axis=1)))
 
-    return kernel
+    return resampled
 
 
 def _roc_auc(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
@@ -227,23 +227,23 @@ def _roc_auc_ovr(predictions: Predictions, y: NDArray[Any], positive: Any) -> Re
 
 
 def _average_precision(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
-    """Prepare the mean precision over the positives; NaN without any, where scikit-learn warns and says 0."""
+    """Prepare the mean precision over the positives; NaN without any, where scikit-learn warns and gives 0."""
     ranking = _ranking(_scores(predictions, positive), np.asarray(y == positive))
 
-    def kernel(counts: NDArray[np.float64]) -> Values:
+    def resampled(counts: NDArray[np.float64]) -> Values:
         positives, negatives = ranking(counts)
         above = positives.cumsum(axis=1)
         precision = _divide(above, above + negatives.cumsum(axis=1))
         return np.asarray(np.einsum("ij,ij->i", positives, precision) / above[:, -1])
 
-    return kernel
+    return resampled
 
 
 RATIOS: dict[str, _Ratio] = {
-    "precision": lambda cells: (cells.hits, cells.said),
+    "precision": lambda cells: (cells.hits, cells.predicted),
     "recall": lambda cells: (cells.hits, cells.true),
-    "f1": lambda cells: (2 * cells.hits, cells.true + cells.said),
-    "jaccard": lambda cells: (cells.hits, cells.true + cells.said - cells.hits),
+    "f1": lambda cells: (2 * cells.hits, cells.true + cells.predicted),
+    "jaccard": lambda cells: (cells.hits, cells.true + cells.predicted - cells.hits),
 }
 
 RESAMPLED_METRICS: dict[str, Prepare] = {
@@ -264,4 +264,4 @@ RESAMPLED_METRICS: dict[str, Prepare] = {
 }
 
 BINARY = {"average_precision"}
-"""Metrics that serve more classes too, and whose kernel serves two only."""
+"""Metrics that serve more classes too, and whose resampled form serves two only."""

@@ -21,7 +21,7 @@ from mlwf.sklearn_compat import take_scorer_apart
 
 
 def positions(n_rows: int) -> NDArray[np.intp]:
-    """Make the X that a Replay of `n_rows` predictions takes: positions, of shape (n_rows, 1)."""
+    """Make the X that a PrecomputedClassifier of `n_rows` predictions takes: positions, of shape (n_rows, 1)."""
     return np.arange(n_rows, dtype=np.intp).reshape(-1, 1)
 
 
@@ -38,7 +38,7 @@ class PrecomputedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PrecomputedClassifier:
-        """Do nothing: what it will say is known."""
+        """Do nothing: its predictions are stored."""
         return self
 
     @property
@@ -65,7 +65,7 @@ class PrecomputedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """scikit-learn's scorer, told which classes there are."""
+    """scikit-learn's scorer, which knows the classes."""
 
     plain: Any
     coded: Any
@@ -77,9 +77,9 @@ class Scorer:
         if self.coded is not None:
             # A metric sorts the labels several times, and texts take a hundred times as long as numbers.
             try:
-                said, codes = self._code(predictions), _known_codes(y, self.classes)
-                return _score(self.coded, said, codes, weight)
-            except Exception:  # said again of the labels themselves, or of those that are no class
+                coded, codes = self._code(predictions), _known_codes(y, self.classes)
+                return _score(self.coded, coded, codes, weight)
+            except Exception:  # raised again below, of the labels themselves, or of those that are no class
                 pass
         return _score(self.plain, predictions, y, weight)
 
@@ -104,18 +104,18 @@ def _known_codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp
 
 
 def build_scorer(name: str, *, classes: NDArray[Any], positive_class: Any = None) -> Scorer:
-    """Give scikit-learn's scorer of that name, told which classes there are and which is the positive one.
+    """Give scikit-learn's scorer of that name, for these classes, with that positive one.
 
-    Without being told, f1, precision, recall and average_precision are NaN for string labels, with only a warning.
+    scikit-learn's own f1, precision, recall and average_precision are NaN for string labels, with only a warning.
     """
-    plain = _told(name, classes, classes[-1] if positive_class is None else positive_class)
+    plain = _with_classes(name, classes, classes[-1] if positive_class is None else positive_class)
     if classes.dtype != object or positive_class not in (None, *classes.tolist()):
         return Scorer(plain, None, classes)
     positive = len(classes) - 1 if positive_class is None else classes.tolist().index(positive_class)
-    return Scorer(plain, _told(name, np.arange(len(classes)), positive), classes)
+    return Scorer(plain, _with_classes(name, np.arange(len(classes)), positive), classes)
 
 
-def _told(name: str, classes: NDArray[Any], positive: Any) -> Any:
+def _with_classes(name: str, classes: NDArray[Any], positive: Any) -> Any:
     scorer = get_scorer(name)
     parts = take_scorer_apart(scorer)
     keywords, parameters = dict(parts.keywords), inspect.signature(parts.metric).parameters

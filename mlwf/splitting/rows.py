@@ -42,7 +42,7 @@ NO_ROWS = Rows(np.empty(0, dtype=np.intp))
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows to learn from, and rows to judge by."""
+    """Rows to train on, and rows to evaluate on."""
 
     train: Rows
     test: Rows
@@ -65,9 +65,9 @@ class Table:
     groups: NDArray[Any] | None = None
     """Which rows belong together, such as those of one person; never on both sides of a split."""
     time: NDArray[Any] | None = None
-    """When each row happened, comparable; a row that is judged is later than those that were learnt from."""
+    """When each row happened, comparable; a row of a test side is later than those of its training side."""
     fold: NDArray[Any] | None = None
-    """Name of the fold that judges each row."""
+    """Name of the fold whose test side each row is in."""
 
     def __len__(self) -> int:
         return len(self.y)

@@ -57,7 +57,7 @@ def fold_splitter(
     n_repeats : int
         How often the rows are cut anew.
     gap : int
-        Rows left out between those to learn from and the later ones to judge by.
+        Rows left out between those to train on and the later ones to evaluate on.
     max_train_size : int, optional
         Learn from that many of the latest rows only.
 
@@ -89,7 +89,7 @@ def fold_splitter(
 def holdout_splitter(
     *, test_size: float, random_state: int, kind: SplitterName = "stratified_kfold", gap: int = 0
 ) -> Splitter:
-    """Make the splitter that holds one share of the rows out.
+    """Make the splitter that leaves one share of the rows out for testing.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ def holdout_splitter(
     random_state : int
         Seed of the choice.
     kind : str
-        How folds would be cut. With groups, whole groups are held out, with each class's share kept as well as they
+        How folds would be cut. With groups, whole groups are left out, with each class's share kept as well as they
         allow; with a time, the last rows; otherwise any rows, with each class's share kept.
     gap : int
-        With a time, how many rows before the held out ones are left out.
+        With a time, how many rows before the test rows are left out.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def _names(table: Table, rows: Rows, kind: SplitterName) -> NDArray[Any]:
 
 
 def _pairs(folds: Any, y: NDArray[Any], labels: NDArray[Any] | None) -> Pairs:
-    """Cut positions, without scikit-learn's warning of rare classes: the checks of the data tell it better."""
+    """Cut positions, without scikit-learn's warning of rare classes: the checks of the data report it better."""
     with muted():
         try:
             return list(folds.split(np.zeros(len(y)), y, labels))
@@ -182,7 +182,7 @@ def _pairs(folds: Any, y: NDArray[Any], labels: NDArray[Any] | None) -> Pairs:
 
 
 def _earlier(table: Table, split: Split, name: str) -> Split:
-    """Keep the training rows before the first judged time and of other groups than the judged ones."""
+    """Keep the training rows before the first time of the test rows, and of other groups."""
     assert table.time is not None
     train, test = split.train.index, split.test.index
     kept = table.time[train] < table.time[test].min()

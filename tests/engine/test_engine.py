@@ -338,9 +338,9 @@ def test_engine_holds_the_models_of_the_best_candidate_alone():
     with Engine(TABLE) as engine:
         engine(requests)
     assert leaderboard.best == 0
-    assert sorted(len(kept.fit.key) for kept in leaderboard.kept) == [64] * len(FOLDS)
+    assert sorted(len(kept.fit_key.key) for kept in leaderboard.kept) == [64] * len(FOLDS)
     assert {kept.model[-1].n_estimators for kept in leaderboard.kept} == {2}
-    assert list(leaderboard._held) == [0]
+    assert list(leaderboard._models) == [0]
 
 
 def test_engine_writes_the_models_of_the_best_candidate_down(tmp_path):

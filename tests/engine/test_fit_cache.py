@@ -326,7 +326,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
     _put(record)
     record.put_model(KEY, DummyClassifier())
 
-    assert record.trouble == f"{record.folder}: the record of fits cannot be written: {reason}"
+    assert record.trouble == f"{record.folder}: the fit cache cannot be written: {reason}"
     assert record.find(KEY, [ROWS]) is record.find(KEY, []) is record.find_model(KEY) is None
     assert record.has_model(KEY) is False
     assert record.size() == CacheSize(0, 0, 0)
@@ -341,7 +341,7 @@ def test_the_first_trouble_is_the_one_that_is_told(record: FitCache) -> None:
     _dangling_link(record.folder)
     _put(record)
 
-    assert record.trouble == f"{record.folder}: the record of fits cannot be written: {first}"
+    assert record.trouble == f"{record.folder}: the fit cache cannot be written: {first}"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that even root cannot write to")
@@ -350,7 +350,7 @@ def test_a_place_where_no_folder_can_be_made_is_told() -> None:
 
     _put(record)
 
-    assert record.trouble == "/proc/fits: the record of fits cannot be written: No such file or directory"
+    assert record.trouble == "/proc/fits: the fit cache cannot be written: No such file or directory"
 
 
 @pytest.fixture
@@ -370,7 +370,7 @@ def test_a_full_disk_is_told_and_stops_nothing(record: FitCache) -> None:
     told = record.trouble
     record.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
 
-    assert told == f"{record.folder}: the record of fits cannot be written: File too large"
+    assert told == f"{record.folder}: the fit cache cannot be written: File too large"
     assert record.find(KEY, [ROWS]) is record.find_model(KEY) is None
     assert _entries(record.folder) == []
     _put(record)
@@ -384,7 +384,7 @@ def test_a_model_that_finds_no_room_is_told(record: FitCache) -> None:
 
     record.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
 
-    assert record.trouble == f"{record.folder}: the record of fits cannot be written: File too large"
+    assert record.trouble == f"{record.folder}: the fit cache cannot be written: File too large"
     assert _entries(record.folder) == []
 
 

@@ -57,7 +57,7 @@ def test_the_mean_is_numpys_over_the_rows_of_cv_results():
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
 def test_models_of_several_candidates_are_held_until_they_are_let_go(order):
     leaderboard = make_contest(n_folds=1)
-    leaderboard.n_held = 2
+    leaderboard.n_kept = 2
     for candidate in order:
         enter(leaderboard, candidate, 0, [0.3, 0.5, 0.1, 0.5][candidate])
     assert (leaderboard.best, leaderboard.kept) == (1, [(1, 0)])
@@ -105,7 +105,7 @@ def test_a_candidate_with_a_late_fold_is_out():
     enter(leaderboard, 0, 1, 0.9)
     assert (leaderboard.best, leaderboard.mean(0)) == (None, None)
     assert (0, 0) not in leaderboard.cells
-    assert leaderboard._held == {}
+    assert leaderboard._models == {}
 
 
 def test_a_withdrawn_candidate_holds_nothing():
@@ -113,7 +113,7 @@ def test_a_withdrawn_candidate_holds_nothing():
     enter(leaderboard, 0, 0, 0.9)
     leaderboard.withdraw(0)
     enter(leaderboard, 0, 1, 0.9)
-    assert leaderboard._held.get(0) is None
+    assert leaderboard._models.get(0) is None
 
 
 def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
@@ -125,10 +125,10 @@ def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
         leaderboard.enter(CandidateFold(leaderboard, candidate, fold), placeholder)
     assert calls == [("value", 0), ("value", 1)]
     assert leaderboard.best == 0
-    assert len(leaderboard._known) == 1
+    assert len(leaderboard._scores) == 1
     del placeholder
     gc.collect()
-    assert len(leaderboard._known) == 0
+    assert len(leaderboard._scores) == 0
 
 
 def test_answers_may_come_from_several_threads():
@@ -147,4 +147,4 @@ def test_answers_may_come_from_several_threads():
     best = int(np.argmax(np.average(scores, axis=1)))
     assert leaderboard.best == best
     assert sorted(leaderboard.kept) == [(best, fold) for fold in range(3)]
-    assert set(leaderboard._held) == {best}
+    assert set(leaderboard._models) == {best}

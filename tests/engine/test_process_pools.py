@@ -18,8 +18,7 @@ import pytest
 
 from mlwf.engine import process_pools as shared_files
 from mlwf.engine.process_pools import ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.work import cores
-from mlwf.processes import _start
+from mlwf.processes import _start, cores
 
 # Tasks are made by functions: the workers cannot import this module, and get what was made here by value.
 

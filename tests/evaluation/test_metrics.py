@@ -74,7 +74,7 @@ FOR_ANY = {**OF_LABELS, **OF_PROBABILITIES}
 def test_resampled_equals_scikit_learns_with_counts_as_weights(kind, name):
     said, y = KINDS[kind]()
     metric = build_metric(name, classes=said.classes)
-    assert metric.kernel is not None
+    assert metric.prepare is not None
     expected = [FOR_ANY[name](said, y, row) for row in draws()]
     np.testing.assert_allclose(metric.resampled(said, y, draws()), expected, rtol=0, atol=1e-12)
 
@@ -107,7 +107,7 @@ def test_resampled_of_two_classes_equals_scikit_learns(kind, name, position):
     said, y = KINDS[kind]()
     positive = said.classes[position]
     metric = build_metric(name, classes=said.classes, positive_class=positive)
-    assert metric.kernel is not None
+    assert metric.prepare is not None
     assert metric(said, y) == pytest.approx(of_two(name, said, y, None, positive), abs=1e-15)
     expected = [of_two(name, said, y, row, positive) for row in draws()]
     np.testing.assert_allclose(metric.resampled(said, y, draws()), expected, rtol=0, atol=1e-12)

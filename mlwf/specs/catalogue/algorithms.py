@@ -1,8 +1,8 @@
 """The classifiers: one entry an algorithm with all that is known of it, and the checks of its hyperparameters.
 
-What the installed libraries say themselves, such as the hyperparameters, is generated into `catalogue.json`; what they
-do not say is written here. After a change run `python -m mlwf.catalogue_writer`. Nothing here imports a classifier
-but `AlgorithmInfo.load_class`.
+What the installed libraries declare themselves, such as the hyperparameters, is generated into `catalogue.json`; what
+they do not declare is written here. After a change run `python -m mlwf.catalogue_writer`. Only `load_class` imports a
+classifier.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Cost = Callable[[Any, int, int, int], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """How one fit of an ensemble holds the fits with fewer trees or boosting rounds, to the bit.
+    """How one fit of an ensemble contains the fits with fewer trees or boosting rounds, to the bit.
 
     The rules speak of an unfitted classifier with an integer seed, one job and neither a warm start nor an out-of-bag
     score.
@@ -57,7 +57,7 @@ class AlgorithmInfo:
     tuples: frozenset[str] = frozenset()
     """Hyperparameters that are tuples; YAML and JSON have only lists."""
     accepts: Mapping[str, list[Constraint]] = field(default_factory=dict)
-    """What hyperparameters accept, where the class itself does not say it, or says more than its fit takes."""
+    """What hyperparameters accept, where the class itself does not declare it, or declares more than its fit takes."""
     items: Mapping[str, Constraint] = field(default_factory=dict)
     """What the items of a hyperparameter's list must be: scikit-learn checks them at the fit alone."""
     instead_of: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class AlgorithmInfo:
     releases_gil: bool = False
     """Whether two threads fit nearly twice as many as one."""
     stages: Stages | None = None
-    """How a fit holds the fits of fewer `rounds`; None where it does not."""
+    """How a fit contains the fits of fewer `rounds`; None where it does not."""
 
     @property
     def package(self) -> str:

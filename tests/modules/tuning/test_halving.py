@@ -93,15 +93,15 @@ def test_a_rung_continues_the_boosters_of_the_one_before(pipeline, data, monkeyp
     assert len(grown) == 3 * (12 * 2 + 4 * 4 + 2 * 12) + 18
 
 
-@pytest.mark.parametrize(("kind", "n_held"), [("boosting", [4, 2, 1]), ("forest", [1, 1])])
-def test_a_rung_holds_the_models_of_several_candidates_only_to_continue_them(pipeline, data, monkeypatch, kind, n_held):
+@pytest.mark.parametrize(("kind", "n_kept"), [("boosting", [4, 2, 1]), ("forest", [1, 1])])
+def test_a_rung_holds_the_models_of_several_candidates_only_to_continue_them(pipeline, data, monkeypatch, kind, n_kept):
     seen, release_losers = [], Leaderboard.release_losers
-    monkeypatch.setattr(Leaderboard, "release_losers", lambda self: seen.append(self.n_held) or release_losers(self))
+    monkeypatch.setattr(Leaderboard, "release_losers", lambda self: seen.append(self.n_kept) or release_losers(self))
     X, y = data()
     classifier, grid, _ = BY_ROUNDS[kind]
     spec = HalvingSearchSpec(param_grid=grid, factor=3, max_resources=18, cv_folds=3)
     create_tuning(spec, random_state=4).fit(pipeline(classifier), X, y)
-    assert seen == n_held
+    assert seen == n_kept
 
 
 # Of rows that lack a class, mlwf has a log loss and scikit-learn none: with three classes there are such.
