@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
 from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
+from mlwf.engine.out_of_fold import TrainedModel, TrainFn
 from mlwf.engine.requests import Fitter
-from mlwf.engine.training import TrainedModel, TrainFn
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.tuning import tune

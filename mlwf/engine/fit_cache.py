@@ -18,11 +18,10 @@ from urllib.parse import quote, unquote
 from zipfile import ZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlwf.engine.model_file import load_model, save_model
 from mlwf.errors import MlwfError, raise_if_bug
-from mlwf.evaluation.predictions import Predictions
+from mlwf.evaluation.predictions import Predictions, from_arrays, to_arrays
 from mlwf.processes import is_running, this_process
 from mlwf.results import CacheSize
 
@@ -42,10 +41,8 @@ class CacheEntry:
 def pack(entry: CacheEntry) -> bytes | None:
     """Write the predictions of a fit for some rows as an .npz file; None when it would not come back to the bit."""
     parts: dict[str, Any] = {}
-    for made in entry.predictions:
-        parts["texts" if made.classes.dtype == object else "classes"] = _without_objects(made.classes)
-        parts["codes"] = _codes(made)
-        parts |= {name: part for name in ("proba", "decision") if (part := getattr(made, name)) is not None}
+    for predictions in entry.predictions:
+        parts |= to_arrays(predictions)
     if entry.warnings:
         parts["warnings"] = np.array(entry.warnings, dtype=np.str_)
     # Of these kinds nothing is pickled.
@@ -55,32 +52,6 @@ def pack(entry: CacheEntry) -> bytes | None:
     # Their number, since a zip file whose list of members is damaged may seem to have fewer.
     np.savez(content, about=np.array([entry.fit_seconds, entry.predict_seconds, len(parts)]), **parts)
     return content.getvalue()
-
-
-def _without_objects(classes: NDArray[Any]) -> NDArray[Any] | None:
-    if classes.dtype != object:
-        return classes
-    values = classes.tolist()
-    if not {*map(type, values)} <= {str}:
-        return None
-    plain = np.array(values, dtype=np.str_)
-    return plain if plain.tolist() == values else None  # numpy cuts zeros off the end of a text
-
-
-def _codes(predictions: Predictions) -> NDArray[Any] | None:
-    """Give the position of each label among the classes; None when the classes do not give it back to the bit."""
-    labels, classes = predictions.labels, predictions.classes
-    if labels.dtype != classes.dtype or labels.ndim != 1 or classes.ndim != 1:
-        return None
-    values = labels.tolist()
-    try:
-        place_of = {value: place for place, value in enumerate(classes.tolist())}
-        codes = np.fromiter(map(place_of.__getitem__, values), dtype=np.intp, count=len(values))
-    except (KeyError, TypeError):
-        return None
-    is_text = labels.dtype == object
-    is_same = {*map(type, values)} <= {str} if is_text else classes[codes].tobytes() == labels.tobytes()
-    return codes.astype(np.min_scalar_type(len(classes))) if is_same else None
 
 
 def unpack(content: bytes) -> CacheEntry | None:
@@ -100,8 +71,7 @@ def unpack(content: bytes) -> CacheEntry | None:
         warned = tuple(map(tuple, parts.pop("warnings").tolist())) if "warnings" in parts else ()
         if not parts:
             return CacheEntry((), fit_seconds, predict_seconds, warned)
-        classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
-        predictions = Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
+        predictions = from_arrays(parts)
     except (ArithmeticError, LookupError, TypeError, ValueError):  # undamaged members, and not those of an entry
         return None
     return CacheEntry((predictions,), fit_seconds, predict_seconds, warned)

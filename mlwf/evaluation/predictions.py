@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,3 +70,45 @@ def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> P
         proba=joined([part.proba for part in parts]),
         decision=joined([part.decision for part in parts]),
     )
+
+
+def to_arrays(predictions: Predictions) -> dict[str, NDArray[Any] | None]:
+    """Give arrays of numbers and texts, without objects, for `from_arrays`; None for one that would not be equal."""
+    parts: dict[str, NDArray[Any] | None] = {
+        "texts" if predictions.classes.dtype == object else "classes": _without_objects(predictions.classes),
+        "codes": _codes(predictions),
+    }
+    found = {"proba": predictions.proba, "decision": predictions.decision}
+    return parts | {name: part for name, part in found.items() if part is not None}
+
+
+def from_arrays(parts: Mapping[str, Any]) -> Predictions:
+    """Make the predictions of `to_arrays` again; raises LookupError, TypeError or ValueError for other arrays."""
+    classes = parts["classes"] if "classes" in parts else parts["texts"].astype(object)
+    return Predictions(classes, classes[parts["codes"]], parts.get("proba"), parts.get("decision"))
+
+
+def _without_objects(classes: NDArray[Any]) -> NDArray[Any] | None:
+    if classes.dtype != object:
+        return classes
+    values = classes.tolist()
+    if not {*map(type, values)} <= {str}:
+        return None
+    plain = np.array(values, dtype=np.str_)
+    return plain if plain.tolist() == values else None  # numpy cuts zeros off the end of a text
+
+
+def _codes(predictions: Predictions) -> NDArray[Any] | None:
+    """Give the position of each label among the classes; None when the classes do not give it back to the bit."""
+    labels, classes = predictions.labels, predictions.classes
+    if labels.dtype != classes.dtype or labels.ndim != 1 or classes.ndim != 1:
+        return None
+    values = labels.tolist()
+    try:
+        place_of = {value: place for place, value in enumerate(classes.tolist())}
+        codes = np.fromiter(map(place_of.__getitem__, values), dtype=np.intp, count=len(values))
+    except (KeyError, TypeError):
+        return None
+    is_text = labels.dtype == object
+    is_same = {*map(type, values)} <= {str} if is_text else classes[codes].tobytes() == labels.tobytes()
+    return codes.astype(np.min_scalar_type(len(classes))) if is_same else None

@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
 from mlwf.engine.engine import Engine
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.engine.training import OutOfFold, TrainedModel, stack
 from mlwf.errors import FitError
 from mlwf.evaluation.intervals import paired_difference
 from mlwf.evaluation.metrics import build_metrics, reliability_bins

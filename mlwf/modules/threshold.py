@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import FixedThresholdClassifier
 
-from mlwf.engine.training import OutOfFold, TrainedModel
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.results import ThresholdResult

@@ -12,8 +12,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, at_once, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.engine.training import OutOfFold, TrainedModel, TrainFn, at_once, stack
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.evaluation.metrics import Metric, build_metrics

@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import Fitter
-from mlwf.engine.training import TrainedModel
 from mlwf.modules.data import row_digests
 from mlwf.modules.findings import FindingInputs, find, list_columns, search_leaks
 from mlwf.modules.inference import infer_features

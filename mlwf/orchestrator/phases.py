@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from mlwf.engine.engine import Engine
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import FitRequest, Fitter
-from mlwf.engine.training import TrainedModel
 from mlwf.errors import ConfigError, FitError, Problem, nearest
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import slice_masks

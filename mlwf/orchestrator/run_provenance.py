@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.engine.training import TrainedModel
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.orchestrator.context import RunContext
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult, TuningResult

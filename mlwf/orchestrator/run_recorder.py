@@ -11,7 +11,7 @@ from typing import Any
 
 from mlwf.config import Document
 from mlwf.engine.model_file import save_model
-from mlwf.engine.training import TrainedModel
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.context import RunContext

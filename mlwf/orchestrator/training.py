@@ -9,8 +9,8 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, recut, stack
 from mlwf.engine.requests import FitRequest, Fitter, on_table
-from mlwf.engine.training import OutOfFold, TrainedModel, TrainFn, recut, stack
 from mlwf.errors import FitError, SplitError
 from mlwf.modules.calibration import calibrate, cross_fit, describe, request_fold_models
 from mlwf.modules.inference import infer_features

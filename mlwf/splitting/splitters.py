@@ -66,24 +66,23 @@ def fold_splitter(
     Splitter
         It raises SplitError for rows that cannot be split so, or that lack the groups, times or folds.
     """
-    chosen = SPLITTERS[kind]
     folds = BUILDERS[kind](_Options(n_splits, shuffle, random_state, n_repeats, gap, max_train_size))
+    return partial(_split, kind=kind, folds=folds)
 
-    def split(table: Table, rows: Rows) -> tuple[Split, ...]:
-        labels = None
-        if chosen.is_ordered:
-            rows = rows.take(np.argsort(_column(table, rows, kind), kind="stable"))
-        elif chosen.column is not None:
-            labels = _names(table, rows, kind)
-        pairs = _pairs(folds, table.y_of(rows), labels)
-        if any(not len(test) for _, test in pairs):
-            raise SplitError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
-        splits = tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
-        if chosen.is_ordered:
-            return tuple(_earlier(table, cut, f"fold {at} of {kind}") for at, cut in enumerate(splits, start=1))
-        return splits
 
-    return split
+def _split(table: Table, rows: Rows, *, kind: SplitterName, folds: Any) -> tuple[Split, ...]:
+    chosen, labels = SPLITTERS[kind], None
+    if chosen.is_ordered:
+        rows = rows.take(np.argsort(_column(table, rows, kind), kind="stable"))
+    elif chosen.column is not None:
+        labels = _names(table, rows, kind)
+    pairs = _pairs(folds, table.y_of(rows), labels)
+    if any(not len(test) for _, test in pairs):
+        raise SplitError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
+    splits = tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
+    if chosen.is_ordered:
+        return tuple(_earlier(table, cut, f"fold {at} of {kind}") for at, cut in enumerate(splits, start=1))
+    return splits
 
 
 def holdout_splitter(

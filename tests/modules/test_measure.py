@@ -12,8 +12,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
+from mlwf.engine.out_of_fold import OutOfFold, recut, stack
 from mlwf.engine.requests import FitRequest
-from mlwf.engine.training import OutOfFold, recut, stack
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.calibration import cross_fit, describe, error_of

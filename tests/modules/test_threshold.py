@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from mlwf.engine.model_file import load_model, save_model
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, stack
 from mlwf.engine.requests import FitRequest
-from mlwf.engine.training import OutOfFold, TrainedModel, stack
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.threshold import MOST_CANDIDATES, choose_threshold, with_threshold
 from mlwf.results import ThresholdResult

@@ -23,8 +23,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.model_selection import cross_validate as theirs
 from sklearn.svm import SVC
 
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import FitRequest
-from mlwf.engine.training import TrainedModel
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions, gather, predict
 from mlwf.modules.validation import cross_validate, default_metrics, evaluate

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
 from mlwf import ClassifierModelSpec, run_ml_workflow
-from mlwf.engine.training import OutOfFold, TrainedModel
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold

@@ -14,8 +14,8 @@ from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from mlwf.engine.engine import Engine
+from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.engine.training import OutOfFold, stack
 from mlwf.errors import ConfigError, FitError, Problem
 from mlwf.evaluation.scoring import build_scorers
 from mlwf.modules.tuning.halving import halve

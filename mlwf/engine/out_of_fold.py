@@ -1,4 +1,4 @@
-"""Phases 3 to 5 as one function of some rows, so that validation can repeat them on others; out-of-fold predictions."""
+"""Out-of-fold predictions, and phases 3 to 5 as one function of some rows, which validation repeats on others."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
+from mlwf.engine.out_of_fold import OutOfFold, at_once, recut, stack
 from mlwf.engine.requests import FitResult
-from mlwf.engine.training import OutOfFold, at_once, recut, stack
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions
 from mlwf.splitting.rows import Rows, Split, Table
