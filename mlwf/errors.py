@@ -91,7 +91,7 @@ class InvalidValueError(ValueError):
 
 
 class MlwfError(Exception):
-    """Something a person can mend; the message says what, and never the login of an address."""
+    """Something a user can mend; its message never has the login of an address."""
 
     exit_code = 1
 
@@ -114,7 +114,7 @@ class UsageError(MlwfError, ValueError):
 
 
 class _Problems(MlwfError, ValueError):
-    """Several problems that are told at once."""
+    """Several problems, reported at once."""
 
     exit_code = 2
 

@@ -132,8 +132,8 @@ def describe_error(error: object, longest: int = 300) -> str:
     """
     # SQLAlchemy puts the statement behind what the database says, and MLflow takes over both.
     causes = (error, getattr(error, "__cause__", None), getattr(error, "__context__", None))
-    told = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
-    return one_line(" ".join(str(told).split()) or type(told).__name__, longest)
+    cause = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
+    return one_line(" ".join(str(cause).split()) or type(cause).__name__, longest)
 
 
 def cut(text: str, longest: int) -> str:
@@ -187,19 +187,19 @@ def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Writes a record of the log on one line, and its traceback below; `conceal` takes secrets out of both."""
+    """Writes a record of the log on one line, and its traceback below; `redact` takes secrets out of both."""
 
-    def __init__(self, layout: str, conceal: Callable[[str], str] | None = None) -> None:
+    def __init__(self, layout: str, redact: Callable[[str], str] | None = None) -> None:
         super().__init__(layout)
-        self._conceal = conceal or str
+        self._redact = redact or str
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Write the line."""
-        return printable(self._conceal(super().formatMessage(record)))
+        return printable(self._redact(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:
         """Write the traceback."""
-        return "\n".join(map(printable, self._conceal(super().formatException(ei)).split("\n")))
+        return "\n".join(map(printable, self._redact(super().formatException(ei)).split("\n")))
 
 
 def is_hidden(character: str) -> bool:

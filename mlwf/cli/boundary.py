@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from mlwf.cli.run_lookup import from_here
-from mlwf.errors import MlwfError, Problem, nearest
+from mlwf.errors import MlwfError, Problem, closest
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line, printable, redact
 
 REPLACED = "mlwf.replaced"
@@ -72,14 +72,14 @@ def write_line(line: str) -> None:
     write(cut_inside(printable(line), LONGEST_LINE))
 
 
-def say(message: str) -> None:
+def write_error(message: str) -> None:
     """Write a message of one or more lines to stderr."""
     lines = [cut_inside(printable(line), LONGEST_LINE) for line in message.split("\n")]
     try:
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
-        pass  # nobody listens; the exit code still tells
+        pass  # stderr is closed; the exit code still tells
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -132,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or _say(f"mlwf: {STDOUT}: {error.strerror}", FAILED)
+        return code or _fail(f"mlwf: {STDOUT}: {error.strerror}", FAILED)
     return code
 
 
@@ -143,26 +143,26 @@ def _run(arguments: Sequence[str]) -> int:
         # Typer gives what a command returns, and the code of typer.Exit.
         code = app(args=list(arguments), prog_name="mlwf", standalone_mode=False)
     except MlwfError as error:
-        return _say(_told(error), error.exit_code)
+        return _fail(_describe(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
-        return _say("terminated; the same command continues it", TERMINATED)
+        return _fail("terminated; the same command continues it", TERMINATED)
     except Exception as error:
         if isinstance(error, _CommandLineError):
             usage = _usage(error)
-            return _say(usage if usage.startswith("Usage:") else cut_inside(usage, LONGEST_MESSAGE), WRONG_USAGE)
+            return _fail(usage if usage.startswith("Usage:") else cut_inside(usage, LONGEST_MESSAGE), WRONG_USAGE)
         if isinstance(error, MemoryError):
-            return _say("mlwf: the memory of this machine does not suffice", FAILED)
+            return _fail("mlwf: the memory of this machine does not suffice", FAILED)
         if isinstance(error, OSError) and error.errno in MACHINE_SAYS_NO:
             where = f"{format_place(from_here(str(error.filename)))}: " if error.filename else ""
-            return _say(f"mlwf: {where}{error.strerror}", FAILED)
+            return _fail(f"mlwf: {where}{error.strerror}", FAILED)
         if isinstance(error, UnicodeEncodeError) and _is_of_file_names(error):
             name = format_place(str(error.object))
-            return _say(f"mlwf: {name}: file names are {error.encoding} here; PYTHONUTF8=1 makes them UTF-8", FAILED)
-        return _say(_saved_traceback(error), OUR_BUG)
+            return _fail(f"mlwf: {name}: file names are {error.encoding} here; PYTHONUTF8=1 makes them UTF-8", FAILED)
+        return _fail(_saved_traceback(error), OUR_BUG)
     if code == INTERRUPTED:  # typer catches the interrupt first
-        return _say("interrupted; the same command continues it", INTERRUPTED)
+        return _fail("interrupted; the same command continues it", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -175,12 +175,12 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
     raise Terminated
 
 
-def _say(message: str, code: int) -> int:
-    say(redact(message))
+def _fail(message: str, code: int) -> int:
+    write_error(redact(message))
     return code
 
 
-def _told(error: MlwfError) -> str:
+def _describe(error: MlwfError) -> str:
     """Write what went wrong, a line for each problem, with paths as seen from here."""
     problems = getattr(error, "problems", None)
     if problems is None:
@@ -198,7 +198,7 @@ def _is_of_file_names(error: UnicodeEncodeError) -> bool:
 
 
 def _usage(error: Any) -> str:
-    """Say what is wrong with the command line: typer's words, in our form."""
+    """Describe what is wrong with the command line: typer's words, in our form."""
     message: str = error.format_message().removesuffix(".")
     if message.startswith("Usage:"):
         return f"{message}."
@@ -206,7 +206,7 @@ def _usage(error: Any) -> str:
     message, _, meant = message.partition(". Did you mean ")
     if possible := getattr(error, "possibilities", None):
         message = message.partition(" (Possible")[0]
-        meant = f"{nearest(error.option_name, possible).removeprefix('did you mean ')}"
+        meant = f"{closest(error.option_name, possible) or possible[0]}?"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "mlwf"
     hint = f"did you mean {meant}" if meant else f"`{command} --help` shows what is accepted"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import mlwf
-from mlwf.cli.boundary import say, write, write_line
+from mlwf.cli.boundary import write, write_error, write_line
 from mlwf.cli.display import (
     Format,
     PlainFormat,
@@ -160,16 +160,16 @@ def validate(
                 from mlwf.orchestrator.api import check_data
 
                 for note in check_data(spec, document):
-                    say(f"{config}: {note}")
+                    write_error(f"{config}: {note}")
         except MlwfError as error:
             wrong.append(error)
         else:
             checked = "file and data are valid" if data else "valid; the data was not read (--data reads it)"
             write_line(f"{config}: {checked}")
             for remark in describe_unused(spec, document):
-                say(remark)
+                write_error(remark)
     if wrong:
-        # Files that extend the same one share its problems: those are told once.
+        # Files that extend the same one share its problems: each is reported once.
         problems = dict.fromkeys(problem for error in wrong for problem in problems_of(error))
         is_wrong_config = any(error.exit_code == ConfigError.exit_code for error in wrong)
         raise (ConfigError if is_wrong_config else SeveralErrors)(problems)
@@ -240,7 +240,7 @@ def predict(
     from mlwf.cli.run_lookup import find_model_store
     from mlwf.modules.runs import MODEL_URI
 
-    # What the environment says is said for other commands too.
+    # The environment names a store for other commands too.
     source = ctx.get_parameter_source("tracking_uri")
     if source is not None and source.name == "COMMANDLINE" and not run.startswith(MODEL_URI):
         raise UsageError("mlwf predict: --tracking-uri has no effect with the id of a run; leave it out")
@@ -281,7 +281,7 @@ def init(
     spec = ReadSpec(**read_options(read or []))
     draft = draft_experiment(data, target, output, read=spec, drop=drop or [])
     for remark in draft.lost:
-        say(f"{draft.path}: {remark}")
+        write_error(f"{draft.path}: {remark}")
     write_line(f"{draft.path}: ready; `mlwf train {draft.path}` trains it")
 
 
@@ -329,10 +329,10 @@ def cache(
     from mlwf.tables.blocks import describe_cache_size
 
     recorder = FitCache(fits_of(runs_dir))
-    told = describe_cache_size(recorder.size())
+    size = describe_cache_size(recorder.size())
     if clear:
         recorder.clear()
-    write_line(f"{recorder.folder}: {told}{' removed' if clear else ''}")
+    write_line(f"{recorder.folder}: {size}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)

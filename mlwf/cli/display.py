@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwf.cli.boundary import can_encode, encoded, say, write, write_line
+from mlwf.cli.boundary import can_encode, encoded, write, write_error, write_line
 from mlwf.text import LineFormatter
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show_summary(summary: Mapping[str, Any], form: Format) -> None:
 
 
 def append_step_summary(summary: Mapping[str, Any]) -> None:
-    """Append a run to the page of a GitHub job, where there is one; a page that cannot be written is said on stderr."""
+    """Append a run to the page of a GitHub job, where there is one; stderr has why it could not be written."""
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:
         return
@@ -72,19 +72,19 @@ def append_step_summary(summary: Mapping[str, Any]) -> None:
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(summary_markdown(all_from_here(summary)))
     except (OSError, ValueError) as error:  # a name of the system's may hold a NUL
-        say(f"GITHUB_STEP_SUMMARY: {page}: {getattr(error, 'strerror', None) or error}")
+        write_error(f"GITHUB_STEP_SUMMARY: {page}: {getattr(error, 'strerror', None) or error}")
 
 
 def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
-    """Say what was written, and on stderr what the table held that nobody expected."""
+    """Report what was written, and on stderr the values that the training never saw."""
     from dataclasses import asdict
 
     from mlwf.text import format_name, pluralize
 
     for unknown in done.unknown:
-        say(str(unknown))
+        write_error(str(unknown))
     for name, other in done.renamed.items():
-        say(f"the table's own column {format_name(name)} is written as {format_name(other)}")
+        write_error(f"the table's own column {format_name(name)} is written as {format_name(other)}")
     if form is PlainFormat.json:
         values = [asdict(unknown) for unknown in done.unknown]
         write_json({"output": str(output), "rows": done.n_rows, "unknown": values, "renamed": done.renamed})
@@ -103,7 +103,7 @@ def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -
     elif runs:
         _show(runs_table(_as_read_here(runs)))
     else:
-        say(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
+        write_error(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
 
 
 def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:
@@ -199,7 +199,7 @@ def _logging(console: Console, redact: Callable[[str], str]) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Python's handler of last resort from writing warnings that the summary tells anyway."""
+    """Keep Python's handler of last resort from writing warnings that the summary has anyway."""
     handler = logging.NullHandler()
     logging.getLogger("mlwf").addHandler(handler)
     try:

@@ -47,7 +47,7 @@ class Command(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Say what an experiment file holds, where one is asked for, in the words of its spec."""
+        """List the sections of an experiment file, for a command that takes one, in the words of its spec."""
         parameters: list[Any] = [*self.get_params(ctx)]
         if any(param.metavar in {"CONFIG", "CONFIG..."} for param in parameters):
             # From its source: the help need not wait for pydantic.
@@ -66,15 +66,15 @@ def take_plainly(params: Iterable[Any]) -> None:
             param.process_value = partial(_process_value, param, param.process_value)
 
 
-def _process_value(param: Any, judged: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+def _process_value(param: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
     taken = _taken(value, param.type_descriptor.annotation)
     if taken is None and (param.required or value is not None):
-        return judged(ctx, value)
+        return convert(ctx, value)
     return param.callback(ctx, param, taken) if param.callback else taken
 
 
 def _taken(value: Any, kind: Any) -> Any:
-    """Convert a value; None where it is typer's to judge."""
+    """Convert a value; None where typer must convert it."""
     if not value:
         return None
     if get_origin(kind) is list:

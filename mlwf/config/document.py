@@ -89,7 +89,7 @@ class Document:
     def redact(self, text: str) -> str:
         """Replace in a text every value that was read from the environment, and the logins of addresses.
 
-        Values too short to tell are left.
+        Values too short to be told from other words are left.
         """
         by_length = sorted(self._environment.items(), key=lambda item: -len(item[1]))
         for name, value in by_length:

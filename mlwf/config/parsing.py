@@ -24,7 +24,7 @@ def tag_of(text: str) -> str:
 
 
 def construct(tag: str, text: str) -> Any:
-    """Make a scalar; raises ValueError, that does not tell the text, when it is not of the tag."""
+    """Make a scalar; raises ValueError, which does not quote the text, when it is not of the tag."""
     if tag in ("str", "merge"):
         return text
     if tag == "null" and _NULL.fullmatch(text):

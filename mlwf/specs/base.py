@@ -37,7 +37,7 @@ class Spec(BaseModel):
         schema = handler(core_schema)
         fields = handler.resolve_ref_schema(schema).get("properties", {})
         for field, sentence in cls.sentences().items():
-            # A section that says so itself need not be told.
+            # A field that has this description already keeps it.
             if handler.resolve_ref_schema(fields[field]).get("description") != sentence:
                 fields[field]["description"] = sentence
         return schema

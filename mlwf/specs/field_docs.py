@@ -1,4 +1,4 @@
-"""The sentence beneath each field of a spec, read from the source when somebody asks: most commands never do."""
+"""The sentence beneath each field of a spec, read from the source when it is needed, which most commands never do."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _resolved(document: Document) -> dict[str, Any]:
 
 
 def _problems_of_files(document: Document, data: dict[str, Any]) -> Iterator[SpecProblem]:
-    """Find what only an experiment file can get wrong; what is told here is taken out of `data`."""
+    """Find what only an experiment file can get wrong; what is reported here is taken out of `data`."""
     for section, field in ExperimentSpec.model_fields.items():
         if document.is_blank((section,)) and field.default is None:
             del data[section]
@@ -144,19 +144,19 @@ _STAND_INS: dict[KeyPath, Any] = {
     ("data", "path"): "-",
     ("data", "target"): "-",
 }
-"""What an experiment cannot be without, while the rest of it is judged."""
+"""What an experiment cannot be without, while the rest of it is checked."""
 
 
 def _validate(
     data: dict[str, Any], unreadable: Collection[KeyPath]
 ) -> tuple[ExperimentSpec, list[SpecProblem], set[KeyPath]]:
-    """Make the spec; where that fails, leave out what is wrong, so that the rest can be judged.
+    """Make the spec; where that fails, leave out what is wrong, so that the rest can be checked.
 
     Paths in `unreadable` have a problem already. Returns the spec, the other problems, and all paths whose values in
     the spec are not those of the file.
     """
-    told = {path for hole in unreadable for path in _leave_out(data, hole)}
-    left_out = set(told)
+    reported = {path for each in unreadable for path in _leave_out(data, each)}
+    left_out = set(reported)
     problems: list[SpecProblem] | None = None
     while True:
         try:
@@ -165,7 +165,7 @@ def _validate(
             found = explain(error.errors(include_url=False), data)
         # After the first round, problems come only of what was left out.
         if problems is None:
-            problems = [each for each in found if not any(each.path[: len(path)] == path for path in told)]
+            problems = [each for each in found if not any(each.path[: len(path)] == path for path in reported)]
         cut = {path for each in found for path in _leave_out(data, each.path, is_missing=each.about is not None)}
         if not cut:
             data.clear()

@@ -65,6 +65,6 @@ def beside(text: str, folder: Path) -> str:
 def _placed(text: str, place: Callable[[str], str]) -> str:
     prefix = SQLITE if text.startswith(SQLITE) else ""
     file = text.removeprefix(prefix)
-    # An empty text is told as such; ":memory:" is SQLite's own word.
+    # An empty text is reported as such; ":memory:" is SQLite's own word.
     is_file = prefix or not ("://" in text or text.startswith("databricks"))
     return prefix + place(file) if is_file and file and not file.startswith(":memory:") else text

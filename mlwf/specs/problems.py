@@ -43,7 +43,7 @@ class SpecProblem:
     at_key: bool = False
     """Whether the key is wrong rather than its value."""
     about: KeyPath | None = None
-    """What the problem is told of, when that is not `path`: the section that lacks a key."""
+    """What the problem is reported at, when that is not `path`: the section that lacks a key."""
     tells_value: bool = False
     """Whether the message may hold the value in other words than `GOT`."""
     suggests: bool = False

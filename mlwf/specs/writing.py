@@ -38,7 +38,7 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     an address is left out, and must be written anew before such a file is trained again.
     """
     data = _without_noise(spec.model_dump())
-    # A key that has no effect beside the others is refused or told where it is written, so it is not.
+    # A key that has no effect beside the others is refused or reported where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
     for path in address_keys(data):
@@ -95,7 +95,7 @@ def _section(key: str) -> type[Spec]:
 
 
 def _without_noise(data: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """Leave out what says nothing: a null, an empty list or an empty map that is the default."""
+    """Leave out what has no effect: a null, an empty list or an empty map that is the default."""
     kept: dict[str, Any] = {}
     for key, value in data.items():
         if key in LISTS_OF_SPECS and isinstance(value, list):

@@ -66,7 +66,7 @@ def gates_outcome(summary: Mapping[str, Any]) -> Text:
 
 
 def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Show what each gate asked for and what it got."""
+    """Show what each gate requires and what the run has."""
     if gates := summary.get("gates"):
         block = _gates(gates, met="met", missed="not met")
         listed = [[cells[0], _in_words(gate)] for cells, gate in zip(block.rows, gates, strict=True)]
@@ -74,7 +74,7 @@ def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def gates_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Write what each gate asked for and what it got as lines of Markdown."""
+    """Write what each gate requires and what the run has as lines of Markdown."""
     if gates := summary.get("gates"):
         yield from block_markdown(_gates(gates, met="✅ met", missed="❌ not met"))
 

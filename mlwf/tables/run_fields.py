@@ -34,9 +34,9 @@ def run_fields(summary: Mapping[str, Any]) -> list[Field]:
 
 
 def _model(summary: Mapping[str, Any]) -> Iterator[Field]:
-    guide = summary.get("summary") or {}
-    yield Field("Model", str(guide.get("model_name") or ""))
-    yield Field("Algorithm", str(guide.get("algorithm") or ""))
+    overview = summary.get("summary") or {}
+    yield Field("Model", str(overview.get("model_name") or ""))
+    yield Field("Algorithm", str(overview.get("algorithm") or ""))
 
 
 def _trouble(summary: Mapping[str, Any]) -> Iterator[Field]:
@@ -91,18 +91,18 @@ def _features(summary: Mapping[str, Any]) -> Iterator[Field]:
 
 
 def _validation(summary: Mapping[str, Any]) -> Iterator[Field]:
-    guide = summary.get("summary") or {}
-    yield Field("Validation", str(guide.get("validation_strategy") or ""))
+    overview = summary.get("summary") or {}
+    yield Field("Validation", str(overview.get("validation_strategy") or ""))
     if summary.get("scores"):
         return
-    # A run known only by its tracked values has the guide's three numbers and no more.
-    if guide.get("cv_score") is not None:
-        std = f" ± {number(guide['cv_std'])}" if guide.get("cv_std") is not None else ""
-        yield Field("CV score", number(guide["cv_score"]) + std)
-    if guide.get("val_score") is not None:
-        yield Field("Hold-out score", number(guide["val_score"]))
-    if guide.get("test_accuracy") is not None:
-        yield Field("Test accuracy", number(guide["test_accuracy"]))
+    # A run known only by its tracked values has the scores of the public API and no more.
+    if overview.get("cv_score") is not None:
+        std = f" ± {number(overview['cv_std'])}" if overview.get("cv_std") is not None else ""
+        yield Field("CV score", number(overview["cv_score"]) + std)
+    if overview.get("val_score") is not None:
+        yield Field("Hold-out score", number(overview["val_score"]))
+    if overview.get("test_accuracy") is not None:
+        yield Field("Test accuracy", number(overview["test_accuracy"]))
 
 
 def _nested(summary: Mapping[str, Any]) -> Iterator[Field]:
@@ -205,10 +205,10 @@ FIELDS = (
 
 
 def _asked(summary: Mapping[str, Any], enabled: str, *phases: str) -> str:
-    guide = summary.get("summary") or {}
-    if enabled not in guide:
+    overview = summary.get("summary") or {}
+    if enabled not in overview:
         return ""
-    if not guide[enabled]:
+    if not overview[enabled]:
         return "no"
     degraded = {each["name"] for each in summary.get("phases") or [] if each["status"] == "degraded"}
     return "asked for; degraded" if degraded.intersection(phases) else "yes"

@@ -37,7 +37,7 @@ from mlwf.text import printable_in
 
 PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recorded": "recorded"}
 """What a column is called, and what it shows of a phase: the fits of a naive script, those that are left to make, and
-the answers that earlier runs have left."""
+those that earlier runs have cached."""
 
 
 def plan_table(phases: Sequence[Mapping[str, Any]]) -> RenderableType:

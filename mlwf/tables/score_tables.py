@@ -110,10 +110,10 @@ def _all_rows(summary: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -
     ]
 
 
-def _slices(slices: Sequence[Mapping[str, Any]], whole: Sequence[Mapping[str, Any]]) -> list[Block]:
+def _slices(slices: Sequence[Mapping[str, Any]], all_rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Give the table of the slices: a column for each metric, its interval beside or below it; or a part for each."""
     metrics = list(dict.fromkeys(score["metric"] for score in slices))
-    scores = [*(score for score in whole if score["metric"] in metrics), *slices]
+    scores = [*(score for score in all_rows if score["metric"] in metrics), *slices]
     tables = [*(_by_slice(scores, metrics, between) for between in (" ", "\n")), _by_metric(scores, metrics)]
     return [Block("Slices", _place(slices[0]), columns, rows) for columns, rows in tables]
 

@@ -169,7 +169,7 @@ def _classifier_scorers() -> dict[str, ScorerMetadata]:
 
 
 def _serves(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> bool:
-    # An unknown algorithm is a problem of its own, told elsewhere.
+    # An unknown algorithm is a problem of its own.
     known = algorithm in metadata()["algorithms"]
     return not (known and metric_info(name).needs_probabilities) or gives_probabilities(algorithm, hyperparameters)
 

@@ -43,7 +43,7 @@ Grid = Mapping[str, Any]
 def check_param_grid(algorithm: str, features: Features, grid: Grid | Sequence[Grid]) -> list[Found]:
     """List what is wrong in a grid, or in a list of grids: keys, and each of their values.
 
-    What follows the transformer in a `preprocessor__` key is left to the run, which asks the pipeline itself.
+    What follows the transformer in a `preprocessor__` key is left to the run, which has the pipeline.
     """
     return [
         found

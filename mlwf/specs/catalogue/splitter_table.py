@@ -55,7 +55,7 @@ class SplitterInfo:
 
     @property
     def can_shuffle(self) -> bool:
-        """Whether it shuffles the rows unless it is told not to."""
+        """Whether it shuffles the rows unless `shuffle` is false."""
         return "shuffle" in self.options and not self.is_repeated
 
 

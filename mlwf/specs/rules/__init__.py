@@ -1,14 +1,11 @@
 """Rules that need two sections of an experiment, or the catalogue: what no single spec can see.
 
-data.py     columns and features
-model.py    the classifier
-tuning.py   the search for its hyperparameters
-folds.py    how rows are split, and which options go with that
-stages.py   calibration, threshold, and what is reported
-gates.py    what the run must reach
-stores.py   tracking and feature store
-compute.py  the machines
-unused.py   what is written without need: told, and not refused
+data_rules.py      columns and features
+training_rules.py  the classifier, the search, calibration, threshold, and what is reported
+fold_rules.py      how rows are split, and which options go with that
+gate_rules.py      what the run must reach
+service_rules.py   tracking, feature store, machines
+unused_rules.py    options without an effect: reported, and not refused
 """
 
 from __future__ import annotations

@@ -47,13 +47,14 @@ def _columns_have_one_role(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _features_have_no_other_role(spec: ExperimentSpec, roles: dict[str | int, str]) -> Iterator[SpecProblem]:
+    carried = {getattr(spec.data, name) for name in OF_ROWS}
     for number, feature in enumerate(() if spec.features == "auto" else spec.features):
         for index, column in enumerate(feature.columns):
             if column in roles:
-                role = roles[column]
-                hint = "it has a meaning of its own: leave it out here" if role.startswith("data.") else ""
-                hint = {"the target": "a feature cannot be what is predicted"}.get(role, hint)
-                yield SpecProblem(("features", number, "columns", index), f"is {GOT}, which is {role} already", hint)
+                hint = "it has a meaning of its own: leave it out here" if column in carried else ""
+                hint = "a feature cannot be what is predicted" if column == spec.data.target else hint
+                message = f"is {GOT}, which is {roles[column]} already"
+                yield SpecProblem(("features", number, "columns", index), message, hint)
             roles[column] = f"in features.{number}"
 
 
@@ -74,15 +75,16 @@ ACCEPTED_TYPES = {
 
 def _types_fit_their_use(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     """Refuse a type that contradicts what the column is used as: one of the two would have no effect."""
-    uses = {str(column): f.type for f in (() if spec.features == "auto" else spec.features) for column in f.columns}
-    uses |= {
+    features = () if spec.features == "auto" else spec.features
+    roles = {
         column: f"data.{role}" for role in ("target", *OF_ROWS) if (column := getattr(spec.data, role)) is not None
     }
+    uses = {str(column): feature.type for feature in features for column in feature.columns} | roles
     for column, declared in spec.data.types.items():
         kind = "date" if isinstance(declared, DateTypeSpec) else declared
         accepted = ACCEPTED_TYPES.get(uses.get(column, ""), (kind,))
         if kind not in accepted:
-            use = uses[column] if uses[column].startswith("data.") else f"a feature of type {uses[column]}"
+            use = roles.get(column) or f"a feature of type {uses[column]}"
             message = f"is {kind}, and the column is {use}"
             yield SpecProblem(("data", "types", column), message, f"accepted: {', '.join(accepted)}")
 

@@ -92,7 +92,7 @@ def _one_model_needs_each_row_once(spec: ExperimentSpec) -> Iterator[SpecProblem
 
 
 def _is_open(spec: ExperimentSpec) -> bool:
-    """Whether two columns ask for splitters, and nothing chooses."""
+    """Whether two columns call for different splitters, and none is written."""
     data = spec.data
     are_two = data.groups is not None and data.time not in (None, data.groups)
     return are_two and data.fold is None and spec.validation.splitter is None
@@ -105,7 +105,7 @@ def holds_out_by_time(spec: ExperimentSpec) -> bool:
 
 
 def _chosen_splitter(spec: ExperimentSpec) -> str:
-    """Name the splitter, and the column that asks for it where it is not written."""
+    """Name the splitter, and the column that implies it where it is not written."""
     column = _splitter(spec).column
     return spec.splitter if spec.validation.splitter or column is None else f"{spec.splitter} (from data.{column})"
 

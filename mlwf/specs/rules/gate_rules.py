@@ -1,4 +1,4 @@
-"""Rules on what the run must reach: a demand that cannot be judged is told before the first fit."""
+"""Rules on what the run must reach: a gate that cannot be checked is refused before the first fit."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _bounds_are_within_reach(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 def _gates_are_on_what_is_computed(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     calibrated = spec.calibration is not None and spec.calibration.enabled
-    # What is wrong with a metric that is listed is told at the list.
+    # What is wrong with a metric that is listed is reported at the list.
     listed = spec.validation.metrics or ()
     for path, _, metric in _on_metrics(spec):
         if metric == "accuracy" or metric in listed:
@@ -117,7 +117,7 @@ def _gates_have_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _may_have_test_rows(spec: ExperimentSpec) -> bool:
-    # A call from Python has them beside the spec, or has none: the data will tell.
+    # A call from Python has them beside the spec, or has none: the data decides.
     return spec.data.test_path is not None or spec.data.path == IN_MEMORY
 
 
@@ -149,9 +149,9 @@ def _champions_have_a_registry(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         yield SpecProblem((*path, "beats"), f"is {GOT}, a registered model, and nothing is tracked", hint)
 
 
-def _champions_are_judged_by_other_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+def _champions_are_compared_on_other_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     """Refuse rows that a registered model may have learnt from: all but those of a test set and a hold-out."""
-    # Without a test set and without any strategy, no gate has rows, and that is told already.
+    # Without a test set and without any strategy, no gate has rows, and that is reported already.
     has_rows = _may_have_test_rows(spec) or spec.validation.strategy != "cross_validation"
     for path, gate in _champions(spec):
         if gate.source == "cross_validation":
@@ -212,7 +212,7 @@ GATE_RULES = (
     Rule(_gates_have_rows, ("gates", "validation.strategy", "data.test_path", "data.path")),
     Rule(_opponents_are_models, ("gates",)),
     Rule(_champions_have_a_registry, ("gates", "tracking.enabled")),
-    Rule(_champions_are_judged_by_other_rows, ("gates", "validation.strategy", "data.test_path", "data.path")),
+    Rule(_champions_are_compared_on_other_rows, ("gates", "validation.strategy", "data.test_path", "data.path")),
     Rule(_gate_slices_are_reported, ("gates", "validation.slices")),
     Rule(_registration_depends_on_gates, ("gates", "tracking.registered_model_name", "tracking.register_anyway")),
 )

@@ -192,7 +192,7 @@ def _metrics_serve(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    told: set[str] = set()
+    seen: set[str] = set()
     for index, text in enumerate(spec.validation.slices):
         path = ("validation", "slices", index)
         try:
@@ -203,9 +203,9 @@ def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]
         if part.column == spec.data.target:
             hint = "accepted: what is known before the prediction"
             yield SpecProblem(path, f"is {GOT}, which asks for the target", hint)
-        elif str(part) in told:
+        elif str(part) in seen:
             yield SpecProblem(path, f"is {GOT}, which is listed twice")
-        told.add(str(part))
+        seen.add(str(part))
 
 
 STAGE_RULES = (

@@ -1,4 +1,4 @@
-"""Options that are written and have no effect beside the others: told and not refused where they do no harm.
+"""Options that are written and have no effect beside the others: reported, and not refused where they do no harm.
 
 An experiment that is run once with `--set validation.strategy=train_test` need not lose its folds for that. What would
 promise something that the run does not do is refused, by the rules of its section.
