@@ -1,4 +1,4 @@
-"""Calibration by asks equals scikit-learn's, and keeps every row out of its own calibrator."""
+"""Calibration by fit requests equals scikit-learn's, and keeps every row out of its own calibrator."""
 
 from __future__ import annotations
 
@@ -65,45 +65,45 @@ def test_calibrate_is_not_moved_by_rows_outside_its_training_rows():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
     turned = Y.copy()
     turned[OUTER.test.index] = 1 - turned[OUTER.test.index]
-    said = []
+    predicted = []
     for y in (Y, turned):
         table = Table(X, y)
         with PlainFitter(table) as fit:
-            said.append(calibrate(spec, PIPELINE, {}, table, OUTER, folds, fit).predictions.proba)
-    assert np.array_equal(*said)
+            predicted.append(calibrate(spec, PIPELINE, {}, table, OUTER, folds, fit).predictions.proba)
+    assert np.array_equal(*predicted)
 
 
-def test_calibrate_tells_what_the_fold_models_said_before_calibration():
+def test_calibrate_reports_what_the_fold_models_reported_before_calibration():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
     train = OUTER.train.index
     with PlainFitter(TABLE) as fit:
-        judged = calibrate(CalibrationSpec(), PIPELINE, {}, TABLE, OUTER, folds, fit).out_of_fold
+        held_out = calibrate(CalibrationSpec(), PIPELINE, {}, TABLE, OUTER, folds, fit).out_of_fold
     theirs = StratifiedKFold(3, shuffle=True, random_state=0)
-    said = cross_val_predict(PIPELINE, X[train], Y[train], cv=theirs, method="predict_proba")
-    assert np.array_equal(judged.rows.index, train)
-    assert np.array_equal(judged.predictions.proba, said)
-    for fold, (_, test) in zip(judged.folds, theirs.split(X[train], Y[train]), strict=True):
+    predicted = cross_val_predict(PIPELINE, X[train], Y[train], cv=theirs, method="predict_proba")
+    assert np.array_equal(held_out.rows.index, train)
+    assert np.array_equal(held_out.predictions.proba, predicted)
+    for fold, (_, test) in zip(held_out.folds, theirs.split(X[train], Y[train]), strict=True):
         assert np.array_equal(fold, test)
 
 
 @pytest.mark.parametrize("keep", ["better", "always"])
-def test_create_calibration_measures_and_keeps_what_was_asked_for(keep):
+def test_create_calibration_measures_and_keeps_what_was_requested_for(keep):
     calibration = create_calibration(CalibrationSpec(method="isotonic", keep=keep)).fit(PIPELINE, X, Y)
     summary = calibration.get_results_summary()
-    said = cross_val_predict(PIPELINE, X, Y, cv=5, method="predict_proba")
+    predicted = cross_val_predict(PIPELINE, X, Y, cv=5, method="predict_proba")
     assert summary["kept"] is True
-    assert summary["before"]["log_loss"] == pytest.approx(log_loss(Y, said))
+    assert summary["before"]["log_loss"] == pytest.approx(log_loss(Y, predicted))
     assert summary["after"]["log_loss"] < summary["before"]["log_loss"]
     assert (summary["cv_folds"], summary["holdout"], summary["n_rows"]) == (5, None, 240)
 
 
-def test_calibrate_raises_what_a_fit_said():
+def test_calibrate_raises_what_a_fit_reported():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
     with PlainFitter(TABLE) as fit, pytest.raises(FitError, match="Expected n_neighbors"):
         calibrate(CalibrationSpec(), KNeighborsClassifier(500), {}, TABLE, Split(OUTER.train, OUTER.test), folds, fit)
 
 
-def test_calibrate_says_that_rows_are_too_few_to_hold_some_out():
+def test_calibrate_reports_that_rows_are_too_few_to_hold_some_out():
     holdout = holdout_splitter(test_size=0.001, random_state=0)
     with (
         PlainFitter(TABLE) as fit,
@@ -121,7 +121,7 @@ def test_calibrate_says_that_rows_are_too_few_to_hold_some_out():
     ],
     ids=["ensemble", "one model", "holdout"],
 )
-def test_calibrate_asks_for_no_more_fits_than_it_needs(spec, fits):
+def test_calibrate_requests_for_no_more_fits_than_it_needs(spec, fits):
     counted = []
     splitter = (
         holdout_splitter(test_size=0.2, random_state=0)

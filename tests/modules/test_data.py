@@ -1,4 +1,4 @@
-"""What is checked before anything is fitted, said in one line a problem, and how a table is told apart."""
+"""What is checked before anything is fitted, with a line a problem, and how a table is split into its parts."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_prepare_keeps_listed_features_in_the_order_of_the_table() -> None:
     assert list(dataset.other.columns) == ["fare"]
 
 
-def test_prepare_drops_rows_without_a_target_when_told_to() -> None:
+def test_prepare_drops_rows_without_a_target_when_reported_to() -> None:
     frame = _frame(survived=["no", None, "yes", None, *["no", "yes"] * 3])
     dataset = prepare(frame, _spec(drop_missing_target=True, drop=["fare"]))
     assert dataset.n_dropped_target == 2
@@ -220,7 +220,7 @@ def test_digest_changes_with_what_rows_carry() -> None:
     assert len({prepare(_frame(), spec).digest for spec in specs}) == 4
 
 
-def test_digest_tells_objects_of_different_types_apart() -> None:
+def test_digest_reports_objects_of_different_types_apart() -> None:
     columns = [[1, "a"], ["1", "a"], [True, "a"], [1.0, "a"]]
     frames = [pd.DataFrame({"x": pd.Series(x, dtype=object), "survived": ["no", "yes"]}) for x in columns]
     assert len({prepare(frame, _spec()).digest for frame in frames}) == 4
@@ -242,7 +242,7 @@ def test_digest_does_not_depend_on_index_source_or_null() -> None:
 # What is refused
 
 
-def test_prepare_tells_every_absent_column_with_the_nearest_name() -> None:
+def test_prepare_reports_every_absent_column_with_the_nearest_name() -> None:
     spec = [NumericFeatureSpec(columns=["agge", "fare"])]
     assert _problems(
         _frame(),
@@ -596,7 +596,7 @@ def test_prepare_refuses_groups_and_folds(values: Any, message: str, key: str, n
     assert _problems(_frame(part=values), **{key: "part"}) == [f"t.csv  part: {message.format(noun=noun)}"]
 
 
-def test_prepare_tells_the_problems_of_all_parts_at_once() -> None:
+def test_prepare_reports_the_problems_of_all_parts_at_once() -> None:
     frame = _frame(survived=["no", None, *["yes", "no"] * 4], age=[np.inf, *range(9)], weight=[-1] * 10)
     features = [NumericFeatureSpec(columns=["age", "sex", "gone"])]
     assert _problems(frame, sample_weight="weight", features=features) == [
@@ -703,7 +703,7 @@ def test_select_features_picks_and_checks_by_name() -> None:
     assert list(select_features(frame, ["sex"], where="new.csv").columns) == ["sex"]
 
 
-def test_select_features_tells_what_is_wrong() -> None:
+def test_select_features_reports_what_is_wrong() -> None:
     features = [NumericFeatureSpec(columns=["agge", "sex"])]
     with pytest.raises(DataError) as caught:
         select_features(_frame(), features, where="new.csv")

@@ -1,4 +1,4 @@
-"""Findings: what a person is told to look at, and what is no reason to."""
+"""Findings: what is reported, and what is not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_table(n_rows: int = 40, **changed: Any) -> Table:
     return replace(Table(pd.DataFrame({"x": draw.normal(size=n_rows)}), np.arange(n_rows) % 2), **changed)
 
 
-def make_evidence(table: Table | None = None, **changed: Any) -> FindingInputs:
+def make_inputs(table: Table | None = None, **changed: Any) -> FindingInputs:
     table = make_table() if table is None else table
     features = changed.pop("features", None)
     default: dict[str, Any] = {
@@ -65,9 +65,9 @@ def search(inputs: FindingInputs, features: Any, **options: Any) -> LeakSearch:
 
 
 def found(inputs: FindingInputs, code: str) -> list[tuple[str, str]]:
-    told = find(inputs)
-    assert {finding.see for finding in told if finding.code == code} <= {f"README.md#{code}"}
-    return [(finding.severity, finding.message) for finding in told if finding.code == code]
+    named = find(inputs)
+    assert {finding.see for finding in named if finding.code == code} <= {f"README.md#{code}"}
+    return [(finding.severity, finding.message) for finding in named if finding.code == code]
 
 
 def folds(table: Table, kind: str = "stratified_kfold", **options: Any) -> tuple[Split, ...]:
@@ -120,8 +120,8 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("how", ["cross_validation", "hold-out", "none"])
-@pytest.mark.parametrize(("leak", "spec", "said"), LEAKS.values(), ids=LEAKS)
-def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, said, how):
+@pytest.mark.parametrize(("leak", "spec", "words"), LEAKS.values(), ids=LEAKS)
+def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, words, how):
     X, y = make_classification(800, 4, flip_y=0.2, random_state=0)
     X = pd.DataFrame(X, columns=list("abcd")).assign(leak=leak(y, np.random.default_rng(0)))
     table = Table(X, y)
@@ -132,9 +132,9 @@ def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, said, how):
     }[how]
     rows = splits[0].train if how == "hold-out" else table.all_rows
     features = [NumericFeatureSpec(columns=list("abcd")), spec]
-    ((severity, message),) = found(make_evidence(table, rows=rows, splits=splits, features=features), "leakage")
+    ((severity, message),) = found(make_inputs(table, rows=rows, splits=splits, features=features), "leakage")
     assert severity == "error"
-    expected = rf"leak predicts the target almost alone \(ROC AUC (0\.9[789]\d|1\.000) {said}: "
+    expected = rf"leak predicts the target almost alone \(ROC AUC (0\.9[789]\d|1\.000) {words}: "
     assert re.match(expected, message), message
     assert message.endswith(": is it known when the prediction is made?")
 
@@ -142,7 +142,7 @@ def test_a_column_that_gives_the_target_away_is_an_error(leak, spec, said, how):
 def test_a_noisy_copy_of_three_classes_is_found():
     X, y = load_wine(return_X_y=True, as_frame=True)
     table = Table(X.assign(leak=changed_labels(y.to_numpy(), 0.02, np.random.default_rng(0))), y.to_numpy())
-    inputs = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=list(table.X))])
+    inputs = make_inputs(table, splits=folds(table), features=[NumericFeatureSpec(columns=list(table.X))])
     assert [message.partition(" (")[0] for _, message in found(inputs, "leakage")] == [
         "leak predicts the target almost alone"
     ]
@@ -153,7 +153,7 @@ def test_a_strong_honest_column_is_no_leak(load):
     X, y = load(return_X_y=True, as_frame=True)
     table = Table(X, y.to_numpy())
     features = [NumericFeatureSpec(columns=list(X))]
-    assert found(make_evidence(table, splits=folds(table), features=features), "leakage") == []
+    assert found(make_inputs(table, splits=folds(table), features=features), "leakage") == []
 
 
 @pytest.mark.parametrize("random_state", [2, 9])
@@ -163,7 +163,7 @@ def test_a_small_hold_out_that_flatters_a_column_does_not_make_it_a_leak(random_
     splits = holdout_splitter(test_size=0.2, random_state=random_state)(table, table.all_rows)
     # By these 114 rows alone its ROC AUC is 0.980 and 0.994.
     features = [NumericFeatureSpec(columns=["worst concave points"])]
-    inputs = make_evidence(table, rows=splits[0].train, splits=splits, features=features)
+    inputs = make_inputs(table, rows=splits[0].train, splits=splits, features=features)
     assert found(inputs, "leakage") == []
 
 
@@ -171,55 +171,55 @@ def test_penguins_have_no_leak(penguins):
     table = Table(penguins.drop(columns="species"), penguins["species"].to_numpy())
     numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
     features = [NumericFeatureSpec(columns=numbers), CategoricalFeatureSpec(columns=["island", "sex"])]
-    assert found(make_evidence(table, splits=folds(table), features=features), "leakage") == []
+    assert found(make_inputs(table, splits=folds(table), features=features), "leakage") == []
 
 
-def test_suspect_columns_are_told_by_strength_and_by_position_in_an_array():
+def test_suspect_columns_are_reported_by_strength_and_by_position_in_an_array():
     X, y = load_iris(return_X_y=True)
     table = Table(np.column_stack([X[:, 0], changed_labels(y, 0.02, np.random.default_rng(0)), y]), y)
-    inputs = make_evidence(table, splits=folds(table), features=[NumericFeatureSpec(columns=[0, 1, 2])])
-    told = [message.partition(" predicts")[0] for _, message in found(inputs, "leakage")]
-    assert told == ["column 2", "column 1"]
+    inputs = make_inputs(table, splits=folds(table), features=[NumericFeatureSpec(columns=[0, 1, 2])])
+    named = [message.partition(" predicts")[0] for _, message in found(inputs, "leakage")]
+    assert named == ["column 2", "column 1"]
 
 
 def test_names_of_columns_of_an_array_stand_in_the_order_of_the_specs():
     y = np.arange(100) % 2
     table = Table(np.column_stack([np.random.default_rng(0).normal(size=100), y]), y)
     features = [NumericFeatureSpec(columns=["noise"]), NumericFeatureSpec(columns=["copy"])]
-    told = [
-        message.partition(" predicts")[0] for _, message in found(make_evidence(table, features=features), "leakage")
+    named = [
+        message.partition(" predicts")[0] for _, message in found(make_inputs(table, features=features), "leakage")
     ]
-    assert told == ["copy"]
+    assert named == ["copy"]
 
 
 def test_a_leak_is_found_where_every_group_has_one_class():
     groups = np.repeat(np.arange(12), 6)
     y = groups % 2
     table = Table(pd.DataFrame({"x": np.random.default_rng(0).normal(size=72), "leak": y}), y, groups=groups)
-    inputs = make_evidence(
+    inputs = make_inputs(
         table, splits=folds(table, "leave_one_group_out"), features=[NumericFeatureSpec(columns=["x", "leak"])]
     )
     assert [message.partition(" predicts")[0] for _, message in found(inputs, "leakage")] == ["leak"]
 
 
-def test_without_validation_a_column_that_knows_the_group_is_judged_on_other_groups():
+def test_without_validation_a_column_that_knows_the_group_is_evaluated_on_other_groups():
     groups = np.repeat(np.arange(60), 10)
     y = np.random.default_rng(0).integers(2, size=60)[groups]
     table = Table(pd.DataFrame({"person": groups}), y, groups=groups)
     features = [CategoricalFeatureSpec(columns=["person"])]
-    assert found(make_evidence(table, features=features), "leakage") == []
-    assert found(make_evidence(replace(table, groups=None), features=features), "leakage") != []
+    assert found(make_inputs(table, features=features), "leakage") == []
+    assert found(make_inputs(replace(table, groups=None), features=features), "leakage") != []
 
 
-def test_too_few_rows_of_a_class_say_nothing():
+def test_too_few_rows_of_a_class_report_nothing():
     y = np.array([1] * 9 + [0] * 91)
     table = Table(pd.DataFrame({"leak": y}), y)
-    assert found(make_evidence(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
+    assert found(make_inputs(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
 
 
 def test_a_probe_that_fails_is_no_finding():
     table = make_table(X=pd.DataFrame({"leak": ["not a number"] * 40}))
-    assert found(make_evidence(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
+    assert found(make_inputs(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
 
 
 def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
@@ -227,7 +227,7 @@ def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
     draw = np.random.default_rng(0)
     table = Table(pd.DataFrame({"a": draw.normal(size=60_000), "copy": changed_labels(y, 0.01, draw)}), y)
     requests: list[Any] = []
-    inputs = make_evidence(table, splits=folds(table, n_splits=2))
+    inputs = make_inputs(table, splits=folds(table, n_splits=2))
     with PlainFitter(table) as fit:
         done = search_leaks(
             table,
@@ -241,19 +241,19 @@ def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
     assert [len(request.train), len(request.predict[0])] == [20_000, 20_000]
     assert np.isin(request.train.index, inputs.splits[0].train.index).all()
     assert list(request.table.X) == ["copy"]
-    told = (done.columns, done.suspects, done.probed, done.rows, done.rows_learnt_from, done.rows_judged)
-    assert told == (2, 1, 1, 60_000, 20_000, 20_000)
+    named = (done.columns, done.suspects, done.probed, done.rows, done.rows_learnt_from, done.rows_judged)
+    assert named == (2, 1, 1, 60_000, 20_000, 20_000)
 
 
-def test_of_many_leaks_the_strongest_are_probed_and_the_others_told_together():
+def test_of_many_leaks_the_strongest_are_probed_and_the_others_reported_together():
     draw = np.random.default_rng(0)
     y = np.arange(600) % 2
     noise = draw.normal(size=(600, 40))
     leaks = {f"leak {k:02d}": y + noise[:, k] / 10 for k in range(40)}
     table = Table(pd.DataFrame({"x": draw.normal(size=600), **leaks}), y)
-    done = search(make_evidence(table, splits=folds(table)), [NumericFeatureSpec(columns=list(table.X))])
+    done = search(make_inputs(table, splits=folds(table)), [NumericFeatureSpec(columns=list(table.X))])
     assert (done.suspects, done.probed, len(done.leaks), done.not_probed) == (40, 30, 40, 10)
-    *single, others = found(replace(make_evidence(table), leaks=done), "leakage")
+    *single, others = found(replace(make_inputs(table), leaks=done), "leakage")
     assert len(single) == 30
     names = sorted(leak.column for leak in done.leaks if not leak.is_probed)
     quick = "(ROC AUC 1.00 or more by a quick look at each)"
@@ -261,18 +261,18 @@ def test_of_many_leaks_the_strongest_are_probed_and_the_others_told_together():
     assert others == ("error", message)
 
 
-def test_the_screen_tells_how_far_it_is():
+def test_the_screen_reports_how_far_it_is():
     table = make_table(200)
     steps: list[Any] = []
     search(
-        make_evidence(table, splits=folds(table)),
+        make_inputs(table, splits=folds(table)),
         [NumericFeatureSpec(columns=["x"])],
         on_columns=lambda *step: steps.append(step),
     )
     assert steps == [(1, 1)]
 
 
-def test_folds_of_one_row_are_not_asked_one_by_one():
+def test_folds_of_one_row_are_not_requested_one_by_one():
     y = np.arange(100) % 2
     table = Table(pd.DataFrame({"leak": y}), y, groups=np.arange(100))
     requests: list[Any] = []
@@ -292,19 +292,19 @@ def test_folds_of_one_row_are_not_asked_one_by_one():
 
 
 def test_a_used_identifier_is_a_warning():
-    inputs = make_evidence(identifiers={"name": "all 891 values are different"})
+    inputs = make_inputs(identifiers={"name": "all 891 values are different"})
     message = (
         "name is a feature and looks like an identifier (all 891 values are different): new rows will have other values"
     )
     assert found(inputs, "identifier") == [("warning", message)]
 
 
-def test_twins_across_a_split_are_counted_once_for_each_judged_row():
+def test_twins_across_a_split_are_counted_once_for_each_evaluated_row():
     digests = np.arange(40, dtype=np.uint64)
     digests[1] = digests[0]
     digests[4] = digests[2]  # both in one fold, so neither was learnt from when the other was judged
     table = make_table(fold=np.arange(40) % 2)
-    inputs = make_evidence(table, splits=folds(table, "predefined_split"), digests=digests)
+    inputs = make_inputs(table, splits=folds(table, "predefined_split"), digests=digests)
     recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
     assert found(inputs, "duplicates") == [("warning", f"2 of 40 validation rows (5.0 %) {recalled}")]
 
@@ -314,7 +314,7 @@ def test_few_twins_are_for_information_and_those_of_the_test_set_count():
     splits = [Split(Rows(np.arange(100, 400)), Rows(np.arange(100)))]
     digests = np.arange(400, dtype=np.uint64)
     test_digests = np.append(np.arange(1_000, 3_999, dtype=np.uint64), np.uint64(150))
-    inputs = make_evidence(table, rows=splits[0].train, splits=splits, digests=digests, test_digests=test_digests)
+    inputs = make_inputs(table, rows=splits[0].train, splits=splits, digests=digests, test_digests=test_digests)
     recalled = "have an identical twin among the rows learnt from: they are recalled, not predicted"
     assert found(inputs, "duplicates") == [("info", f"1 of 3,000 test rows (under 0.1 %) {recalled}")]
     digests[:2] = 200
@@ -324,7 +324,7 @@ def test_few_twins_are_for_information_and_those_of_the_test_set_count():
 
 def test_rows_that_differ_are_no_duplicates():
     table = make_table()
-    assert found(make_evidence(table, splits=folds(table)), "duplicates") == []
+    assert found(make_inputs(table, splits=folds(table)), "duplicates") == []
 
 
 # The baseline
@@ -342,7 +342,7 @@ def make_score(metric: str, value: float, baseline: float, distinguishable: bool
     return Score(metric=metric, value=value, baseline=baseline, **(default | changed))
 
 
-def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Evaluation:
+def make_evaluation(source: Any = "test", scores: Any = (), predictions: Any = None, y: Any = None) -> Evaluation:
     labels = np.repeat([0, 1], 50)
     return Evaluation(
         provenance=BY_SOURCE[source],
@@ -354,12 +354,12 @@ def make_judgement(source: Any = "test", scores: Any = (), predictions: Any = No
 
 def test_a_model_that_nothing_sets_apart_from_the_baseline_is_an_error():
     scores = [make_score("accuracy", 0.61, 0.6, False), make_score("log_loss", 0.71, 0.66, True)]
-    told = (
+    named = (
         "no better than a model that knows only the class shares, as far as can be told on the test set: "
         "accuracy 0.6100 against 0.6000, log_loss 0.7100 against 0.6600"
     )
-    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
-    assert found(inputs, "no_better_than_baseline") == [("error", told)]
+    inputs = make_inputs(evaluations=[make_evaluation(scores=scores)])
+    assert found(inputs, "no_better_than_baseline") == [("error", named)]
 
 
 BETTER = make_score("roc_auc", 0.8, 0.5, True)
@@ -376,23 +376,23 @@ SAME = make_score("accuracy", 0.61, 0.6, False)
     ],
 )
 def test_a_model_that_may_be_better_than_the_baseline_is_not_blamed(scores):
-    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
+    inputs = make_inputs(evaluations=[make_evaluation(scores=scores)])
     assert found(inputs, "no_better_than_baseline") == []
 
 
 def test_recall_above_the_zero_of_the_majority_class_proves_nothing():
     scores = [SAME, make_score("recall", 0.3, 0.0, True), make_score("f1_macro", 0.5, 0.4, True)]
-    inputs = make_evidence(evaluations=[make_judgement(scores=scores)])
+    inputs = make_inputs(evaluations=[make_evaluation(scores=scores)])
     assert [message.rpartition(": ")[2] for _, message in found(inputs, "no_better_than_baseline")] == [
         "accuracy 0.6100 against 0.6000"
     ]
 
 
 def test_the_test_set_is_what_counts():
-    validated, tested = make_judgement("cross_validation", [BETTER]), make_judgement("test", [SAME])
-    assert found(make_evidence(evaluations=[validated, tested]), "no_better_than_baseline") != []
-    assert found(make_evidence(evaluations=[tested, validated]), "no_better_than_baseline") != []
-    assert found(make_evidence(evaluations=[validated]), "no_better_than_baseline") == []
+    validated, tested = make_evaluation("cross_validation", [BETTER]), make_evaluation("test", [SAME])
+    assert found(make_inputs(evaluations=[validated, tested]), "no_better_than_baseline") != []
+    assert found(make_inputs(evaluations=[tested, validated]), "no_better_than_baseline") != []
+    assert found(make_inputs(evaluations=[validated]), "no_better_than_baseline") == []
 
 
 # Edges of the search
@@ -408,12 +408,12 @@ def make_tuned(*best: dict[str, Any], scoring: str = "accuracy", suffix: str = "
 
 def edges(space: Any, *best: dict[str, Any], random: bool = False, **changed: Any) -> list[str]:
     tuning: Any = RandomizedSearchSpec(param_distributions=space) if random else GridSearchSpec(param_grid=space)
-    inputs = make_evidence(tuned=make_tuned(*best), tuning=tuning, **changed)
+    inputs = make_inputs(tuned=make_tuned(*best), tuning=tuning, **changed)
     assert {severity for severity, _ in found(inputs, "grid_edge")} <= {"info"}
     return [message for _, message in found(inputs, "grid_edge")]
 
 
-def test_the_best_value_at_an_end_of_its_list_is_told_with_the_way_to_go():
+def test_the_best_value_at_an_end_of_its_list_is_reported_with_the_way_to_go():
     space = {"classifier__n_estimators": [50, 200, 100], "classifier__learning_rate": [0.01, 0.03, 0.1]}
     assert edges(space, {"classifier__n_estimators": 200, "classifier__learning_rate": 0.01}) == [
         "classifier__n_estimators = 200 was best, the highest of the values tried: try higher ones too",
@@ -460,14 +460,14 @@ def test_the_edge_is_that_of_the_grid_which_the_best_candidate_is_of():
     ]
 
 
-def test_a_search_by_several_scorers_is_judged_by_the_one_that_chose():
+def test_a_search_by_several_scorers_is_evaluated_by_the_one_that_chose():
     tuned = make_tuned({"classifier__max_depth": 9}, scoring="f1", suffix="f1")
     tuning = GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}, scoring=["accuracy", "f1"], refit="f1")
-    assert len(found(make_evidence(tuned=tuned, tuning=tuning), "grid_edge")) == 1
+    assert len(found(make_inputs(tuned=tuned, tuning=tuning), "grid_edge")) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "distribution", "best", "told"),
+    ("name", "distribution", "best", "named"),
     [
         ("learning_rate", {"loguniform": [0.001, 1.0]}, 0.9, "upper end of loguniform [0.001, 1.0]: widen it upwards"),
         (
@@ -488,26 +488,26 @@ def test_a_search_by_several_scorers_is_judged_by_the_one_that_chose():
         ("max_depth", {"randint": [2, 4]}, 3, None),
     ],
 )
-def test_a_value_near_an_end_of_its_distribution_is_told(name, distribution, best, told):
+def test_a_value_near_an_end_of_its_distribution_is_reported(name, distribution, best, named):
     name = f"classifier__{name}"
-    expected = [] if told is None else [f"{name} = {best} was best, near the {told}"]
+    expected = [] if named is None else [f"{name} = {best} was best, near the {named}"]
     assert edges({name: distribution}, {name: best}, random=True) == expected
 
 
 # Classes, probabilities, phases
 
 
-def test_a_class_with_few_judged_rows_is_a_warning():
+def test_a_class_with_few_evaluated_rows_is_a_warning():
     y = np.array(["a"] * 30 + ["b"] * 29)
     table = make_table(59, y=y)
-    inputs = make_evidence(table, evaluations=[make_judgement(y=y)])
+    inputs = make_inputs(table, evaluations=[make_evaluation(y=y)])
     message = "fewer than 30 judged rows on the test set: b (29); what the scores say of it may be chance"
     assert found(inputs, "rare_class") == [("warning", message)]
 
 
 def test_many_rare_classes_are_one_finding():
     y = np.array(["a"] * 40 + [name for name in "bcdef" for _ in range(ord(name) - ord("a"))])
-    inputs = make_evidence(make_table(len(y), y=y), evaluations=[make_judgement("train_test", y=y[y != "d"])])
+    inputs = make_inputs(make_table(len(y), y=y), evaluations=[make_evaluation("train_test", y=y[y != "d"])])
     message = (
         "fewer than 30 judged rows on the hold-out: d (0), b (1), c (2) and 2 more; "
         "what the scores say of such classes may be chance"
@@ -515,56 +515,56 @@ def test_many_rare_classes_are_one_finding():
     assert found(inputs, "rare_class") == [("warning", message)]
 
 
-def test_rows_that_are_judged_again_make_a_class_no_less_rare():
+def test_rows_that_are_evaluated_again_make_a_class_no_less_rare():
     table = make_table()
     splits = folds(table, "repeated_stratified_kfold", n_repeats=3)
     index = np.sort(np.concatenate([split.test.index for split in splits]))
-    inputs = make_evidence(table, splits=splits, evaluations=[make_judgement("cross_validation", y=table.y[index])])
+    inputs = make_inputs(table, splits=splits, evaluations=[make_evaluation("cross_validation", y=table.y[index])])
     assert found(inputs, "rare_class")[0][1].startswith("fewer than 30 judged rows in cross-validation: 0 (20), 1 (20)")
 
 
-def judged_with(sharpness: float, n_rows: int = 1_000) -> Evaluation:
+def evaluation_with(sharpness: float, n_rows: int = 1_000) -> Evaluation:
     """Judge probabilities that are right with a sharpness of 1, and too sure of themselves above."""
     draw = np.random.default_rng(0)
     right = draw.dirichlet([0.7, 0.7], size=n_rows)
     y = (draw.random(n_rows) < right[:, 1]).astype(int)
     proba = right**sharpness
     proba /= proba.sum(axis=1, keepdims=True)
-    return make_judgement(predictions=Predictions(np.array([0, 1]), proba.argmax(axis=1), proba), y=y)
+    return make_evaluation(predictions=Predictions(np.array([0, 1]), proba.argmax(axis=1), proba), y=y)
 
 
 @pytest.mark.parametrize(("sharpness", "severity"), [(1.5, "info"), (4, "warning")], ids=["somewhat", "much"])
-def test_probabilities_that_are_off_and_were_not_calibrated_are_told(sharpness, severity):
-    ((told, message),) = found(make_evidence(evaluations=[judged_with(sharpness)]), "uncalibrated")
-    assert told == severity
+def test_probabilities_that_are_off_and_were_not_calibrated_are_reported(sharpness, severity):
+    ((named, message),) = found(make_inputs(evaluations=[evaluation_with(sharpness)]), "uncalibrated")
+    assert named == severity
     start, _, rest = message.partition(" off")
     assert 0.05 < float(start.removeprefix("the probabilities are ")) < 0.2
     assert rest == " on average on the test set (expected calibration error): add a calibration section"
 
 
-def test_probabilities_whose_calibration_failed_are_told_so():
-    inputs = make_evidence(evaluations=[judged_with(4)], degraded={"calibrate": "too few rows"})
+def test_probabilities_whose_calibration_failed_are_reported_so():
+    inputs = make_inputs(evaluations=[evaluation_with(4)], degraded={"calibrate": "too few rows"})
     ((_, message),) = found(inputs, "uncalibrated")
     assert message.endswith(": see why calibration failed")
 
 
 def test_right_probabilities_of_few_rows_are_not_blamed_for_chance():
-    evaluation = judged_with(1, n_rows=150)
-    assert found(make_evidence(evaluations=[evaluation]), "uncalibrated") == []
+    evaluation = evaluation_with(1, n_rows=150)
+    assert found(make_inputs(evaluations=[evaluation]), "uncalibrated") == []
 
 
-def test_probabilities_that_calibration_was_tried_on_are_not_told():
+def test_probabilities_that_calibration_was_tried_on_are_not_reported():
     tried = CalibrationResult("sigmoid", ensemble=True, cv_folds=5, holdout=None, n_rows=100, kept=False)
-    inputs = make_evidence(evaluations=[judged_with(4)], calibration=tried)
+    inputs = make_inputs(evaluations=[evaluation_with(4)], calibration=tried)
     assert found(inputs, "uncalibrated") == []
 
 
-def test_a_model_without_probabilities_is_not_told_to_be_calibrated():
-    assert found(make_evidence(evaluations=[make_judgement()]), "uncalibrated") == []
+def test_a_model_without_probabilities_is_not_reported_to_be_calibrated():
+    assert found(make_inputs(evaluations=[make_evaluation()]), "uncalibrated") == []
 
 
 def test_a_degraded_phase_is_a_warning_with_its_reason():
-    inputs = make_evidence(degraded={"tune": "none of the 4 candidates could be scored"})
+    inputs = make_inputs(degraded={"tune": "none of the 4 candidates could be scored"})
     message = "tune was given up, and the run went on without it: none of the 4 candidates could be scored"
     assert found(inputs, "degraded") == [("warning", message)]
 
@@ -575,11 +575,11 @@ def test_a_degraded_phase_is_a_warning_with_its_reason():
 def everything() -> FindingInputs:
     y = np.arange(40) % 2
     table = Table(pd.DataFrame({"leak": y}), y)
-    return make_evidence(
+    return make_inputs(
         table,
         features=[NUMERIC],
         identifiers={"leak": "why"},
-        evaluations=[make_judgement(scores=[SAME], y=np.repeat([0, 1], [80, 20]))],
+        evaluations=[make_evaluation(scores=[SAME], y=np.repeat([0, 1], [80, 20]))],
         tuned=make_tuned({"classifier__max_depth": 9}),
         tuning=GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}),
         degraded={"calibrate": "why"},
@@ -587,8 +587,8 @@ def everything() -> FindingInputs:
 
 
 def test_findings_are_in_order_of_severity():
-    told = find(everything())
-    assert [(finding.severity, finding.code) for finding in told] == [
+    named = find(everything())
+    assert [(finding.severity, finding.code) for finding in named] == [
         ("error", "leakage"),
         ("error", "no_better_than_baseline"),
         ("warning", "identifier"),
@@ -596,13 +596,13 @@ def test_findings_are_in_order_of_severity():
         ("warning", "degraded"),
         ("info", "grid_edge"),
     ]
-    assert told[1].see == "README.md#no_better_than_baseline"
+    assert named[1].see == "README.md#no_better_than_baseline"
 
 
-def test_what_is_ignored_is_not_told():
+def test_what_is_ignored_is_not_reported():
     ignored = ["leakage", "no_better_than_baseline", "identifier", "rare_class", "grid_edge"]
     assert [finding.code for finding in find(everything(), ignore=ignored)] == ["degraded"]
 
 
 def test_a_run_with_nothing_to_see_has_no_findings():
-    assert find(make_evidence()) == ()
+    assert find(make_inputs()) == ()

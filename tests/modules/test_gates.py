@@ -34,7 +34,7 @@ def make_score(metric: str = "roc_auc", value: float | None = 0.9278, **changed:
     return Score(metric=metric, value=value, **{**default, **changed})
 
 
-def make_judgement(*scores: Score, slices: tuple[Score, ...] = (), problems: Mapping[str, str] = {}) -> Evaluation:
+def make_evaluation(*scores: Score, slices: tuple[Score, ...] = (), problems: Mapping[str, str] = {}) -> Evaluation:
     provenance = (*scores, *slices)[0].provenance
     return Evaluation(provenance, scores, None, None, problems=problems, slices=slices)
 
@@ -89,7 +89,7 @@ GOT = "0.9278 [0.9241, 0.9312]"
     ids=str,
 )
 def test_gate_holds_a_number_or_an_end_of_its_interval(gate, asked, got, passed):
-    assert say(check({"metric": "roc_auc", **gate}, make_judgement(make_score()))) == (asked, got, passed)
+    assert say(check({"metric": "roc_auc", **gate}, make_evaluation(make_score()))) == (asked, got, passed)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ def test_gate_holds_a_number_or_an_end_of_its_interval(gate, asked, got, passed)
         (0.02, 0.01999, "better than the baseline by 0.02", "0.01999", False),
     ],
 )
-def test_gate_to_beat_the_baseline_is_strict_unless_it_says_by_how_much(by, difference, asked, got, passed):
+def test_gate_to_beat_the_baseline_is_strict_unless_it_reports_by_how_much(by, difference, asked, got, passed):
     score = make_score(difference=Difference(difference, None, None))
     gate = {"metric": "roc_auc", "beats": "baseline", "by": by}
-    assert say(check(gate, make_judgement(score))) == (f"roc_auc {asked}", f"better by {got}", passed)
+    assert say(check(gate, make_evaluation(score))) == (f"roc_auc {asked}", f"better by {got}", passed)
 
 
 @pytest.mark.parametrize(("value", "got", "passed"), [(0.919996, "0.919996", False), (0.92, "0.9200", True)])
-def test_gate_shows_as_many_digits_as_the_verdict_needs(value, got, passed):
-    found = check({"metric": "roc_auc", "min": 0.92}, make_judgement(make_score(value=value, interval=None)))
+def test_gate_shows_as_many_digits_as_the_outcome_needs(value, got, passed):
+    found = check({"metric": "roc_auc", "min": 0.92}, make_evaluation(make_score(value=value, interval=None)))
     assert (found.got, found.passed) == (got, passed)
 
 
@@ -128,7 +128,7 @@ def test_gate_shows_as_many_digits_as_the_verdict_needs(value, got, passed):
     ],
 )
 def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, source):
-    evaluations = [make_judgement(make_score(provenance=BY_SOURCE[each])) for each in sources]
+    evaluations = [make_evaluation(make_score(provenance=BY_SOURCE[each])) for each in sources]
     assert check({"metric": "roc_auc", "min": 0.9, "source": asked}, *evaluations).source == source
 
 
@@ -137,33 +137,33 @@ def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, sou
     [
         (
             {"min": 0.1, "bound": "lower"},
-            make_judgement(make_score(value=1.0, interval=None, folds=(1.0, 1.0), std=0.0)),
+            make_evaluation(make_score(value=1.0, interval=None, folds=(1.0, 1.0), std=0.0)),
             "1.0000, no interval: all folds agree",
         ),
         (
             {"min": 0.1, "bound": "lower"},
-            make_judgement(make_score(value=1.0, interval=None)),
+            make_evaluation(make_score(value=1.0, interval=None)),
             "1.0000, no interval: all resamples agree, or it is undefined in most",
         ),
         (
             {"min": 0.1},
-            make_judgement(
+            make_evaluation(
                 make_score(value=None), problems={"roc_auc": "roc_auc could not be computed: one class only"}
             ),
             "roc_auc could not be computed: one class only",
         ),
-        ({"min": 0.1}, make_judgement(make_score("accuracy")), "the run has not computed it"),
+        ({"min": 0.1}, make_evaluation(make_score("accuracy")), "the run has not computed it"),
         (
             {"beats": "baseline"},
-            make_judgement(make_score(difference=None)),
+            make_evaluation(make_score(difference=None)),
             "not compared: there is no baseline to compare with",
         ),
         (
             {"beats": "baseline", "bound": "lower"},
-            make_judgement(make_score(difference=Difference(0.1, None, None))),
+            make_evaluation(make_score(difference=Difference(0.1, None, None))),
             "better by 0.1000, no interval: nothing to judge its spread by",
         ),
-        ({"min": 0.1, "source": "train_test"}, make_judgement(make_score()), "the run has no hold-out"),
+        ({"min": 0.1, "source": "train_test"}, make_evaluation(make_score()), "the run has no hold-out"),
     ],
     ids=["folds agree", "resamples agree", "no value", "no score", "no difference", "no spread", "no source"],
 )
@@ -172,7 +172,7 @@ def test_gate_on_what_does_not_exist_is_not_met(gate, evaluation, got):
     assert (found.got, found.passed) == (got, False)
 
 
-def test_gate_without_any_judgement_is_not_met():
+def test_gate_without_any_evaluation_is_not_met():
     found = check({"metric": "roc_auc", "min": 0})
     assert found.got == "the run has no test set; the run has no hold-out; the run has no cross-validation"
     assert (found.passed, found.source) == (False, None)
@@ -197,21 +197,23 @@ OLD = make_score("recall", 0.6, slice="age > 60", interval=None)
     ],
 )
 def test_gate_on_a_slice_holds_the_slice_or_every_value_of_its_column(asked, slices, got, passed):
-    found = check({"metric": "recall", "min": 0.8, "slice": asked}, make_judgement(make_score("recall"), slices=slices))
+    found = check(
+        {"metric": "recall", "min": 0.8, "slice": asked}, make_evaluation(make_score("recall"), slices=slices)
+    )
     assert (found.got, found.passed) == (got, passed)
 
 
 @pytest.mark.parametrize(
     ("asked", "words"), [('"sex"=="Female"', "where sex = Female"), ("sex", "for each value of sex")]
 )
-def test_gate_on_a_slice_says_which(asked, words):
+def test_gate_on_a_slice_reports_which(asked, words):
     gate = {"metric": "recall", "min": 0.8, "slice": asked, "bound": "lower"}
-    found = check(gate, make_judgement(make_score("recall"), slices=(WOMEN,)))
+    found = check(gate, make_evaluation(make_score("recall"), slices=(WOMEN,)))
     assert found.asked == f"recall at least 0.8 {words} (lower end of its 95 % interval)"
 
 
 def test_gate_without_a_slice_is_on_all_rows():
-    assert check({"metric": "recall", "min": 0.9}, make_judgement(make_score("recall"), slices=(WOMEN,))).passed
+    assert check({"metric": "recall", "min": 0.9}, make_evaluation(make_score("recall"), slices=(WOMEN,))).passed
 
 
 LEAKAGE = Finding("leakage", "error", "balance alone tells the target", "#leakage")
@@ -247,7 +249,7 @@ def test_gate_on_a_finding_that_was_not_looked_for_is_not_met():
     ids=["test set", "folds", "tuned and weighted", "before a refit"],
 )
 def test_gate_notes_what_must_be_known_beside_its_number(provenance, note):
-    found = check({"metric": "roc_auc", "min": 0}, make_judgement(make_score(provenance=provenance)))
+    found = check({"metric": "roc_auc", "min": 0}, make_evaluation(make_score(provenance=provenance)))
     assert found.note == note
 
 
@@ -268,7 +270,7 @@ def test_gate_notes_what_must_be_known_beside_its_number(provenance, note):
     ],
     ids=["better", "worse", "refused"],
 )
-def test_gate_to_beat_a_champion_asks_for_the_comparison(comparison, got, passed):
+def test_gate_to_beat_a_champion_requests_for_the_comparison(comparison, got, passed):
     asked: list[tuple[str, str, str]] = []
 
     def compare(*question: str) -> Comparison:
@@ -276,7 +278,7 @@ def test_gate_to_beat_a_champion_asks_for_the_comparison(comparison, got, passed
         return comparison
 
     scores = [
-        make_judgement(make_score("log_loss", provenance=BY_SOURCE[source]))
+        make_evaluation(make_score("log_loss", provenance=BY_SOURCE[source]))
         for source in ("cross_validation", "train_test")
     ]
     found = check({"metric": "log_loss", "beats": CHAMPION}, *scores, compare=compare)
@@ -287,7 +289,7 @@ def test_gate_to_beat_a_champion_asks_for_the_comparison(comparison, got, passed
 
 def test_gates_are_answered_in_their_order():
     gates = [GateSpec(finding="leakage"), GateSpec(metric="roc_auc", min=0.9), GateSpec(metric="roc_auc", min=0.99)]
-    found = check_gates(gates, evaluations=[make_judgement(make_score())], findings=[], compare=no_champion)
+    found = check_gates(gates, evaluations=[make_evaluation(make_score())], findings=[], compare=no_champion)
     assert [result.passed for result in found] == [True, True, False]
 
 
@@ -333,7 +335,7 @@ METRICS = ["accuracy", "roc_auc_ovr", "log_loss"]
     ],
     ids=["metric", "source", "no source", "champion", "slice"],
 )
-def test_gate_on_what_the_run_will_not_compute_is_told_before(gate, sources, problem):
+def test_gate_on_what_the_run_will_not_compute_is_reported_before(gate, sources, problem):
     gates = [GateSpec(metric="accuracy", min=0.5, source=next(iter(sources), "test")), GateSpec(**gate)]
     slices = {"sex = Female", "sex = Male", "age > 60"}
     found = check_gates_can_be_met(gates, metrics=METRICS, sources=sources, slices=slices)
@@ -366,6 +368,6 @@ def test_a_kind_of_gate_is_an_entry(monkeypatch):
 
     named = GateKind(lambda gate: gate.metric == "named", check_name)
     monkeypatch.setattr("mlwf.modules.gates.KINDS", {"named": named, **KINDS})
-    evaluation = make_judgement(make_score())
+    evaluation = make_evaluation(make_score())
     assert say(check({"metric": "named", "min": 0}, evaluation)) == ("a name", "named", True)
     assert say(check({"metric": "roc_auc", "min": 0.92}, evaluation)) == ("roc_auc at least 0.92", GOT, True)

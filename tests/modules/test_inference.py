@@ -1,4 +1,4 @@
-"""Which features are inferred from which columns, and what is said about the others."""
+"""Which features are inferred from which columns, and the reasons for the others."""
 
 from __future__ import annotations
 
@@ -196,6 +196,6 @@ def test_infer_features_takes_all_measurements_of_iris() -> None:
     assert infer_features(X) == Inferred([NumericFeatureSpec(columns=list(X.columns))], {})
 
 
-def test_infer_features_says_the_same_of_the_same_table_with_another_index() -> None:
+def test_infer_features_reports_the_same_of_the_same_table_with_another_index() -> None:
     frame = pd.DataFrame({"a": ["x", "y"] * 30, "b": range(N)})
     assert infer_features(frame.set_index(pd.Index(range(100, 160)))) == infer_features(frame)

@@ -71,33 +71,33 @@ def spoilt(table, rows):
 
 @pytest.mark.parametrize("kind", ["stratified_kfold", "repeated_stratified_kfold"])
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
-def test_the_calibrator_that_judges_a_fold_never_saw_it(sure, method, kind):
-    judged, spec = sure[kind], CalibrationSpec(method=method)
+def test_the_calibrator_that_evaluates_a_fold_never_saw_it(sure, method, kind):
+    held_out, spec = sure[kind], CalibrationSpec(method=method)
     table = dataclasses.replace(TABLE, weight=np.ones(N))
-    before = cross_fit(spec, judged, table).predictions.proba
-    for fold in judged.folds[:2]:
-        after = cross_fit(spec, judged, spoilt(table, judged.rows.index[fold])).predictions.proba
+    before = cross_fit(spec, held_out, table).predictions.proba
+    for fold in held_out.folds[:2]:
+        after = cross_fit(spec, held_out, spoilt(table, held_out.rows.index[fold])).predictions.proba
         changed = (before != after).any(axis=1)
         assert not changed[fold].any()
         # The calibrators of the other folds did see it; isotonic steps may stay where they are.
-        assert changed[np.setdiff1d(np.arange(len(judged.rows)), fold)].mean() > 0.3
+        assert changed[np.setdiff1d(np.arange(len(held_out.rows)), fold)].mean() > 0.3
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("kind", ["stratified_kfold", "repeated_stratified_kfold", "time_series_split"])
 def test_each_fold_is_calibrated_by_what_scikit_learn_fits_on_the_others(sure, kind, weighted):
-    judged, ordered = sure[kind], kind == "time_series_split"
+    held_out, ordered = sure[kind], kind == "time_series_split"
     table = dataclasses.replace(TABLE, weight=WEIGHT if weighted else None)
-    crossed = cross_fit(ISOTONIC, judged, table, ordered=ordered)
-    expected_folds = judged.folds[1:] if ordered else judged.folds
+    crossed = cross_fit(ISOTONIC, held_out, table, ordered=ordered)
+    expected_folds = held_out.folds[1:] if ordered else held_out.folds
     # The rows stay in their order, and each fold still finds its own.
     kept = np.sort(np.concatenate(expected_folds))
-    assert np.array_equal(crossed.rows.index, judged.rows.index[kept])
+    assert np.array_equal(crossed.rows.index, held_out.rows.index[kept])
     assert sorted(np.concatenate(crossed.folds).tolist()) == list(range(len(kept)))
-    score = judged.predictions.proba[:, 1]
+    score = held_out.predictions.proba[:, 1]
     for place, fold in zip(crossed.folds, expected_folds, strict=True):
-        assert np.array_equal(crossed.rows.index[place], judged.rows.index[fold])
-        rows = judged.rows.index
+        assert np.array_equal(crossed.rows.index[place], held_out.rows.index[fold])
+        rows = held_out.rows.index
         learnt = rows < rows[fold].min() if ordered else ~np.isin(rows, rows[fold])
         step = IsotonicRegression(out_of_bounds="clip").fit(
             score[learnt], table.y[rows[learnt]] == "yes", sample_weight=WEIGHT[rows[learnt]] if weighted else None
@@ -105,27 +105,27 @@ def test_each_fold_is_calibrated_by_what_scikit_learn_fits_on_the_others(sure, k
         assert np.allclose(crossed.predictions.proba[place, 1], step.predict(score[fold]))
 
 
-def test_in_order_the_first_fold_has_nothing_to_be_judged_by(sure):
-    judged = sure["time_series_split"]
-    crossed = cross_fit(SIGMOID, judged, TABLE, ordered=True)
-    assert len(crossed.folds) == len(judged.folds) - 1
-    assert crossed.rows.index.min() == judged.rows.index[judged.folds[1]].min()
+def test_in_order_the_first_fold_has_nothing_to_be_evaluated_by(sure):
+    held_out = sure["time_series_split"]
+    crossed = cross_fit(SIGMOID, held_out, TABLE, ordered=True)
+    assert len(crossed.folds) == len(held_out.folds) - 1
+    assert crossed.rows.index.min() == held_out.rows.index[held_out.folds[1]].min()
     # What comes last chooses nothing.
-    last = judged.folds[-1]
-    spoilt_last = cross_fit(SIGMOID, judged, spoilt(TABLE, judged.rows.index[last]), ordered=True)
+    last = held_out.folds[-1]
+    spoilt_last = cross_fit(SIGMOID, held_out, spoilt(TABLE, held_out.rows.index[last]), ordered=True)
     assert np.array_equal(crossed.predictions.proba, spoilt_last.predictions.proba)
 
 
 def test_a_hold_out_that_is_recut_is_calibrated_part_by_part():
     # One model judged these rows; a repeated splitter cuts them twice.
     held_out = Rows(np.arange(N)[::2])
-    judged = out_of_fold(GaussianNB(), rows=held_out)
+    held_out = out_of_fold(GaussianNB(), rows=held_out)
     for kind in ("stratified_kfold", "repeated_stratified_kfold"):
-        cut = recut(judged, folds(kind, 3)(TABLE, judged.rows))
+        cut = recut(held_out, folds(kind, 3)(TABLE, held_out.rows))
         crossed = cross_fit(ISOTONIC, cut, TABLE)
         assert sorted(np.concatenate(crossed.folds).tolist()) == list(range(len(crossed.rows)))
         for place, fold in zip(crossed.folds, cut.folds, strict=True):
-            rows, score = judged.rows.index, judged.predictions.proba[:, 1]
+            rows, score = held_out.rows.index, held_out.predictions.proba[:, 1]
             learnt = ~np.isin(rows, rows[fold])
             step = IsotonicRegression(out_of_bounds="clip").fit(score[learnt], Y[rows[learnt]] == "yes")
             assert np.array_equal(crossed.rows.index[place], rows[fold])
@@ -133,38 +133,38 @@ def test_a_hold_out_that_is_recut_is_calibrated_part_by_part():
 
 
 def test_without_other_folds_or_with_one_class_alone_nothing_is_calibrated(sure):
-    judged = sure["stratified_kfold"]
-    assert cross_fit(SIGMOID, dataclasses.replace(judged, folds=(np.arange(N),)), TABLE) is None
-    is_yes = Y[judged.rows.index] == "yes"
-    of_one_class = dataclasses.replace(judged, folds=(np.flatnonzero(is_yes), np.flatnonzero(~is_yes)))
+    held_out = sure["stratified_kfold"]
+    assert cross_fit(SIGMOID, dataclasses.replace(held_out, folds=(np.arange(N),)), TABLE) is None
+    is_yes = Y[held_out.rows.index] == "yes"
+    of_one_class = dataclasses.replace(held_out, folds=(np.flatnonzero(is_yes), np.flatnonzero(~is_yes)))
     assert cross_fit(SIGMOID, of_one_class, TABLE) is None
 
 
 # What is measured
 
 
-def described(spec, judged, table=TABLE, **options):
-    crossed = cross_fit(spec, judged, table, ordered=options.pop("ordered", False))
-    return crossed, describe(spec, table, judged, crossed, cv_folds=4, **options)
+def described(spec, held_out, table=TABLE, **options):
+    crossed = cross_fit(spec, held_out, table, ordered=options.pop("ordered", False))
+    return crossed, describe(spec, table, held_out, crossed, cv_folds=4, **options)
 
 
 @pytest.mark.parametrize("kind", ["stratified_kfold", "repeated_stratified_kfold", "time_series_split"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 def test_before_and_after_are_scikit_learns_losses_of_the_same_rows(sure, kind, weighted):
-    judged, ordered = sure[kind], kind == "time_series_split"
+    held_out, ordered = sure[kind], kind == "time_series_split"
     table = dataclasses.replace(TABLE, weight=WEIGHT if weighted else None)
-    crossed, result = described(ISOTONIC, judged, table, ordered=ordered)
-    kept = np.sort(np.concatenate(judged.folds[1:] if ordered else judged.folds))
+    crossed, result = described(ISOTONIC, held_out, table, ordered=ordered)
+    kept = np.sort(np.concatenate(held_out.folds[1:] if ordered else held_out.folds))
     weight = WEIGHT[crossed.rows.index] if weighted else None
     y = Y[crossed.rows.index]
-    for error, said in ((result.before, judged.predictions.take(kept)), (result.after, crossed.predictions)):
-        assert error.log_loss == pytest.approx(log_loss(y, said.proba, sample_weight=weight))
-        brier_score = brier_score_loss(y, said.proba[:, 1], pos_label="yes", sample_weight=weight)
+    for error, predicted in ((result.before, held_out.predictions.take(kept)), (result.after, crossed.predictions)):
+        assert error.log_loss == pytest.approx(log_loss(y, predicted.proba, sample_weight=weight))
+        brier_score = brier_score_loss(y, predicted.proba[:, 1], pos_label="yes", sample_weight=weight)
         assert error.brier_score == pytest.approx(brier_score)
-        assert error.ece == build_metric("ece", classes=table.classes)(said, y, weight)
+        assert error.ece == build_metric("ece", classes=table.classes)(predicted, y, weight)
         assert sum(each.n_rows for each in error.reliability) == len(kept)
     assert result.difference.value == pytest.approx(result.before.log_loss - result.after.log_loss)
-    assert result.n_rows == len(set(judged.rows.index))
+    assert result.n_rows == len(set(held_out.rows.index))
 
 
 def test_three_classes_are_measured_too():
@@ -215,9 +215,9 @@ def sample(n_rows, sharpness, seed):
     logit = draw.normal(0, 1, n_rows)
     y = (draw.random(n_rows) < 1 / (1 + np.exp(-logit))).astype(int)
     positive = 1 / (1 + np.exp(-sharpness * logit))
-    said = Predictions(np.array([0, 1]), (positive > 0.5).astype(int), np.column_stack([1 - positive, positive]))
+    predicted = Predictions(np.array([0, 1]), (positive > 0.5).astype(int), np.column_stack([1 - positive, positive]))
     folds = tuple(np.array_split(draw.permutation(n_rows), 4))
-    return OutOfFold(Rows(np.arange(n_rows)), said, folds), Table(np.zeros((n_rows, 1)), y)
+    return OutOfFold(Rows(np.arange(n_rows)), predicted, folds), Table(np.zeros((n_rows, 1)), y)
 
 
 def test_a_calibration_that_hurts_is_not_kept():
@@ -251,12 +251,12 @@ def test_always_keeps_whatever_was_found(n_rows, seed):
 
 
 def test_rows_of_one_group_are_no_more_evidence_than_one():
-    judged, table = sample(60, 1.7, seed=0)
+    held_out, table = sample(60, 1.7, seed=0)
     copies = np.repeat(np.arange(60), 10)
     many = OutOfFold(
         Rows(np.arange(600)),
-        judged.predictions.take(copies),
-        tuple(np.flatnonzero(np.isin(copies, fold)) for fold in judged.folds),
+        held_out.predictions.take(copies),
+        tuple(np.flatnonzero(np.isin(copies, fold)) for fold in held_out.folds),
     )
     rows = Table(np.zeros((600, 1)), table.y[copies])
     of_rows, of_groups = (
@@ -268,7 +268,7 @@ def test_rows_of_one_group_are_no_more_evidence_than_one():
     assert of_groups.difference.interval.method == "bootstrap of groups"
 
 
-def test_rows_that_were_judged_twice_are_no_more_evidence_than_once(sure):
+def test_rows_that_were_evaluated_twice_are_no_more_evidence_than_once(sure):
     _, result = described(SIGMOID, sure["repeated_stratified_kfold"])
     assert result.difference.interval.method == "bootstrap of groups"
     assert result.n_rows == N
@@ -276,13 +276,13 @@ def test_rows_that_were_judged_twice_are_no_more_evidence_than_once(sure):
 
 @pytest.mark.parametrize("spec", [SIGMOID, ALWAYS], ids=["better", "always"])
 def test_a_classifier_without_probabilities_has_nothing_to_compare_with(spec):
-    judged = out_of_fold(SVC())
-    crossed, result = described(spec, judged)
+    held_out = out_of_fold(SVC())
+    crossed, result = described(spec, held_out)
     assert result.kept
     assert result.reason == "the classifier has no probabilities of its own"
     assert (result.before, result.difference) == (None, None)
     assert result.after.log_loss == pytest.approx(log_loss(Y, crossed.predictions.proba))
-    alone = describe(spec, TABLE, judged, None, cv_folds=4)
+    alone = describe(spec, TABLE, held_out, None, cv_folds=4)
     assert (alone.kept, alone.reason, alone.after) == (True, result.reason, None)
 
 
@@ -295,8 +295,8 @@ def test_a_classifier_without_probabilities_has_nothing_to_compare_with(spec):
     ids=["better", "always"],
 )
 def test_what_could_not_be_measured_is_not_better(spec, kept, reason):
-    judged = out_of_fold(LogisticRegression())
-    result = describe(spec, TABLE, dataclasses.replace(judged, folds=(np.arange(N),)), None, cv_folds=4)
+    held_out = out_of_fold(LogisticRegression())
+    result = describe(spec, TABLE, dataclasses.replace(held_out, folds=(np.arange(N),)), None, cv_folds=4)
     assert (result.kept, result.reason) == (kept, reason)
     assert (result.before, result.after, result.difference) == (None, None, None)
     assert (result.ensemble, result.cv_folds, result.holdout) == (False, None, 0.1)
@@ -305,9 +305,9 @@ def test_what_could_not_be_measured_is_not_better(spec, kept, reason):
 def test_predictions_that_do_not_change_are_not_kept_without_an_interval():
     # One probability for all, and as many of each class in every fold: there is nothing to learn.
     y = np.tile([0, 1], 20)
-    said = Predictions(np.array([0, 1]), np.zeros(40, int), np.full((40, 2), 0.5))
-    judged = OutOfFold(Rows(np.arange(40)), said, tuple(np.arange(40).reshape(4, 10)))
-    _, result = described(ISOTONIC, judged, Table(np.zeros((40, 1)), y))
+    predicted = Predictions(np.array([0, 1]), np.zeros(40, int), np.full((40, 2), 0.5))
+    held_out = OutOfFold(Rows(np.arange(40)), predicted, tuple(np.arange(40).reshape(4, 10)))
+    _, result = described(ISOTONIC, held_out, Table(np.zeros((40, 1)), y))
     assert not result.kept
     assert result.difference.interval is None
     assert result.reason == "out-of-fold log loss 0.6931 -> 0.6931, which may be chance"

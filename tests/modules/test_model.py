@@ -29,7 +29,7 @@ def test_the_default_algorithm_is_gradient_boosting() -> None:
     assert type(build_classifier(ClassifierModelSpec())).__name__ == "GradientBoostingClassifier"
 
 
-def test_the_guides_name_builds_whichever_algorithm() -> None:
+def test_the_public_name_builds_whichever_algorithm() -> None:
     spec = ClassifierModelSpec(algorithm="knn", hyperparameters={"n_neighbors": 3})
 
     assert repr(GradientBoostingClassifierImpl(spec)) == "KNeighborsClassifier(n_neighbors=3)"
@@ -60,7 +60,7 @@ def test_an_unknown_algorithm_is_refused_with_the_nearest() -> None:
     assert str(caught.value) == "model.algorithm: unknown algorithm 'gradient_bosting'; did you mean gradient_boosting?"
 
 
-def test_wrong_hyperparameters_are_told_all_at_once() -> None:
+def test_wrong_hyperparameters_are_reported_all_at_once() -> None:
     hyperparameters = {"n_estimators": 0, "max_depht": 3, "max_depth": "deep"}
 
     with pytest.raises(ConfigError) as caught:

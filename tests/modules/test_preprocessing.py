@@ -398,9 +398,9 @@ def test_other_columns_are_dropped() -> None:
     assert build_preprocessor(SPECS[:1]).fit_transform(people).shape == (N, 1)
 
 
-@pytest.mark.parametrize("guide", [False, True], ids=["build_preprocessor", "FeatureSpecPipeline"])
-def test_an_array_is_addressed_in_the_order_of_the_specs(guide: bool) -> None:
-    build = FeatureSpecPipeline if guide else build_preprocessor
+@pytest.mark.parametrize("is_public", [False, True], ids=["build_preprocessor", "FeatureSpecPipeline"])
+def test_an_array_is_addressed_in_the_order_of_the_specs(is_public: bool) -> None:
+    build = FeatureSpecPipeline if is_public else build_preprocessor
     people = _people()
     expected = build(SPECS).fit_transform(people, BINARY)
     by_position = build(SPECS, by_position=True)

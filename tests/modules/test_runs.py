@@ -43,7 +43,7 @@ def make_run(
     return run
 
 
-def test_run_id_tells_the_time_and_is_the_folder(tmp_path):
+def test_run_id_reports_the_time_and_is_the_folder(tmp_path):
     run = create_run(tmp_path / "runs", "penguins")
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run.run_id)
     assert run.path == tmp_path / "runs" / run.run_id
@@ -63,7 +63,7 @@ def test_run_ids_are_unique_when_many_begin_at_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("runs_dir", ["file", "file/runs"])
-def test_create_run_says_why_it_cannot(tmp_path, runs_dir):
+def test_create_run_reports_why_it_cannot(tmp_path, runs_dir):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError) as caught:
         create_run(tmp_path / runs_dir, "x")
@@ -160,7 +160,7 @@ def test_find_run_takes_latest(tmp_path):
         pytest.param(["r1", "r2"], "quickstart", "no run 'quickstart'; the newest: r2, r1", id="unlike"),
     ],
 )
-def test_find_run_says_what_there_is(tmp_path, ids, text, message):
+def test_find_run_reports_what_there_is(tmp_path, ids, text, message):
     for run_id in ids:
         make_run(tmp_path, run_id)
     with pytest.raises(RunNotFoundError) as caught:
@@ -186,10 +186,10 @@ def test_list_runs_reads_summaries(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("passed", "told"), [([True, True], "met"), ([True, False], "not met")])
-def test_list_runs_tells_whether_gates_are_met(tmp_path, passed, told):
+@pytest.mark.parametrize(("passed", "outcome"), [([True, True], "met"), ([True, False], "not met")])
+def test_list_runs_reports_whether_gates_are_met(tmp_path, passed, outcome):
     make_run(tmp_path, "r1", **SUMMARY, gates=[{"passed": each} for each in passed])
-    assert list_runs(tmp_path)[0]["gates"] == told
+    assert list_runs(tmp_path)[0]["gates"] == outcome
 
 
 def test_list_runs_is_newest_first_and_leaves_other_folders_out(tmp_path):
@@ -250,7 +250,7 @@ def test_environment_is_a_sorted_list_that_pip_understands():
     assert all("==" in line for line in lines)
 
 
-def test_environment_says_what_the_metadata_of_each_distribution_say(tmp_path, monkeypatch):
+def test_environment_reports_what_the_metadata_of_each_distribution_report(tmp_path, monkeypatch):
     for folder, text in {
         "odd-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: Odd_Name\nVersion: 1.0+local\n\nVersion: 9\n",
         "old-2.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: old\nVersion: 2\n",
@@ -271,5 +271,7 @@ def test_runs_are_found_without_heavy_imports(tmp_path):
         f"find_run(Path({str(tmp_path)!r}), 'r1').read_json('summary.json'); list_runs(Path({str(tmp_path)!r}));"
         "print({'numpy', 'pandas', 'sklearn', 'mlflow', 'feast'} & set(sys.modules))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
-    assert told.stdout == "set()\n"
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert outcome.stdout == "set()\n"

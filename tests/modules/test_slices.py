@@ -61,7 +61,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize(("text", "values", "rows"), CONDITIONS.values(), ids=CONDITIONS)
-def test_a_condition_holds_the_rows_that_it_says_and_no_missing_ones(text, values, rows):
+def test_a_condition_holds_the_rows_that_it_reports_and_no_missing_ones(text, values, rows):
     assert rows_of(text, dataset(x=values)) == rows
 
 
@@ -159,8 +159,8 @@ def test_what_is_listed_twice_is_one_slice():
     ids=["whole numbers", "numbers", "texts", "times"],
 )
 def test_a_column_with_too_many_values_needs_a_condition(values, example):
-    said = f"t.csv  validation.slices.0: x has 21 values; write a condition such as {example}"
-    assert problem("x", dataset(x=values)) == said
+    message = f"t.csv  validation.slices.0: x has 21 values; write a condition such as {example}"
+    assert problem("x", dataset(x=values)) == message
     list_slices([example], dataset(x=values))
     assert len(list_slices(["x"], dataset(x=values[:MOST_VALUES]))) == 20
 
@@ -187,7 +187,7 @@ def test_a_slice_that_cannot_be_is_refused(text, values, message):
     assert problem(text, dataset(x=values)) == f"t.csv  validation.slices.0: {message}"
 
 
-def test_every_slice_that_cannot_be_is_told_by_its_number():
+def test_every_slice_that_cannot_be_is_reported_by_its_number():
     with pytest.raises(DataError) as refused:
         list_slices(["age", "x", "x > 3"], dataset(x=["a", "b"]))
     assert str(refused.value).splitlines() == [

@@ -28,7 +28,7 @@ FRAME = pd.DataFrame({"age": [1, 2, 3], "fare": [0.1, float("nan"), 1e-17], "dec
 
 
 def read_table(path: str, read: ReadSpec | None = None) -> pd.DataFrame:
-    """Read a table whose columns are judged by their content alone."""
+    """Read a table whose columns are read by their content alone."""
     table = read_raw(path, read)
     return read_training(table, resolve_schema(table, read=read))
 
@@ -333,7 +333,7 @@ def test_read_table_refuses_parquet_without_rows(tmp_path: Path) -> None:
     ],
     ids=["near", "far", "no folder", "no table"],
 )
-def test_read_table_says_what_is_there_instead_of_a_missing_file(tmp_path: Path, asked: str, hint: str) -> None:
+def test_read_table_reports_what_is_there_instead_of_a_missing_file(tmp_path: Path, asked: str, hint: str) -> None:
     for name in ("penguins.csv", "adult.parquet", "notes.md"):
         _file(tmp_path, name, "a,b\n1,2\n")
     (tmp_path / "sub").mkdir()
@@ -374,7 +374,7 @@ def test_read_table_refuses_files_with_different_columns(tmp_path: Path, suffix:
     ]
 
 
-def test_read_table_tells_the_problems_of_all_files(tmp_path: Path) -> None:
+def test_read_table_reports_the_problems_of_all_files(tmp_path: Path) -> None:
     for name, content in {"1.csv": "a,a\n1,2\n", "2.csv": "a,b\n1,2\n", "3.csv": "a,b\n1,2\n1,2,3\n"}.items():
         _file(tmp_path, name, content)
     assert [line.split("  ")[0] for line in _error_of(tmp_path).splitlines()] == [
@@ -389,7 +389,7 @@ def test_read_table_refuses_parquet_files_with_different_types(tmp_path: Path) -
     assert _error_of(tmp_path) == f"{tmp_path / '2.parquet'}  a: is string here and int64 in 1.parquet"
 
 
-def test_read_table_tells_what_the_system_refuses(tmp_path: Path) -> None:
+def test_read_table_reports_what_the_system_refuses(tmp_path: Path) -> None:
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     loop = tmp_path / "loop.csv"
     assert _error_of(loop) == f"{loop}  cannot be read: Too many levels of symbolic links"
@@ -401,7 +401,7 @@ def test_read_table_refuses_a_pipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_read_table_tells_that_permission_is_denied(tmp_path: Path) -> None:
+def test_read_table_reports_that_permission_is_denied(tmp_path: Path) -> None:
     path = _file(tmp_path, "t.csv", "a,b\n1,2\n")
     path.chmod(0)
     assert _error_of(path) == f"{path}  permission denied"

@@ -48,15 +48,19 @@ LOGISTIC = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegres
 SVM = Pipeline([("scaler", StandardScaler()), ("classifier", SVC(kernel="linear"))])
 
 METRICS = {
-    "accuracy": lambda y, said, positive, weight: accuracy_score(y, said, sample_weight=weight),
-    "balanced_accuracy": lambda y, said, positive, weight: balanced_accuracy_score(y, said, sample_weight=weight),
-    "f1": lambda y, said, positive, weight: f1_score(y, said, pos_label=positive, sample_weight=weight),
-    "f1_macro": lambda y, said, positive, weight: f1_score(y, said, average="macro", sample_weight=weight),
-    "precision": lambda y, said, positive, weight: precision_score(
-        y, said, pos_label=positive, sample_weight=weight, zero_division=0
+    "accuracy": lambda y, predicted, positive, weight: accuracy_score(y, predicted, sample_weight=weight),
+    "balanced_accuracy": lambda y, predicted, positive, weight: balanced_accuracy_score(
+        y, predicted, sample_weight=weight
     ),
-    "recall": lambda y, said, positive, weight: recall_score(y, said, pos_label=positive, sample_weight=weight),
-    "matthews_corrcoef": lambda y, said, positive, weight: matthews_corrcoef(y, said, sample_weight=weight),
+    "f1": lambda y, predicted, positive, weight: f1_score(y, predicted, pos_label=positive, sample_weight=weight),
+    "f1_macro": lambda y, predicted, positive, weight: f1_score(y, predicted, average="macro", sample_weight=weight),
+    "precision": lambda y, predicted, positive, weight: precision_score(
+        y, predicted, pos_label=positive, sample_weight=weight, zero_division=0
+    ),
+    "recall": lambda y, predicted, positive, weight: recall_score(
+        y, predicted, pos_label=positive, sample_weight=weight
+    ),
+    "matthews_corrcoef": lambda y, predicted, positive, weight: matthews_corrcoef(y, predicted, sample_weight=weight),
 }
 
 
@@ -68,7 +72,7 @@ def out_of_fold(model, table=TABLE, kind="stratified_kfold", n_splits=3):
     return stack(fit_results, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
 
 
-def said_alike(scores, folds=None, rows=None):
+def predicting(scores, folds=None, rows=None):
     """Put scores in the form of predictions of the classes no and yes."""
     scores = np.asarray(scores, dtype=float)
     labels = np.where(scores >= 0.5, "yes", "no").astype(object)
@@ -80,13 +84,13 @@ def said_alike(scores, folds=None, rows=None):
 class Search:
     """What is to be found, by trying every threshold on every fold with scikit-learn's metrics."""
 
-    def __init__(self, judged, scoring, positive="yes", weight=None, y=Y):
-        column = judged.predictions.classes.tolist().index(positive)
-        if judged.predictions.proba is None:
-            self.scores, self.own = judged.predictions.decision * (1 if column else -1), 0.0
+    def __init__(self, held_out, scoring, positive="yes", weight=None, y=Y):
+        column = held_out.predictions.classes.tolist().index(positive)
+        if held_out.predictions.proba is None:
+            self.scores, self.own = held_out.predictions.decision * (1 if column else -1), 0.0
         else:
-            self.scores, self.own = judged.predictions.proba[:, column], 0.5
-        self.rows, self.positive = judged.rows.index, positive
+            self.scores, self.own = held_out.predictions.proba[:, column], 0.5
+        self.rows, self.positive = held_out.rows.index, positive
         self.other = "no" if positive == "yes" else "yes"
         self.y, self.weight = y[self.rows], None if weight is None else weight[self.rows]
         self.metric = METRICS[scoring]
@@ -106,16 +110,16 @@ class Search:
 
     def crossed(self, folds, ordered=False):
         """Give the score of each fold's rows by the threshold of the others, and the usual score of those rows."""
-        judged, said = [], []
+        held_out, predicted = [], []
         for number, fold in enumerate(folds):
             others = [other for at, other in enumerate(folds) if (at < number if ordered else at != number)]
             at = np.sort(np.concatenate([*others, []]).astype(int))
             at = at[[self.rows[position] not in set(self.rows[fold]) for position in at]] if len(at) else at
             if len(at):
-                judged.append(fold)
-                said.append(self.labels(fold, self.best(at)))
-        judged = np.concatenate(judged)
-        return self.score(judged, np.concatenate(said)), self.score(judged, self.labels(judged, self.own))
+                held_out.append(fold)
+                predicted.append(self.labels(fold, self.best(at)))
+        held_out = np.concatenate(held_out)
+        return self.score(held_out, np.concatenate(predicted)), self.score(held_out, self.labels(held_out, self.own))
 
 
 def assert_found(found, search, folds, ordered=False):
@@ -145,15 +149,15 @@ CASES = {
 @pytest.mark.parametrize(("model", "scoring", "positive", "weight", "kind"), CASES.values(), ids=CASES)
 def test_choose_threshold_finds_what_a_search_by_scikit_learns_metrics_finds(model, scoring, positive, weight, kind):
     table = dataclasses.replace(TABLE, weight=weight)
-    judged, ordered = out_of_fold(model, table, kind), kind == "time_series_split"
+    held_out, ordered = out_of_fold(model, table, kind), kind == "time_series_split"
     found = choose_threshold(
-        ThresholdSpec(scoring=scoring), judged, table, positive_class=None if positive == "yes" else positive,
+        ThresholdSpec(scoring=scoring), held_out, table, positive_class=None if positive == "yes" else positive,
         ordered=ordered,
     )  # fmt: skip
-    assert_found(found, Search(judged, scoring, positive, weight), judged.folds, ordered)
+    assert_found(found, Search(held_out, scoring, positive, weight), held_out.folds, ordered)
     assert found.scoring == scoring
     assert found.response == ("decision_function" if model is SVM else "predict_proba")
-    assert found.n_rows == len(set(judged.rows.index))
+    assert found.n_rows == len(set(held_out.rows.index))
 
 
 def test_a_chosen_threshold_does_better_than_one_half_where_the_classes_are_unequal():
@@ -183,9 +187,9 @@ def test_every_scorer_that_is_accepted_can_choose(scoring):
     ids=["one half", "below", "above", "recall below", "recall one half", "precision above", "no two scores"],
 )
 def test_among_equals_the_threshold_nearest_to_the_classifiers_own_is_taken(negatives, positives, scoring, value):
-    judged = said_alike([*negatives, *positives])
+    held_out = predicting([*negatives, *positives])
     table = Table(None, np.array(["no"] * len(negatives) + ["yes"] * len(positives), object))
-    assert choose_threshold(ThresholdSpec(scoring=scoring), judged, table).value == pytest.approx(value)
+    assert choose_threshold(ThresholdSpec(scoring=scoring), held_out, table).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", "balanced_accuracy", "f1", "recall_weighted"])
@@ -194,10 +198,10 @@ def test_weights_that_are_all_alike_change_nothing(scoring):
     for _ in range(15):
         y = random.random(90) < 0.3
         # Two decimals make many thresholds equally good but for the rounding of sums.
-        judged = said_alike(np.round(np.clip(random.normal(0.35 + 0.2 * y, 0.2), 0, 1), 2))
+        held_out = predicting(np.round(np.clip(random.normal(0.35 + 0.2 * y, 0.2), 0, 1), 2))
         y = np.where(y, "yes", "no").astype(object)
         plain, weighted = (
-            choose_threshold(ThresholdSpec(scoring=scoring), judged, Table(None, y, weight))
+            choose_threshold(ThresholdSpec(scoring=scoring), held_out, Table(None, y, weight))
             for weight in (None, np.full(90, 0.1))
         )
         assert weighted.value == plain.value
@@ -209,31 +213,34 @@ def test_many_different_scores_are_tried_at_their_quantiles():
     is_yes = random.random(4000) < 0.3
     scores = np.clip(random.normal(0.35 + 0.2 * is_yes, 0.15), 0.001, 0.999)
     table = Table(None, np.where(is_yes, "yes", "no").astype(object))
-    found = choose_threshold(ThresholdSpec(scoring="balanced_accuracy"), said_alike(scores), table)
+    found = choose_threshold(ThresholdSpec(scoring="balanced_accuracy"), predicting(scores), table)
     false_positive_rate, true_positive_rate, _ = roc_curve(is_yes, scores)
     finest = ((true_positive_rate + 1 - false_positive_rate) / 2).max()
     assert len(np.unique(scores)) > MOST_CANDIDATES
     assert finest - 0.005 < balanced_accuracy_score(is_yes, scores >= found.value) <= finest
 
 
-def test_in_order_a_fold_is_judged_by_the_threshold_of_earlier_ones():
+def test_in_order_a_fold_is_evaluated_by_the_threshold_of_earlier_ones():
     folds = tuple(np.array_split(np.arange(30), 3))
     random = np.random.default_rng(2)
     y = np.where(random.random(30) < 0.4, "yes", "no").astype(object)
-    judged = said_alike(np.clip(random.normal(0.3 + 0.3 * (y == "yes"), 0.2), 0, 1), folds)
+    held_out = predicting(np.clip(random.normal(0.3 + 0.3 * (y == "yes"), 0.2), 0, 1), folds)
     # What is judged last is turned round: it chooses nothing, and the scores of all other rows stay.
     for turned in (y, np.where(np.arange(30) < 20, y, np.where(y == "yes", "no", "yes"))):
-        found = choose_threshold(ThresholdSpec(scoring="accuracy"), judged, Table(None, turned), ordered=True)
-        search = Search(judged, "accuracy", y=turned)
-        said = [search.labels(folds[1], search.best(folds[0])), search.labels(folds[2], search.best(np.arange(20)))]
-        assert found.score == pytest.approx((np.concatenate(said) == turned[10:]).mean())
+        found = choose_threshold(ThresholdSpec(scoring="accuracy"), held_out, Table(None, turned), ordered=True)
+        search = Search(held_out, "accuracy", y=turned)
+        predicted = [
+            search.labels(folds[1], search.best(folds[0])),
+            search.labels(folds[2], search.best(np.arange(20))),
+        ]
+        assert found.score == pytest.approx((np.concatenate(predicted) == turned[10:]).mean())
 
 
 @pytest.mark.parametrize("ordered", [False, True], ids=["one fold", "one fold in order"])
-def test_a_threshold_that_no_other_rows_can_judge_has_no_score(ordered):
-    judged = said_alike([0.1, 0.2, 0.3, 0.4], (np.arange(4),))
+def test_a_threshold_that_no_other_rows_can_evaluate_has_no_score(ordered):
+    held_out = predicting([0.1, 0.2, 0.3, 0.4], (np.arange(4),))
     table = Table(None, np.array(["no", "no", "yes", "yes"], object))
-    found = choose_threshold(ThresholdSpec(), judged, table, ordered=ordered)
+    found = choose_threshold(ThresholdSpec(), held_out, table, ordered=ordered)
     assert found.value == pytest.approx(0.25)
     assert np.isnan([found.score, found.default_score]).all()
 
@@ -253,25 +260,25 @@ LABELS = {
 @pytest.mark.parametrize("positive", [0, 1], ids=["first class", "last class"])
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("model", [LOGISTIC, SVM, CALIBRATED], ids=["logistic", "svc", "calibrated svc"])
-def test_with_threshold_ships_a_model_that_predicts_what_is_said(tmp_path, model, labels, positive):
+def test_with_threshold_ships_a_model_that_predicts_what_is_reported(tmp_path, model, labels, positive):
     dtype = object if isinstance(labels, list) and isinstance(labels[0], str) else None
     y = np.array(labels, dtype)[IS_YES.astype(int)]
     fitted = clone(model).fit(X, y)
-    said = predict(fitted, X)
+    predicted = predict(fitted, X)
     response = "decision_function" if model is SVM else "predict_proba"
-    scores = said.decision * (1 if positive else -1) if model is SVM else said.proba[:, positive]
+    scores = predicted.decision * (1 if positive else -1) if model is SVM else predicted.proba[:, positive]
     value = float(np.sort(scores)[N // 6])  # a row's very score, which is enough
     threshold = ThresholdResult("f1", value, response, 0.5, 0.5, N)
     settled = with_threshold(
-        TrainedModel(said, model=fitted), threshold, positive_class=np.array(labels, dtype)[positive]
+        TrainedModel(predicted, model=fitted), threshold, positive_class=np.array(labels, dtype)[positive]
     )
 
     expected = FixedThresholdClassifier(
         fitted, threshold=value, pos_label=labels[positive], response_method=response
     ).predict(X)
     assert settled.predictions.labels.tolist() == expected.tolist() == settled.model.predict(X).tolist()
-    assert settled.predictions.labels.tolist() != said.labels.tolist()
-    assert settled.predictions.labels.dtype == said.classes.dtype
+    assert settled.predictions.labels.tolist() != predicted.labels.tolist()
+    assert settled.predictions.labels.dtype == predicted.classes.dtype
     assert settled.threshold is threshold
     save_model(settled.model, tmp_path / "model.skops")
     loaded = load_model(tmp_path / "model.skops")

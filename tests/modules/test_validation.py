@@ -37,7 +37,7 @@ FOLDS = fold_splitter("stratified_kfold", n_splits=4, shuffle=False, random_stat
 MODEL = LogisticRegression(max_iter=1000)
 
 
-def chain(model):
+def make_train_fn(model):
     def run(split, fit):
         (result,) = fit([FitRequest(model, {}, split.train, (split.test,))])
         if result.error:
@@ -50,7 +50,7 @@ def chain(model):
 def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, provenance=ON_FOLDS, **options):
     with PlainFitter(table, n_jobs=n_jobs) as fit:
         return cross_validate(
-            chain(model),
+            make_train_fn(model),
             table,
             rows or table.all_rows,
             folds,
@@ -138,7 +138,7 @@ def test_predictions_are_in_the_order_of_the_rows_and_out_of_fold(binary):
     assert {score.n_rows for score in evaluation.scores} == {110}
 
 
-def test_a_metric_that_cannot_be_computed_is_told_and_the_others_stay(binary):
+def test_a_metric_that_cannot_be_computed_is_reported_and_the_others_stay(binary):
     evaluation = validated(SVC(), binary, metrics=["log_loss", "roc_auc"])
     assert [score.value is None for score in evaluation.scores] == [False, True, False]
     assert evaluation.scores[1].folds == ()
@@ -149,22 +149,22 @@ def test_a_metric_that_cannot_be_computed_is_told_and_the_others_stay(binary):
 
 
 @pytest.mark.filterwarnings("ignore:Only one class is present")
-def test_a_metric_that_is_not_defined_is_told_rather_than_nan(binary):
+def test_a_metric_that_is_not_defined_is_reported_rather_than_nan(binary):
     some = binary.y == 1
     model = LogisticRegression().fit(binary.X, binary.y)
-    said = Predictions(model.classes_, model.predict(binary.X[some]), model.predict_proba(binary.X[some]))
+    predicted = Predictions(model.classes_, model.predict(binary.X[some]), model.predict_proba(binary.X[some]))
     evaluation = evaluate(
-        said,
+        predicted,
         binary.y[some],
         weight=None,
-        baseline=said,
+        baseline=predicted,
         metrics=["roc_auc", "log_loss"],
         provenance=ON_TEST,
     )
     accuracy, roc_auc, log_loss = evaluation.scores
     assert accuracy.value == get_scorer("accuracy")(model, binary.X[some], binary.y[some])
     assert (roc_auc.value, roc_auc.baseline) == (None, None)
-    assert log_loss.value == pytest.approx(-np.log(said.proba[:, 1]).mean())
+    assert log_loss.value == pytest.approx(-np.log(predicted.proba[:, 1]).mean())
     assert evaluation.problems == {"roc_auc": "roc_auc could not be computed: it is not defined for rows like these"}
 
 
@@ -207,7 +207,7 @@ def corrected(values, test_to_train, greatest=np.inf):
 @pytest.mark.parametrize("folds", [FOLDS, REPEATED], ids=["once", "repeated"])
 def test_an_interval_of_cross_validation_allows_for_shared_training_rows(binary, folds):
     for score in validated(MODEL, binary, metrics=["roc_auc", "log_loss"], folds=folds).scores:
-        # 30 rows of 120 are judged in each fold; no share is above 1.
+        # 30 rows of 120 are held out in each fold; no share is above 1.
         greatest = np.inf if score.metric == "log_loss" else 1
         assert (score.interval.low, score.interval.high) == corrected(score.folds, 1 / 3, greatest)
         assert (score.interval.level, score.interval.method) == (0.95, "corrected resampled t")
@@ -242,7 +242,7 @@ def test_folds_that_agree_give_no_interval():
     assert (score.difference.value, score.difference.interval, score.difference.distinguishable) == (0.5, None, None)
 
 
-def test_nothing_is_said_of_doing_better_than_the_baseline_in_what_it_is_good_at(binary):
+def test_nothing_is_reported_of_doing_better_than_the_baseline_in_what_it_is_good_at(binary):
     score = validated(MODEL, binary, metrics=["ece"]).scores[-1]
     assert score.baseline < 0.1
     assert score.difference is None
@@ -251,16 +251,18 @@ def test_nothing_is_said_of_doing_better_than_the_baseline_in_what_it_is_good_at
 def held_out(table, groups=None, **options):
     """Judge the second half of the rows by a model of the first."""
     half = len(table) // 2
-    judged = Rows(np.arange(half, len(table)))
-    said, floor = (
-        predict(model.fit(table.X[:half], table.y[:half]), table.X_of(judged))
+    held_out = Rows(np.arange(half, len(table)))
+    predicted, floor = (
+        predict(model.fit(table.X[:half], table.y[:half]), table.X_of(held_out))
         for model in (LogisticRegression(), DummyClassifier(strategy="prior"))
     )
     told = {"metrics": ["accuracy", "log_loss"], "provenance": ON_TEST, **options}
-    return evaluate(said, table.y_of(judged), weight=table.weight_of(judged), baseline=floor, groups=groups, **told)
+    return evaluate(
+        predicted, table.y_of(held_out), weight=table.weight_of(held_out), baseline=floor, groups=groups, **told
+    )
 
 
-def test_an_interval_on_rows_that_are_judged_once_is_of_a_bootstrap(binary):
+def test_an_interval_on_rows_that_are_evaluated_once_is_of_a_bootstrap(binary):
     accuracy, loss = held_out(binary).scores
     for score in (accuracy, loss):
         assert (score.interval.method, score.interval.level) == ("bootstrap of rows", 0.95)
@@ -288,7 +290,7 @@ def test_rows_without_weight_are_no_evidence(binary):
     assert quarter.high - quarter.low > 1.5 * (all_rows.high - all_rows.low)
 
 
-def test_what_is_said_of_a_row_several_times_is_drawn_together(binary):
+def test_what_is_reported_of_a_row_several_times_is_drawn_together(binary):
     evaluation = validated(
         MODEL, binary, metrics=["accuracy"], folds=REPEATED, slices={"all": np.ones(120, dtype=bool)}
     )
@@ -320,7 +322,7 @@ def test_slices_are_scored_on_the_predictions_of_all_folds_together(binary):
 
 
 @pytest.mark.parametrize("folds", [FOLDS, REPEATED], ids=["once", "repeated"])
-def test_a_slice_that_says_nothing_has_no_value(binary, folds):
+def test_a_slice_that_reports_nothing_has_no_value(binary, folds):
     slices = {
         "30 rows": np.arange(120) < 30,
         "29 rows": np.arange(120) < 29,
@@ -329,7 +331,7 @@ def test_a_slice_that_says_nothing_has_no_value(binary, folds):
     }
     evaluation = validated(MODEL, binary, metrics=["accuracy", "log_loss"], slices=slices, folds=folds)
     assert [score.value is None for score in evaluation.slices] == [False] * 2 + [True] * 6
-    # However often a row was judged, it is one row.
+    # However often a row was predicted, it is one row.
     assert [score.n_rows for score in evaluation.slices[::2]] == [30, 29, binary.y.sum(), 0]
     nothing = evaluation.slices[-1]
     assert (nothing.metric, nothing.interval, nothing.baseline, nothing.difference) == ("log_loss", None, None, None)
@@ -379,23 +381,23 @@ def test_a_class_that_is_never_predicted_has_no_precision(binary):
     assert (zero.precision, zero.recall) == ((binary.y == 0).mean(), 1.0)
 
 
-def test_a_class_that_does_not_occur_among_the_judged_rows_has_no_recall(binary):
+def test_a_class_that_does_not_occur_among_the_evaluated_rows_has_no_recall(binary):
     known = Table(binary.X, np.r_[binary.y[:60], np.ones(60, dtype=int)])
     zero, one = held_out(known, metrics=["accuracy"]).classes
     assert (zero.n_rows, zero.recall, one.n_rows) == (0, None, 60)
 
 
-def test_rows_that_were_judged_several_times_are_counted_once(binary):
+def test_rows_that_were_evaluated_several_times_are_counted_once(binary):
     evaluation = validated(MODEL, binary, metrics=["accuracy"], folds=REPEATED)
     assert sum(each.n_rows for each in evaluation.classes) == 120
-    # The matrix counts what was said.
+    # The matrix counts the predicted labels.
     assert sum(map(sum, evaluation.confusion)) == len(evaluation.y) == 360
 
 
 # Circumstances and choices
 
 
-def test_every_score_carries_what_must_be_said_beside_it(binary):
+def test_every_score_carries_what_must_be_reported_beside_it(binary):
     told = replace(ON_FOLDS, selected_on={"hyperparameters": ("train",) * 3}, labels=("hyperparameters",))
     evaluation = validated(MODEL, binary, metrics=["f1"], provenance=told, slices={"s": np.arange(120) < 9})
     note = "3-fold stratified cross-validation of 90 rows, shuffled; tuned on the same rows"
@@ -407,9 +409,9 @@ def test_every_score_carries_what_must_be_said_beside_it(binary):
         assert score.tuned_on_same_rows is True
 
 
-def test_choices_tell_of_each_folds_chain_in_order(binary):
+def test_choices_report_of_each_folds_chain_in_order(binary):
     def choosing(split, fit):
-        return dataclasses.replace(chain(MODEL)(split, fit), params={"first": int(split.test.index[0])})
+        return dataclasses.replace(make_train_fn(MODEL)(split, fit), params={"first": int(split.test.index[0])})
 
     with PlainFitter(binary) as fit:
         evaluation = cross_validate(

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import traceback
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
@@ -23,6 +15,7 @@ from mlwf.modules.tracking.connection import mlflow_errors
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.specs.tracking import MLflowSpec
+from tests.mlflow_server import mlflow_server
 
 SECRET = "s3cret-pa55"
 LOGIN = f"me:{SECRET}@"
@@ -114,30 +107,8 @@ def test_what_a_library_quotes_is_not_in_the_traceback_either():
 def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
     """Run `mlflow server`, which takes any login; give its address and its folder."""
     folder = tmp_path_factory.mktemp("server")
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    arguments = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/kept"]
-    arguments += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "server.log").open("w") as log:
-        command = [sys.executable, "-m", "mlflow", "server", *arguments]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-        try:
-            until = time.monotonic() + 120
-            while not answers(f"http://127.0.0.1:{port}"):
-                assert time.monotonic() < until, "the server did not start"
-                time.sleep(0.2)
-            yield f"127.0.0.1:{port}", folder
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=30)
-
-
-def answers(uri: str) -> bool:
-    try:
-        with urlopen(f"{uri}/health", timeout=2):
-            return True
-    except OSError:
-        return False
+    with mlflow_server(folder) as (uri, _):
+        yield uri.removeprefix("http://"), folder
 
 
 @pytest.mark.slow

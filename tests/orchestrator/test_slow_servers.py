@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pandas as pd
@@ -27,6 +22,7 @@ from mlwf.modules.tracking import load_registered_model
 from mlwf.orchestrator.api import run_experiment
 from mlwf.orchestrator.mlflow_logger import push_run
 from mlwf.specs.loading import load_experiment
+from tests.mlflow_server import mlflow_server
 
 pytestmark = pytest.mark.slow
 
@@ -36,31 +32,9 @@ FORBIDDEN = json.dumps({"error_code": "PERMISSION_DENIED", "message": "no right 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Run `mlflow server` on a free port of this machine, in a group of processes of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-        *("--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "1"),
-    ]
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-    try:
-        yield wait_for(f"http://127.0.0.1:{port}")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def wait_for(uri):
-    for _ in range(600):
-        try:
-            with urlopen(f"{uri}/health", timeout=2):
-                return uri
-        except (URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError("the server did not start")
+    """Give the address of a server."""
+    with mlflow_server(tmp_path_factory.mktemp("server")) as (uri, _):
+        yield uri
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_words_of_pandas_are_missing_or_texts_in_every_format(suffix, keep, expe
     assert not told
 
 
-def test_a_few_rows_of_an_unseen_category_are_told_and_most_of_a_column_is_refused():
+def test_a_few_rows_of_an_unseen_category_are_reported_and_most_of_a_column_is_refused():
     schema = trained(ZIPS, CATEGORY)
     assert read(schema, csv(x=["X99"]))[1] == ["1 of 1 row holds values of `x` that training never saw: X99 (1)"]
     with pytest.raises(DataError, match=r"x: 12 of 20 rows hold values of `x` that training never saw: 10 \(12\)"):

@@ -72,7 +72,7 @@ PARQUET = {
 
 
 @pytest.mark.parametrize(("values", "expected"), PARQUET.values(), ids=PARQUET)
-def test_a_column_of_a_parquet_file_is_what_its_type_says(values, expected):
+def test_a_column_of_a_parquet_file_is_what_its_type_reports(values, expected):
     assert kind(values, untyped=False) == expected
 
 

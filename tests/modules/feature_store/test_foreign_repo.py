@@ -188,7 +188,7 @@ def test_on_demand_views_are_computed_as_feast_does(repo: Path, labels: pd.DataF
     pd.testing.assert_series_equal(joined.rows["worth"].reset_index(drop=True)[known.index], known, check_names=False)
 
 
-def test_what_an_on_demand_view_asks_of_the_labels_is_said(repo: Path, labels: pd.DataFrame) -> None:
+def test_what_an_on_demand_view_requests_of_the_labels_is_reported(repo: Path, labels: pd.DataFrame) -> None:
     with pytest.raises(DataError) as caught:
         join_features(
             FeatureStoreSpec(repo_path=str(repo), features=["worth"]), labels.drop(columns="discount"), time="when"

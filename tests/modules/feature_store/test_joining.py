@@ -168,7 +168,7 @@ def test_naive_times_are_taken_as_utc(flights_repo: Path, flights: pd.DataFrame)
     ],
     ids=["features", "service", "sample", "time", "no time", "key", "name taken", "key type"],
 )  # fmt: skip
-def test_what_is_wrong_is_said(
+def test_what_is_wrong_is_reported(
     flights_repo: Path,
     flights: pd.DataFrame,
     change: dict[str, str | None],

@@ -95,7 +95,7 @@ def test_keys_of_one_kind_match_whatever_their_dtype(label: pd.Series, source: p
     assert found[2] == NO_MATCH
 
 
-def test_large_integer_keys_are_told_apart() -> None:
+def test_large_integer_keys_are_reported_apart() -> None:
     found = find_matches(keys(2**60 + 1), times(5), keys(2**60, 2**60 + 1, 2**60 + 2), times(1, 1, 1))
     assert found.tolist() == [1]
 

@@ -155,7 +155,7 @@ def test_force_recreate_starts_over_and_leaves_other_files(repo_of: Any, view: d
     assert notes.read_text() == "mine"
 
 
-def test_an_interrupted_creation_is_said_and_finished(repo_of: Any, view: dict[str, Any]) -> None:
+def test_an_interrupted_creation_is_reported_and_finished(repo_of: Any, view: dict[str, Any]) -> None:
     spec = repo_of(view)
     repo = Path(spec.repo_path)
     marker = repo / ".mlwf.json"
@@ -215,7 +215,7 @@ for number in range(4):
     assert views_of(repo) == [f"v{worker}_{number}" for worker in range(3) for number in range(4)]
 
 
-def test_every_wrong_view_is_said_at_once(tmp_path: Path, table: Any) -> None:
+def test_every_wrong_view_is_reported_at_once(tmp_path: Path, table: Any) -> None:
     good = table("good", key=[1], t=STAMPS[:1], x=[1])
     other = table("other", key=["1"], t=STAMPS[:1], x=[1])
     lists = table("lists", key=[1], t=["now"], x=[[1, 2]])
@@ -277,7 +277,7 @@ def test_a_repo_cannot_be_created_from_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "what", ["no folder", "no config", "no registry", "empty", "damaged", "other project", "config"]
 )
-def test_a_repo_that_cannot_be_used_is_said(repo_of: Any, view: dict[str, Any], tmp_path: Path, what: str) -> None:
+def test_a_repo_that_cannot_be_used_is_reported(repo_of: Any, view: dict[str, Any], tmp_path: Path, what: str) -> None:
     repo = Path(repo_of(view).repo_path)
     registry, config = repo / "data" / "registry.db", repo / "feature_store.yaml"
     hint = f"{repo}: feast apply has not been run there, or the registry lies elsewhere"
@@ -310,7 +310,7 @@ def test_a_repo_that_cannot_be_used_is_said(repo_of: Any, view: dict[str, Any], 
     assert contents(tmp_path) == before
 
 
-def test_a_source_that_went_away_or_changed_is_said(repo_of: Any, view: dict[str, Any], table: Any) -> None:
+def test_a_source_that_went_away_or_changed_is_reported(repo_of: Any, view: dict[str, Any], table: Any) -> None:
     spec = repo_of(view)
     rows = pd.DataFrame({"k": [1], "time": STAMPS[2:]})
     table("v", k=[1], t=STAMPS[:1], y=[1])

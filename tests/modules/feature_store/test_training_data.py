@@ -12,7 +12,7 @@ from mlwf.modules.feature_store import create_feast_manager
 from mlwf.specs.feature_store import FeatureViewSpec
 
 
-def test_the_guides_call_returns_features_and_target(flights_repo: Path, flights: pd.DataFrame) -> None:
+def test_the_public_call_returns_features_and_target(flights_repo: Path, flights: pd.DataFrame) -> None:
     given: dict[str, Any] = {"features": ["weather"], "target": "arr_delayed", "time": "event_timestamp"}
     feast_manager = create_feast_manager(
         repo_path=str(flights_repo), n_features=2, initialize=False, force_recreate=False, labels=flights, **given
@@ -37,7 +37,7 @@ def test_a_repo_is_created_on_the_way(
     assert X["seats"].notna().any()
 
 
-def test_what_is_missing_is_said(flights_repo: Path, flights: pd.DataFrame) -> None:
+def test_what_is_missing_is_reported(flights_repo: Path, flights: pd.DataFrame) -> None:
     with pytest.raises(ConfigError) as no_labels:
         create_feast_manager(flights_repo, target="arr_delayed").get_training_data()
     assert str(no_labels.value) == (

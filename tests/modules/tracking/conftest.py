@@ -80,10 +80,10 @@ def _make_calibration(**changed: Any) -> CalibrationResult:
 
     def error(strength: float, log_loss: float) -> CalibrationError:
         shares = np.linspace(0.05, 0.95, 12)
-        said = 0.5 + np.clip(strength * (shares - 0.5), -0.49, 0.49)
+        predicted = 0.5 + np.clip(strength * (shares - 0.5), -0.49, 0.49)
         bins = [
             ReliabilityBin(float(p), float(o), max(0, float(o) - 0.08), min(1, float(o) + 0.08), 40)
-            for p, o in zip(said, shares, strict=True)
+            for p, o in zip(predicted, shares, strict=True)
         ]
         return CalibrationError(log_loss, 0.11, 0.04, bins)
 

@@ -6,16 +6,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -28,6 +25,7 @@ from mlwf.modules.tracking import sending
 from mlwf.modules.tracking.logged_model import register_model
 from mlwf.modules.tracking.mlflow_store import open_store
 from mlwf.modules.tracking.unsent import Unsent
+from tests.mlflow_server import mlflow_server
 
 pytestmark = pytest.mark.slow
 
@@ -84,42 +82,8 @@ def postgresql(tmp_path: Path) -> Iterator[str]:
 
 @contextmanager
 def server(tmp_path: Path) -> Iterator[str]:
-    """Run `mlflow server` on a free port of this machine, in a group of processes of its own."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-    arguments = [
-        "--backend-store-uri",
-        f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination",
-        f"{tmp_path}/kept",
-    ]
-    arguments += ["--host", "127.0.0.1", "--port", uri.rpartition(":")[2], "--workers", "1"]
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=tmp_path,
-        )
-        try:
-            until = time.monotonic() + 120
-            while not answers(uri):
-                assert process.poll() is None, (tmp_path / "server.log").read_text()
-                assert time.monotonic() < until, "the server did not start"
-                time.sleep(0.2)
-            yield uri
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=30)
-
-
-def answers(uri: str) -> bool:
-    try:
-        with urlopen(f"{uri}/health", timeout=2):
-            return True
-    except OSError:
-        return False
+    with mlflow_server(tmp_path) as (uri, _):
+        yield uri
 
 
 @contextmanager
@@ -140,8 +104,8 @@ def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
             )
             for _ in range(4)
         ]
-        said = [training.communicate(timeout=400)[1] for training in trainings]
-        assert ([training.returncode for training in trainings], said) == ([0] * 4, [""] * 4)
+        errors = [training.communicate(timeout=400)[1] for training in trainings]
+        assert ([training.returncode for training in trainings], errors) == ([0] * 4, [""] * 4)
         client = open_store(uri).client
         runs = client.search_runs([client.get_experiment_by_name("race").experiment_id])
         assert [run.info.status for run in runs] == ["FINISHED"] * 4
@@ -153,7 +117,7 @@ def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
         assert int(client.get_model_version_by_alias("race", "best").version) in {1, 2, 3, 4}
 
 
-def test_who_waits_for_a_database_too_long_says_so(tmp_path, monkeypatch):
+def test_who_waits_for_a_database_too_long_reports_so(tmp_path, monkeypatch):
     monkeypatch.setattr(mlflow_connection, "LOCK_SECONDS", 1)
     with postgresql(tmp_path) as uri, create_engine(uri).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": mlflow_connection._NUMBER})

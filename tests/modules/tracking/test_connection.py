@@ -1,4 +1,4 @@
-"""Whether a server answers as MLflow does, asked by MLflow's own client and with its settings."""
+"""Whether a server responds as MLflow does, to MLflow's own client and with its settings."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def answering(answers, *, seconds=0.0, tls=None):
     ],
     ids=["page", "login", "text", "401", "403", "404", "503", "moved"],
 )
-def test_reach_says_in_a_sentence_what_answers_and_is_no_mlflow(answers, reason):
+def test_reach_reports_in_a_sentence_what_answers_and_is_no_mlflow(answers, reason):
     with answering(answers) as (uri, _), pytest.raises(TrackingError) as caught:
         reach(uri)
     assert str(caught.value) == f"{uri}: the tracking server cannot be reached: {reason}"
@@ -210,6 +210,6 @@ def test_a_mistake_of_our_own_is_no_failure_of_the_store():
         valid_key(None)
 
 
-def test_a_mistake_of_a_library_is_told_as_one_of_the_store():
+def test_a_mistake_of_a_library_is_reported_as_one_of_the_store():
     with pytest.raises(TrackingError, match="logging metrics failed: "), mlflow_errors("http://me", "logging metrics"):
         requests.Session().mount(None, None)

@@ -88,7 +88,7 @@ def test_start_run_refuses_another_experiment_than_that_of_the_run(begun, tracki
 
 
 @pytest.mark.parametrize("was_there", [True, False], ids=["deleted", "unknown"])
-def test_start_run_says_that_the_run_of_the_environment_is_not_there(
+def test_start_run_reports_that_the_run_of_the_environment_is_not_there(
     client, begun, tracking_uri, make_tracker, monkeypatch, was_there
 ):
     if was_there:

@@ -32,13 +32,13 @@ def fitted(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", algorithm_names())
-def test_each_algorithm_has_importances_or_says_that_it_has_none(algorithm):
-    told = describe_importances(fitted(algorithm))
-    assert told["available"] is (algorithm in HAVE_SOME)
+def test_each_algorithm_has_importances_or_reports_that_it_has_none(algorithm):
+    described = describe_importances(fitted(algorithm))
+    assert described["available"] is (algorithm in HAVE_SOME)
     if algorithm not in HAVE_SOME:
-        assert told["note"] == f"{HAVE_NONE[algorithm]} has none of its own, so there is no plot of them"
+        assert described["note"] == f"{HAVE_NONE[algorithm]} has none of its own, so there is no plot of them"
 
 
-def test_a_calibrated_model_is_told_by_its_classifier():
+def test_a_calibrated_model_is_reported_by_its_classifier():
     model = CalibratedClassifierCV(fitted("gaussian_nb"), cv=2).fit(IRIS.data, IRIS.target)
     assert describe_importances(model)["note"].startswith("GaussianNB has none of its own")

@@ -93,12 +93,12 @@ def with_value(row: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
     return row.assign(**{column: pd.Series([value], index=row.index)})
 
 
-def make_asks(X: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def make_cases(X: pd.DataFrame) -> dict[str, pd.DataFrame]:
     row = X.iloc[[7]]
     unreadable = X.head(20).astype(object)
     for place, column in enumerate(X):
         unreadable.iloc[place, unreadable.columns.get_loc(column)] = None
-    asks = {
+    cases = {
         "as trained": X.head(20),
         "single row": row,
         "reordered": X.head(20)[list(X)[::-1]],
@@ -110,22 +110,22 @@ def make_asks(X: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "from records": pd.DataFrame(json.loads(row.to_json(orient="records", date_format="iso"))),
     }
     for column in X:
-        asks[f"{column} is None"] = row.assign(**{column: pd.Series([None], index=row.index, dtype=object)})
-        asks[f"{column} is NaN"] = with_value(row, column, float("nan"))
-        asks[f"{column} is NaN among others"] = X.head(5).assign(
+        cases[f"{column} is None"] = row.assign(**{column: pd.Series([None], index=row.index, dtype=object)})
+        cases[f"{column} is NaN"] = with_value(row, column, float("nan"))
+        cases[f"{column} is NaN among others"] = X.head(5).assign(
             **{column: X.head(5)[column].astype(object).where(X.index[:5] != 2, np.nan)}
         )
-        asks[f"{column} is unseen"] = with_value(row, column, UNSEEN[column])
-    asks["day is NaT"] = with_value(row, "day", pd.NaT)
-    return asks
+        cases[f"{column} is unseen"] = with_value(row, column, UNSEEN[column])
+    cases["day is NaT"] = with_value(row, "day", pd.NaT)
+    return cases
 
 
-ASKS = list(make_asks(make_rows()))
+CASES = list(make_cases(make_rows()))
 
 
 @pytest.fixture(scope="module")
 def logged(store_at, make_tracker, tmp_path_factory):
-    """Log a calibrated model over a column of every kind, and ask it in a fresh process."""
+    """Log a calibrated model over a column of every kind, and predict with it in a fresh process."""
     folder = tmp_path_factory.mktemp("model")
     X = make_rows()
     y = np.where(X["number"] + (X["text"] == "a") + 0.02 * X["whole"] + X["flag"] > 1.2, "yes", "no")
@@ -138,25 +138,25 @@ def logged(store_at, make_tracker, tmp_path_factory):
     tracker.start_run()
     tracker.log_workflow_results({"pipeline": model}, X.head(100))
     path = load_registered_model(f"models:/{tracker.model_id}", tracker.tracking_uri).parent
-    asks = make_asks(X)
-    pd.to_pickle(asks, folder / "asks.pickle")
+    cases = make_cases(X)
+    pd.to_pickle(cases, folder / "asks.pickle")
     command = [sys.executable, "-c", FRESH, str(path), str(folder / "asks.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return model, asks, json.loads(done.stdout), path, done.stderr
+    return model, cases, json.loads(done.stdout), path, done.stderr
 
 
-@pytest.mark.parametrize("ask", ASKS)
-def test_model_predicts_in_a_fresh_process_what_the_run_s_own_predicts(logged, ask):
-    model, asks, said, _, _ = logged
-    assert said[ask]["labels"] == list(model.predict(asks[ask]))
-    assert said[ask]["proba"] == model.predict_proba(asks[ask]).tolist()
+@pytest.mark.parametrize("case", CASES)
+def test_model_predicts_in_a_fresh_process_what_the_run_s_own_predicts(logged, case):
+    model, cases, predicted, _, _ = logged
+    assert predicted[case]["labels"] == list(model.predict(cases[case]))
+    assert predicted[case]["proba"] == model.predict_proba(cases[case]).tolist()
 
 
 def test_model_answers_differ_so_that_equal_ones_mean_something(logged):
-    _, _, said, _, _ = logged
-    assert len({tuple(map(tuple, answer["proba"])) for answer in said.values()}) > 20
-    assert {label for answer in said.values() for label in answer["labels"]} == {"yes", "no"}
+    _, _, predicted, _, _ = logged
+    assert len({tuple(map(tuple, each["proba"])) for each in predicted.values()}) > 20
+    assert {label for each in predicted.values() for label in each["labels"]} == {"yes", "no"}
 
 
 def test_model_in_a_fresh_process_complains_of_nothing_but_extra_columns(logged):
@@ -170,7 +170,7 @@ def test_model_pins_what_a_fresh_environment_needs(logged):
     assert (path / "requirements.txt").read_text().split() == [f"{name}=={version(name)}" for name in needed]
 
 
-def test_model_is_stored_compressed_and_says_its_size(logged):
+def test_model_is_stored_compressed_and_reports_its_size(logged):
     from mlflow.models import Model
 
     *_, path, _ = logged
@@ -216,7 +216,7 @@ def test_model_that_skops_cannot_save_is_an_error_of_tracking(tmp_path):
         save_model(model, tmp_path / "saved")
 
 
-def test_model_says_its_columns(logged):
+def test_model_reports_its_columns(logged):
     from mlflow.models import Model
 
     *_, path, _ = logged
@@ -226,7 +226,7 @@ def test_model_says_its_columns(logged):
     assert described.metadata["input_columns"] == {name: str(dtype) for name, dtype in make_rows().dtypes.items()}
 
 
-def test_model_that_is_served_says_which_column_is_missing(logged):
+def test_model_that_is_served_reports_which_column_is_missing(logged):
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
@@ -236,7 +236,7 @@ def test_model_that_is_served_says_which_column_is_missing(logged):
         mlflow.pyfunc.load_model(str(path)).predict(rows)
 
 
-def test_model_that_is_served_says_which_date_it_cannot_read_behind_the_words_of_the_server(logged):
+def test_model_that_is_served_reports_which_date_it_cannot_read_behind_the_words_of_the_server(logged):
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
     from mlflow.pyfunc.scoring_server import invocations
@@ -278,7 +278,7 @@ def test_model_over_an_array_predicts_from_arrays_and_frames(tracking_uri, make_
     assert list(loaded.predict(np.array([[1, 2, 3]]))) == [1]
 
 
-def test_model_without_a_signature_where_the_spec_says_so(tracking_uri, make_tracker, tracked):
+def test_model_without_a_signature_where_the_spec_reports_so(tracking_uri, make_tracker, tracked):
     from mlflow.models import Model
 
     tracker = make_tracker(tracking_uri, log_model_signature=False)

@@ -93,14 +93,14 @@ def test_open_store_refuses_a_file_that_is_no_database(tmp_path):
     assert str(caught.value) == f"{path}: this is not a SQLite file that MLflow could use: file is not a database"
 
 
-def test_open_store_says_that_a_folder_cannot_be_made(tmp_path):
+def test_open_store_reports_that_a_folder_cannot_be_made(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(TrackingError) as caught:
         open_store(f"sqlite:///{tmp_path}/taken/mlflow.db")
     assert str(caught.value) == f"{tmp_path}/taken/mlflow.db: the tracking store cannot be opened: Not a directory"
 
 
-def test_open_store_says_how_to_upgrade(tracking_uri):
+def test_open_store_reports_how_to_upgrade(tracking_uri):
     with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
     with pytest.raises(TrackingError) as caught:
@@ -116,7 +116,7 @@ def test_experiment_id_is_the_same_for_the_same_name(tracking_uri):
     assert store.experiment_id("churn") == store.experiment_id("churn") != store.experiment_id("fraud")
 
 
-def test_experiment_id_of_a_deleted_experiment_says_how_to_restore_it(tracking_uri):
+def test_experiment_id_of_a_deleted_experiment_reports_how_to_restore_it(tracking_uri):
     store = open_store(tracking_uri)
     store.client.delete_experiment(store.experiment_id("churn"))
     with pytest.raises(TrackingError) as caught:

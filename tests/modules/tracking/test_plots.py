@@ -62,21 +62,21 @@ def test_evaluation_figures_of_probabilities_are_all(n_classes):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_evaluation_figures_of_decision_values_have_no_reliability(n_classes):
-    y, said = make_predictions(n_classes)
-    decision = said.proba[:, 1] if n_classes == 2 else said.proba
-    figures = evaluation_figures(y, Predictions(said.classes, said.labels, None, decision))
+    y, predicted = make_predictions(n_classes)
+    decision = predicted.proba[:, 1] if n_classes == 2 else predicted.proba
+    figures = evaluation_figures(y, Predictions(predicted.classes, predicted.labels, None, decision))
     assert set(figures) == {"confusion_matrix.png", *CURVES}
 
 
 def test_evaluation_figures_of_labels_are_the_confusion_matrix():
-    y, said = make_predictions(3)
-    assert set(evaluation_figures(y, Predictions(said.classes, said.labels))) == {"confusion_matrix.png"}
+    y, predicted = make_predictions(3)
+    assert set(evaluation_figures(y, Predictions(predicted.classes, predicted.labels))) == {"confusion_matrix.png"}
 
 
-def test_evaluation_figures_say_how_the_predictions_were_got():
-    y, said = make_predictions(2)
-    figures = evaluation_figures(y, said, note="the test set, 300 rows")
-    legend = f"1  (AUC {roc_auc_score(y, said.proba[:, 1]):.3f})"
+def test_evaluation_figures_report_how_the_predictions_were_got():
+    y, predicted = make_predictions(2)
+    figures = evaluation_figures(y, predicted, note="the test set, 300 rows")
+    legend = f"1  (AUC {roc_auc_score(y, predicted.proba[:, 1]):.3f})"
     assert texts(figures["roc_curve.png"]) == ["ROC curve", "The test set, 300 rows", legend]
     assert texts(figures["confusion_matrix.png"]) == [
         "Confusion matrix",
@@ -85,17 +85,17 @@ def test_evaluation_figures_say_how_the_predictions_were_got():
 
 
 def test_evaluation_figures_speak_of_the_positive_class():
-    y, said = make_predictions(2, names=["no", "yes"])
+    y, predicted = make_predictions(2, names=["no", "yes"])
     labels = [
-        texts(evaluation_figures(y, said, positive_class=positive)["precision_recall_curve.png"])[2].split()[0]
+        texts(evaluation_figures(y, predicted, positive_class=positive)["precision_recall_curve.png"])[2].split()[0]
         for positive in (None, "yes", "no")
     ]
     assert labels == ["yes", "yes", "no"]
 
 
 def test_evaluation_figures_of_decision_values_turn_them_for_the_first_class():
-    y, said = make_predictions(2, names=["no", "yes"])
-    decided = Predictions(said.classes, said.labels, None, said.proba[:, 1])
+    y, predicted = make_predictions(2, names=["no", "yes"])
+    decided = Predictions(predicted.classes, predicted.labels, None, predicted.proba[:, 1])
     one, other = (
         texts(evaluation_figures(y, decided, positive_class=name)["roc_curve.png"])[2] for name in ("no", "yes")
     )
@@ -109,24 +109,24 @@ def test_evaluation_figures_draw_the_most_frequent_of_many_classes():
 
 
 def test_evaluation_figures_leave_out_classes_that_do_not_occur():
-    y, said = make_predictions(4)
+    y, predicted = make_predictions(4)
     here = y != 2
-    some = Predictions(said.classes, said.labels[here], said.proba[here])
+    some = Predictions(predicted.classes, predicted.labels[here], predicted.proba[here])
     legend = texts(evaluation_figures(y[here], some)["roc_curve.png"])[2:]
     assert [label.split()[0] for label in legend] == ["0", "1", "3"]
 
 
 def test_evaluation_figures_take_labels_that_the_model_does_not_know():
-    y, said = make_predictions(3, names=["a", "b", "c"])
+    y, predicted = make_predictions(3, names=["a", "b", "c"])
     y = y.astype(object)
     y[:10] = "new"
-    figure = evaluation_figures(y, said)["confusion_matrix.png"]
+    figure = evaluation_figures(y, predicted)["confusion_matrix.png"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c", "new"]
 
 
 def test_confusion_matrix_counts():
-    y, said = np.array(["a", "a", "b"]), Predictions(np.array(["a", "b"]), np.array(["a", "b", "b"]))
-    figure = evaluation_figures(y, said)["confusion_matrix.png"]
+    y, predicted = np.array(["a", "a", "b"]), Predictions(np.array(["a", "b"]), np.array(["a", "b", "b"]))
+    figure = evaluation_figures(y, predicted)["confusion_matrix.png"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["1\n50%", "1\n50%", "0\n0%", "1\n100%"]
 
 
@@ -140,18 +140,20 @@ def test_confusion_matrix_counts():
     ids=["formula", "long", "other letters"],
 )
 def test_draw_plots_takes_any_name(tmp_path, names):
-    y, said = make_predictions(3, names=names)
+    y, predicted = make_predictions(3, names=names)
     draw_plots(
-        tmp_path, KNeighborsClassifier(), [Evaluation(replace(ON_TEST, weighted_by="weight in $ and $"), (), said, y)]
+        tmp_path,
+        KNeighborsClassifier(),
+        [Evaluation(replace(ON_TEST, weighted_by="weight in $ and $"), (), predicted, y)],
     )
     assert len(list(tmp_path.iterdir())) == 4
     assert all(min(imread(path).shape[:2]) > 500 for path in tmp_path.iterdir())
 
 
 def test_reliability_curve_has_a_bar_for_each_bin():
-    y, said = make_predictions(2, n=400)
-    axes = evaluation_figures(y, said)["reliability_curve.png"].axes[0]
-    bins = reliability_bins(said, y)
+    y, predicted = make_predictions(2, n=400)
+    axes = evaluation_figures(y, predicted)["reliability_curve.png"].axes[0]
+    bins = reliability_bins(predicted, y)
     (bars,) = axes.collections
     assert [tuple(end) for bar in bars.get_segments() for end in bar] == [
         (each.predicted, end) for each in bins for end in (each.low, each.high)
@@ -160,9 +162,11 @@ def test_reliability_curve_has_a_bar_for_each_bin():
 
 
 def test_reliability_curve_of_more_classes_has_a_curve_for_each():
-    y, said = make_predictions(3, n=400)
-    axes = evaluation_figures(y, said)["reliability_curve.png"].axes[0]
-    first = Predictions(np.array([False, True]), y == 0, np.column_stack([1 - said.proba[:, 0], said.proba[:, 0]]))
+    y, predicted = make_predictions(3, n=400)
+    axes = evaluation_figures(y, predicted)["reliability_curve.png"].axes[0]
+    first = Predictions(
+        np.array([False, True]), y == 0, np.column_stack([1 - predicted.proba[:, 0], predicted.proba[:, 0]])
+    )
     assert len(axes.collections) == 3
     observed = [each.observed for each in reliability_bins(first, y == 0)]
     assert np.array_equal(axes.lines[1].get_ydata(), observed)
@@ -183,7 +187,7 @@ def test_calibration_figure_shows_before_and_after_and_why_it_was_kept(make_cali
     ]
 
 
-def test_calibration_figure_says_when_it_was_not_kept(make_calibration):
+def test_calibration_figure_reports_when_it_was_not_kept(make_calibration):
     note = texts(calibration_figure(make_calibration(kept=False, reason="no better", provenance=None)))[1]
     assert note == "Not kept: no better"
 
@@ -209,15 +213,15 @@ def test_figure_is_written_as_matplotlib_itself_writes_it(tmp_path, name):
 
 
 def test_draw_plots_separates_validation_and_test(tmp_path):
-    y, said = make_predictions(2)
-    evaluations = [Evaluation(BY_SOURCE[source], (), said, y) for source in ("train_test", "test")]
+    y, predicted = make_predictions(2)
+    evaluations = [Evaluation(BY_SOURCE[source], (), predicted, y) for source in ("train_test", "test")]
     draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), evaluations)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feature_importances.png", "test", "train_test"]
 
 
 def test_draw_plots_goes_on_without_one_that_cannot_be_drawn(tmp_path, caplog):
-    y, said = make_predictions(2)
-    evaluations = [Evaluation(ON_HOLDOUT, (), said, y[:-1]), Evaluation(ON_TEST, (), said, y)]
+    y, predicted = make_predictions(2)
+    evaluations = [Evaluation(ON_HOLDOUT, (), predicted, y[:-1]), Evaluation(ON_TEST, (), predicted, y)]
     with caplog.at_level(logging.WARNING):
         draw_plots(tmp_path, KNeighborsClassifier(), evaluations)
     assert [path.name for path in tmp_path.iterdir()] == ["test"]

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from contextlib import closing
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -18,48 +10,16 @@ import pytest
 from mlwf.engine.model_file import load_model
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking import find_run, load_registered_model
+from tests.mlflow_server import mlflow_server, stop
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def server(tmp_path, tracking_uri):
-    """Run `mlflow server` on a free port of this machine, in a group of processes of its own."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    arguments = [
-        *("--backend-store-uri", tracking_uri, "--artifacts-destination", str(tmp_path / "artifacts")),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-    ]
-    log = (tmp_path / "server.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *arguments],
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        cwd=tmp_path,
-    )
-    try:
-        yield wait_for(f"http://127.0.0.1:{port}"), process
-    finally:
-        stop(process)
-        log.close()
-
-
-def wait_for(uri: str) -> str:
-    for _ in range(300):
-        try:
-            with urlopen(f"{uri}/health", timeout=2):
-                return uri
-        except (URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError("the server did not start")
-
-
-def stop(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=30)
+    """Give the address of a server, and its process."""
+    with mlflow_server(tmp_path, tracking_uri) as running:
+        yield running
 
 
 def test_server_gets_everything_and_its_death_costs_seconds(server, tracked, make_tracker):

@@ -50,7 +50,7 @@ def test_find_run_refuses_a_prefix_of_several(tracking_uri, make_tracker):
         find_run(tracking_uri, "2026")
 
 
-def test_find_run_says_that_a_run_ended_without_a_summary(tracking_uri, make_tracker):
+def test_find_run_reports_that_a_run_ended_without_a_summary(tracking_uri, make_tracker):
     tracker = make_tracker(tracking_uri, run_id="2026-a")
     tracker.start_run()
     tracker.end_run(status="KILLED")
@@ -110,8 +110,8 @@ def test_mark_stale_runs_logs_what_it_may_not_mark(tracking_uri, make_tracker, m
 
     monkeypatch.setattr(client, "set_tag", refuses_theirs)
     assert mark_stale_runs(ours.connect()) == [ours.run_id]
-    said = f"{tracking_uri}: marking run {theirs.run_id} as killed failed: Permission denied"
-    assert caplog.messages == [said]
+    message = f"{tracking_uri}: marking run {theirs.run_id} as killed failed: Permission denied"
+    assert caplog.messages == [message]
     assert client.get_run(theirs.run_id).info.status == "RUNNING"
 
 
@@ -153,7 +153,7 @@ def test_a_model_is_found_by_every_name_that_mlflow_takes(tracked, name):
         ("models:/nope/latest", "no model 'nope' is registered there"),
     ],
 )
-def test_load_registered_model_says_what_is_not_there(tracked, uri, message):
+def test_load_registered_model_reports_what_is_not_there(tracked, uri, message):
     with pytest.raises(RegisteredModelError) as caught:
         load_registered_model(uri, tracked.tracker.tracking_uri)
     assert str(caught.value) == f"{tracked.tracker.tracking_uri}: {message}"
@@ -187,7 +187,7 @@ def test_training_rows_are_found_by_any_name_of_the_model(tracked, uri):
     assert training_rows(uri, tracked.tracker.tracking_uri).shape == (len(tracked.X),)
 
 
-def test_training_rows_are_none_where_the_run_does_not_say(tracking_uri, make_tracker, tracked):
+def test_training_rows_are_none_where_the_run_does_not_report(tracking_uri, make_tracker, tracked):
     tracker = make_tracker(tracking_uri)
     tracker.start_run()
     tracker.log_workflow_results({"pipeline": tracked.model})

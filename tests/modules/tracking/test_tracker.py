@@ -91,10 +91,10 @@ def test_run_has_tags_for_what_to_know_before_its_numbers_are_trusted(tracked):
     }
 
 
-@pytest.mark.parametrize(("passed", "verdict"), [([True, True], "met"), ([True, False], "not met")])
-def test_gates_are_met_when_all_are(passed, verdict):
+@pytest.mark.parametrize(("passed", "expected"), [([True, True], "met"), ([True, False], "not met")])
+def test_gates_are_met_when_all_are(passed, expected):
     gates = [GateResult("accuracy at least 0.9", "0.9500", each, "test") for each in passed]
-    assert outcome_tags([], gates, [])["mlwf.gates"] == verdict
+    assert outcome_tags([], gates, [])["mlwf.gates"] == expected
 
 
 def test_a_run_without_gates_and_judgements_has_no_tags_for_them():
@@ -250,7 +250,7 @@ def test_a_model_that_cannot_be_logged_is_a_tracking_error(tracking_uri, make_tr
     assert not tracker.connect().client.search_logged_models([tracker.experiment_id])
 
 
-def test_a_tracker_that_was_not_started_says_so(tracking_uri, make_tracker):
+def test_a_tracker_that_was_not_started_reports_so(tracking_uri, make_tracker):
     with pytest.raises(TrackingError, match=r"^logging parameters failed: .*call start_run\(\) first$"):
         make_tracker(tracking_uri).log_params({"depth": 3})
 

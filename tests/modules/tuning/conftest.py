@@ -20,7 +20,7 @@ def pipeline() -> Callable[[Any], Pipeline]:
 
 @pytest.fixture
 def data() -> Callable[..., Any]:
-    """Give what makes 120 rows or more that are hard to tell apart."""
+    """Give what makes 120 rows or more that are hard to classify."""
 
     def make(n_classes: int = 2, n_samples: int = 120) -> Any:
         return make_classification(

@@ -114,7 +114,7 @@ def test_halving_by_rows_equals_scikit_learn(
     X, y = data(n_classes=n_classes, n_samples=200)
     spec = HalvingSearchSpec(param_grid=grid, scoring=scoring, factor=factor, cv_folds=4)
     with warnings.catch_warnings():
-        # scikit-learn tells of the fits that fail.
+        # scikit-learn warns of the fits that fail.
         warnings.simplefilter("ignore")
         theirs = HalvingGridSearchCV(
             pipeline(classifier),
@@ -129,14 +129,14 @@ def test_halving_by_rows_equals_scikit_learn(
     assert_same_halving(ours, theirs, X, assert_same_results)
 
 
-def test_rows_serve_where_they_are_asked_for(pipeline, data):
+def test_rows_serve_where_they_are_requested_for(pipeline, data):
     X, y = data()
     grid = {"classifier__n_estimators": [2, 4, 6]}
     spec = HalvingSearchSpec(param_grid=grid, resource="n_samples", max_resources=90, cv_folds=3)
     search = create_tuning(spec).fit(pipeline(GradientBoostingClassifier(random_state=0)), X, y)
     assert search.cv_results_["n_resources"].tolist() == [30, 30, 30, 90]
     assert search.result_.inexact == "halving by n_samples: 3 candidates with 30, 1 with 90"
-    # Only some rows are judged: who needs all of them must ask.
+    # Only some rows are predicted: there are no predictions of all of them.
     assert search.result_.out_of_fold is None
 
 
@@ -164,16 +164,16 @@ def test_the_out_of_fold_predictions_are_those_of_the_last_rung(pipeline, data):
     X, y = data()
     spec = HalvingSearchSpec(param_grid={"classifier__max_depth": [1, 2, 3]}, max_resources=9, cv_folds=3)
     search = create_tuning(spec).fit(pipeline(GradientBoostingClassifier(random_state=0)), X, y)
-    judged = search.result_.out_of_fold
-    assert np.array_equal(judged.rows.index, np.arange(len(y)))
-    first = judged.folds[0]
+    out_of_fold = search.result_.out_of_fold
+    assert np.array_equal(out_of_fold.rows.index, np.arange(len(y)))
+    first = out_of_fold.folds[0]
     others = np.setdiff1d(np.arange(len(y)), first)
     model = pipeline(GradientBoostingClassifier(random_state=0)).set_params(**search.best_params_)
     expected = predict(model.fit(X[others], y[others]), X[first])
-    assert np.array_equal(judged.predictions.proba[first], expected.proba)
+    assert np.array_equal(out_of_fold.predictions.proba[first], expected.proba)
 
 
-def test_several_scorers_are_told_and_one_chooses(pipeline, data):
+def test_several_scorers_are_reported_and_one_chooses(pipeline, data):
     X, y = data()
     grid = {"classifier__max_depth": [1, 2, 3]}
     several = HalvingSearchSpec(param_grid=grid, max_resources=9, scoring=["accuracy", "roc_auc"], refit="roc_auc")
@@ -185,7 +185,7 @@ def test_several_scorers_are_told_and_one_chooses(pipeline, data):
     assert "mean_test_accuracy" in ours.cv_results_
 
 
-def test_too_few_rows_are_told(pipeline, data):
+def test_too_few_rows_are_reported(pipeline, data):
     X, y = data()
     spec = HalvingSearchSpec(param_grid={"classifier__C": [0.1, 1.0]}, max_resources=15)
     with pytest.raises(FitError, match=r"^halving by rows begins with 20 of them at least; there are 15$"):
@@ -197,7 +197,7 @@ def test_too_few_rows_are_told(pipeline, data):
     [(SVC(), "classifier__max_iter"), (LogisticRegression(), "classifier__rounds")],
     ids=["no limit", "no parameter"],
 )
-def test_a_resource_without_an_end_is_told(pipeline, data, classifier, resource):
+def test_a_resource_without_an_end_is_reported(pipeline, data, classifier, resource):
     X, y = data()
     spec = HalvingSearchSpec(param_grid={"classifier__C": [0.1, 1.0]}, resource=resource)
     message = rf"^halving by {resource}: the pipeline does not say how many; write tuning\.max_resources$"

@@ -23,7 +23,7 @@ FOLDS = fold_splitter("stratified_kfold", n_splits=3, random_state=0)
 
 
 class Clock:
-    """Fits as the plain fitter does until so many asks have been begun; the later ones are late."""
+    """Fits as the plain fitter does until so many fits have been begun; the later ones are late."""
 
     def __init__(self, table, n_in_time):
         self.left = n_in_time
@@ -52,7 +52,7 @@ def search(pipeline, data):
     return run
 
 
-def test_every_ask_of_a_search_has_its_entry_and_the_deadline(search):
+def test_every_request_of_a_search_has_its_entry_and_the_deadline(search):
     spec = GridSearchSpec(param_grid=GRID, timeout_seconds=1000)
     _, clock = search(spec, LogisticRegression())
     assert [(request.candidate_fold.candidate, request.candidate_fold.fold) for request in clock.requests] == [
@@ -84,7 +84,7 @@ def test_when_the_time_ends_the_best_of_the_complete_candidates_is_named(search)
     assert result.summary()["stopped"] == result.stopped
 
 
-def test_when_the_time_suffices_nothing_is_told(search):
+def test_when_the_time_suffices_nothing_is_reported(search):
     result, _ = search(GridSearchSpec(param_grid=GRID, timeout_seconds=1000, max_candidates=4), LogisticRegression())
     assert (result.stopped, result.n_candidates) == ("", 4)
     assert "stopped" not in result.summary()
@@ -104,7 +104,7 @@ def test_a_real_deadline_stops_a_search(pipeline, data):
         tune(spec, pipeline(LogisticRegression()), table, table.all_rows, FOLDS, fit)
 
 
-def test_candidates_that_failed_are_told_of_when_the_others_are_late(search):
+def test_candidates_that_failed_are_reported_when_the_others_are_late(search):
     spec = GridSearchSpec(param_grid={"classifier__n_neighbors": [500, 3]}, timeout_seconds=60)
     with pytest.raises(FitError, match=r"^none of the 1 candidates could be scored: ValueError: Expected n_neighbors"):
         search(spec, KNeighborsClassifier(), n_in_time=3)
@@ -123,7 +123,7 @@ def test_max_candidates_tries_the_first_that_are_drawn():
     assert list_candidates(limited, random_state=7) == drawn[:4]
 
 
-def test_both_limits_are_told(search):
+def test_both_limits_are_reported(search):
     spec = GridSearchSpec(param_grid=GRID, max_candidates=3, timeout_seconds=1.5)
     result, _ = search(spec, LogisticRegression(), n_in_time=3)
     assert result.stopped == (
@@ -140,7 +140,7 @@ def test_a_halving_begins_with_the_first_candidates(search):
 
 
 @pytest.mark.parametrize(
-    ("n_in_time", "rungs", "told"),
+    ("n_in_time", "rungs", "progress"),
     [
         (10, [0, 0, 0], "3 of 9 candidates were tried"),
         (9 * 3 + 4, [0] * 9 + [1], "1 of 3 rungs were complete"),
@@ -148,13 +148,13 @@ def test_a_halving_begins_with_the_first_candidates(search):
     ],
     ids=["on the first rung", "on the second", "before the third"],
 )
-def test_a_halving_names_the_best_of_the_highest_rung_that_it_reached(search, n_in_time, rungs, told):
+def test_a_halving_names_the_best_of_the_highest_rung_that_it_reached(search, n_in_time, rungs, progress):
     spec = HalvingSearchSpec(param_grid=ROUNDS, max_resources=9, scoring="neg_log_loss", timeout_seconds=60)
     classifier = GradientBoostingClassifier(random_state=0)
     whole, _ = search(spec, classifier)
     result, _ = search(spec, classifier, n_in_time=n_in_time)
     assert result.cv_results["iter"].tolist() == rungs
-    assert result.stopped == f"stopped after 60 s: {told}; a faster machine tries more"
+    assert result.stopped == f"stopped after 60 s: {progress}; a faster machine tries more"
     reached = [index for index, rung in enumerate(rungs) if rung == rungs[-1]]
     assert result.best_index == max(reached, key=lambda index: result.cv_results["mean_test_score"][index])
     # The candidates that were best with less of the resource are tried first with more.

@@ -86,7 +86,7 @@ def test_grid_equals_scikit_learn(pipeline, data, assert_same_results, classifie
     ours = create_tuning(GridSearchSpec(param_grid=grid, scoring=scoring, refit=refit))
     ours.splitter = splitter(folds)
     with warnings.catch_warnings():
-        # scikit-learn tells of the fits that fail.
+        # scikit-learn warns of the fits that fail.
         warnings.simplefilter("ignore")
         theirs = GridSearchCV(pipeline(classifier), grid, scoring=scoring, refit=refit or True, cv=folds).fit(X, y)
         ours.fit(pipeline(classifier), X, y)

@@ -96,7 +96,7 @@ def test_another_seed_proposes_others(searched):
 
 
 def test_answers_from_a_record_give_the_same_trials(pipeline, data, assert_same_results):
-    """A search that is begun again asks the same questions, so that it needs no fit that was made before."""
+    """A search that is begun again requests the same fits, so that none has to be made twice."""
     table = Table(*data())
     estimator, spec = pipeline(BOOSTING), OptunaSearchSpec(param_distributions=SPACE, n_iter=12, scoring="roc_auc")
     record = {}
@@ -117,7 +117,7 @@ def test_answers_from_a_record_give_the_same_trials(pipeline, data, assert_same_
     assert_same_results(again.cv_results, first.cv_results)
 
 
-def test_the_candidates_of_a_batch_are_asked_together_fold_by_fold(pipeline, data):
+def test_the_candidates_of_a_batch_are_requested_together_fold_by_fold(pipeline, data):
     table, calls = Table(*data()), []
     spec = OptunaSearchSpec(param_distributions={"classifier__C": {"loguniform": [0.01, 10.0]}}, n_iter=6)
     with PlainFitter(table) as fit:
@@ -136,7 +136,7 @@ def test_the_candidates_of_a_batch_are_asked_together_fold_by_fold(pipeline, dat
     assert calls == [*first, *([(candidate, fold) for candidate in (4, 5)] for fold in range(4))]
 
 
-def test_placeholders_are_asked_for_on_every_fold(pipeline, data):
+def test_placeholders_are_requested_for_on_every_fold(pipeline, data):
     """What only counts fits says the same of every candidate: then none is below the median."""
     table = Table(*data())
     placeholders = {}
@@ -164,7 +164,7 @@ def test_a_failing_candidate_is_given_up_at_once(pipeline, data):
     assert result.failures[0].startswith("ValueError: Expected n_neighbors")
 
 
-def test_when_all_fail_the_reason_is_told(pipeline, data):
+def test_when_all_fail_the_reason_is_reported(pipeline, data):
     X, y = data()
     spec = OptunaSearchSpec(param_distributions={"classifier__n_neighbors": [400, 500]}, n_iter=5)
     with pytest.raises(FitError, match=r"^none of the 5 candidates could be scored: ValueError: Expected n_neighbors"):
@@ -179,14 +179,14 @@ def test_values_of_any_kind_are_proposed(pipeline, data):
     assert {each["classifier__p"] for each in params} <= {1, 2.0}
 
 
-def test_optuna_says_nothing_of_its_own(capfd, pipeline, data):
+def test_optuna_reports_nothing_of_its_own(capfd, pipeline, data):
     X, y = data()
     spec = OptunaSearchSpec(param_distributions={"classifier__C": {"uniform": [0.1, 1.0]}}, n_iter=5)
     create_tuning(spec).fit(pipeline(LogisticRegression()), X, y)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_package_is_told(monkeypatch):
+def test_a_missing_package_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError) as raised:
         check_installed(OptunaSearchSpec(param_distributions=SPACE))

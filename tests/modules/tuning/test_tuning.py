@@ -86,7 +86,7 @@ def test_grid_search_scores_failed_fits_as_scikit_learn_does(pipeline, data, ass
     assert ours.result_.n_failed == 5
 
 
-def test_grid_search_says_why_when_every_candidate_failed(pipeline, data):
+def test_grid_search_reports_why_when_every_candidate_failed(pipeline, data):
     X, y = data()
     search = GridSearch(GridSearchSpec(param_grid={"classifier__n_neighbors": [400, 500]}))
     with pytest.raises(FitError, match=r"^none of the 2 candidates could be scored: ValueError: Expected n_neighbors"):
