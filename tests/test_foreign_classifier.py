@@ -98,9 +98,9 @@ def experiment(offered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def train(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     code = run(["train", "e.yaml", "--quiet", "--format", "json"])
-    told = capsys.readouterr()
-    assert (code, told.err) == (0, "")
-    return json.loads(told.out)
+    messages = capsys.readouterr()
+    assert (code, messages.err) == (0, "")
+    return json.loads(messages.out)
 
 
 def test_an_entry_is_described_by_type_hints_and_its_own_words() -> None:
@@ -147,8 +147,8 @@ def test_validate_locates_what_is_wrong(experiment: Path, capsys: Any, hyperpara
     wrong = {**EXPERIMENT, "model": {"algorithm": "lightgbm", "hyperparameters": hyperparameters}}
     experiment.write_text(yaml.safe_dump(wrong), encoding="utf-8")
     assert run(["validate", "e.yaml"]) == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"model.hyperparameters.{said}" in told
+    messages = " ".join(capsys.readouterr().err.split())
+    assert f"model.hyperparameters.{said}" in messages
 
 
 @pytest.mark.parametrize("is_tracked", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "tracked"])
@@ -230,8 +230,8 @@ def test_a_library_that_is_not_installed_is_told_before_any_fit(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     assert run(["train", "e.yaml", "--quiet"]) == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert "is 'lightgbm', and lightgbm cannot be imported; pip install 'mlwf[lightgbm]'" in told
+    messages = " ".join(capsys.readouterr().err.split())
+    assert "is 'lightgbm', and lightgbm cannot be imported; pip install 'mlwf[lightgbm]'" in messages
 
 
 def test_it_is_not_offered() -> None:

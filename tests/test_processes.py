@@ -65,12 +65,12 @@ def test_the_name_of_the_host_may_change_while_a_process_runs():
     ],
     ids=lambda changed: str(changed),
 )
-def test_what_is_not_known_here_is_not_judged(changed):
+def test_is_running_is_none_for_what_is_not_known_here(changed):
     assert is_running({**this_process(), **changed}) is None
     assert is_running({}) is None
 
 
-def test_a_process_that_is_hidden_is_not_judged(monkeypatch):
+def test_is_running_is_none_for_a_hidden_process(monkeypatch):
     monkeypatch.setattr(processes, "_start", lambda pid: None)  # as /proc does with hidepid=2
     assert is_running({**this_process(), "start": "1"}) is None
     assert is_running({**this_process(), "pid": 2**22 + 1, "start": "1"}) is False
@@ -86,7 +86,7 @@ def first_of_a_container():
 
 
 @namespaces
-def test_a_process_of_another_container_is_not_judged(first_of_a_container):
+def test_is_running_is_none_for_a_process_of_another_container(first_of_a_container):
     there = json.loads(first_of_a_container.stdout.readline())
     assert (there["pid"], there["host"]) == (1, this_process()["host"])
     assert is_running(there) is None
@@ -96,14 +96,14 @@ def test_a_process_of_another_container_is_not_judged(first_of_a_container):
 
 
 @namespaces
-def test_nothing_is_judged_through_the_proc_of_another_namespace():
+def test_is_running_is_none_through_the_proc_of_another_namespace():
     code = "from mlwf.processes import is_running, this_process; print(is_running(this_process()))"
     command = ["unshare", "--pid", "--fork", sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "None\n"
 
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="this system has no ps")
-def test_ps_tells_the_start_where_there_is_no_proc():
+def test_ps_gives_the_start_where_there_is_no_proc():
     started = processes._start_by_ps(os.getpid())
     assert started
     assert processes._start_by_ps(os.getpid()) == started

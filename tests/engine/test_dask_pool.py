@@ -164,7 +164,7 @@ def test_dask_pool_refuses_what_is_no_address(address, reason):
     )
 
 
-def test_dask_pool_says_within_ten_seconds_that_nobody_answers():
+def test_dask_pool_fails_within_ten_seconds_where_nothing_listens():
     address, started = f"tcp://127.0.0.1:{free_port()}", time.monotonic()
     with pytest.raises(MlwfError) as caught:
         DaskPool(address)
@@ -172,7 +172,7 @@ def test_dask_pool_says_within_ten_seconds_that_nobody_answers():
     assert str(caught.value) == f"compute.address: no Dask scheduler answers at {address} within 6 seconds"
 
 
-def test_dask_pool_does_not_wait_for_one_that_listens_and_says_nothing(monkeypatch):
+def test_dask_pool_does_not_wait_for_a_listener_that_sends_nothing(monkeypatch):
     monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -181,7 +181,7 @@ def test_dask_pool_does_not_wait_for_one_that_listens_and_says_nothing(monkeypat
     assert str(caught.value) == f"compute.address: no Dask scheduler answers at {address} within 1 seconds"
 
 
-def test_dask_pool_says_that_something_else_answers():
+def test_dask_pool_refuses_what_is_no_scheduler():
     def fit_result():
         connection, _ = server.accept()
         with connection:
@@ -200,7 +200,7 @@ def test_dask_pool_says_that_something_else_answers():
     assert "\n" not in said
 
 
-def test_dask_pool_says_which_extra_is_missing(monkeypatch):
+def test_dask_pool_names_the_missing_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MlwfError) as caught:
         DaskPool(None)
@@ -252,7 +252,7 @@ def test_dask_pool_sends_a_shared_value_to_each_worker_once(pool, tmp_path):
     assert len({*pids}) == 2
 
 
-def test_dask_pool_lets_go_of_a_freed_value(pool, cluster):
+def test_dask_pool_frees_a_freed_value_on_the_workers(pool, cluster):
     handle = pool.share(np.arange(3))
     pool.run(len, handle)
     with distributed.Client(cluster, set_as_default=False) as client:
@@ -331,12 +331,12 @@ def test_closed_dask_pool_takes_no_task_and_leaves_the_cluster_alone(cluster, tm
         time.sleep(3)
 
     with ThreadPoolExecutor(1) as callers:
-        asked = callers.submit(pool.run, sleep)
+        call = callers.submit(pool.run, sleep)
         wait_for(tmp_path / "begun")
         started = time.monotonic()
         pool.close(wait=False)
         assert time.monotonic() - started < 1
-        assert isinstance(asked.exception(), CancelledError)
+        assert isinstance(call.exception(), CancelledError)
     with pytest.raises(CancelledError, match="the pool is closed"):
         pool.run(os.getpid)
     again = DaskPool(cluster)
@@ -353,10 +353,10 @@ def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
         return "done"
 
     with ThreadPoolExecutor(1) as callers:
-        asked = callers.submit(pool.run, work)
+        call = callers.submit(pool.run, work)
         wait_for(tmp_path / "begun")
         pool.close()
-        assert asked.result() == "done"
+        assert call.result() == "done"
 
 
 def test_dask_pool_leaves_logging_as_it_was(cluster):
@@ -398,7 +398,7 @@ def test_dask_pool_refuses_workers_without_mlwf(tmp_path):
     )
 
 
-def test_dask_pool_says_that_its_scheduler_is_gone(tmp_path):
+def test_dask_pool_reports_that_its_scheduler_is_gone(tmp_path):
     with running_scheduler() as (scheduler, address), running_worker(address, "--no-nanny") as worker:
         wait_for_workers(address, 1)
         pool = DaskPool(address)
@@ -408,10 +408,10 @@ def test_dask_pool_says_that_its_scheduler_is_gone(tmp_path):
             time.sleep(60)
 
         with ThreadPoolExecutor(1) as callers:
-            asked = callers.submit(pool.run, sleep)
+            call = callers.submit(pool.run, sleep)
             wait_for(tmp_path / "begun")
             scheduler.kill()
-            error = asked.exception(timeout=20)
+            error = call.exception(timeout=20)
         pool.close()
         worker.kill()
     assert isinstance(error, MlwfError)
@@ -426,7 +426,7 @@ def work(path):
     open(path, "w").close()
     time.sleep(60)
 
-def ask():
+def call_pool():
     try:
         pool.run(work, sys.argv[1])
     except BaseException:
@@ -434,7 +434,7 @@ def ask():
 
 if __name__ == "__main__":
     pool = DaskPool(None, 1)
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=call_pool, daemon=True).start()
     try:
         time.sleep(90)
     except KeyboardInterrupt:
@@ -462,11 +462,11 @@ def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
     try:
         wait_for(tmp_path / "begun")
         os.killpg(script.pid, signal.SIGINT)
-        told, noise = script.communicate(timeout=10)
+        messages, noise = script.communicate(timeout=10)
     finally:
         script.kill()
         script.communicate()
-    pid, seconds = told.split()
+    pid, seconds = messages.split()
     assert script.returncode == 130
     assert noise == ""
     assert float(seconds) < 1
@@ -475,7 +475,7 @@ def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
 
 
 @pytest.mark.slow
-def test_dask_cluster_of_this_machine_says_what_a_script_needs(tmp_path):
+def test_dask_cluster_of_this_machine_reports_what_a_script_needs(tmp_path):
     script = """
         from mlwf.engine.dask_pool import DaskPool
         from mlwf.errors import MlwfError
@@ -485,10 +485,10 @@ def test_dask_cluster_of_this_machine_says_what_a_script_needs(tmp_path):
             print(error)
     """
     (tmp_path / "script.py").write_text(textwrap.dedent(script))
-    told = subprocess.run(
+    messages = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=True
     )
-    assert told.stdout.splitlines()[-1] == (
+    assert messages.stdout.splitlines()[-1] == (
         "compute.backend: the Dask cluster on this machine could not be started (Nanny failed to start.); "
         'a script that starts one needs `if __name__ == "__main__":`'
     )

@@ -66,7 +66,7 @@ def test_placeholders_have_the_shape_of_predictions(classifier):
         assert one is None or (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
-def test_what_the_record_has_is_answered_and_not_made_up(tmp_path):
+def test_results_come_from_the_cache_where_it_has_them(tmp_path):
     request = FitRequest(pipeline(LogisticRegression()), {}, TRAIN, (TEST,))
     with Engine(TABLE, fit_cache=FitCache(tmp_path)) as engine:
         (result,) = engine([request])

@@ -1,4 +1,4 @@
-"""The engine gives the plain fitter's answers, to the last bit, from fewer fits."""
+"""The engine gives the results of the reference fitter, to the last bit, from fewer fits."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ GRIDS = {
 
 @pytest.mark.parametrize("kind", GRIDS)
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_engine_answers_as_the_plain_fitter_with_fewer_fits(kind, n_jobs):
+def test_engine_gives_the_results_of_the_reference_fitter_with_fewer_fits(kind, n_jobs):
     classifier, candidates, fits = GRIDS[kind]
     requests = [
         FitRequest(pipeline(classifier), params, fold.train, (fold.test,)) for fold in FOLDS for params in candidates
@@ -134,12 +134,12 @@ def test_engine_answers_as_the_plain_fitter_with_fewer_fits(kind, n_jobs):
     ],
     ids=["knn", "value", "name", "step"],
 )
-def test_engine_answers_a_failed_fit_with_the_plain_fitters_reason(classifier, params):
+def test_engine_gives_the_error_of_the_reference_fitter(classifier, params):
     fold = FOLDS[0]
     both([FitRequest(pipeline(classifier), params, fold.train, (fold.test,), class_weighted=False)])
 
 
-def test_engine_answers_the_stages_that_can_be_fitted_when_another_cannot():
+def test_engine_fits_the_other_stages_when_one_fails():
     model, fold = pipeline(RandomForestClassifier(random_state=0)), FOLDS[0]
     both([FitRequest(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (4, 0, 2)])
 
@@ -159,7 +159,7 @@ def test_engine_prepares_the_rows_of_a_fold_once(monkeypatch):
 
 
 @pytest.mark.parametrize(("most_bytes", "n_fits"), [(folds.MOST_IDLE_BYTES, 1), (10_000, 3)])
-def test_engine_holds_the_prepared_rows_of_a_fold_for_the_next_call_while_there_is_room(
+def test_engine_keeps_the_prepared_rows_of_a_fold_for_the_next_call_while_there_is_room(
     monkeypatch, most_bytes, n_fits
 ):
     calls, original = [], StandardScaler.fit
@@ -198,7 +198,7 @@ def test_engine_keeps_a_model_that_equals_the_plain_fitters(classifier):
     assert list(given.model.feature_names_in_) == list(expected.model.feature_names_in_)
 
 
-def test_engine_does_not_fit_what_the_record_has(tmp_path):
+def test_engine_does_not_fit_what_the_cache_has(tmp_path):
     requests = [
         FitRequest(pipeline(LogisticRegression()), {"classifier__C": c}, fold.train, (fold.test,), keep_model=c == 1.0)
         for fold in FOLDS
@@ -216,8 +216,8 @@ def test_engine_does_not_fit_what_the_record_has(tmp_path):
     assert np.array_equal(given[1].model.predict_proba(X), expected[1].model.predict_proba(X))
 
 
-def test_engine_tells_again_what_a_fit_that_is_not_made_again_warned_of(tmp_path):
-    fold, told = FOLDS[0], []
+def test_engine_repeats_the_warnings_of_a_cached_fit(tmp_path):
+    fold, messages = FOLDS[0], []
     requests = [
         FitRequest(pipeline(LogisticRegression(max_iter=n)), {}, fold.train, (fold.test,), class_weighted=False)
         for n in (1, 500)
@@ -226,10 +226,10 @@ def test_engine_tells_again_what_a_fit_that_is_not_made_again_warned_of(tmp_path
         warnings.simplefilter("always")
         first(requests)
     assert [each.category for each in warned] == [ConvergenceWarning]
-    with Engine(TABLE, fit_cache=FitCache(tmp_path), on_warning=lambda *warned: told.append(warned)) as second:
+    with Engine(TABLE, fit_cache=FitCache(tmp_path), on_warning=lambda *warned: messages.append(warned)) as second:
         second(requests)
-    assert [category for category, _ in told] == ["ConvergenceWarning"]
-    assert told[0][1].startswith("lbfgs failed to converge after 1 iteration")
+    assert [category for category, _ in messages] == ["ConvergenceWarning"]
+    assert messages[0][1].startswith("lbfgs failed to converge after 1 iteration")
 
 
 def test_engine_fits_anew_what_another_table_weight_or_version_would_make_different(tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_engine_never_shares_what_differs_each_time():
     assert engine.counts.fitted == 4
 
 
-def test_engine_makes_a_fit_once_for_all_who_ask_at_the_same_time():
+def test_engine_makes_a_fit_once_for_simultaneous_requests():
     model, fold = pipeline(GradientBoostingClassifier(n_estimators=40, random_state=0)), FOLDS[0]
     barrier, given = threading.Barrier(4), []
 
@@ -333,7 +333,7 @@ def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monke
     assert [getattr(each, "n_estimators", None) for each in begun] == [None] * 3 + [[None, 5][best]] * 3
 
 
-def test_engine_holds_the_models_of_the_best_candidate_alone():
+def test_engine_keeps_the_models_of_the_best_candidate_alone():
     leaderboard, _, requests = entered(lambda name, fold, said: -float(np.var(said.proba)))
     with Engine(TABLE) as engine:
         engine(requests)
@@ -377,7 +377,7 @@ def test_engine_shares_all_but_the_workers_with_another_number_of_jobs():
     assert engine.counts.fitted == 1
 
 
-def test_engine_may_be_asked_from_several_threads():
+def test_engine_may_be_called_from_several_threads():
     model = pipeline(LogisticRegression())
     given = {}
 
@@ -398,15 +398,15 @@ def test_engine_may_be_asked_from_several_threads():
                 same(one, other)
 
 
-def test_engine_tells_of_each_fit_and_its_size():
-    told = []
+def test_engine_calls_back_after_each_fit_with_its_size():
+    messages = []
     fold = FOLDS[0]
     model = pipeline(GradientBoostingClassifier(random_state=0))
     requests = [FitRequest(model, {"classifier__n_estimators": n}, fold.train, (fold.test,)) for n in (1, 30)]
     requests.append(
         FitRequest(model, {"classifier__max_depth": 1, "classifier__n_estimators": 2}, fold.train, (fold.test,))
     )
-    with Engine(TABLE, on_fit=told.append) as engine:
+    with Engine(TABLE, on_fit=messages.append) as engine:
         engine(requests)
-    assert len(told) == 2
-    assert told[0] > told[1]
+    assert len(messages) == 2
+    assert messages[0] > messages[1]

@@ -1,4 +1,4 @@
-"""What was recorded of fits comes back to the bit, whoever was killed, wrote at the same time, or damaged a file."""
+"""What was cached of fits comes back to the bit, whoever was killed, wrote at the same time, or damaged a file."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _say(classes: Any = ("no", "yes"), dtype: Any = object, n_rows: int = 30, se
     )
 
 
-def _put(record: FitCache, key: str = KEY, rows: str = ROWS, said: Predictions | None = None) -> Predictions:
+def _put(cache: FitCache, key: str = KEY, rows: str = ROWS, said: Predictions | None = None) -> Predictions:
     said = _say() if said is None else said
-    record.put(key, {rows: said}, fit_seconds=1.5, predict_seconds=0.25)
+    cache.put(key, {rows: said}, fit_seconds=1.5, predict_seconds=0.25)
     return said
 
 
@@ -68,7 +68,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> FitCache:
+def cache(tmp_path: Path) -> FitCache:
     return FitCache(tmp_path / "fits")
 
 
@@ -99,10 +99,10 @@ SAID: dict[str, Predictions] = {
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
-def test_predictions_come_back_to_the_bit(record: FitCache, said: Predictions) -> None:
-    _put(record, said=said)
+def test_predictions_come_back_to_the_bit(cache: FitCache, said: Predictions) -> None:
+    _put(cache, said=said)
 
-    found = FitCache(record.folder).find(KEY, [ROWS])
+    found = FitCache(cache.folder).find(KEY, [ROWS])
 
     assert found is not None
     assert (len(found.predictions), found.fit_seconds, found.predict_seconds) == (1, 1.5, 0.25)
@@ -131,80 +131,80 @@ NOT_RECORDED: dict[str, Predictions] = {
 
 
 @pytest.mark.parametrize("said", NOT_RECORDED.values(), ids=NOT_RECORDED)
-def test_what_would_not_come_back_to_the_bit_is_not_recorded(record: FitCache, said: Predictions) -> None:
-    _put(record, said=said)
+def test_what_would_not_come_back_to_the_bit_is_not_written(cache: FitCache, said: Predictions) -> None:
+    _put(cache, said=said)
 
-    assert record.find(KEY, [ROWS]) is None
-    assert record.trouble is None
-    assert not record.folder.exists()
+    assert cache.find(KEY, [ROWS]) is None
+    assert cache.trouble is None
+    assert not cache.folder.exists()
 
 
-def test_predictions_of_real_models_come_back_to_the_bit(record: FitCache) -> None:
+def test_predictions_of_real_models_come_back_to_the_bit(cache: FitCache) -> None:
     X, y = make_classification(120, n_informative=5, n_classes=3, random_state=0)
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, np.array(["a", "b", "c"], dtype=object)[y])
 
-    said = _put(record, said=predict(model, X))
+    said = _put(cache, said=predict(model, X))
 
     assert (said.classes.dtype, said.proba.flags.f_contiguous) == (object, True)
-    _assert_same(record.find(KEY, [ROWS]).predictions[0], said)
+    _assert_same(cache.find(KEY, [ROWS]).predictions[0], said)
 
 
-def test_nothing_is_found_before_anything_was_put(record: FitCache) -> None:
-    assert record.find(KEY, [ROWS]) is None
-    assert record.find(KEY, []) is None
-    assert record.find_model(KEY) is None
-    assert record.has_model(KEY) is False
-    assert record.size() == CacheSize(0, 0, 0)
-    assert not record.folder.exists()
+def test_nothing_is_found_before_anything_was_put(cache: FitCache) -> None:
+    assert cache.find(KEY, [ROWS]) is None
+    assert cache.find(KEY, []) is None
+    assert cache.find_model(KEY) is None
+    assert cache.has_model(KEY) is False
+    assert cache.size() == CacheSize(0, 0, 0)
+    assert not cache.folder.exists()
 
 
-def test_a_fit_is_found_with_all_rows_or_not_at_all(record: FitCache) -> None:
-    first = _put(record, rows=ROWS, said=_say(seed=1))
-    second = _put(record, rows=OTHER_ROWS, said=_say(seed=2))
+def test_a_fit_is_found_with_all_rows_or_not_at_all(cache: FitCache) -> None:
+    first = _put(cache, rows=ROWS, said=_say(seed=1))
+    second = _put(cache, rows=OTHER_ROWS, said=_say(seed=2))
 
-    _assert_same(record.find(KEY, [OTHER_ROWS, ROWS]).predictions[0], second)
-    _assert_same(record.find(KEY, [OTHER_ROWS, ROWS]).predictions[1], first)
-    assert record.find(KEY, [ROWS, "c" * 64]) is None
-    assert record.find(_key("another fit"), [ROWS]) is None
+    _assert_same(cache.find(KEY, [OTHER_ROWS, ROWS]).predictions[0], second)
+    _assert_same(cache.find(KEY, [OTHER_ROWS, ROWS]).predictions[1], first)
+    assert cache.find(KEY, [ROWS, "c" * 64]) is None
+    assert cache.find(_key("another fit"), [ROWS]) is None
 
 
-def test_rows_put_together_share_the_seconds(record: FitCache) -> None:
-    record.put(KEY, {ROWS: _say(), OTHER_ROWS: _say()}, fit_seconds=3.0, predict_seconds=0.5)
+def test_rows_put_together_share_the_seconds(cache: FitCache) -> None:
+    cache.put(KEY, {ROWS: _say(), OTHER_ROWS: _say()}, fit_seconds=3.0, predict_seconds=0.5)
 
-    both, one = record.find(KEY, [ROWS, OTHER_ROWS]), record.find(KEY, [ROWS])
+    both, one = cache.find(KEY, [ROWS, OTHER_ROWS]), cache.find(KEY, [ROWS])
 
     assert (both.fit_seconds, both.predict_seconds) == (3.0, 0.5)
     assert (one.fit_seconds, one.predict_seconds) == (3.0, 0.25)
 
 
-def test_rows_added_without_a_fit_leave_its_seconds(record: FitCache) -> None:
-    _put(record)
-    record.put(KEY, {OTHER_ROWS: _say()}, fit_seconds=0.0, predict_seconds=0.0)
+def test_rows_added_without_a_fit_leave_its_seconds(cache: FitCache) -> None:
+    _put(cache)
+    cache.put(KEY, {OTHER_ROWS: _say()}, fit_seconds=0.0, predict_seconds=0.0)
 
-    assert record.find(KEY, [OTHER_ROWS, ROWS]).fit_seconds == 1.5
+    assert cache.find(KEY, [OTHER_ROWS, ROWS]).fit_seconds == 1.5
 
 
-def test_without_rows_a_fit_is_found_by_anything_that_it_said(record: FitCache) -> None:
-    _put(record)
+def test_without_rows_a_fit_is_found_by_any_of_its_predictions(cache: FitCache) -> None:
+    _put(cache)
 
-    found = record.find(KEY, [])
+    found = cache.find(KEY, [])
 
     assert (found.predictions, found.fit_seconds) == ((), 1.5)
 
 
-def test_a_fit_that_predicted_nothing_is_found(record: FitCache) -> None:
-    record.put(KEY, {}, fit_seconds=2.0, predict_seconds=0.0)
+def test_a_fit_that_predicted_nothing_is_found(cache: FitCache) -> None:
+    cache.put(KEY, {}, fit_seconds=2.0, predict_seconds=0.0)
 
-    found = record.find(KEY, [])
+    found = cache.find(KEY, [])
 
     assert (found.predictions, found.fit_seconds, found.predict_seconds) == ((), 2.0, 0.0)
-    assert record.find(KEY, [ROWS]) is None
+    assert cache.find(KEY, [ROWS]) is None
 
 
-def test_a_fresh_record_finds_only_what_it_put(record: FitCache) -> None:
-    _put(record)
-    record.put_model(KEY, DummyClassifier())
-    fresh = FitCache(record.folder, fresh=True)
+def test_a_fresh_cache_finds_only_what_it_put(cache: FitCache) -> None:
+    _put(cache)
+    cache.put_model(KEY, DummyClassifier())
+    fresh = FitCache(cache.folder, fresh=True)
 
     assert fresh.find(KEY, [ROWS]) is fresh.find(KEY, []) is fresh.find_model(KEY) is None
     assert fresh.has_model(KEY) is False
@@ -213,26 +213,26 @@ def test_a_fresh_record_finds_only_what_it_put(record: FitCache) -> None:
 
     _assert_same(fresh.find(KEY, [ROWS]).predictions[0], newer)
     assert fresh.find(KEY, []) is not None
-    _assert_same(record.find(KEY, [ROWS]).predictions[0], newer)
+    _assert_same(cache.find(KEY, [ROWS]).predictions[0], newer)
 
 
-def test_a_model_comes_back(record: FitCache) -> None:
+def test_a_model_comes_back(cache: FitCache) -> None:
     X, y = make_classification(60, random_state=0)
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, y)
 
-    record.put_model(KEY, model)
+    cache.put_model(KEY, model)
 
-    assert record.has_model(KEY) is True
-    assert np.array_equal(FitCache(record.folder).find_model(KEY).predict_proba(X), model.predict_proba(X))
-    assert record.find(KEY, []) is None
+    assert cache.has_model(KEY) is True
+    assert np.array_equal(FitCache(cache.folder).find_model(KEY).predict_proba(X), model.predict_proba(X))
+    assert cache.find(KEY, []) is None
 
 
-def test_a_model_that_skops_cannot_save_is_not_recorded(record: FitCache) -> None:
-    record.put_model(KEY, FunctionTransformer(os.getcwd))
+def test_a_model_that_skops_cannot_save_is_not_written(cache: FitCache) -> None:
+    cache.put_model(KEY, FunctionTransformer(os.getcwd))
 
-    assert record.find_model(KEY) is None
-    assert record.trouble is None
-    assert _entries(record.folder) == []
+    assert cache.find_model(KEY) is None
+    assert cache.trouble is None
+    assert _entries(cache.folder) == []
 
 
 def _truncate(path: Path) -> None:
@@ -264,35 +264,35 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", [*DAMAGE.values(), _pickle], ids=[*DAMAGE, "pickle"])
-def test_a_damaged_entry_is_not_found_and_goes(record: FitCache, damage: Callable[[Path], Any]) -> None:
-    _put(record)
-    (entry,) = _entries(record.folder)
+def test_a_damaged_entry_is_not_found_and_goes(cache: FitCache, damage: Callable[[Path], Any]) -> None:
+    _put(cache)
+    (entry,) = _entries(cache.folder)
     damage(entry)
 
-    assert record.find(KEY, []) is record.find(KEY, [ROWS]) is None
-    assert _entries(record.folder) == []
-    said = _put(record)
-    _assert_same(record.find(KEY, [ROWS]).predictions[0], said)
+    assert cache.find(KEY, []) is cache.find(KEY, [ROWS]) is None
+    assert _entries(cache.folder) == []
+    said = _put(cache)
+    _assert_same(cache.find(KEY, [ROWS]).predictions[0], said)
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_model_is_not_found_and_goes(record: FitCache, damage: Callable[[Path], Any]) -> None:
-    record.put_model(KEY, DummyClassifier(strategy="prior"))
-    (entry,) = _entries(record.folder)
+def test_a_damaged_model_is_not_found_and_goes(cache: FitCache, damage: Callable[[Path], Any]) -> None:
+    cache.put_model(KEY, DummyClassifier(strategy="prior"))
+    (entry,) = _entries(cache.folder)
     damage(entry)
 
-    assert record.find_model(KEY) is None
-    assert _entries(record.folder) == []
+    assert cache.find_model(KEY) is None
+    assert _entries(cache.folder) == []
 
 
-def test_no_single_damaged_byte_changes_what_comes_back(record: FitCache) -> None:
-    said = _put(record, said=_say(n_rows=3))
-    (entry,) = _entries(record.folder)
+def test_no_single_damaged_byte_changes_what_comes_back(cache: FitCache) -> None:
+    said = _put(cache, said=_say(n_rows=3))
+    (entry,) = _entries(cache.folder)
     content = entry.read_bytes()
     n_noticed = 0
     for place in range(len(content)):
         entry.write_bytes(content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :])
-        found = record.find(KEY, [ROWS])
+        found = cache.find(KEY, [ROWS])
         n_noticed += found is None
         if found is not None:
             _assert_same(found.predictions[0], said)
@@ -318,39 +318,39 @@ def _file_within(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("spoil", [_file, _dangling_link, _file_within], ids=["file", "dangling link", "file within"])
-def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
-    record: FitCache, spoil: Callable[[Path], str]
+def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(
+    cache: FitCache, spoil: Callable[[Path], str]
 ) -> None:
-    reason = spoil(record.folder)
+    reason = spoil(cache.folder)
 
-    _put(record)
-    record.put_model(KEY, DummyClassifier())
+    _put(cache)
+    cache.put_model(KEY, DummyClassifier())
 
-    assert record.trouble == f"{record.folder}: the fit cache cannot be written: {reason}"
-    assert record.find(KEY, [ROWS]) is record.find(KEY, []) is record.find_model(KEY) is None
-    assert record.has_model(KEY) is False
-    assert record.size() == CacheSize(0, 0, 0)
-    record.prune()
-    record.clear()
+    assert cache.trouble == f"{cache.folder}: the fit cache cannot be written: {reason}"
+    assert cache.find(KEY, [ROWS]) is cache.find(KEY, []) is cache.find_model(KEY) is None
+    assert cache.has_model(KEY) is False
+    assert cache.size() == CacheSize(0, 0, 0)
+    cache.prune()
+    cache.clear()
 
 
-def test_the_first_trouble_is_the_one_that_is_told(record: FitCache) -> None:
-    first = _file(record.folder)
-    _put(record)
-    record.folder.unlink()
-    _dangling_link(record.folder)
-    _put(record)
+def test_the_first_trouble_is_the_one_that_is_reported(cache: FitCache) -> None:
+    first = _file(cache.folder)
+    _put(cache)
+    cache.folder.unlink()
+    _dangling_link(cache.folder)
+    _put(cache)
 
-    assert record.trouble == f"{record.folder}: the fit cache cannot be written: {first}"
+    assert cache.trouble == f"{cache.folder}: the fit cache cannot be written: {first}"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that even root cannot write to")
-def test_a_place_where_no_folder_can_be_made_is_told() -> None:
-    record = FitCache(Path("/proc/fits"))
+def test_a_place_where_no_folder_can_be_made_is_reported() -> None:
+    cache = FitCache(Path("/proc/fits"))
 
-    _put(record)
+    _put(cache)
 
-    assert record.trouble == "/proc/fits: the fit cache cannot be written: No such file or directory"
+    assert cache.trouble == "/proc/fits: the fit cache cannot be written: No such file or directory"
 
 
 @pytest.fixture
@@ -363,78 +363,78 @@ def short_of_room() -> Any:
 
 
 @pytest.mark.usefixtures("short_of_room")
-def test_a_full_disk_is_told_and_stops_nothing(record: FitCache) -> None:
+def test_a_full_disk_is_reported_and_stops_nothing(cache: FitCache) -> None:
     X, y = make_classification(300, random_state=0)
 
-    _put(record, said=_say(n_rows=5000))
-    told = record.trouble
-    record.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
+    _put(cache, said=_say(n_rows=5000))
+    messages = cache.trouble
+    cache.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
 
-    assert told == f"{record.folder}: the fit cache cannot be written: File too large"
-    assert record.find(KEY, [ROWS]) is record.find_model(KEY) is None
-    assert _entries(record.folder) == []
-    _put(record)
-    assert record.find(KEY, [ROWS]) is not None
-    assert record.trouble == told
+    assert messages == f"{cache.folder}: the fit cache cannot be written: File too large"
+    assert cache.find(KEY, [ROWS]) is cache.find_model(KEY) is None
+    assert _entries(cache.folder) == []
+    _put(cache)
+    assert cache.find(KEY, [ROWS]) is not None
+    assert cache.trouble == messages
 
 
 @pytest.mark.usefixtures("short_of_room")
-def test_a_model_that_finds_no_room_is_told(record: FitCache) -> None:
+def test_a_model_that_finds_no_room_is_reported(cache: FitCache) -> None:
     X, y = make_classification(300, random_state=0)
 
-    record.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
+    cache.put_model(KEY, HistGradientBoostingClassifier(max_iter=30).fit(X, y))
 
-    assert record.trouble == f"{record.folder}: the fit cache cannot be written: File too large"
-    assert _entries(record.folder) == []
-
-
-def test_a_folder_that_vanishes_is_made_again(record: FitCache) -> None:
-    _put(record)
-    shutil.rmtree(record.folder)
-
-    assert record.find(KEY, [ROWS]) is None
-    said = _put(record)
-
-    _assert_same(record.find(KEY, [ROWS]).predictions[0], said)
-    assert record.trouble is None
+    assert cache.trouble == f"{cache.folder}: the fit cache cannot be written: File too large"
+    assert _entries(cache.folder) == []
 
 
-def test_the_folder_is_tagged_as_a_cache(record: FitCache) -> None:
-    _put(record)
+def test_a_folder_that_vanishes_is_made_again(cache: FitCache) -> None:
+    _put(cache)
+    shutil.rmtree(cache.folder)
 
-    assert (record.folder / "CACHEDIR.TAG").read_text() == CACHEDIR_TAG
+    assert cache.find(KEY, [ROWS]) is None
+    said = _put(cache)
+
+    _assert_same(cache.find(KEY, [ROWS]).predictions[0], said)
+    assert cache.trouble is None
+
+
+def test_the_folder_is_tagged_as_a_cache(cache: FitCache) -> None:
+    _put(cache)
+
+    assert (cache.folder / "CACHEDIR.TAG").read_text() == CACHEDIR_TAG
     assert CACHEDIR_TAG.startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
 
 
-def test_size_counts_fits_models_and_bytes(record: FitCache) -> None:
-    _put(record, rows=ROWS)
-    _put(record, rows=OTHER_ROWS)
-    record.put(_key("another fit"), {}, fit_seconds=1.0, predict_seconds=0.0)
-    record.put_model(KEY, DummyClassifier())
+def test_size_counts_fits_models_and_bytes(cache: FitCache) -> None:
+    _put(cache, rows=ROWS)
+    _put(cache, rows=OTHER_ROWS)
+    cache.put(_key("another fit"), {}, fit_seconds=1.0, predict_seconds=0.0)
+    cache.put_model(KEY, DummyClassifier())
 
-    n_bytes = sum(path.stat().st_size for path in _entries(record.folder))
+    n_bytes = sum(path.stat().st_size for path in _entries(cache.folder))
 
-    assert record.size() == CacheSize(n_fits=2, n_models=1, n_bytes=n_bytes)
-
-
-def test_clear_removes_everything(record: FitCache) -> None:
-    _put(record)
-    record.put_model(KEY, DummyClassifier())
-
-    record.clear()
-
-    assert not record.folder.exists()
-    assert record.size() == CacheSize(0, 0, 0)
-    assert record.find(KEY, [ROWS]) is None
+    assert cache.size() == CacheSize(n_fits=2, n_models=1, n_bytes=n_bytes)
 
 
-def test_clear_leaves_what_others_keep_in_the_folder(record: FitCache) -> None:
-    _put(record)
-    (record.folder / "notes.txt").write_text("mine")
+def test_clear_removes_everything(cache: FitCache) -> None:
+    _put(cache)
+    cache.put_model(KEY, DummyClassifier())
 
-    record.clear()
+    cache.clear()
 
-    assert [path.name for path in record.folder.iterdir()] == ["notes.txt"]
+    assert not cache.folder.exists()
+    assert cache.size() == CacheSize(0, 0, 0)
+    assert cache.find(KEY, [ROWS]) is None
+
+
+def test_clear_leaves_what_others_keep_in_the_folder(cache: FitCache) -> None:
+    _put(cache)
+    (cache.folder / "notes.txt").write_text("mine")
+
+    cache.clear()
+
+    assert [path.name for path in cache.folder.iterdir()] == ["notes.txt"]
 
 
 def _aged(folder: Path, names: list[str]) -> FitCache:
@@ -473,47 +473,47 @@ def test_prune_leaves_what_fits(tmp_path: Path) -> None:
 def test_prune_leaves_what_this_run_used(tmp_path: Path) -> None:
     names = ["found", "second", "third"]
     _aged(tmp_path, names)
-    record = FitCache(tmp_path, most_bytes=0)
-    record.find(_key("found"), [ROWS])
-    _put(record, _key("put"))
+    cache = FitCache(tmp_path, most_bytes=0)
+    cache.find(_key("found"), [ROWS])
+    _put(cache, _key("put"))
     for entry in _entries(tmp_path):
         os.utime(entry, (1e9, 1e9))
 
-    record.prune()
+    cache.prune()
 
     assert _left(tmp_path, [*names, "put"]) == ["found", "put"]
 
 
-def test_prune_removes_other_formats(record: FitCache) -> None:
-    _put(record)
+def test_prune_removes_other_formats(cache: FitCache) -> None:
+    _put(cache)
     for name in ("v0/ab", "v12", "versions"):
-        (record.folder / name).mkdir(parents=True)
+        (cache.folder / name).mkdir(parents=True)
 
-    record.prune()
+    cache.prune()
 
-    assert sorted(path.name for path in record.folder.iterdir()) == ["CACHEDIR.TAG", "v1", "versions"]
+    assert sorted(path.name for path in cache.folder.iterdir()) == ["CACHEDIR.TAG", "v1", "versions"]
 
 
-def test_prune_leaves_the_draft_of_another_host_for_a_day(record: FitCache) -> None:
-    _put(record)
-    young, old = (record.folder / "v1" / name for name in (".elsewhere%201%20x,1", ".elsewhere%202%20x,1"))
+def test_prune_leaves_the_draft_of_another_host_for_a_day(cache: FitCache) -> None:
+    _put(cache)
+    young, old = (cache.folder / "v1" / name for name in (".elsewhere%201%20x,1", ".elsewhere%202%20x,1"))
     for draft in (young, old):
         draft.write_text("half")
     os.utime(old, (1e9, 1e9))
 
-    record.prune()
+    cache.prune()
 
     assert young.exists()
     assert not old.exists()
 
 
-def test_threads_that_put_the_same_fits_leave_whole_entries(record: FitCache) -> None:
+def test_threads_that_put_the_same_fits_leave_complete_entries(cache: FitCache) -> None:
     # All in one subfolder, where drafts of the same name would meet.
     said = {f"ab{_key(number)[2:]}": _say(n_rows=20_000, seed=number) for number in range(20)}
 
     def put_all(keys: list[str]) -> None:
         for key in keys:
-            _put(record, key, said=said[key])
+            _put(cache, key, said=said[key])
 
     threads = [threading.Thread(target=put_all, args=([*said][start:] + [*said][:start],)) for start in (0, 5, 10, 15)]
     for thread in threads:
@@ -521,10 +521,10 @@ def test_threads_that_put_the_same_fits_leave_whole_entries(record: FitCache) ->
     for thread in threads:
         thread.join()
 
-    assert record.trouble is None
-    assert len(_entries(record.folder)) == len(said)
+    assert cache.trouble is None
+    assert len(_entries(cache.folder)) == len(said)
     for key, expected in said.items():
-        _assert_same(record.find(key, [ROWS]).predictions[0], expected)
+        _assert_same(cache.find(key, [ROWS]).predictions[0], expected)
 
 
 WITH_FORKS = """
@@ -548,9 +548,9 @@ def same(a, b):
     names = ("classes", "labels", "proba", "decision")
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
 
-def put(record, number, rows, n_rows):
-    record.put(key_of(number), {rows: say(number, n_rows)}, fit_seconds=1.0, predict_seconds=1.0)
-    assert record.trouble is None, record.trouble
+def put(cache, number, rows, n_rows):
+    cache.put(key_of(number), {rows: say(number, n_rows)}, fit_seconds=1.0, predict_seconds=1.0)
+    assert cache.trouble is None, cache.trouble
 
 def fork(work):
     pid = os.fork()
@@ -578,11 +578,11 @@ print(json.dumps({name: wait(pid) for name, pid in zip(scripts, pids)}))
 
 KILLED = """
 def write_for_ever():
-    record = FitCache(folder)
+    cache = FitCache(folder)
     for number in range(10**9):
-        put(record, number, "a" * 64, 20_000)
-        record.put_model(key_of(number), DummyClassifier(constant=str(number) * 1000))
-        assert record.trouble is None, record.trouble
+        put(cache, number, "a" * 64, 20_000)
+        cache.put_model(key_of(number), DummyClassifier(constant=str(number) * 1000))
+        assert cache.trouble is None, cache.trouble
 
 n_entries = 0
 for round in range(8):
@@ -592,18 +592,18 @@ for round in range(8):
     time.sleep(0.023 * round)
     os.kill(writer, signal.SIGKILL)
     assert wait(writer) == -signal.SIGKILL
-    record = FitCache(folder)
+    cache = FitCache(folder)
     entries = [*folder.glob("v1/*/[!.]*")]
     for number in range(len(entries)):
-        found = record.find(key_of(number), ["a" * 64])
+        found = cache.find(key_of(number), ["a" * 64])
         assert found is None or same(found.predictions[0], say(number, 20_000))
-        model = record.find_model(key_of(number))
+        model = cache.find_model(key_of(number))
         assert model is None or model.constant == str(number) * 1000
     assert [*folder.glob("v1/*/[!.]*")] == entries, "an entry was not whole"
     n_entries += len(entries)
-    record.prune()
+    cache.prune()
     assert not [*folder.glob("v1/*/.*")], "a draft of a killed process is left"
-    record.clear()
+    cache.clear()
     assert not folder.exists()
 assert n_entries >= 8, n_entries
 
@@ -615,11 +615,11 @@ def die_before_the_name():
 put(FitCache(folder), 1, "a" * 64, 30)
 assert wait(fork(die_before_the_name)) == -signal.SIGKILL
 assert len([*folder.glob("v1/*/.*")]) == 1
-record = FitCache(folder)
-assert record.find(key_of(1), ["b" * 64]) is None
-assert same(record.find(key_of(1), ["a" * 64]).predictions[0], say(1, 30))
-assert record.size().n_fits == 1
-record.prune()
+cache = FitCache(folder)
+assert cache.find(key_of(1), ["b" * 64]) is None
+assert same(cache.find(key_of(1), ["a" * 64]).predictions[0], say(1, 30))
+assert cache.size().n_fits == 1
+cache.prune()
 assert not [*folder.glob("v1/*/.*")]
 """
 
@@ -627,31 +627,31 @@ TOGETHER = """
 NUMBERS, OWN = range(150), ["a" * 64, "b" * 64]
 
 def write(own):
-    record = FitCache(folder)
+    cache = FitCache(folder)
     for number in NUMBERS:
-        put(record, number, own, 200)
-        put(record, number, "c" * 64, 2000)
+        put(cache, number, own, 200)
+        put(cache, number, "c" * 64, 2000)
 
 writers = [fork(lambda own=own: write(own)) for own in OWN]
-record, n_seen = FitCache(folder), 0
+cache, n_seen = FitCache(folder), 0
 for number in NUMBERS:
-    found = record.find(key_of(number), ["c" * 64])
+    found = cache.find(key_of(number), ["c" * 64])
     n_seen += found is not None
     assert found is None or same(found.predictions[0], say(number, 2000))
-    record.prune()
+    cache.prune()
 assert [wait(writer) for writer in writers] == [0, 0]
 for number in NUMBERS:
-    one, other, both = record.find(key_of(number), [*OWN, "c" * 64]).predictions
+    one, other, both = cache.find(key_of(number), [*OWN, "c" * 64]).predictions
     assert same(one, say(number, 200)) and same(other, say(number, 200)) and same(both, say(number, 2000))
 assert not [*folder.glob("v1/*/.*")]
 """
 
 CLEARED = """
 def write():
-    record = FitCache(folder)
+    cache = FitCache(folder)
     for number in range(300):
-        put(record, number % 7, "a" * 64, 200)
-        found = record.find(key_of(number % 7), ["a" * 64])
+        put(cache, number % 7, "a" * 64, 200)
+        found = cache.find(key_of(number % 7), ["a" * 64])
         assert found is None or same(found.predictions[0], say(number % 7, 200))
 
 writers = [fork(write) for _ in range(2)]
@@ -662,8 +662,8 @@ while not all(os.waitid(os.P_PID, writer, os.WEXITED | os.WNOHANG | os.WNOWAIT) 
     time.sleep(0.005)
 assert [wait(writer) for writer in writers] == [0, 0]
 assert n_cleared > 5, n_cleared
-record = FitCache(folder)
-record.clear()
+cache = FitCache(folder)
+cache.clear()
 assert not folder.exists()
 """
 
@@ -683,5 +683,5 @@ def endings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_processes_share_a_record(endings: dict[str, tuple[int, str]], script: str) -> None:
+def test_processes_share_a_cache(endings: dict[str, tuple[int, str]], script: str) -> None:
     assert endings[script] == (0, "")

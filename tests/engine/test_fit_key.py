@@ -1,4 +1,4 @@
-"""A fit has the same key wherever and whenever it is asked for, and another when anything changes it."""
+"""A fit has the same key wherever and whenever it is requested, and another when anything changes it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_class_weights_do_not_change_a_fit_that_ignores_them():
     assert key(pipeline(BOOSTER), table=weighted, class_weighted=False) == key(pipeline(BOOSTER), class_weighted=False)
 
 
-def test_candidates_that_one_fit_answers_are_one_group():
+def test_candidates_that_one_fit_serves_are_one_group():
     one, other, third = (
         FitKeyBuilder().identify(FitRequest(pipeline(BOOSTER), params, TRAIN), TABLE)
         for params in ({"classifier__n_estimators": 5}, {"classifier__n_estimators": 9}, {"classifier__max_depth": 9})

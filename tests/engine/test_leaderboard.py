@@ -1,4 +1,4 @@
-"""The best candidate is scikit-learn's, in whatever order the answers come, and only its models are held."""
+"""The best candidate is scikit-learn's, in whatever order the results come, and only its models are kept."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_mean_is_numpys_over_the_rows_of_cv_results():
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
-def test_models_of_several_candidates_are_held_until_they_are_let_go(order):
+def test_models_of_several_candidates_are_kept_until_they_are_released(order):
     leaderboard = make_contest(n_folds=1)
     leaderboard.n_kept = 2
     for candidate in order:
@@ -65,7 +65,7 @@ def test_models_of_several_candidates_are_held_until_they_are_let_go(order):
     assert (leaderboard.release_losers(), leaderboard.kept) == ([(1, 0)], [(1, 0)])
 
 
-def test_entering_tells_whether_the_best_changed():
+def test_enter_returns_whether_the_best_changed():
     leaderboard = make_contest(n_folds=1)
     assert [enter(leaderboard, candidate, 0, value) for candidate, value in enumerate([0.2, 0.1, 0.2, 0.3])] == [
         True,
@@ -75,7 +75,7 @@ def test_entering_tells_whether_the_best_changed():
     ]
 
 
-def test_a_candidate_is_not_the_best_before_all_its_folds_are_answered():
+def test_a_candidate_is_not_the_best_before_all_its_folds_have_come():
     leaderboard = make_contest()
     enter(leaderboard, 0, 0, 0.9)
     assert (leaderboard.best, leaderboard.mean(0), leaderboard.kept) == (None, None, [])
@@ -108,7 +108,7 @@ def test_a_candidate_with_a_late_fold_is_out():
     assert leaderboard._models == {}
 
 
-def test_a_withdrawn_candidate_holds_nothing():
+def test_a_withdrawn_candidate_keeps_no_models():
     leaderboard = make_contest()
     enter(leaderboard, 0, 0, 0.9)
     leaderboard.withdraw(0)
@@ -116,7 +116,7 @@ def test_a_withdrawn_candidate_holds_nothing():
     assert leaderboard._models.get(0) is None
 
 
-def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
+def test_the_same_predictions_are_scored_once_a_fold_and_not_kept():
     calls = []
     leaderboard = make_contest(n_folds=2)
     leaderboard.score = lambda name, fold, predictions: calls.append((name, fold)) or 0.5
@@ -131,7 +131,7 @@ def test_the_same_predictions_are_scored_once_a_fold_and_not_held():
     assert len(leaderboard._scores) == 0
 
 
-def test_answers_may_come_from_several_threads():
+def test_results_may_come_from_several_threads():
     leaderboard = make_contest(n_folds=3)
     scores = np.random.default_rng(1).random((60, 3))
 

@@ -116,7 +116,7 @@ def _frame(specs: list[FeatureSpec]) -> pd.DataFrame:
 
 
 def _judged(specs: list[FeatureSpec]) -> list[pd.DataFrame]:
-    """Return the rows that a model is asked about: all, typed, reordered, one, and missing or unseen in every way."""
+    """Return the rows that a model predicts: all, typed, reordered, one, and missing or unseen in every way."""
     rows = _frame(specs)
     unseen = {"categorical": "violet", "ordinal": "huge"}
     known = {spec.columns[0]: rows[spec.columns[0]].dropna().iloc[0] for spec in specs}
@@ -374,7 +374,7 @@ def _other_archive(path: Path) -> None:
         pytest.param(_other_archive, id="another archive"),
     ],
 )
-def test_a_file_that_is_no_whole_skops_file_is_an_error(write: Callable[[Path], Any], tmp_path: Path) -> None:
+def test_a_file_that_is_no_complete_skops_file_is_an_error(write: Callable[[Path], Any], tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     write(path)
 

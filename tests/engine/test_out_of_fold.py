@@ -58,7 +58,7 @@ def test_stack_puts_rows_in_the_order_of_those_that_were_split(kind):
     assert set(counts) == ({2} if kind.startswith("repeated") else {1})
 
 
-def test_stack_takes_what_is_said_first():
+def test_stack_takes_the_first_predictions():
     split = Split(Rows(np.arange(4)), Rows(np.arange(4, 6)))
     result = FitResult((say(0, split.test), say(1, Rows(np.arange(6, 9)))))
     assert stack([result], [split], Rows(np.arange(6))).predictions.proba.tolist() == [[4, 0], [5, 0]]
@@ -103,7 +103,7 @@ def test_a_fold_alone_has_no_others():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_recut_parts_what_one_model_judged(kind):
+def test_recut_parts_the_predictions_of_one_model(kind):
     judged = OutOfFold(SOME, say(0, SOME), (np.arange(len(SOME)),))
     splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, SOME)
     cut = recut(judged, splits)
@@ -115,7 +115,7 @@ def test_recut_parts_what_one_model_judged(kind):
         assert not set(cut.rows.index[fold]) & set(cut.rows.index[cut.others(number)])
 
 
-def test_at_once_calls_side_by_side_and_answers_in_order():
+def test_at_once_calls_side_by_side_and_returns_in_order():
     # Each waits for all: one after the other they would never end.
     together = threading.Barrier(3, timeout=10)
 

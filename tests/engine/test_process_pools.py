@@ -207,7 +207,7 @@ def test_process_pool_tries_the_task_of_a_killed_worker_again(pool, tmp_path):
     ],
     ids=["killed", "terminated", "exited"],
 )
-def test_process_pool_says_how_both_workers_of_a_task_ended(pool, end, how):
+def test_process_pool_reports_how_both_workers_of_a_task_ended(pool, end, how):
     with pytest.raises(WorkerLostError) as caught:
         pool.run(end)
     assert str(caught.value) == f"its worker process ended twice in the middle of it: {how}"
@@ -249,14 +249,14 @@ def test_process_pool_ends_in_the_middle_of_tasks_within_a_second(tmp_path):
     pool = ProcessPool(2)
     sleep, folder = sleeping(tmp_path, 60), Path(pool.share(np.arange(3)).path).parent
     with ThreadPoolExecutor(2) as callers:
-        asked = [callers.submit(pool.run, sleep) for _ in range(2)]
+        call = [callers.submit(pool.run, sleep) for _ in range(2)]
         pids = pids_in(tmp_path, 2)
         started = time.monotonic()
         pool.close(wait=False)
         assert time.monotonic() - started < 1
         assert are_gone(pids, within=0)
         assert not folder.exists()
-        assert [type(future.exception()) for future in asked] == [CancelledError] * 2
+        assert [type(future.exception()) for future in call] == [CancelledError] * 2
 
 
 def test_process_pool_waits_for_the_tasks_that_have_begun(tmp_path):
@@ -268,14 +268,14 @@ def test_process_pool_waits_for_the_tasks_that_have_begun(tmp_path):
         return "done"
 
     with ThreadPoolExecutor(1) as callers:
-        asked = callers.submit(pool.run, work)
+        call = callers.submit(pool.run, work)
         pids = pids_in(tmp_path, 1)
         pool.close()
-        assert asked.result() == "done"
+        assert call.result() == "done"
     assert are_gone(pids, within=0)
 
 
-def test_process_pool_goes_on_after_an_interrupt(pool):
+def test_process_pool_serves_after_an_interrupt(pool):
     pool.run(os.getpid)
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -306,14 +306,14 @@ def work(shared, folder):
     while time.monotonic() < deadline:
         pass
 
-def ask():
+def call_pool():
     try:
         pool.run(work, handle, folder)
     except BaseException:
         pass
 
 for _ in range(2):
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=call_pool, daemon=True).start()
 try:
     time.sleep(60)
 except KeyboardInterrupt:
@@ -369,5 +369,5 @@ def test_process_pool_does_not_take_a_large_shared_value_for_a_leak(pool):
 def test_pools_import_what_runs_them_only_when_it_runs():
     code = "import sys, mlwf.engine.process_pools, mlwf.engine.dask_pool\n"
     code += "print({'loky', 'distributed'} & {*sys.modules})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "set()\n"
+    messages = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert messages.stdout == "set()\n"

@@ -26,7 +26,7 @@ X, Y = make_classification(400, 8, random_state=0)
 TABLE = Table(X, np.array(["no", "yes"], dtype=object)[Y])
 FOLDS = fold_splitter("stratified_kfold", n_splits=3)(TABLE, TABLE.all_rows)
 MODEL = Pipeline([("scaler", StandardScaler()), ("classifier", GradientBoostingClassifier(random_state=0))])
-ASKS = [
+REQUESTS = [
     FitRequest(MODEL, {"classifier__max_depth": depth, "classifier__n_estimators": n}, fold.train, (fold.test,))
     for fold in FOLDS
     for depth in (2, 4)
@@ -80,7 +80,7 @@ def pool():
     pool.close()
 
 
-def test_processes_answer_as_the_plain_fitter(pool):
+def test_processes_give_the_results_of_the_reference_fitter(pool):
     with Engine(TABLE, pool=pool) as engine:
         results = engine(SHORT_ASKS)
         assert workers()
@@ -92,9 +92,9 @@ def test_processes_answer_as_the_plain_fitter(pool):
 def test_a_worker_that_is_killed_in_the_middle_of_a_search_loses_nothing(pool):
     killed = kill_in_the_middle(1)
     with Engine(TABLE, pool=pool) as engine:
-        results = engine(ASKS)
+        results = engine(REQUESTS)
     assert len(killed) == 1
-    check(results, ASKS)
+    check(results, REQUESTS)
 
 
 @pytest.mark.slow
@@ -103,10 +103,10 @@ def test_fits_that_keep_the_lock_of_python_go_to_processes_when_they_are_worth_i
     monkeypatch.setattr(engine_module, "releases_gil", lambda classifier: False)
     seen = []
     with Engine(TABLE, n_jobs=2) as engine:
-        results = engine(ASKS)
+        results = engine(REQUESTS)
         seen = workers()
     assert len(seen) >= 2
-    check(results, ASKS)
+    check(results, REQUESTS)
 
 
 def test_small_fits_are_not_sent_to_another_process(pool):
@@ -132,10 +132,10 @@ class Sharing(ThreadPool):
         self.freed.append(handle)
 
 
-def test_rows_reach_the_workers_once_though_they_are_asked_about_again():
+def test_rows_reach_the_workers_once_though_they_are_requested_again():
     pool = Sharing()
     with Engine(TABLE, pool=pool) as engine:
-        for request in ASKS:
+        for request in REQUESTS:
             engine([request])
         assert (len(pool.shared), pool.freed) == (len(FOLDS), [])
     assert len(pool.freed) == len(FOLDS)
@@ -152,9 +152,9 @@ class Deadly(ThreadPool):
 
 def test_a_fit_that_costs_its_worker_twice_has_failed_and_the_others_have_not():
     with Engine(TABLE, pool=Deadly(1)) as engine:
-        results = engine(ASKS)
+        results = engine(REQUESTS)
     assert {
-        request.params["classifier__max_depth"]: result.error for request, result in zip(ASKS, results, strict=True)
+        request.params["classifier__max_depth"]: result.error for request, result in zip(REQUESTS, results, strict=True)
     } == {
         2: None,
         4: "its worker process was killed twice",

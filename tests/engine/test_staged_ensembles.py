@@ -1,4 +1,4 @@
-"""One fit holds the smaller ones: each stage is compared to the bit with a plain fit of that stage."""
+"""One fit contains the smaller ones: each stage is compared to the bit with a plain fit of that stage."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **key
 
 @pytest.mark.parametrize("table", ["two named classes", "three classes"])
 @pytest.mark.parametrize(("kind", "setting"), BOOSTERS, ids=[str(each) for each in BOOSTERS])
-def test_a_booster_that_goes_on_is_a_plain_fit_of_all_its_rounds(kind, setting, table):
+def test_a_resumed_booster_is_a_plain_fit_of_all_its_rounds(kind, setting, table):
     X, y = TABLES[table]
     if STOPPING & setting.keys():
         assert not is_resumable(_fit(kind, setting, 3, X, y))
@@ -276,13 +276,13 @@ def test_a_booster_that_goes_on_is_a_plain_fit_of_all_its_rounds(kind, setting, 
 
 
 @pytest.mark.parametrize("kind", [GradientBoostingClassifier, HistGradientBoostingClassifier])
-def test_a_booster_goes_on_with_weighted_rows_and_missing_values(kind):
+def test_a_booster_is_resumed_with_weighted_rows_and_missing_values(kind):
     X, y = TWO
     X = np.where(X > 2, np.nan, X) if kind is HistGradientBoostingClassifier else X
     _assert_continues(kind, {}, X, y, sample_weight=np.linspace(0.1, 2.0, len(y)))
 
 
-def test_what_is_no_booster_does_not_go_on():
+def test_what_is_no_booster_is_not_resumable():
     X, y = TWO
     for kind in INFOS.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:
         assert not is_resumable(_fit(kind, {}, 3, X, y))
@@ -302,7 +302,7 @@ def test_truncated_leaves_the_model_as_it_was(kind):
     assert all(vars(longest)[name] is value for name, value in state.items())
 
 
-def test_truncated_holds_no_later_tree():
+def test_truncated_keeps_no_later_tree():
     X, y = THREE
     cut = truncated(_fit(GradientBoostingClassifier, {}, 10, X, y), 3)
     assert cut.estimators_.base is None

@@ -23,7 +23,7 @@ def job(classifier, stages=(), *, stage_name=None, keep_model=True):
     return Job(classifier, stage_name, tuple(stages), ("test", "train"), keep_model, 1)
 
 
-def test_one_fit_says_what_the_fits_of_all_stages_say():
+def test_one_fit_predicts_as_the_fits_of_all_stages():
     done = do(job(GradientBoostingClassifier(random_state=0), (2, 5), stage_name="n_estimators"), PREPARED)
     for stage, said in zip((2, 5), done.predictions, strict=True):
         plain = GradientBoostingClassifier(n_estimators=stage, random_state=0).fit(X[:150], Y[:150])
@@ -47,7 +47,7 @@ def test_a_fit_that_was_begun_is_continued(run):
         assert np.array_equal(said["test"].proba, plain.predict_proba(X[150:]))
 
 
-def test_a_fit_that_fails_says_why():
+def test_a_fit_that_fails_has_its_error():
     done = do(job(LogisticRegression(C=-1.0)), PREPARED)
     assert done.error.startswith("InvalidParameterError: The 'C' parameter of LogisticRegression must be")
     assert done.predictions == ()

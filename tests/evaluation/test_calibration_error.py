@@ -78,7 +78,7 @@ def test_reliability_bins_are_those_of_the_positive_class(positive: str) -> None
     [(10, [10]), (39, [39]), (60, [20] * 3), (305, [20, 20, 21] * 5), (3000, [200] * 15)],
     ids=["few", "not enough for two", "three", "uneven", "most"],
 )
-def test_reliability_bins_hold_equally_many_rows(n_rows: int, expected: list[int]) -> None:
+def test_reliability_bins_have_equally_many_rows(n_rows: int, expected: list[int]) -> None:
     said, y = simulated(n_rows)
     assert [b.n_rows for b in reliability_bins(said, y)] == expected
 
@@ -111,7 +111,7 @@ def test_weights_count_as_much_as_rows_but_do_not_make_the_interval_narrower() -
     assert error(said, y, np.full(400, 2.0)) == pytest.approx(error(said, y))
 
 
-def test_rows_without_weight_have_no_say() -> None:
+def test_rows_without_weight_change_nothing() -> None:
     said, y = simulated(400)
     weight = (said.proba[:, 1] > 0.5).astype(float)  # type: ignore[index]
     bins = reliability_bins(said, y, weight=weight)

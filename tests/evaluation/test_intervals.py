@@ -1,4 +1,4 @@
-"""Intervals hold what they promise on data whose truth is known."""
+"""Intervals cover as often as they promise on data whose truth is known."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_bootstrap_covers_the_truth() -> None:
     assert ((covered >= 0.9 * 150) & (covered < 150)).all()
 
 
-def test_bootstrap_says_how_it_was_made() -> None:
+def test_bootstrap_names_its_method() -> None:
     said, y = simulated(100)
     drawn = bootstrap(metrics("accuracy"), [said], y)
     interval = drawn.interval(0, 0)
@@ -157,7 +157,7 @@ def test_bootstrap_is_the_same_for_the_same_seed() -> None:
 
 
 @pytest.mark.parametrize("groups", [None, np.arange(100) % 30], ids=["rows", "groups"])
-def test_bootstrap_does_not_depend_on_how_many_resamples_are_held_at_once(
+def test_bootstrap_does_not_depend_on_how_many_resamples_are_in_memory(
     monkeypatch: pytest.MonkeyPatch, groups: np.ndarray | None
 ) -> None:
     said, y = simulated(100)
@@ -167,7 +167,7 @@ def test_bootstrap_does_not_depend_on_how_many_resamples_are_held_at_once(
     np.testing.assert_allclose(run().values, at_once, rtol=0, atol=1e-14)
 
 
-def test_bootstrap_holds_few_resamples_of_many_rows() -> None:
+def test_bootstrap_has_few_resamples_of_many_rows_in_memory() -> None:
     said, y = simulated(200_000)
     wanted = metrics("accuracy", "roc_auc")
     tracemalloc.start()

@@ -71,7 +71,7 @@ def test_score_of_texts_is_that_of_their_positions_to_the_bit(name, n_classes, w
     assert score(scorer, said, TEXTS[y], weight=weight) == score(plain, said, TEXTS[y], weight=weight)
 
 
-def test_texts_that_cannot_be_scored_are_told_as_texts(binary):
+def test_texts_that_cannot_be_scored_are_named_as_texts(binary):
     X, codes = binary
     said = predict(LogisticRegression().fit(X, TEXTS[codes]), X)
     scorer = build_scorer("precision", classes=TEXTS[:2])
@@ -89,7 +89,7 @@ def test_score_takes_weights(binary):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_score_judges_probabilities_of_rows_in_which_a_class_does_not_occur(n_classes):
+def test_score_takes_probabilities_of_rows_in_which_a_class_does_not_occur(n_classes):
     X, y = make_classification(200, 6, n_informative=4, n_classes=n_classes, random_state=0)
     model = LogisticRegression().fit(X, y)
     some = y < n_classes - 1

@@ -49,7 +49,7 @@ def test_hidden_layer_sizes_become_a_tuple() -> None:
     assert built.hidden_layer_sizes == (8, 4)
 
 
-def test_svc_estimates_no_probabilities_unasked() -> None:
+def test_svc_estimates_no_probabilities_by_default() -> None:
     assert not hasattr(build_classifier(ClassifierModelSpec(algorithm="svc")), "predict_proba")
 
 

@@ -1,4 +1,4 @@
-"""Rows are spoken of by absolute position, and weighed by what the table says."""
+"""Rows are absolute positions, with the weights of their table."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def judged(splits):
         ("predefined_split", True, False, False),
     ],
 )
-def test_kind_says_what_its_folds_are(kind, partition, ordered, by_count):
+def test_each_kind_describes_its_folds(kind, partition, ordered, by_count):
     assert (SPLITTERS[kind].is_partition, SPLITTERS[kind].is_ordered, SPLITTERS[kind].has_cv_folds) == (
         partition,
         ordered,
@@ -70,7 +70,7 @@ def test_kind_says_what_its_folds_are(kind, partition, ordered, by_count):
 
 @pytest.mark.parametrize("kind", SPLITTERS)
 @pytest.mark.parametrize("rows", [TABLE.all_rows, SOME], ids=["all rows", "some rows"])
-def test_fold_splitter_never_judges_what_it_trains_on(kind, rows):
+def test_fold_splitter_never_tests_on_what_it_trains_on(kind, rows):
     splits = fold_splitter(kind, n_splits=4, random_state=0)(TABLE, rows)
     for split in splits:
         train, test = set(split.train.index), set(split.test.index)
@@ -81,14 +81,14 @@ def test_fold_splitter_never_judges_what_it_trains_on(kind, rows):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SPLITTERS if SPLITTERS[kind].is_partition])
-def test_fold_splitter_judges_each_row_of_a_partition_once(kind):
+def test_fold_splitter_tests_each_row_of_a_partition_once(kind):
     splits = fold_splitter(kind, n_splits=4, random_state=0)(TABLE, SOME)
     assert judged(splits) == sorted(SOME.index)
     assert all(len(split.train) + len(split.test) == len(SOME) for split in splits)
 
 
 @pytest.mark.parametrize("kind", ["repeated_kfold", "repeated_stratified_kfold"])
-def test_fold_splitter_judges_each_row_once_a_repeat(kind):
+def test_fold_splitter_tests_each_row_once_a_repeat(kind):
     splits = fold_splitter(kind, n_splits=4, n_repeats=2)(TABLE, SOME)
     assert len(splits) == 8
     assert judged(splits[:4]) == judged(splits[4:]) == sorted(SOME.index)
@@ -164,7 +164,7 @@ def test_fold_splitter_uses_the_groups_that_are_left_inside_a_fold(kind):
 @pytest.mark.parametrize("table", [TABLE, UNGROUPED], ids=["groups", "no groups"])
 @pytest.mark.parametrize("options", [{}, {"gap": 5}, {"max_train_size": 25}], ids=["expanding", "gap", "sliding"])
 @pytest.mark.parametrize("rows", [TABLE.all_rows, SOME], ids=["all rows", "some rows"])
-def test_time_series_split_trains_before_it_judges(table, options, rows):
+def test_time_series_split_trains_before_it_tests(table, options, rows):
     splits = fold_splitter("time_series_split", n_splits=4, **options)(table, rows)
     assert len(splits) == 4
     assert all(TIME[split.train.index].max() < TIME[split.test.index].min() for split in splits)
@@ -191,7 +191,7 @@ def test_time_series_split_leaves_its_gap_out():
     assert all(split.train.index.min() - split.test.index.max() == 4 for split in splits)
 
 
-def test_predefined_split_judges_one_named_fold_after_another():
+def test_predefined_split_tests_one_named_fold_after_another():
     splits = fold_splitter("predefined_split")(TABLE, SOME)
     assert [np.unique(FOLD[split.test.index]).tolist() for split in splits] == [[0], [10], [20], [30]]
     inner = fold_splitter("predefined_split")(TABLE, splits[1].train)
@@ -244,9 +244,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("asked", "message"), REFUSED.values(), ids=REFUSED)
-def test_fold_splitter_refuses(asked, message):
-    kind, table, rows = asked
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_fold_splitter_refuses(refused, message):
+    kind, table, rows = refused
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fold_splitter(kind, n_splits=3)(table, rows)
 
@@ -281,7 +281,7 @@ def test_holdout_splitter_is_deterministic_for_any_rows(kind):
 
 @pytest.mark.parametrize("kind", GROUPED)
 @pytest.mark.parametrize("test_size", [0.05, 0.2, 0.3, 0.5, 0.95])
-def test_holdout_splitter_holds_whole_groups_out(kind, test_size):
+def test_holdout_splitter_leaves_whole_groups_out(kind, test_size):
     (split,) = holdout_splitter(test_size=test_size, random_state=0, kind=kind)(TABLE, SOME)
     assert sorted([*split.train.index, *split.test.index]) == sorted(SOME.index)
     assert not set(GROUPS[split.train.index]) & set(GROUPS[split.test.index])
@@ -327,7 +327,7 @@ def test_holdout_splitter_takes_more_groups_than_a_class_has_rows():
     assert len(split.test) == 2
 
 
-def test_holdout_splitter_holds_the_last_rows_out():
+def test_holdout_splitter_leaves_the_last_rows_out():
     table = dataclasses.replace(UNGROUPED, time=np.arange(N)[::-1])
     (split,) = holdout_splitter(test_size=0.25, random_state=0, kind="time_series_split", gap=3)(table, table.all_rows)
     assert sorted(split.test.index) == list(range(30))
@@ -336,7 +336,7 @@ def test_holdout_splitter_holds_the_last_rows_out():
 
 @pytest.mark.parametrize("table", [TABLE, UNGROUPED], ids=["groups", "no groups"])
 @pytest.mark.parametrize("gap", [0, 4])
-def test_holdout_splitter_trains_before_it_judges(table, gap):
+def test_holdout_splitter_trains_before_it_tests(table, gap):
     (split,) = holdout_splitter(test_size=0.25, random_state=0, kind="time_series_split", gap=gap)(table, SOME)
     first = TIME[split.test.index].min()
     assert TIME[split.train.index].max() < first
@@ -355,7 +355,7 @@ def test_holdout_splitter_refuses_named_folds():
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("refused", "message"),
     [
         REFUSED["one group"],
         (
@@ -365,7 +365,7 @@ def test_holdout_splitter_refuses_named_folds():
     ],
     ids=["one group", "one time"],
 )
-def test_holdout_splitter_refuses(asked, message):
-    kind, table, rows = asked
+def test_holdout_splitter_refuses(refused, message):
+    kind, table, rows = refused
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         holdout_splitter(test_size=0.3, random_state=0, kind=kind)(table, rows)
