@@ -61,25 +61,25 @@ OF_THREADS = "`sklearn.utils.parallel.delayed` should be used with"
 Warned = tuple[str, str]
 """The category of a warning, and its message."""
 
-Listener = Callable[[str, str], None]
-"""Told the category of a warning, and its message."""
+OnWarning = Callable[[str, str], None]
+"""Called with the category of a warning, and its message."""
 
-_here: ContextVar[tuple[tuple[Listener, bool], ...]] = ContextVar("listeners", default=())
-"""Who listens in this context, and whether the warning is then kept from Python's own display."""
-_everywhere: list[tuple[Listener, bool]] = []
-"""All who listen, for threads that a library has started: nobody knows for whom."""
+_of_context: ContextVar[tuple[tuple[OnWarning, bool], ...]] = ContextVar("on_warning", default=())
+"""What is called for the warnings of this context, and whether Python's own display then leaves them out."""
+_of_process: list[tuple[OnWarning, bool]] = []
+"""What is called for warnings in threads that a library has started: nobody knows for which context."""
 _display: Callable[..., None] = warnings.showwarning
 
 
 def _show(message: Warning | str, category: type[Warning], *args: Any, **options: Any) -> None:
     """Stand in for `warnings.showwarning`."""
-    listeners = _here.get() or tuple(_everywhere)
+    handlers = _of_context.get() or tuple(_of_process)
     # Fits that run at the same time lose Python's own filters, so what those hide comes here as well.
     if str(message).startswith(OF_THREADS):
         return
-    for listen, _ in () if issubclass(category, FOR_DEVELOPERS) else listeners:
-        listen(category.__name__, str(message))
-    if not any(is_kept for _, is_kept in listeners):
+    for on_warning, _ in () if issubclass(category, FOR_DEVELOPERS) else handlers:
+        on_warning(category.__name__, str(message))
+    if not any(is_hidden for _, is_hidden in handlers):
         _display(message, category, *args, **options)
 
 
@@ -104,37 +104,37 @@ DISPLAY = SharedState(_shown_by_us)
 
 
 @contextmanager
-def listening(listen: Listener, *, is_kept: bool) -> Iterator[None]:
-    """Tell `listen` of the warnings of this context; with `is_kept` Python does not display them."""
-    entry = (listen, is_kept)
-    token = _here.set((*_here.get(), entry))
+def handling_warnings(on_warning: OnWarning, *, is_hidden: bool) -> Iterator[None]:
+    """Call `on_warning` for the warnings of this context; with `is_hidden` Python does not display them."""
+    entry = (on_warning, is_hidden)
+    token = _of_context.set((*_of_context.get(), entry))
     with DISPLAY.held():
-        _everywhere.append(entry)
+        _of_process.append(entry)
         try:
             yield
         finally:
-            _everywhere.remove(entry)
-            _here.reset(token)
+            _of_process.remove(entry)
+            _of_context.reset(token)
 
 
 @contextmanager
-def recorded() -> Iterator[list[Warned]]:
-    """Give what this context is warned of meanwhile."""
+def recorded_warnings() -> Iterator[list[Warned]]:
+    """Give the list of the warnings of this context, as they come."""
     caught: list[Warned] = []
-    with listening(lambda category, message: caught.append((category, message)), is_kept=False):
+    with handling_warnings(lambda category, message: caught.append((category, message)), is_hidden=False):
         yield caught
 
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """Keep the warnings of this context from everybody, and leave those of others alone, as a filter would not."""
-    token = _here.set((_NOBODY,))
+    """Hide the warnings of this context, and not those of other threads, which a filter would hide too."""
+    token = _of_context.set((_IGNORE,))
     # Only where the user makes errors of warnings must a filter keep them from being raised.
     with DISPLAY.held(), warnings.catch_warnings(action="ignore") if _are_raised() else nullcontext():
         try:
             yield
         finally:
-            _here.reset(token)
+            _of_context.reset(token)
 
 
 def _are_raised() -> bool:
@@ -145,4 +145,4 @@ def _are_raised() -> bool:
     return False
 
 
-_NOBODY: tuple[Listener, bool] = (lambda category, message: None, True)
+_IGNORE: tuple[OnWarning, bool] = (lambda category, message: None, True)

@@ -35,7 +35,7 @@ from mlwf.engine.work import (
 )
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import predict
-from mlwf.process_state import DISPLAY, SharedState, Warned, recorded
+from mlwf.process_state import DISPLAY, SharedState, Warned, recorded_warnings
 from mlwf.processes import cores, count_workers
 from mlwf.results import FitCounts
 from mlwf.splitting.rows import Table
@@ -253,7 +253,7 @@ class Engine:
         return fit_results
 
     def _fit(self, task: Task, fold: Fold, pool: Pool) -> dict[int, FitResult]:
-        with recorded() as warned:
+        with recorded_warnings() as warned:
             try:
                 preprocessor, prepared = fold.prepared(pool)
             except Exception as error:

@@ -14,7 +14,7 @@ from time import monotonic
 
 from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
-from mlwf.process_state import SharedState, listening
+from mlwf.process_state import SharedState, handling_warnings
 from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
 from mlwf.text import LineFormatter, cut, printable, redact
 
@@ -218,7 +218,7 @@ class RunLog:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Keep the Python warnings of libraries, such as a fit that did not converge, for the summary."""
-        with listening(self.warn_of, is_kept=True):
+        with handling_warnings(self.warn_of, is_hidden=True):
             yield
 
     def _tell(self) -> None:
