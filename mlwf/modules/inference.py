@@ -66,13 +66,13 @@ class Identifier:
         return f"identifier: {self.why}"
 
 
-Choice = tuple[Feature | None, str | Identifier]
+Preparation = tuple[Feature | None, str | Identifier]
 """How a column is prepared with a note, or None with the reason."""
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """Features for a table, and what a person should know about them."""
+    """Features for a table, with notes on them."""
 
     features: list[Feature]
     """Features, each with the columns that are prepared alike, in the table's order."""
@@ -97,7 +97,7 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     notes: dict[str, str] = {}
     identifiers: dict[str, str] = {}
     for name, column in X.items():
-        prepared, remark = _choose(str(name), column)
+        prepared, remark = _infer_column(str(name), column)
         if prepared is None:
             left_out[str(name)] = str(remark)
             if isinstance(remark, Identifier):
@@ -110,18 +110,20 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     return Inferred(features, left_out, notes, identifiers)
 
 
-def _choose(name: str, column: pd.Series[Any]) -> Choice:
+def _infer_column(name: str, column: pd.Series[Any]) -> Preparation:
     present = _plain(column.dropna())
     if present.empty:
         return None, "empty: all values are missing"
     kind = pd.api.types.infer_dtype(present)
-    if kind not in CHOICES or (kind == "mixed" and not present.map(lambda value: isinstance(value, SCALARS)).all()):
+    if kind not in PREPARATIONS or (
+        kind == "mixed" and not present.map(lambda value: isinstance(value, SCALARS)).all()
+    ):
         return None, f"holds values of type {type(present.iloc[0]).__name__}, which no feature can be"
     counts = present.value_counts(sort=False)
     # A missing text may be informative: missing is a category of its own.
     if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
         return None, f"constant: every value is {format_value(present.iloc[0])}"
-    return CHOICES[kind](name, present, counts)
+    return PREPARATIONS[kind](name, present, counts)
 
 
 def _plain(present: pd.Series[Any]) -> pd.Series[Any]:
@@ -130,11 +132,11 @@ def _plain(present: pd.Series[Any]) -> pd.Series[Any]:
     return present.astype(object) if isinstance(present.dtype, pd.StringDtype) else present
 
 
-def _boolean(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+def _boolean(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Preparation:
     return BOOLEAN, ""
 
 
-def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Preparation:
     numbers = pd.to_numeric(present)
     if len(counts) < len(numbers) or not np.equal(np.mod(numbers, 1), 0).all():
         return NUMERIC, ""
@@ -146,15 +148,15 @@ def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choic
     return NUMERIC, ""
 
 
-def _date(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+def _date(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Preparation:
     return _of_dates(dates_of(pd.Series(counts.index)))
 
 
-def _of_dates(times: pd.Series[Any]) -> Choice:
+def _of_dates(times: pd.Series[Any]) -> Preparation:
     return (HOURS if times.dt.hour.nunique() > 1 else DAYS), ""
 
 
-def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
+def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Preparation:
     texts = pd.Series(counts.index.astype(str))
     if texts.str.match(ISO_DATE).all() and (times := read_dates(texts)).notna().all():
         return _of_dates(times)
@@ -163,7 +165,7 @@ def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
     # Whole numbers in a column of texts are codes more often than quantities: postcodes, products, grades.
     if numbers.notna().all() and texts.str.contains(".", regex=False).any():
         return NUMERIC, "texts that all are numbers, taken for numbers"
-    meant = _meant(name, texts, numbers, counts)
+    meant = _other_meaning(name, texts, numbers, counts)
     if len(present) >= FEWEST_FOR_IDENTIFIER:
         differ = f"{'all' if share == 1 else f'{len(counts):,} of'} {len(present):,} values are different"
         length = texts.str.len().mean()
@@ -174,8 +176,8 @@ def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Choice:
     return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), meant
 
 
-def _meant(name: str, texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Series[Any]) -> str:
-    """Say what texts may be meant as, other than categories, and how the file says so; empty when nothing."""
+def _other_meaning(name: str, texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd.Series[Any]) -> str:
+    """Describe what texts may mean other than categories, and the option that reads them so; empty when nothing."""
     if numbers.notna().all():
         return "all its texts are whole numbers: list it as numeric if they count something"
     if formats := date_formats(texts):
@@ -193,7 +195,7 @@ def _meant(name: str, texts: pd.Series[Any], numbers: pd.Series[Any], counts: pd
     return f"{share:.1%} of its texts are numbers: if {other} means missing, add it to data.read.na_values"
 
 
-CHOICES: dict[str, Callable[[str, pd.Series[Any], pd.Series[Any]], Choice]] = {
+PREPARATIONS: dict[str, Callable[[str, pd.Series[Any], pd.Series[Any]], Preparation]] = {
     "boolean": _boolean,
     "integer": _number,
     "floating": _number,

@@ -1,4 +1,4 @@
-"""Run folders: what a run leaves behind, each file whole or absent however the run ends."""
+"""Run folders: the files of a run, each complete or absent however the run ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunFolder:
 
     @property
     def log_file(self) -> Path:
-        """Where the run's log goes."""
+        """File of the run's log."""
         return self.path / "run.log"
 
     def file(self, name: str) -> Path:

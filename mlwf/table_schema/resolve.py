@@ -146,7 +146,7 @@ def _are_codes(texts: Any, read: ReadSpec) -> bool:
 
 
 def raw_of_frame(frame: pd.DataFrame) -> RawTable:
-    """Hold a frame of typed columns, such as those that a feature store joins, as a table that a schema can read."""
+    """Make a raw table of a frame of typed columns, such as those that a feature store joins."""
     return RawTable(pa.table({str(name): _arrow(column) for name, column in frame.items()}))
 
 

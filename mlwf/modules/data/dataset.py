@@ -39,7 +39,7 @@ def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) ->
     dataset : Dataset
         Rows that passed every check.
     columns : sequence of str or int, optional
-        The features that count, besides the target; positions when X is an array. The default is the whole row as it
+        The features that count, besides the target; positions when X is an array. The default is the complete row as it
         was read: all features, the other columns and the target.
 
     Returns
@@ -114,7 +114,7 @@ A_NAME = "accepted: texts, numbers, dates, true and false"
 
 
 def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Problem]]:
-    """Read columns by the keys that name them in the experiment file; the result goes by the fields of a Dataset."""
+    """Read columns by the keys that name them in the experiment file; give values by the fields of a Dataset."""
     carried, problems = {}, []
     for key, column in columns.items():
         field, read = CARRIED[key]

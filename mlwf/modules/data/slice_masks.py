@@ -19,7 +19,7 @@ from mlwf.table_schema import dates_of
 from mlwf.text import pluralize
 
 MOST_VALUES = 20
-"""A column with more values makes more slices than anybody reads."""
+"""A column with more values has to be cut by conditions."""
 
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 

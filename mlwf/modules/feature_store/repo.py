@@ -110,7 +110,7 @@ def _silenced() -> Iterator[None]:
 
 
 _QUIET = SharedState(_silenced)
-"""What is printed goes to one place for the whole process."""
+"""Streams and warning filters belong to the process, not to a thread."""
 
 
 def _is_settled_by_another(spec: FeatureStoreSpec, repo: Path) -> bool:
@@ -134,7 +134,7 @@ def _locked(repo: Path, kind: int) -> Iterator[None]:
         try:
             lock = stack.enter_context((repo / LOCK).open("a"))
         except OSError:
-            # A reader of a folder that cannot be written to needs no lock: nobody can apply there either.
+            # A reader of a folder that cannot be written to needs no lock: no process can apply there either.
             if kind != fcntl.LOCK_SH:
                 raise
         else:

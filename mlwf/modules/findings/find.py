@@ -30,7 +30,7 @@ DRAWS = 100
 SHOWN = 3
 """How many classes or metrics a sentence names."""
 
-Found = Iterator[tuple[Severity, str]]
+Messages = Iterator[tuple[Severity, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +90,11 @@ def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Findin
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def _leakage(inputs: FindingInputs) -> Found:
+def _leakage(inputs: FindingInputs) -> Messages:
     return describe_leaks(inputs.leaks) if inputs.leaks is not None else iter(())
 
 
-def _identifiers(inputs: FindingInputs) -> Found:
+def _identifiers(inputs: FindingInputs) -> Messages:
     for column, why in inputs.identifiers.items():
         yield (
             "warning",
@@ -102,7 +102,7 @@ def _identifiers(inputs: FindingInputs) -> Found:
         )
 
 
-def _duplicates(inputs: FindingInputs) -> Found:
+def _duplicates(inputs: FindingInputs) -> Messages:
     """Count the held-out rows that are identical to a training row in all columns."""
     digests = inputs.digests
     held_out = np.zeros(len(digests), dtype=bool)
@@ -126,7 +126,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
-def _no_better_than_baseline(inputs: FindingInputs) -> Found:
+def _no_better_than_baseline(inputs: FindingInputs) -> Messages:
     evaluation = inputs.evaluation
     scored = evaluation.scores if evaluation else ()
     scores = [score for score in scored if not metric_info(score.metric).is_easily_beaten]
@@ -147,13 +147,13 @@ def _no_better_than_baseline(inputs: FindingInputs) -> Found:
         )
 
 
-def _grid_edge(inputs: FindingInputs) -> Found:
+def _grid_edge(inputs: FindingInputs) -> Messages:
     if inputs.tuned is None or inputs.tuning is None:
         return iter(())
     return find_grid_edge(inputs.tuned, inputs.tuning, inputs.algorithm)
 
 
-def _rare_classes(inputs: FindingInputs) -> Found:
+def _rare_classes(inputs: FindingInputs) -> Messages:
     evaluation = inputs.evaluation
     if evaluation is None:
         return
@@ -169,7 +169,7 @@ def _rare_classes(inputs: FindingInputs) -> Found:
     yield "warning", f"{few}: {named}{more}; what the scores say of {subject} may be chance"
 
 
-def _uncalibrated(inputs: FindingInputs) -> Found:
+def _uncalibrated(inputs: FindingInputs) -> Messages:
     evaluation = inputs.evaluation
     if evaluation is None or evaluation.predictions.proba is None or inputs.calibration is not None:
         return
@@ -198,12 +198,12 @@ def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     return float(np.quantile(errors, 0.95))
 
 
-def _degraded(inputs: FindingInputs) -> Found:
+def _degraded(inputs: FindingInputs) -> Messages:
     for phase, reason in inputs.degraded.items():
         yield "warning", f"{phase} was given up, and the run went on without it: {reason}"
 
 
-CHECKS: dict[str, Callable[[FindingInputs], Found]] = {
+CHECKS: dict[str, Callable[[FindingInputs], Messages]] = {
     "leakage": _leakage,
     "identifier": _identifiers,
     "duplicates": _duplicates,

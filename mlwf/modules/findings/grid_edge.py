@@ -64,7 +64,7 @@ class _Span:
     """Sides on which something was tried that lies beyond all numbers."""
 
     def side(self, value: Any) -> str | None:
-        """Say at which end a value is: `lower`, `upper` or neither."""
+        """Give at which end a value is: `lower`, `upper` or neither."""
         if not _is_finite(value):
             return None
         low, high = self.scale(self.low), self.scale(self.high)

@@ -38,7 +38,7 @@ NAMED = 3
 """Columns that are named of those that were not probed."""
 
 BuildProbe = Callable[[str | int, FeatureSpec], Pipeline]
-Found = Iterator[tuple[Severity, str]]
+Messages = Iterator[tuple[Severity, str]]
 
 
 def search_leaks(
@@ -98,7 +98,7 @@ def search_leaks(
     )
 
 
-def describe_leaks(search: LeakSearch) -> Found:
+def describe_leaks(search: LeakSearch) -> Messages:
     """Name the columns that predict the target almost alone, the most suspect first."""
     for leak in search.leaks:
         if leak.is_probed:

@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,7 +16,6 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.file_columns import duplicated_columns
 from mlwf.specs.data import ReadSpec
 
 MAGIC = {
@@ -53,6 +52,17 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
         raise _error(file, f"cannot be read as CSV: {error}") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _error(file, f"is damaged or no gzip file: {error}") from error
+
+
+def duplicated_columns(where: str, names: Sequence[str]) -> list[Problem]:
+    """List each name that several columns of one file have; a column without a name is no problem here."""
+    problems = []
+    for name in dict.fromkeys(names):
+        at = [str(position) for position, other in enumerate(names, start=1) if other == name]
+        if name and len(at) > 1:
+            message = f"columns {', '.join(at[:-1])} and {at[-1]} have this same name"
+            problems.append(Problem(where=where, key=name, message=message, hint="give each column its own name"))
+    return problems
 
 
 def write_csv_file(table: pa.Table, file: Path) -> None:

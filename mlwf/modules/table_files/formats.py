@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from mlwf.atomic import writing
 from mlwf.errors import DataError, MlwfError, Problem, UsageError
-from mlwf.modules.table_files.csv_files import read_csv_file, write_csv_file
-from mlwf.modules.table_files.file_columns import duplicated_columns
+from mlwf.modules.table_files.csv_files import duplicated_columns, read_csv_file, write_csv_file
 from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
 
 # pandas stores an index that has no name under such a column.

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from mlwf.errors import DataError, Problem
-from mlwf.modules.table_files.file_columns import different_columns, different_types
 from mlwf.modules.table_files.formats import FORMATS, accepted_suffixes, format_of, suffix_of
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
@@ -79,7 +78,7 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
             problems.extend(error.problems)
     if problems:
         raise DataError(problems)
-    if different := different_columns(files, [table.column_names for table in tables]):
+    if different := _different_columns(files, [table.column_names for table in tables]):
         raise DataError(different)
     names = tables[0].column_names
     if not names:
@@ -89,8 +88,36 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
     try:
         stacked = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(different_types(files, tables)) from error
+        raise DataError(_different_types(files, tables)) from error
     return RawTable(stacked, frozenset([*(names if file_format.is_text else ()), *keys]))
+
+
+def _different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) -> list[Problem]:
+    """List for each file the columns that it lacks or adds, compared with the first; the order does not matter."""
+    problems = []
+    expected = columns[0]
+    for file, names in zip(files[1:], columns[1:], strict=True):
+        missing = [f"lacks {', '.join(lacking)}"] if (lacking := [n for n in expected if n not in set(names)]) else []
+        added = [f"adds {', '.join(adding)}"] if (adding := [n for n in names if n not in set(expected)]) else []
+        if missing or added:
+            message = f"has other columns than {files[0].name}: {' and '.join(missing + added)}"
+            problems.append(Problem(where=str(file), key="", message=message))
+    return problems
+
+
+def _different_types(files: Sequence[Path], tables: Sequence[Any]) -> list[Problem]:
+    """List for each file the columns whose types cannot be stacked below those of the first."""
+    problems = []
+    for name in tables[0].column_names:
+        first = tables[0].schema.field(name)
+        for file, table in zip(files, tables, strict=True):
+            field = table.schema.field(name)
+            try:
+                pa.unify_schemas([pa.schema([first]), pa.schema([field])], promote_options="permissive")
+            except pa.ArrowException:
+                message = f"is {field.type} here and {first.type} in {files[0].name}"
+                problems.append(Problem(where=str(file), key=name, message=message))
+    return problems
 
 
 def _keys_of(parts: Sequence[_Part], names: Sequence[str]) -> list[str]:

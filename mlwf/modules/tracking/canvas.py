@@ -133,4 +133,4 @@ def _in_our_style() -> Iterator[None]:
 
 
 _STYLED = SharedState(_in_our_style)
-"""matplotlib's style is one for the whole process."""
+"""matplotlib's style belongs to the process, not to a thread."""

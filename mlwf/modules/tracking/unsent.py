@@ -92,7 +92,7 @@ class Unsent:
         return folder
 
     def add(self, part: Part, content: Any = True) -> None:
-        """Let a part wait: lists grow, maps are merged, anything else is replaced."""
+        """Add a part to those that wait: lists grow, maps are merged, anything else is replaced."""
         before = self.waiting.get(part)
         if isinstance(before, list):
             content = [*before, *content]
@@ -231,7 +231,7 @@ class RunContent:
         self.unsent.add("model metrics", linked)
 
     def add_registration(self, name: str, alias: str | None) -> None:
-        """Let the model be registered under a name."""
+        """Add the registration of the model under a name."""
         self.unsent.add("registration", {"name": name, "alias": alias, "tags": self._id_tag})
 
     def add_tags(self, tags: Mapping[str, Any]) -> None:

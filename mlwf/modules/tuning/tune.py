@@ -55,7 +55,7 @@ def tune(
     Raises
     ------
     FitError
-        When every candidate failed, none was complete in time, or there is too little of a halving's resource.
+        When every candidate failed, none was complete in time, or a halving has too little of its resource.
     ConfigError
         When the strategy needs a package that is not installed.
     """
@@ -270,7 +270,7 @@ class Strategy:
     try_candidates: Callable[[Any, Search, list[Params], int], SearchOutcome]
     """Takes the spec, the search, its candidates and the random state."""
     candidates: Callable[[Any, int], Collection[Params]] | None
-    """Gives all candidates, from the spec and the random state; None where `n_iter` of them are proposed by and by."""
+    """Gives all candidates, from the spec and the random state; None where `n_iter` are proposed while it runs."""
     search_class: type[GridSearch] = GridSearch
     """What `create_tuning` makes."""
 
