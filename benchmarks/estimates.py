@@ -20,11 +20,11 @@ from mlwf.modules.tuning import tune
 from mlwf.modules.validation import baselines, cross_validate, evaluate
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.finding_inputs import look_for_findings
-from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import of_cross_validation, of_holdout
-from mlwf.orchestrator.training import PipelineConfig, make_nested_train_fn, make_train_fn
+from mlwf.orchestrator.training_steps import PipelineConfig, make_nested_train_fn, make_train_fn
+from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.process_state import OF_THREADS
 from mlwf.provenance import LABELS
 from mlwf.results import Evaluation
@@ -134,19 +134,19 @@ def evaluate_sample(
     fit = SharedPreparation(context.table)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=OF_THREADS)
-        recipe = _recipe(context, fit)
-        chain = make_nested_train_fn(context, recipe) if context.is_nested else make_train_fn(context, recipe)
-        witnessed = Witnessed(chain, sample, ordered=context.is_ordered)
+        config = _tuned_config(context, fit)
+        train_fn = make_nested_train_fn(context, config) if context.is_nested else make_train_fn(context, config)
+        witnessed = Witnessed(train_fn, sample, ordered=context.is_ordered)
         evaluation = _validate(context, witnessed, fit)
         findings = look_for_findings(context, TrainedModel(None), None, [evaluation], fit) if scenario.finding else ()
     return evaluation, witnessed.true, any(finding.code == scenario.finding for finding in findings)
 
 
 class Witnessed:
-    """A chain whose models predict fresh rows too; what it gives back knows nothing of them."""
+    """A train_fn whose models predict fresh rows too; what it gives back knows nothing of them."""
 
-    def __init__(self, chain: TrainFn, sample: Sample, *, ordered: bool) -> None:
-        self._chain = chain
+    def __init__(self, train_fn: TrainFn, sample: Sample, *, ordered: bool) -> None:
+        self._chain = train_fn
         self._sample = sample
         self._ordered = ordered
         self._metrics = build_metrics(METRICS, classes=np.unique(sample.y))
@@ -200,30 +200,30 @@ def _context(spec: ExperimentSpec, sample: Sample) -> RunContext:
     return RunContext(spec, RunData(data, spec.features, None, split), RunLog())
 
 
-def _recipe(context: RunContext, fit: Fitter) -> PipelineConfig:
+def _tuned_config(context: RunContext, fit: Fitter) -> PipelineConfig:
     """Build the pipeline, and search on the training rows unless every fold does so itself."""
-    recipe = replace(build_phase(context), is_tuned=True, keep_model=False)
+    config = replace(build_pipeline(context), is_tuned=True, keep_model=False)
     if context.is_nested:
-        return recipe
+        return config
     spec, rows = context.spec, context.split.train
     assert context.tuning is not None
     tuned = tune(
         context.tuning,
-        recipe.pipeline,
+        config.pipeline,
         context.table,
         rows,
         context.folds(spec.tuning_folds),
         fit,
         random_state=spec.random_state,
     )
-    return replace(recipe, params=tuned.best_params)
+    return replace(config, params=tuned.best_params)
 
 
-def _validate(context: RunContext, chain: TrainFn, fit: Fitter) -> Evaluation:
+def _validate(context: RunContext, train_fn: TrainFn, fit: Fitter) -> Evaluation:
     chosen = ("hyperparameters",)
     if context.spec.validation.strategy == "cross_validation":
         return cross_validate(
-            chain,
+            train_fn,
             context.table,
             context.split.train,
             context.folds(context.spec.validation.cv_folds),
@@ -231,7 +231,7 @@ def _validate(context: RunContext, chain: TrainFn, fit: Fitter) -> Evaluation:
             metrics=METRICS,
             provenance=of_cross_validation(context, chosen),
         )
-    trained = chain(context.split, fit)
+    trained = train_fn(context.split, fit)
     assert trained.predictions is not None
     (baseline,) = baselines(context.table, [context.split], fit)
     test = context.split.test

@@ -9,8 +9,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "mlwf.orchestrator.api": ["run_ml_workflow"],
-    "mlwf.orchestrator.summary": ["get_workflow_summary"],
-    "mlwf.orchestrator.training": ["build_ml_pipeline"],
+    "mlwf.run_result": ["get_workflow_summary"],
+    "mlwf.orchestrator.training_steps": ["build_ml_pipeline"],
     "mlwf.modules.preprocessing": ["FeatureSpecPipeline"],
     "mlwf.modules.model": ["GradientBoostingClassifierImpl"],
     "mlwf.modules.tuning": ["GridSearch", "RandomizedSearch", "create_tuning"],
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from mlwf.modules.tracking import MLflowTracker, create_mlflow_tracker
     from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning
     from mlwf.orchestrator.api import run_ml_workflow
-    from mlwf.orchestrator.summary import get_workflow_summary
-    from mlwf.orchestrator.training import build_ml_pipeline
+    from mlwf.orchestrator.training_steps import build_ml_pipeline
+    from mlwf.run_result import get_workflow_summary
     from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
     from mlwf.specs.data import DataSpec, ReadSpec
     from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec

@@ -69,7 +69,7 @@ def test_quickstart_runs_every_phase(copy, capsys):
     assert run(["train", "configs/quickstart.yaml", "--format", "json", "--quiet"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {phase["name"]: phase["status"] for phase in told["phases"]} == dict.fromkeys(
-        ["initialise", "build", "tune", "fit", "calibrate", "validate", "test", "judge", "log"], "done"
+        ["initialise", "build", "tune", "fit", "calibrate", "validate", "test", "findings", "log"], "done"
     ) | {"threshold": "skipped"}
     assert [gate["passed"] for gate in told["gates"]] == [True, True]
     assert told["summary"]["cv_score"] > 0.95

@@ -395,7 +395,7 @@ TOYS: dict[str, Toy] = {
         {
             "mlwf/modules/tracking/tracker.py": [
                 Edit(
-                    '            "classes.txt": "\\n".join(map(str, results["pipeline"].classes_)),\n',
+                    '            "classes.txt": "\\n".join(map(str, model.classes_)),\n',
                     before='            "estimator.txt"',
                 )
             ]
@@ -404,10 +404,10 @@ TOYS: dict[str, Toy] = {
     ),
     "row of the summary": Toy(
         {
-            "mlwf/orchestrator/summary.py": [
+            "mlwf/run_result.py": [
                 Edit(
-                    '        "n_labels": context and len(context.table.classes),\n',
-                    before='        "features": context',
+                    '            "n_labels": inputs and len(inputs.data["classes"]),\n',
+                    before='            "features": inputs',
                 )
             ],
             "mlwf/tables/run_fields.py": [

@@ -16,12 +16,10 @@ from mlwf.modules.runs import create_run, fits_of
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check, located
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.phases import build_phase
-from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
-from mlwf.orchestrator.workflow import run_workflow
+from mlwf.orchestrator.workflow import build_pipeline, plan_fits, run_workflow
 from mlwf.results import PhasePlan
 from mlwf.specs.catalogue import SPLITTERS, default_splitter
 from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
@@ -64,7 +62,7 @@ def plan_experiment(spec: ExperimentSpec, document: Document, *, runs_dir: Path)
     with located(document):
         context = RunContext(spec, load_tables(spec), RunLog())
         check(context)
-        return plan_fits(context, build_phase(context), FitCache(fits_of(runs_dir)))
+        return plan_fits(context, build_pipeline(context), FitCache(fits_of(runs_dir)))
 
 
 def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
@@ -76,7 +74,7 @@ def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
         context = RunContext(spec, load_tables(spec), RunLog())
         check(context)
         load_champions(context)
-        build_phase(context)
+        build_pipeline(context)
         return list(context.run_data.notes())
 
 

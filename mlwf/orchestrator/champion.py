@@ -72,13 +72,13 @@ def load_champions(context: RunContext) -> Champions:
     return champions
 
 
-def comparing(champions: Champions, context: RunContext, evaluations: Sequence[Evaluation]) -> Compare:
-    """Make what compares the judged model with the champions, for `check_gates`."""
+def make_compare(champions: Champions, context: RunContext, evaluations: Sequence[Evaluation]) -> Compare:
+    """Make what compares the scored model with the champions, for `check_gates`."""
     by_source = {evaluation.source: evaluation for evaluation in evaluations}
     return lambda uri, metric, source: _compare(champions[uri, source], metric, context, by_source[source])
 
 
-def trained_rows(context: RunContext) -> NDArray[np.uint64]:
+def hash_training_rows(context: RunContext) -> NDArray[np.uint64]:
     """Hash the rows that the shipped model is trained on, as it sees them: a later run compares with it on others."""
     data = context.run_data.data
     return _digests(data.X, data.y)[context.shipped_rows.index]

@@ -32,7 +32,7 @@ def located(document: Document) -> Iterator[None]:
         raise type(error)(problem for _, problem in found) from error
     except MlwfError as error:
         # A store's address, say, that came from the environment.
-        # As it was raised: escaped, as it is format_value, a value might not be found in it.
+        # As it was raised: escaped, as it is shown, a value might not be found in it.
         told = str(error.args[0]) if error.args else ""
         concealed = document.redact(told)
         if concealed == told:

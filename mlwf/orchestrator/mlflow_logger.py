@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.config import Document
 from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.data import Dataset
 from mlwf.modules.runs import STATE, RunFolder, environment
-from mlwf.orchestrator.champion import trained_rows
+from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import RunLog, one_line
 from mlwf.processes import this_process
-from mlwf.results import CalibrationResult, Evaluation, GateResult, TuningResult
+from mlwf.results import GateResult
+from mlwf.run_result import RunResult, TrackingState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
 
+if TYPE_CHECKING:
+    from mlwf.modules.tracking import MLflowTracker, TrackedDataset
+
 logger = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 100
+MODEL_FILE = "model.skops"
+"""The model in the folder of a run."""
 
 TRACKING = "tracking"
 """Folder of a run in which waits what its store does not have yet."""
 
 
 class MLflowLogger:
-    """One run's words to MLflow; nothing where tracking is not asked for."""
+    """Logs one run to MLflow; nothing where tracking is not asked for."""
 
     def __init__(
         self, spec: ExperimentSpec, run_log: RunLog, *, folder: RunFolder | None, document: Document | None
@@ -37,7 +44,7 @@ class MLflowLogger:
         self._run_log = run_log
         self._folder = folder
         self._is_written = None if document is None else "tracking_uri" in (document.data.get("tracking") or {})
-        self._tracker: Any = None
+        self._tracker: MLflowTracker | None = None
         self.withheld: str | None = None
         """Why the model is not registered, where it was to be."""
 
@@ -51,7 +58,7 @@ class MLflowLogger:
         assert self._spec.tracking is not None
         return self._spec.tracking
 
-    def reach(self) -> None:
+    def connect(self) -> None:
         """Open the store, so that one that does not answer is known at once; raises TrackingError."""
         if self._spec.tracking is None or not self._spec.tracking.enabled:
             return
@@ -73,13 +80,18 @@ class MLflowLogger:
                 "model becomes an artifact of the run, and the metrics are not shown on its page"
             )
 
-    def start(self) -> dict[str, str]:
-        """Start the MLflow run and give the guide's keys of it; raises TrackingError."""
+    def start(self) -> None:
+        """Start the MLflow run; raises TrackingError."""
+        assert self._tracker is not None
         self._tracker.start_run()
-        return {"mlflow_run_id": self._tracker.run_id, "mlflow_experiment_id": self._tracker.experiment_id}
 
-    def say(self, call: Callable[[Any], None]) -> None:
-        """Tell the store something; what it does not take waits, and the run goes on."""
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None before `start`."""
+        return None if self._tracker is None else self._tracker.run_id
+
+    def log(self, call: Callable[[MLflowTracker], None]) -> None:
+        """Call the tracker; what the store does not take waits, and the run continues."""
         if self._tracker is None:
             return
         try:
@@ -90,7 +102,8 @@ class MLflowLogger:
     @property
     def store(self) -> str:
         """The store's address, as it may be shown."""
-        return str(self._tracker.shown_uri)
+        assert self._tracker is not None
+        return self._tracker.shown_uri
 
     @property
     def error(self) -> str | None:
@@ -107,25 +120,32 @@ class MLflowLogger:
             missed = sum(not gate.passed for gate in gates)
             self.withheld = f"{missed} of {len(gates)} gates not met" if missed else None
 
-    def log_results(
-        self,
-        results: Mapping[str, Any],
-        context: RunContext,
-        *,
-        evaluations: Sequence[Evaluation],
-        tuned: TuningResult | None,
-        calibration: CalibrationResult | None,
-        config: str,
-        redact: Callable[[Any], Any],
-    ) -> None:
-        """Log all that the workflow gave, the model and the plots among it; `redact` keeps secrets out of texts."""
+    def log_results(self, result: RunResult, context: RunContext, *, config: str, redact: Callable[[Any], Any]) -> None:
+        """Log all that the run found, the model and the plots among it; `redact` keeps secrets out of texts."""
+        from mlwf.modules.tracking import TrackedRows
+
+        run_data = context.run_data
+        rows = TrackedRows(self._datasets(context, redact), hash_training_rows(context), run_data.schema)
+        phases = tuple(replace(phase, reason=redact(phase.reason)) for phase in result.log.phases)
+        result = replace(result, log=replace(result.log, phases=phases))
+        self.log(
+            lambda tracker: tracker.log_workflow_results(
+                result,
+                X_sample=run_data.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
+                register_model=self._tracking.should_register_model() and not self.withheld,
+                rows=rows,
+                texts={"config.yaml": config, "environment.txt": environment()},
+                model_file=self._folder.file(MODEL_FILE) if self._folder else None,
+            )
+        )
+
+    def _datasets(self, context: RunContext, redact: Callable[[Any], Any]) -> list[TrackedDataset]:
         from mlwf.modules.tracking import TrackedDataset
 
         run_data = context.run_data
         used: list[tuple[Literal["training", "test"], Dataset]] = [("training", run_data.data)]
-        if run_data.test:
-            used.append(("test", run_data.test))
-        datasets = [
+        used += [("test", run_data.test)] if run_data.test else []
+        return [
             TrackedDataset(
                 data=data.X,
                 y=data.y,
@@ -137,26 +157,6 @@ class MLflowLogger:
             )
             for usage, data in used
         ]
-        self.say(
-            lambda tracker: tracker.log_workflow_results(
-                results=results,
-                X_sample=run_data.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
-                register_model=self._tracking.should_register_model() and not self.withheld,
-                evaluations=evaluations,
-                positive_class=self._spec.data.positive_class,
-                datasets=datasets,
-                candidates=tuned.cv_results if tuned else None,
-                config=config,
-                environment=environment(),
-                degraded=redact(self._run_log.degraded),
-                gates=results.get("gates", ()),
-                findings=results.get("findings", ()),
-                calibration=calibration,
-                training_rows=trained_rows(context),
-                table_schema=run_data.schema,
-                model_file=self._folder.file("model.skops") if self._folder else None,
-            )
-        )
 
     def end(
         self, status: Literal["FINISHED", "FAILED", "KILLED"], summary: Mapping[str, Any], error: str | None
@@ -164,10 +164,10 @@ class MLflowLogger:
         """Leave the summary, which knows the registered version by now, and end the run."""
         if self._tracker is None or self._tracker.run_id is None:
             return
-        self.say(lambda tracker: tracker.log_summary(summary))
-        self.say(lambda tracker: tracker.end_run(status=status, error=error))
+        self.log(lambda tracker: tracker.log_summary(summary))
+        self.log(lambda tracker: tracker.end_run(status=status, error=error))
 
-    def as_written(self, spec: ExperimentSpec) -> ExperimentSpec:
+    def without_secrets(self, spec: ExperimentSpec) -> ExperimentSpec:
         """Give the spec as it may be written down: a login in MLFLOW_TRACKING_URI stays there."""
         if spec.tracking is None or self._origin != STORE_VARIABLE:
             return spec
@@ -178,22 +178,24 @@ class MLflowLogger:
     def _origin(self) -> StoreOrigin:
         return store_origin(self._tracking, is_written=self._is_written)
 
-    def summary(self) -> dict[str, Any] | None:
-        """Say where the run is tracked, why there, and what is missing there."""
-        if self._tracker is None:
+    @property
+    def state(self) -> TrackingState | None:
+        """Where the run is tracked, why there, and what is missing there."""
+        tracker = self._tracker
+        if tracker is None:
             return None
-        return {
-            "tracking_uri": self._tracker.shown_uri,
-            "tracking_uri_from": self._origin,
-            "run_id": self._tracker.run_id,
-            "experiment_id": self._tracker.experiment_id,
-            "registered_model": self._tracking.registered_model_name,
-            "version": self._tracker.registered_version,
-            "alias": self._tracking.alias,
-            "withheld": self.withheld,
-            "missing": dict(self._tracker.missing),
-            "error": self.error,
-        }
+        return TrackingState(
+            tracking_uri=tracker.shown_uri,
+            tracking_uri_from=self._origin,
+            run_id=tracker.run_id,
+            experiment_id=tracker.experiment_id,
+            registered_model=self._tracking.registered_model_name,
+            version=tracker.registered_version,
+            alias=self._tracking.alias,
+            withheld=self.withheld,
+            missing={str(part): reason for part, reason in tracker.missing.items()},
+            error=self.error,
+        )
 
 
 def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]:
@@ -210,13 +212,13 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     if folder.status == "running":
         raise UsageError(f"{folder.path}: the run is still running, and sends what it has at its end")
     if folder.status == "killed" and not {"ended", "end of run"} & {*unsent.known, *unsent.waiting}:
-        # The process was killed outright, and nobody has told the store.
+        # The process was killed outright, and the store does not know.
         unsent.add("end of run", {"status": "KILLED", "time": None})
     waiting: list[str] = list(unsent.waiting)
     if not waiting:
         return []
     try:
-        push_unsent(unsent, tracking_uri or _store_of(folder), lambda sent: _told(folder, sent))
+        push_unsent(unsent, tracking_uri or _store_of(folder), lambda sent: _completed_tags(folder, sent))
     finally:
         summary = _completed(folder, unsent, unsent.missing)
         if summary:
@@ -242,8 +244,8 @@ def _why_untracked(folder: RunFolder) -> str:
     return "it ended before one was begun"
 
 
-def _told(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """Give the summary that the store gets, and the tags that say how the run ended."""
+def _completed_tags(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Give the summary for the store, and the tags of how the run ended."""
     summary = _completed(folder, unsent, unsent.refused())
     if not summary:
         return {}, {"mlwf.status": folder.status}
@@ -263,7 +265,7 @@ def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> di
     tracking = {**summary["tracking"], "version": unsent.known.get("version"), "missing": dict(missing), "error": error}
     phases = [_phase(phase, error) for phase in summary["phases"]]
     degraded = {phase["name"]: phase["reason"] for phase in phases if phase["status"] == "degraded"}
-    told = {key: value for key, value in summary["summary"].items() if key != "degraded"}
+    others = {key: value for key, value in summary["summary"].items() if key != "degraded"}
     status = summary["status"]
     if status == "degraded" and not degraded and not error:
         status = "done"
@@ -272,7 +274,7 @@ def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> di
         "status": status,
         "tracking": tracking,
         "phases": phases,
-        "summary": {**told, "degraded": degraded} if degraded else told,
+        "summary": {**others, "degraded": degraded} if degraded else others,
     }
 
 

@@ -86,7 +86,7 @@ def _counts(words: Mapping[str, int]) -> str:
     return ", ".join(f"{format_value(word)} {count:,}" for word, count in words.items())
 
 
-Load = Callable[[ExperimentSpec], RunData]
+LoadData = Callable[[ExperimentSpec], RunData]
 
 
 def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunData:
@@ -177,7 +177,7 @@ def _with_columns(frame: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] if name in columns else frame[name] for name in frame.columns})
 
 
-def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
+def load_arrays(X: Any, y: Any, **carried: Any) -> LoadData:
     """Take rows that are in memory; `carried` is what each carries besides: sample_weight, groups, time, fold."""
 
     def load(spec: ExperimentSpec) -> RunData:
@@ -193,7 +193,7 @@ def load_arrays(X: Any, y: Any, **carried: Any) -> Load:
     return load
 
 
-def with_test(load: Load, X_test: Any, y_test: Any) -> Load:
+def with_test(load: LoadData, X_test: Any, y_test: Any) -> LoadData:
     """Add a test set that is in memory."""
 
     def load_both(spec: ExperimentSpec) -> RunData:

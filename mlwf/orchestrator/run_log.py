@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -16,12 +16,13 @@ from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
 from mlwf.process_state import SharedState, handling_warnings
 from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
+from mlwf.run_result import RunLogEntries
 from mlwf.text import LineFormatter, cut, printable, redact
 
 LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _current: ContextVar[RunFolder | None] = ContextVar("run", default=None)
-"""The run that a line of the log is of."""
+"""The run that a line of the log belongs to."""
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def _logging_enough() -> Iterator[None]:
     ours = logging.getLogger("mlwf")
     level = ours.level
     if level == logging.NOTSET:
-        # Nobody has said how much to log, and Python's default drops what the run's own log is for.
+        # No level is set, and Python's default drops what the run's own log is for.
         ours.setLevel(logging.INFO)
     try:
         yield
@@ -78,7 +79,7 @@ class LogFile(logging.FileHandler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Keep why a record could not be written; what is no fault of the disk is Python's to tell."""
+        """Keep why a record could not be written; Python reports what is no fault of the disk."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
@@ -93,19 +94,6 @@ class LogFile(logging.FileHandler):
 
 logger = logging.getLogger("mlwf")
 
-PHASES = {
-    "initialise": "reading the data",
-    "build": "building the pipeline",
-    "tune": "searching parameters",
-    "fit": "fitting the model",
-    "calibrate": "calibrating probabilities",
-    "threshold": "choosing the threshold",
-    "validate": "estimating the score",
-    "test": "scoring the test set",
-    "judge": "looking for findings",
-    "log": "writing results",
-}
-
 LONGEST_KEPT = 2000
 """Of a message in characters; whoever shows it cuts it shorter."""
 
@@ -115,7 +103,9 @@ class Progress:
     """How far a run has come."""
 
     phase: str
-    """One of PHASES."""
+    """Its name in the table of phases."""
+    description: str
+    """What the phase does, in words."""
     has_work: bool
     """Whether the phase has anything to do in this run."""
     done: int
@@ -131,17 +121,12 @@ class Progress:
     columns_planned: int = 0
     """Columns that it will screen; 0 in other phases."""
 
-    @property
-    def description(self) -> str:
-        """What the phase does, in words."""
-        return PHASES[self.phase]
-
 
 OnProgress = Callable[[Progress], None]
 
 
 class RunLog:
-    """Collects what each phase did, and tells whoever listens."""
+    """Collects what each phase did, and reports progress to a callback."""
 
     def __init__(self, on_progress: OnProgress | None = None) -> None:
         self.phases: list[PhaseResult] = []
@@ -154,7 +139,7 @@ class RunLog:
         self._lock = threading.Lock()
         self._started = monotonic()
         self._fits_started: float | None = None
-        self._phase = "initialise"
+        self._phase, self._description = "", ""
         self._done = 0
         self._size_done = 0.0
         self._columns_done = 0
@@ -167,22 +152,29 @@ class RunLog:
     @property
     def degraded(self) -> dict[str, str]:
         """The phases that degraded, and why."""
-        return {phase.name: phase.reason or "" for phase in self.phases if phase.status == "degraded"}
+        return self.entries.degraded
+
+    @property
+    def entries(self) -> RunLogEntries:
+        """What the log has by now."""
+        return RunLogEntries(
+            tuple(self.phases), replace(self.counts), tuple(self.warnings), self.leak_search, self.seconds
+        )
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[PhaseStatus]:
+    def phase(self, name: str, description: str) -> Iterator[PhaseStatus]:
         """Time a phase and record what became of it, also when it raises."""
-        self._phase = name
-        outcome, started, done = PhaseStatus(), monotonic(), self._done
-        self._tell()
+        self._phase, self._description = name, description
+        status, started, done = PhaseStatus(), monotonic(), self._done
+        self._report()
         try:
-            yield outcome
+            yield status
         except BaseException as error:
-            outcome.status, outcome.reason = "failed", one_line(error)
+            status.status, status.reason = "failed", one_line(error)
             raise
         finally:
             self.phases.append(
-                PhaseResult(name, outcome.status, outcome.reason, monotonic() - started, self._done - done)
+                PhaseResult(name, status.status, status.reason, monotonic() - started, self._done - done)
             )
 
     def on_fit(self, size: float) -> None:
@@ -190,18 +182,18 @@ class RunLog:
         with self._lock:
             self._done += 1
             self._size_done += size
-            self._tell()
+            self._report()
 
     def on_columns(self, done: int, planned: int) -> None:
-        """Tell how many columns are screened for leaks, of how many."""
+        """Report how many columns are screened for leaks, of how many."""
         with self._lock:
             size = sum(phase.seconds for phase in self.plan if phase.columns)
             self._size_done += size * (done - self._columns_done) / planned
             self._columns_done = done
-            self._tell()
+            self._report()
 
     def start_counting(self, counts: FitCounts) -> None:
-        """Begin the clock by which the remaining time is told; `counts` says what comes of all that is asked."""
+        """Start the clock of the remaining time; `counts` are those of the fitter."""
         self._fits_started = monotonic()
         self.counts = counts
 
@@ -221,7 +213,7 @@ class RunLog:
         with handling_warnings(self.warn_of, is_hidden=True):
             yield
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._on_progress is None:
             return
         planned = max(sum(phase.fits for phase in self.plan), self._done)
@@ -232,21 +224,22 @@ class RunLog:
         plan = next((phase for phase in self.plan if phase.name == self._phase), None)
         has_work = plan is None or plan.asked > 0 or plan.columns > 0
         columns = (self._columns_done, plan.columns if plan else 0)
-        self._on_progress(Progress(self._phase, has_work, self._done, planned, self.seconds, remaining, *columns))
+        counts = (has_work, self._done, planned, self.seconds, remaining, *columns)
+        self._on_progress(Progress(self._phase, self._description, *counts))
 
 
 class PhaseStatus:
-    """What a phase says of itself; done unless it says otherwise."""
+    """What became of a phase: done, unless it was skipped or degraded."""
 
     status: Status = "done"
     reason: str | None = None
 
     def skip(self, reason: str) -> None:
-        """Say that the phase had nothing to do."""
+        """Mark the phase as one that had nothing to do."""
         self.status, self.reason = "skipped", reason
 
     def degrade(self, reason: str) -> None:
-        """Say that the run goes on without what the phase was to give."""
+        """Mark the phase as failed, where the run continues without what it was to give."""
         self.status, self.reason = "degraded", reason
 
 

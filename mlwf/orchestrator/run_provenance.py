@@ -9,6 +9,7 @@ import numpy as np
 
 from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.training_steps import PipelineConfig
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult, TuningResult
 from mlwf.specs.catalogue import SPLITTERS
@@ -26,13 +27,13 @@ def shipped_rows_name(context: RunContext) -> str:
     return ALL if context.is_refitted else TRAIN
 
 
-def list_choices(context: RunContext, trained: TrainedModel, *, tuned: bool) -> tuple[Choice, ...]:
+def list_choices(context: RunContext, config: PipelineConfig) -> tuple[Choice, ...]:
     """List what the run has chosen by now."""
     is_chosen: dict[Choice, bool] = {
-        "hyperparameters": tuned,
+        "hyperparameters": config.is_tuned,
         "features": context.run_data.inferred is not None,
-        "calibration": trained.calibration is not None,
-        "threshold": trained.threshold is not None,
+        "calibration": config.is_calibrated,
+        "threshold": config.has_threshold,
     }
     return tuple(choice for choice, is_so in is_chosen.items() if is_so)
 

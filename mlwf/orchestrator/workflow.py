@@ -1,44 +1,116 @@
-"""The phases of a run, top to bottom."""
+"""The ten phases of a run, in their order; a run goes through them, a plan counts what they will fit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from mlwf.engine.dry_run import DryRunFitter
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.process_pools import Pool
+from mlwf.errors import ConfigError, MlwfError, Problem, nearest
+from mlwf.modules.tuning import check_installed
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.phases import (
-    build_phase,
-    calibrate_phase,
-    findings_phase,
-    gates_phase,
-    refit_phase,
-    test_phase,
-    threshold_phase,
-    tune_phase,
-    validate_phase,
+from mlwf.orchestrator.evaluation_phases import (
+    plan_findings,
+    plan_test,
+    plan_validate,
+    run_findings,
+    run_test,
+    run_validate,
 )
-from mlwf.orchestrator.planning import plan_fits
-from mlwf.orchestrator.run_data import Load
-from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.run_provenance import list_choices
+from mlwf.orchestrator.finding_inputs import count_columns
+from mlwf.orchestrator.run_data import LoadData
+from mlwf.orchestrator.run_inputs import describe_inputs
+from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
-from mlwf.orchestrator.training import fitted
+from mlwf.orchestrator.run_state import Phase, Run
+from mlwf.orchestrator.training_phases import (
+    plan_calibrate,
+    plan_fit,
+    plan_threshold,
+    plan_tune,
+    run_calibrate,
+    run_fit,
+    run_threshold,
+    run_tune,
+)
+from mlwf.orchestrator.training_steps import PipelineConfig, build_ml_pipeline
 from mlwf.orchestrator.weights import describe_weights
+from mlwf.process_state import muted
+from mlwf.results import PhasePlan
 from mlwf.specs.experiment import ComputeSpec, ExperimentSpec
 from mlwf.specs.loading import describe_unused
 
+logger = logging.getLogger(__name__)
+
+SECONDS_OF_A_COLUMN = 1e-3
+"""How long the screen of a column takes, roughly."""
+
+
+def run_workflow(
+    spec: ExperimentSpec, load: LoadData, recorder: RunRecorder, run_log: RunLog, *, fits: FitCache | None = None
+) -> dict[str, Any]:
+    """Run all phases and give the results of `run_ml_workflow`.
+
+    `fits` has what earlier runs fitted, and keeps what this one does.
+    """
+    with run_log.listening(), recorder.recording(), open_pool(spec.compute) as pool:
+        run = Run(spec, load, recorder, run_log, recorder.result, fits)
+        run = _run_phases(run, PREPARATION)
+        callbacks: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
+        table, n_jobs = run.context.table, spec.compute.n_jobs
+        with Engine(table, n_jobs=n_jobs, fit_cache=fits, pool=pool, **callbacks) as engine:
+            run_log.start_counting(engine.counts)
+            run = _run_phases(run.with_engine(engine), TRAINING).ship()
+            run = _run_phases(run, EVALUATION)
+            if engine.fit_cache.trouble:
+                run_log.warn(engine.fit_cache.trouble)
+        _run_phases(run, LOGGING)
+        recorder.finish()
+        logger.info("ML workflow completed successfully")
+    return recorder.result.to_dict()
+
+
+def plan_fits(context: RunContext, config: PipelineConfig, fit_cache: FitCache | None = None) -> tuple[PhasePlan, ...]:
+    """Count the fits of each phase that makes any, those that are in the cache apart.
+
+    What only the run can know is assumed: a calibration is kept, and no column is probed for leaks. The screen of the
+    columns is no fit: they are counted apart.
+    """
+    # A plan warns of nothing and logs nothing.
+    context = replace(context, run_log=RunLog())
+    config = replace(
+        config,
+        is_tuned=context.tuning is not None,
+        is_calibrated=context.calibration is not None,
+        has_threshold=context.threshold is not None,
+    )
+    fitter = DryRunFitter(context.table, fit_cache=fit_cache)
+    plans = []
+    # Placeholders are no predictions: warnings of scorers about them are of no interest.
+    with muted():
+        for phase in PHASES:
+            if phase.plan is not None:
+                before = replace(fitter.counts), fitter.seconds
+                try:
+                    config = phase.plan(context, config, fitter)
+                except MlwfError as error:
+                    # The run will meet it too, and reports it with its place.
+                    logger.debug("the plan of %s is not complete", phase.name, exc_info=error)
+                plans.append(_plan_of(phase, context, fitter, *before))
+    return tuple(plans)
+
 
 @contextmanager
-def workers(compute: ComputeSpec) -> Iterator[Pool | None]:
-    """Reach the workers of `compute`; None when the run makes its fits here.
+def open_pool(compute: ComputeSpec) -> Iterator[Pool | None]:
+    """Connect to the workers of `compute`; None when the run makes its fits in this process.
 
     Raises MlwfError within seconds when no cluster answers.
     """
@@ -56,69 +128,94 @@ def workers(compute: ComputeSpec) -> Iterator[Pool | None]:
     pool.close()
 
 
-logger = logging.getLogger(__name__)
+def build_pipeline(context: RunContext) -> PipelineConfig:
+    """Build the pipeline; raises ConfigError for a search over parameters that it does not have."""
+    spec = context.spec
+    pipeline = build_ml_pipeline(
+        context.run_data.features,
+        spec.model,
+        random_state=spec.random_state,
+        by_position=not hasattr(context.table.X, "columns"),
+        date_formats=spec.data.date_formats,
+    )
+    if context.tuning:
+        check_installed(context.tuning)
+        accepted = set(pipeline.get_params())
+        unknown = sorted(set(context.tuning.parameters) - accepted)
+        if unknown:
+            key = f"tuning.{context.tuning.space_key}"
+            raise ConfigError(
+                Problem("", f"{key}.{name}", "unknown parameter of the pipeline", nearest(name, accepted), at_key=True)
+                for name in unknown
+            )
+    return PipelineConfig(pipeline, context.table, keep_model=True)
 
 
-def run_workflow(
-    spec: ExperimentSpec, load: Load, recorder: RunRecorder, run_log: RunLog, *, fits: FitCache | None = None
-) -> dict[str, Any]:
-    """Run all phases and give the guide's results.
+def _initialise(run: Run, status: PhaseStatus) -> Run:
+    """Read the data and check it; the MLflow run starts after that, so that a mistake leaves none."""
+    spec, run_log = run.spec, run.run_log
+    run.recorder.connect_tracking()
+    context = RunContext(spec, run.load(spec), run_log)
+    for note in context.run_data.notes():
+        run_log.warn(note)
+    check(context)
+    for remark in (*describe_unused(spec, run.recorder.document), *describe_weights(context)):
+        run_log.warn(remark)
+    champions = load_champions(context)
+    logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
+    run = run.with_context(context, champions).add(inputs=describe_inputs(context))
+    run.recorder.start(context)
+    return run
 
-    `fits` has what earlier runs fitted, and keeps what this one does.
-    """
-    with run_log.listening(), recorder.kept(), workers(spec.compute) as pool:
-        # The data is read and checked before a tracking run begins, so that a mistake in it leaves none.
-        with run_log.phase("initialise"):
-            recorder.reach_tracking()
-            context = RunContext(spec, load(spec), run_log)
-            for note in context.run_data.notes():
-                run_log.warn(note)
-            check(context)
-            for remark in (*describe_unused(spec, recorder.document), *describe_weights(context)):
-                run_log.warn(remark)
-            champions = load_champions(context)
-            logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
-            recorder.begin(context)
-        with run_log.phase("build"):
-            recipe = build_phase(context)
-            recorder.built()
-            run_log.plan = plan_fits(context, recipe, fits)
-            logger.info("Built ML pipeline: %s", spec.model_name)
-        told: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
-        with Engine(context.table, n_jobs=spec.compute.n_jobs, fit_cache=fits, pool=pool, **told) as fit:
-            run_log.start_counting(fit.counts)
-            with run_log.phase("tune") as outcome:
-                tuned = tune_phase(context, recipe, fit, outcome)
-                recorder.tuned(tuned)
-                recipe = recipe.searched(tuned) if tuned else recipe
-            with run_log.phase("fit"):
-                logger.info("Fitting pipeline on training data")
-                trained = fitted(recipe, context.split, fit)
-            with run_log.phase("calibrate") as outcome:
-                trained = calibrate_phase(context, recipe, trained, fit, outcome)
-                recipe = replace(recipe, is_calibrated=trained.calibration is not None)
-            with run_log.phase("threshold") as outcome:
-                trained = threshold_phase(context, recipe, trained, fit, outcome)
-                recipe = replace(recipe, has_threshold=trained.threshold is not None)
-            recorder.trained(trained)
-            with run_log.phase("validate") as outcome:
-                chosen = list_choices(context, trained, tuned=recipe.is_tuned)
-                validated = validate_phase(context, recipe, trained, fit, outcome, chosen)
-                recorder.validated(validated)
-                if context.is_refitted:
-                    scored, trained = trained, refit_phase(context, recipe, fit)
-                    recorder.refitted(scored, trained)
-            with run_log.phase("test") as outcome:
-                judged = test_phase(context, trained, fit, outcome, chosen)
-                recorder.tested(judged)
-            with run_log.phase("judge") as outcome:
-                findings = findings_phase(context, trained, tuned, recorder.evaluations, fit, outcome)
-                recorder.found(findings or ())
-                recorder.gated(gates_phase(context, recorder.evaluations, findings, champions))
-            if fit.fit_cache.trouble:
-                run_log.warn(fit.fit_cache.trouble)
-        with run_log.phase("log") as outcome:
-            recorder.log(outcome)
-        recorder.end()
-        logger.info("ML workflow completed successfully")
-    return recorder.results
+
+def _build(run: Run, status: PhaseStatus) -> Run:
+    """Build the pipeline, and plan its fits."""
+    run = run.with_config(build_pipeline(run.context))
+    run.recorder.log_params()
+    run.run_log.plan = plan_fits(run.context, run.config, run.fit_cache)
+    logger.info("Built ML pipeline: %s", run.spec.model_name)
+    return run
+
+
+def _log(run: Run, status: PhaseStatus) -> Run:
+    """Send everything to the tracking store."""
+    run.recorder.log_results(status)
+    return run
+
+
+PHASES = (
+    Phase("initialise", "reading the data", _initialise),
+    Phase("build", "building the pipeline", _build),
+    Phase("tune", "searching parameters", run_tune, plan_tune),
+    Phase("fit", "fitting the model", run_fit, plan_fit),
+    Phase("calibrate", "calibrating probabilities", run_calibrate, plan_calibrate),
+    Phase("threshold", "choosing the threshold", run_threshold, plan_threshold),
+    Phase("validate", "estimating the score", run_validate, plan_validate),
+    Phase("test", "scoring the test set", run_test, plan_test),
+    Phase("findings", "looking for findings", run_findings, plan_findings, count_columns),
+    Phase("log", "writing results", _log),
+)
+"""The phases of a run, 1 to 10; `validate` refits, and `findings` checks the gates."""
+
+PREPARATION, TRAINING, EVALUATION, LOGGING = PHASES[:2], PHASES[2:6], PHASES[6:9], PHASES[9:]
+
+
+def _run_phases(run: Run, phases: Sequence[Phase]) -> Run:
+    for phase in phases:
+        with run.run_log.phase(phase.name, phase.description) as status:
+            run = phase.run(run, status)
+    return run
+
+
+def _plan_of(phase: Phase, context: RunContext, fitter: DryRunFitter, *before: Any) -> PhasePlan:
+    """Give what the fitter has counted since `before`: its counts and seconds then."""
+    counts, seconds = before
+    columns = phase.count_columns(context)
+    return PhasePlan(
+        phase.name,
+        asked=fitter.counts.asked - counts.asked,
+        fits=fitter.counts.fitted - counts.fitted,
+        recorded=fitter.counts.recorded - counts.recorded,
+        seconds=fitter.seconds - seconds + columns * SECONDS_OF_A_COLUMN,
+        columns=columns,
+    )

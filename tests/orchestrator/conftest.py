@@ -11,10 +11,10 @@ import pytest
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.phases import build_phase
 from mlwf.orchestrator.run_data import load_arrays
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.training import PipelineConfig
+from mlwf.orchestrator.training_steps import PipelineConfig
+from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 
@@ -65,6 +65,6 @@ def mixed_setting(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[...
             name="mixed", data=DataSpec(path=IN_MEMORY, target="size"), features=mixed_features, **sections
         )
         context = RunContext(spec, load_arrays(X, y)(spec), RunLog())
-        return context, build_phase(context)
+        return context, build_pipeline(context)
 
     return set_up

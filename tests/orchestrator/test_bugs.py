@@ -22,18 +22,22 @@ SECTIONS = {
 BUGS = {
     "search": ("mlwf.modules.tuning.tune.make_cv_results", SECTIONS["search"]),
     "a scorer of the search": ("mlwf.modules.tuning.trials.score", SECTIONS["search"]),
-    "a fit": ("mlwf.engine.work._settle", {}),
+    "a fit": ("mlwf.engine.work._predict", {}),
     "calibration": ("mlwf.modules.calibration.fit_calibrators", SECTIONS["calibration"]),
-    "its measure": ("mlwf.orchestrator.training.describe", SECTIONS["calibration"]),
+    "its measure": ("mlwf.orchestrator.training_steps.describe", SECTIONS["calibration"]),
     "threshold": ("mlwf.modules.threshold._candidates", SECTIONS["threshold"]),
-    "a metric": ("mlwf.evaluation.metrics.ece", {"validation": {"cv_folds": 2, "metrics": ["ece"]}}),
+    "a metric": (
+        "mlwf.evaluation.calibration_error._equal_mass_bins",
+        {"validation": {"cv_folds": 2, "metrics": ["ece"]}},
+    ),
     "its resamples": (
         "mlwf.evaluation.resampling.encode",
         {"validation": {"strategy": "train_test", "metrics": ["log_loss"]}},
     ),
     "findings": ("mlwf.orchestrator.finding_inputs.row_digests", {}),
-    "the plan": ("mlwf.orchestrator.planning.baselines", {}),
-    "the summary": ("mlwf.orchestrator.summary._data", {}),
+    "the plan": ("mlwf.orchestrator.evaluation_phases.baselines", {}),
+    "what the run works on": ("mlwf.orchestrator.run_inputs._describe_data", {}),
+    "the summary": ("mlwf.run_result._classes", {}),
 }
 
 

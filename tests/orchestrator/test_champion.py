@@ -23,9 +23,9 @@ from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Comparison
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.modules.tracking import create_mlflow_tracker
+from mlwf.modules.tracking import TrackedRows, create_mlflow_tracker
 from mlwf.orchestrator.api import run_experiment
-from mlwf.orchestrator.champion import Champion, comparing, load_champions, trained_rows
+from mlwf.orchestrator.champion import Champion, hash_training_rows, load_champions, make_compare
 from mlwf.orchestrator.checks import located
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
@@ -117,7 +117,7 @@ def registry(empty_store, tmp_path_factory) -> Registry:
         spec = MLflowSpec(tracking_uri=f"sqlite:///{path}", registered_model_name=name, alias="champion")
         tracker = create_mlflow_tracker(spec, ClassifierModelSpec(), run_id=name)
         tracker.start_run()
-        tracker.log_workflow_results({"pipeline": registered}, register_model=True, training_rows=rows)
+        tracker.log_workflow_results({"pipeline": registered}, register_model=True, rows=TrackedRows(hashes=rows))
         tracker.end_run()
     return Registry(path, model)
 
@@ -176,7 +176,7 @@ def judged(context: RunContext, source: Source = "test") -> Evaluation:
 
 
 def compare(context: RunContext, name: str, metric: str = "accuracy", source: Source = "test") -> Comparison:
-    found = comparing(load_champions(context), context, [judged(context, source)])
+    found = make_compare(load_champions(context), context, [judged(context, source)])
     return found(f"models:/{name}@champion", metric, source)
 
 
@@ -219,7 +219,7 @@ def test_comparison_with_oneself_finds_no_difference(setting_of):
     champions = load_champions(context)
     (champion,) = champions.values()
     same = Evaluation(ON_TEST, (), champion.predictions, context.run_data.test.y)
-    found = comparing(champions, context, [same])("models:/fresh@champion", "accuracy", "test")
+    found = make_compare(champions, context, [same])("models:/fresh@champion", "accuracy", "test")
     assert found.difference is not None
     assert (found.difference.value, found.difference.interval) == (0, None)
 
@@ -309,7 +309,7 @@ def test_comparison_on_a_metric_that_is_undefined_is_refused(setting_of):
     run_data = replace(context.run_data, test=replace(context.run_data.test, y=y))
     context = RunContext(context.spec, run_data, context.run_log)
     said = predict(own_model(context), context.run_data.test.X[["height"]].fillna(170))
-    found = comparing(load_champions(context), context, [Evaluation(ON_TEST, (), said, y)])(
+    found = make_compare(load_champions(context), context, [Evaluation(ON_TEST, (), said, y)])(
         "models:/foreign@champion", "roc_auc", "test"
     )
     assert found.difference is None
@@ -451,7 +451,7 @@ def run(folder: Path, name: str, *, data: Any = None, **sections: Any) -> dict[s
 def test_trained_rows_are_those_of_the_model_that_ships(setting_of, refit, n_rows):
     validation = ValidationSpec(strategy="train_test", test_size=0.25, refit=refit)
     context = setting_of(test=None, validation=validation.model_dump(exclude_defaults=True))
-    found = trained_rows(context)
+    found = hash_training_rows(context)
     assert len(found) == n_rows
     shipped = TRAIN.iloc[context.shipped_rows.index]
     assert np.array_equal(found, hashes(shipped, columns=["height", "zip"]))
@@ -465,4 +465,4 @@ def test_trained_rows_of_a_champion_are_known_again_in_a_run_with_other_features
     test = later.run_data.test
     rows = pd.concat([test.X, test.other], axis=1)[names]
     found = row_digests(Dataset(rows, test.y, ""))
-    assert np.array_equal(found, trained_rows(own)[::-1])
+    assert np.array_equal(found, hash_training_rows(own)[::-1])

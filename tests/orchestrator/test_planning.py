@@ -16,8 +16,8 @@ from mlwf import (
     run_ml_workflow,
 )
 from mlwf.orchestrator import api as guide
-from mlwf.orchestrator.planning import plan_fits
 from mlwf.orchestrator.run_log import RunLog
+from mlwf.orchestrator.workflow import plan_fits
 
 VALIDATIONS = {
     "cv": {"strategy": "cross_validation", "cv_folds": 3, "metrics": ["accuracy"]},
@@ -78,14 +78,14 @@ def check(run_log, steps, *, off=0):
     done = {phase.name: phase.fits for phase in run_log.phases}
     planned = {phase.name: phase.fits for phase in run_log.plan}
     # Which columns may be leaks, and are probed, is known when all are screened.
-    looked_at = planned["judge"]
+    looked_at = planned["findings"]
     assert looked_at == 0
     assert [phase.columns for phase in run_log.plan if phase.columns] == [2]
-    screening = [step for step in steps if step.phase == "judge"]
+    screening = [step for step in steps if step.phase == "findings"]
     assert all(step.has_work and step.columns_planned == 2 for step in screening)
     assert [screening[0].columns_done, screening[-1].columns_done] == [0, 2]
     assert abs(planned["validate"] - done["validate"]) <= off
-    assert planned == {name: done[name] for name in planned} | {"judge": looked_at, "validate": planned["validate"]}
+    assert planned == {name: done[name] for name in planned} | {"findings": looked_at, "validate": planned["validate"]}
     if off:
         return
     assert steps[-1].done == steps[-1].planned == sum(done.values())
@@ -117,7 +117,7 @@ def test_as_many_fits_are_done_as_planned_for_a_threshold(journal_of, nested, tu
 
 
 def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
-    context, recipe = mixed_setting(
+    context, config = mixed_setting(
         model={"hyperparameters": {"n_estimators": 5}},
         tuning={
             "strategy": "grid",
@@ -125,7 +125,7 @@ def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
         },
         calibration={"method": "sigmoid"},
     )
-    plan = {phase.name: (phase.asked, phase.fits, phase.recorded) for phase in plan_fits(context, recipe)}
+    plan = {phase.name: (phase.asked, phase.fits, phase.recorded) for phase in plan_fits(context, config)}
     # Two numbers of trees are read off one fit, the fold models of the search calibrate, and the calibration is
     # repeated in each fold of the validation; the baseline there counts as a fit.
     assert plan == {
@@ -135,5 +135,5 @@ def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
         "threshold": (0, 0, 0),
         "validate": (30, 30, 0),
         "test": (0, 0, 0),
-        "judge": (0, 0, 0),
+        "findings": (0, 0, 0),
     }

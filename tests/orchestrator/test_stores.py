@@ -92,7 +92,7 @@ def test_a_login_of_the_environment_is_not_written_down(experiment, monkeypatch)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     spec, document = load_experiment(experiment())
-    written = MLflowLogger(spec, RunLog(), folder=None, document=document).as_written(spec)
+    written = MLflowLogger(spec, RunLog(), folder=None, document=document).without_secrets(spec)
     assert written.tracking.tracking_uri == "http://127.0.0.1:9"
     path = experiment.folder / "config.yaml"
     path.write_text(yaml.safe_dump(written.model_dump(mode="json")), "utf-8")

@@ -18,9 +18,8 @@ from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.phases import build_phase, tune_phase
 from mlwf.orchestrator.run_data import load_arrays, with_test
-from mlwf.orchestrator.run_log import PhaseStatus, RunLog
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import (
     add_calibration_provenance,
     add_threshold_provenance,
@@ -30,14 +29,16 @@ from mlwf.orchestrator.run_provenance import (
     of_holdout,
     of_test,
 )
-from mlwf.orchestrator.training import (
-    calibrated,
-    choices_of,
-    fitted,
+from mlwf.orchestrator.training_steps import (
+    add_threshold,
+    calibrate_pipeline,
+    describe_choices,
+    fit_pipeline,
     make_nested_train_fn,
     make_train_fn,
-    with_chosen_threshold,
+    search,
 )
+from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
@@ -85,13 +86,13 @@ class Counting(PlainFitter):
         self.n_fits += 1
 
 
-def recipe_of(context, fit):
-    """Make the recipe that a run has when it validates, and keep the models of the folds."""
-    recipe = build_phase(context)
-    tuned = tune_phase(context, recipe, fit, PhaseStatus())
-    recipe = recipe.searched(tuned) if tuned else recipe
+def config_of(context, fit):
+    """Make the config that a run has when it validates, and keep the models of the folds."""
+    config = build_pipeline(context)
+    if context.tuning is not None:
+        config = config.with_search(search(context, config, context.split.train, fit))
     return dataclasses.replace(
-        recipe, is_calibrated=context.calibration is not None, has_threshold=context.threshold is not None
+        config, is_calibrated=context.calibration is not None, has_threshold=context.threshold is not None
     )
 
 
@@ -107,15 +108,15 @@ def sure():
 def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
     folds = StratifiedKFold(4, shuffle=True, random_state=42)
     with Counting(sure) as fit:
-        recipe = dataclasses.replace(recipe_of(sure, fit), has_threshold=False)
+        config = dataclasses.replace(config_of(sure, fit), has_threshold=False)
         for split in sure.outer:
             train, test = split.train.index, split.test.index
-            trained = make_train_fn(sure, recipe)(split, fit)
-            expected = CalibratedClassifierCV(clone(recipe.pipeline), cv=folds).fit(COPIES.iloc[train], Y[train])
+            trained = make_train_fn(sure, config)(split, fit)
+            expected = CalibratedClassifierCV(clone(config.pipeline), cv=folds).fit(COPIES.iloc[train], Y[train])
             assert np.array_equal(trained.predictions.proba, expected.predict_proba(COPIES.iloc[test]))
             assert trained.calibration.kept
             assert trained.calibration.n_rows == 100
-            said = cross_val_predict(recipe.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
+            said = cross_val_predict(config.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
             assert trained.calibration.before.log_loss == pytest.approx(log_loss(Y[train], said))
 
 
@@ -125,10 +126,10 @@ def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
         COPIES, Y, features=NUMBERS, model={"algorithm": "logistic_regression"}, calibration={"method": "isotonic"}
     )
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
+        config = config_of(context, fit)
         for split in context.outer:
-            trained = make_train_fn(context, recipe)(split, fit)
-            plain = fitted(recipe, split, fit)
+            trained = make_train_fn(context, config)(split, fit)
+            plain = fit_pipeline(config, split, fit)
             assert not trained.calibration.kept
             assert np.array_equal(trained.predictions.proba, plain.predictions.proba)
             assert np.array_equal(trained.model.predict_proba(COPIES), plain.model.predict_proba(COPIES))
@@ -139,11 +140,11 @@ def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure,
     spec = sure.calibration.model_copy(update={"keep": keep})
     context = RunContext(sure.spec.model_copy(update={"calibration": spec}), sure.run_data, RunLog())
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
+        config = config_of(context, fit)
         split = context.outer[0]
-        trained = make_train_fn(context, recipe)(split, fit)
+        trained = make_train_fn(context, config)(split, fit)
         fits = fit.n_fits
-        alone = calibrated(context, recipe, split, fit)
+        alone = calibrate_pipeline(context, config, split, fit)
     assert alone.out_of_fold.predictions.decision is None
     expected = choose_threshold(context.threshold, alone.out_of_fold, context.table)
     assert trained.threshold == expected
@@ -162,9 +163,9 @@ def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_clas
     split, folds = context.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
     train = split.train.index
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        trained = make_train_fn(context, recipe)(split, fit)
-    said = cross_val_predict(recipe.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
+        config = config_of(context, fit)
+        trained = make_train_fn(context, config)(split, fit)
+    said = cross_val_predict(config.pipeline, COPIES.iloc[train], Y[train], cv=folds, method="predict_proba")
     assert not trained.calibration.kept
     assert np.array_equal(trained.out_of_fold.predictions.proba, said)
     assert trained.threshold == choose_threshold(context.threshold, trained.out_of_fold, context.table)
@@ -185,7 +186,7 @@ def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits
     model = TREE if "tuning" in sections else BAYES
     context = setting_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
     with Counting(context) as fit:
-        chain = make_train_fn(context, recipe_of(context, fit))
+        chain = make_train_fn(context, config_of(context, fit))
         before = fit.n_fits
         trained = chain(context.outer[0], fit)
     assert trained.threshold is not None
@@ -195,25 +196,23 @@ def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits
 def test_the_runs_own_threshold_takes_what_the_search_has_said():
     context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        trained = fitted(recipe, context.split, fit)
+        config = config_of(context, fit)
+        trained = fit_pipeline(config, context.split, fit)
         fits = fit.n_fits
-        settled = with_chosen_threshold(context, recipe, trained, context.split, fit)
+        settled = add_threshold(context, config, trained, context.split, fit)
         assert fit.n_fits == fits
         # Fitted anew, the fold models say the same.
-        anew = with_chosen_threshold(
-            context, dataclasses.replace(recipe, out_of_fold=None), trained, context.split, fit
-        )
+        anew = add_threshold(context, dataclasses.replace(config, out_of_fold=None), trained, context.split, fit)
     assert settled.threshold == anew.threshold
 
 
 def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
     context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        forgetful = dataclasses.replace(recipe, out_of_fold=None)
+        config = config_of(context, fit)
+        forgetful = dataclasses.replace(config, out_of_fold=None)
         for split in context.outer:
-            ours, theirs = (make_train_fn(context, each)(split, fit).threshold for each in (recipe, forgetful))
+            ours, theirs = (make_train_fn(context, each)(split, fit).threshold for each in (config, forgetful))
             assert ours == theirs
             assert ours.n_rows == len(split.train)
 
@@ -229,7 +228,7 @@ def held_out_setting(holdout, **sections):
 def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
     context = held_out_setting(0.4, calibration={"keep": "always"})
     with Counting(context) as fit:
-        trained = calibrated(context, recipe_of(context, fit), context.split, fit)
+        trained = calibrate_pipeline(context, config_of(context, fit), context.split, fit)
     result, judged = trained.calibration, trained.out_of_fold
     assert (result.n_rows, result.cv_folds, result.holdout) == (60, None, 0.4)
     assert len(judged.folds) == 3
@@ -243,7 +242,7 @@ def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
 def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
     context = held_out_setting(0.02, calibration={"keep": keep})
     with Counting(context) as fit:
-        trained = calibrated(context, recipe_of(context, fit), context.split, fit)
+        trained = calibrate_pipeline(context, config_of(context, fit), context.split, fit)
     assert trained.calibration.kept is (keep == "always")
     assert (trained.calibration.before, trained.calibration.after) == (None, None)
 
@@ -251,16 +250,16 @@ def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
 def test_no_threshold_is_chosen_on_scores_from_before_a_calibration():
     context = held_out_setting(0.02, calibration={"keep": "always"}, threshold={})
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
+        config = config_of(context, fit)
         with pytest.raises(FitError) as refused:
-            make_train_fn(context, recipe)(context.split, fit)
+            make_train_fn(context, config)(context.split, fit)
         assert str(refused.value) == "the calibration leaves no rows to choose it on"
         # Nor on those of the search, which are of the same kind.
-        trained = calibrated(context, recipe, context.split, fit)
+        trained = calibrate_pipeline(context, config, context.split, fit)
         some = Rows(np.arange(4))
-        searched = dataclasses.replace(recipe, out_of_fold=OutOfFold(some, trained.predictions, (np.arange(4),)))
+        searched = dataclasses.replace(config, out_of_fold=OutOfFold(some, trained.predictions, (np.arange(4),)))
         with pytest.raises(FitError, match="leaves no rows"):
-            with_chosen_threshold(context, searched, trained, context.split, fit)
+            add_threshold(context, searched, trained, context.split, fit)
 
 
 def test_in_order_nothing_is_chosen_on_later_rows():
@@ -270,9 +269,9 @@ def test_in_order_nothing_is_chosen_on_later_rows():
     )
     split = Split(context.split.train, context.outer[-1].test)
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        judged = calibrated(context, recipe, split, fit).out_of_fold
-        trained = make_train_fn(context, recipe)(split, fit)
+        config = config_of(context, fit)
+        judged = calibrate_pipeline(context, config, split, fit).out_of_fold
+        trained = make_train_fn(context, config)(split, fit)
     assert all(order[judged.rows.index[fold]].min() > N // 5 for fold in judged.folds)
     expected = choose_threshold(context.threshold, judged, context.table, ordered=True)
     assert trained.threshold == expected
@@ -338,9 +337,9 @@ def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carri
     found = []
     for context in (clean, dirty):
         with Counting(context) as fit:
-            recipe = recipe_of(context, fit)
-            assert recipe.out_of_fold is not None
-            found.append(make_nested_train_fn(context, recipe)(split, fit))
+            config = config_of(context, fit)
+            assert config.out_of_fold is not None
+            found.append(make_nested_train_fn(context, config)(split, fit))
     before, after = found
     assert list(before.features) == list(after.features)
     assert before.params == after.params
@@ -356,25 +355,25 @@ def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
     folds = StratifiedKFold(3, shuffle=True, random_state=42)
     chosen = []
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
+        config = config_of(context, fit)
         for split in context.outer:
-            trained = make_nested_train_fn(context, recipe)(split, fit)
+            trained = make_nested_train_fn(context, config)(split, fit)
             train, test = split.train.index, split.test.index
-            search = GridSearchCV(recipe.pipeline, DEPTHS["param_grid"], cv=folds).fit(COPIES.iloc[train], Y[train])
-            assert trained.params == search.best_params_
-            assert np.array_equal(trained.predictions.proba, search.predict_proba(COPIES.iloc[test]))
+            grid = GridSearchCV(config.pipeline, DEPTHS["param_grid"], cv=folds).fit(COPIES.iloc[train], Y[train])
+            assert trained.params == grid.best_params_
+            assert np.array_equal(trained.predictions.proba, grid.predict_proba(COPIES.iloc[test]))
             chosen.append(trained.params["classifier__max_depth"])
     # The folds need not agree with the run, nor with each other.
-    assert set(chosen) != {recipe.params["classifier__max_depth"]}
+    assert set(chosen) != {config.params["classifier__max_depth"]}
 
 
 def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
     context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
     split = context.outer[0]
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        trained = make_nested_train_fn(context, recipe)(split, fit)
-        told = dataclasses.replace(recipe, params=trained.params, is_tuned=False, out_of_fold=None)
+        config = config_of(context, fit)
+        trained = make_nested_train_fn(context, config)(split, fit)
+        told = dataclasses.replace(config, params=trained.params, is_tuned=False, out_of_fold=None)
         assert trained.threshold == make_train_fn(context, told)(split, fit).threshold
     assert trained.threshold.n_rows == 100
 
@@ -386,30 +385,30 @@ def test_a_nested_fold_infers_its_features_from_its_training_rows():
     X = spoilt(X, split.test.index)
     context = setting_of(X, Y, model=BAYES)
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
+        config = config_of(context, fit)
         for number, each in enumerate(context.outer):
-            trained = make_nested_train_fn(context, recipe)(each, fit)
+            trained = make_nested_train_fn(context, config)(each, fit)
             expected = infer_features(X.iloc[each.train.index]).features
             assert list(trained.features) == expected
             columns = [column for feature in expected for column in feature.columns]
             # Two folds learn from the odd rows, as the run does: that need not be told.
             assert ("flag" in columns) is (number != 2)
-            assert choices_of(context, trained)["features"] == (columns if number == 2 else None)
+            assert describe_choices(context, trained)["features"] == (columns if number == 2 else None)
 
 
 def test_features_that_are_written_are_not_inferred():
     context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES)
     with Counting(context) as fit:
-        trained = make_nested_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
+        trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
     assert trained.features is None
-    assert choices_of(context, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
+    assert describe_choices(context, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
 
 
 def test_choices_tell_what_a_fold_chose():
     context = setting_of(MIXED, Y, **EVERYTHING)
     with Counting(context) as fit:
-        trained = make_nested_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
-    assert choices_of(context, trained) == {
+        trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
+    assert describe_choices(context, trained) == {
         "params": trained.params,
         "calibrated": trained.calibration.kept,
         "threshold": trained.threshold.value,
@@ -420,11 +419,11 @@ def test_choices_tell_what_a_fold_chose():
 def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is_written():
     context = setting_of(COPIES, Y, features=NUMBERS, **FAILING)
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        assert recipe.params == {"classifier__n_neighbors": 60}
+        config = config_of(context, fit)
+        assert config.params == {"classifier__n_neighbors": 60}
         for split in context.outer:
-            trained = make_nested_train_fn(context, recipe)(split, fit)
-            written = dataclasses.replace(recipe, params={}, is_tuned=False)
+            trained = make_nested_train_fn(context, config)(split, fit)
+            written = dataclasses.replace(config, params={}, is_tuned=False)
             plain = make_train_fn(context, written)(split, fit)
             assert trained.params == {}
             assert trained.threshold == plain.threshold
@@ -440,7 +439,7 @@ def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is
 def test_a_search_that_fails_in_a_fold_fails_the_run_where_asked():
     context = setting_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
     with Counting(context) as fit:
-        chain = make_nested_train_fn(context, recipe_of(context, fit))
+        chain = make_nested_train_fn(context, config_of(context, fit))
         with pytest.raises(
             FitError, match="none of the 1 candidates could be scored: ValueError: Expected n_neighbors"
         ):
@@ -455,7 +454,7 @@ def test_a_fit_that_fails_is_told():
         Counting(context) as fit,
         pytest.raises(FitError, match=r"^the model could not be fitted: ValueError: Expected"),
     ):
-        make_train_fn(context, recipe_of(context, fit))(context.outer[0], fit)
+        make_train_fn(context, config_of(context, fit))(context.outer[0], fit)
 
 
 # Circumstances
@@ -568,18 +567,15 @@ def test_a_number_of_the_test_set_says_so():
 def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
     context = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
     with Counting(context) as fit:
-        recipe = build_phase(context)
-        tuned = tune_phase(context, recipe, fit, PhaseStatus())
-        recipe = dataclasses.replace(recipe.searched(tuned), is_calibrated=True, has_threshold=True)
-        trained = make_train_fn(context, recipe)(context.split, fit)
-    assert list_choices(context, trained, tuned=True) == CHOSEN
+        config = build_pipeline(context)
+        tuned = add_tuning_provenance(context, search(context, config, context.split.train, fit))
+        config = dataclasses.replace(config.with_search(tuned), is_calibrated=True, has_threshold=True)
+        trained = make_train_fn(context, config)(context.split, fit)
+    assert list_choices(context, config) == CHOSEN
     before = {"hyperparameters": ("train",), "features": ("train",)}
     same = "; tuned on the same rows; features inferred on the same rows"
 
-    assert (
-        add_tuning_provenance(context, tuned).note
-        == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
-    )
+    assert tuned.note == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
     calibration = add_calibration_provenance(context, trained.calibration, tuned=True)
     assert calibration.note == f"out-of-fold predictions {ROWS}, by calibrators of other folds{same}"
     threshold = add_threshold_provenance(context, trained, tuned=True)
@@ -593,11 +589,10 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
 def test_what_is_not_chosen_is_not_told():
     context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
     with Counting(context) as fit:
-        recipe = recipe_of(context, fit)
-        plain = fitted(recipe, context.split, fit)
-        trained = make_train_fn(context, dataclasses.replace(recipe, is_calibrated=False))(context.split, fit)
-    assert list_choices(context, plain, tuned=False) == ()
-    assert list_choices(context, trained, tuned=False) == ("threshold",)
+        config = config_of(context, fit)
+        trained = make_train_fn(context, dataclasses.replace(config, is_calibrated=False))(context.split, fit)
+    assert list_choices(context, build_pipeline(context)) == ()
+    assert list_choices(context, dataclasses.replace(config, is_calibrated=False)) == ("threshold",)
     told = add_threshold_provenance(context, trained, tuned=False)
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
@@ -620,9 +615,9 @@ def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(valu
     (split,) = (split for split in context.outer if 7 in split.test.index)
     blank = setting_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
     with Counting(context) as fit:
-        trained = make_nested_train_fn(context, recipe_of(context, fit))(split, fit)
+        trained = make_nested_train_fn(context, config_of(context, fit))(split, fit)
     with Counting(blank) as fit:
-        expected = make_nested_train_fn(blank, recipe_of(blank, fit))(split, fit)
+        expected = make_nested_train_fn(blank, config_of(blank, fit))(split, fit)
     assert list(trained.features) != list(context.run_data.features)
     assert np.array_equal(trained.predictions.proba, expected.predictions.proba)
 

@@ -6,7 +6,7 @@ MLflow takes seconds to import and is imported inside functions only.
 from __future__ import annotations
 
 from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
-from mlwf.modules.tracking.run_values import TrackedDataset
+from mlwf.modules.tracking.run_values import TrackedDataset, TrackedRows
 from mlwf.modules.tracking.sending import push_unsent
 from mlwf.modules.tracking.store_lookup import (
     RegisteredModelError,
@@ -23,6 +23,7 @@ __all__ = [
     "MLflowTracker",
     "RegisteredModelError",
     "TrackedDataset",
+    "TrackedRows",
     "Unsent",
     "create_mlflow_tracker",
     "describe_missing",

@@ -11,12 +11,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.results import Evaluation, Finding, GateResult, Score
 from mlwf.specs.catalogue import SOURCES
-from mlwf.specs.data import IN_MEMORY
+from mlwf.specs.data import IN_MEMORY, TableSchema
 from mlwf.text import redact
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PROCESS_TAGS = {"host": "host", "pid": "pid", "start": "pid_start", "namespace": "pid_namespace"}
 """Tags, after `mlwf.`, that say which process writes the run."""
@@ -226,6 +230,19 @@ class TrackedDataset:
     def short_digest(self) -> str:
         """As much of the digest as MLflow keeps."""
         return self.digest[:_LONGEST_DIGEST]
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedRows:
+    """The rows of a run, and how they are known and read."""
+
+    datasets: Sequence[TrackedDataset] = ()
+    """Become inputs of the run."""
+    hashes: NDArray[np.uint64] | None = None
+    """Hash of each row that the model was trained on; becomes `training_rows.npz`, by which a later run knows which
+    rows it may compare this model on."""
+    table_schema: TableSchema | None = None
+    """How tables are read for the model; becomes a file beside it."""
 
 
 def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:

@@ -6,28 +6,24 @@ import re
 import shutil
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking.artifacts import describe_model, to_json
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, begin_run, check_uri, open_store
 from mlwf.modules.tracking.plots import draw_plots
-from mlwf.modules.tracking.run_values import TrackedDataset, describe_scores, outcome_tags, start_tags
+from mlwf.modules.tracking.run_values import TrackedRows, describe_scores, outcome_tags, start_tags
 from mlwf.modules.tracking.sending import Sender
 from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, describe_missing
-from mlwf.results import CalibrationResult, Evaluation, Finding, GateResult
+from mlwf.run_result import RunResult
 from mlwf.specs.classifier import ClassifierModelSpec
-from mlwf.specs.data import TableSchema
 from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.text import describe_error
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -171,24 +167,12 @@ class MLflowTracker:
 
     def log_workflow_results(
         self,
-        results: Mapping[str, Any],
+        results: Mapping[str, Any] | RunResult,
         X_sample: Any = None,
         register_model: bool = False,
         *,
-        metrics: Mapping[str, float | None] | None = None,
-        evaluations: Sequence[Evaluation] = (),
-        positive_class: Any = None,
-        datasets: Sequence[TrackedDataset] = (),
-        candidates: Mapping[str, Any] | None = None,
-        config: str | None = None,
-        summary: Mapping[str, Any] | None = None,
-        environment: str | None = None,
-        degraded: Mapping[str, str] | None = None,
-        gates: Sequence[GateResult] = (),
-        findings: Sequence[Finding] = (),
-        calibration: CalibrationResult | None = None,
-        training_rows: NDArray[np.uint64] | None = None,
-        table_schema: TableSchema | None = None,
+        rows: TrackedRows | None = None,
+        texts: Mapping[str, str] | None = None,
         model_file: Path | None = None,
     ) -> None:
         """Log all that a workflow gave: parameters, metrics, datasets, files, plots and the model.
@@ -196,58 +180,47 @@ class MLflowTracker:
         Parameters
         ----------
         results
-            The results of `run_ml_workflow`; `pipeline` is the fitted model.
+            The run, or the results of `run_ml_workflow`, of which `pipeline` is the fitted model. A run has besides its
+            scores, which become metrics such as `cv_roc_auc`, plots, candidates, gates and findings.
         X_sample
             Some raw rows; they give the model its signature and the example of its input.
         register_model
             Register the model under the spec's name, with the spec's alias.
-        metrics
-            More metrics, by name.
-        evaluations
-            Of validation and test: their scores become metrics such as `cv_roc_auc`, their predictions plots.
-        positive_class
-            Class that binary plots speak of; the default is the last.
-        datasets
-            The rows that were used, as inputs of the run.
-        candidates
-            The search's `cv_results_`; becomes the table `candidates.csv`, best first.
-        config, summary, environment
-            Become `config.yaml`, `summary.json` and `environment.txt`.
-        degraded
-            Phases that degraded and why; becomes the tags `mlwf.status` and `mlwf.degraded`.
-        gates, findings
-            Become the tags `mlwf.gates`, `mlwf.gate.N` and `mlwf.finding.CODE`.
-        calibration
-            Its reliability before and after becomes a plot.
-        training_rows
-            Hash of each row that the model was trained on; becomes `training_rows.npz`, by which a later run knows
-            which rows it may compare this model on.
-        table_schema
-            How tables are read for the model; becomes a file beside it.
+        rows
+            The rows that were used.
+        texts
+            Files of the run, by their names.
         model_file
             The skops file in which the model was saved already.
         """
         sender, content = self._started("logging the results")
-        model = results["pipeline"]
-        content.add_results(results, metrics or {}, evaluations)
-        content.add_datasets(datasets)
-        texts = {
-            "config.yaml": config,
-            "environment.txt": environment,
-            "summary.json": None if summary is None else to_json(summary),
+        if isinstance(results, RunResult):
+            run, values = results, results.to_dict()
+        else:
+            run, values = RunResult(self.experiment_name, datetime.now(UTC)), dict(results)
+        model, rows = values["pipeline"], rows or TrackedRows()
+        content.add_results(values, run.evaluations)
+        content.add_datasets(rows.datasets)
+        files = {
+            **(texts or {}),
             "estimator.txt": describe_model(model),
         }
-        content.add_files(texts, candidates, training_rows)
-        folder = sender.unsent.place("plots")
-        draw_plots(folder, model, evaluations, positive_class=positive_class, calibration=calibration)
+        content.add_files(files, run.tuning.cv_results if run.tuning else None, rows.hashes)
+        draw_plots(
+            sender.unsent.place("plots"),
+            model,
+            run.evaluations,
+            positive_class=run.inputs and run.inputs.positive_class,
+            calibration=run.model.calibration if run.model else None,
+        )
         sender.unsent.add("plots")
         X_sample = X_sample if self.spec.log_model_signature else None
-        content.add_model(model, X_sample, table_schema, datasets, model_file=model_file)
+        content.add_model(model, X_sample, rows.table_schema, rows.datasets, model_file=model_file)
         if register_model:
             content.add_registration(self.spec.registered_model_name or self.experiment_name, self.spec.alias)
-        note = describe_scores(evaluations, content.slice_digests)
-        tags = {"mlflow.note.content": note, **outcome_tags(evaluations, gates, findings)}
-        content.add_tags({**_status_tags(degraded or {}), **tags})
+        note = describe_scores(run.evaluations, content.slice_digests)
+        tags = outcome_tags(run.evaluations, run.gates or (), run.findings or ())
+        content.add_tags({**_status_tags(run.log.degraded), "mlflow.note.content": note, **tags})
         sender.send_all()
         self._raise_for_missing()
 

@@ -177,16 +177,14 @@ class RunContent:
             self.unsent.add("metrics", new)
         self._metrics += new
 
-    def add_results(
-        self, results: Mapping[str, Any], metrics: Mapping[str, float | None], evaluations: Sequence[Evaluation]
-    ) -> None:
+    def add_results(self, results: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> None:
         """Add the parameters and metrics of a workflow that were not added before."""
         texts = self._param_texts(params_of(results))
         params = {key: text for key, text in texts.items() if key not in self._params}
         if params:
             self.unsent.add("parameters", params)
             self._params.update(params)
-        self.add_metrics({**metrics_of(results), **metrics_of_scores(evaluations), **metrics}, only_new=True)
+        self.add_metrics({**metrics_of(results), **metrics_of_scores(evaluations)}, only_new=True)
 
     def add_datasets(self, datasets: Sequence[TrackedDataset]) -> None:
         """Add the rows that were used, as inputs of the run."""
@@ -196,7 +194,7 @@ class RunContent:
 
     def add_files(
         self,
-        texts: Mapping[str, str | None],
+        texts: Mapping[str, str],
         candidates: Mapping[str, Any] | None,
         training_rows: NDArray[np.uint64] | None,
     ) -> None:
@@ -207,8 +205,7 @@ class RunContent:
         if training_rows is not None:
             write_training_rows(training_rows, folder / TRAINING_ROWS)
         for file, text in texts.items():
-            if text is not None:
-                (folder / file).write_text(text, encoding="utf-8")
+            (folder / file).write_text(text, encoding="utf-8")
         self.unsent.add("files")
 
     def add_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.modules.tracking import MLflowTracker, TrackedDataset, create_mlflow_tracker
+from mlwf.modules.tracking import MLflowTracker, TrackedDataset, TrackedRows, create_mlflow_tracker
 from mlwf.processes import this_process
 from mlwf.provenance import Protocol, Provenance
 from mlwf.results import (
@@ -28,14 +29,18 @@ from mlwf.results import (
     Finding,
     GateResult,
     Interval,
+    PhaseResult,
     ReliabilityBin,
     Score,
+    TuningResult,
 )
+from mlwf.run_result import RunInputs, RunLogEntries, RunResult, ShippedModel
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import CategoricalFeatureSpec, NumericFeatureSpec
 from mlwf.specs.tracking import MLflowSpec
 
 DIGEST = "0123456789abcdef" * 4
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN_ID = "20260101-120000-abcd"
 MODEL_SPEC = ClassifierModelSpec(algorithm="decision_tree")
 
@@ -189,43 +194,40 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
     tracker = _make_tracker(store_at(folder), registered_model_name="penguins", alias="challenger")
     tracker.start_run()
     tracker.log_params({"algorithm": "decision_tree", "n_samples": len(X)})
-    tracker.log_workflow_results(
-        results={
-            "pipeline": model,
-            "cv_score": 0.97,
-            "cv_std": 0.01,
-            "validation_strategy": "cross_validation",
-            "tuning_summary": {
-                "strategy": "grid",
-                "scoring": "accuracy",
-                "best_params": search.best_params_,
-                "best_score": search.best_score_,
-                "n_candidates": 3,
-            },
-        },
-        X_sample=X.head(100),
-        register_model=True,
-        evaluations=[evaluation],
-        datasets=[
-            TrackedDataset(X, y, "penguins", DIGEST, str(folder / "penguins.csv"), "species"),
-            TrackedDataset(X.head(30), y[:30], "unseen", DIGEST[::-1], None, "species", "test"),
-        ],
-        candidates=search.cv_results_,
-        config="name: penguins\n",
-        summary={"run_id": RUN_ID, "cv_score": np.float64(0.97), "classes": classes},
-        environment="scikit-learn==1.9.1\n",
-        degraded={"calibration": "too few rows of Chinstrap"},
-        gates=[
+    tuning = TuningResult(
+        "grid", "accuracy", search.best_params_, search.best_score_, 0, 3, 0, 3, cv_results=search.cv_results_
+    )
+    inputs = RunInputs("tumours", 5, "cross_validation", 3, True, True, False, False)
+    phases = (PhaseResult("calibration", "degraded", "too few rows of Chinstrap", 0.1, 0),)
+    result = RunResult(
+        "penguins",
+        NOW,
+        inputs=inputs,
+        tuning=tuning,
+        model=ShippedModel(model, calibration=_make_calibration()),
+        validation=evaluation,
+        gates=(
             GateResult("accuracy at least 0.9", "0.9700 [0.9500, 0.9900]", passed=True, source="cross_validation"),
             GateResult("no finding leakage", "island alone tells it", passed=False, source=None),
-        ],
-        findings=[
+        ),
+        findings=(
             Finding("leakage", "error", "island alone tells it", "#leakage"),
             Finding("leakage", "error", "sex alone tells it", "#leakage"),
             Finding("rare_class", "warning", "Chinstrap has 9 rows", "#rare_class"),
-        ],
-        calibration=_make_calibration(),
-        training_rows=np.arange(len(X), dtype=np.uint64) + 2**60,
+        ),
+        log=RunLogEntries(phases=phases),
     )
+    datasets = [
+        TrackedDataset(X, y, "penguins", DIGEST, str(folder / "penguins.csv"), "species"),
+        TrackedDataset(X.head(30), y[:30], "unseen", DIGEST[::-1], None, "species", "test"),
+    ]
+    tracker.log_workflow_results(
+        result,
+        X_sample=X.head(100),
+        register_model=True,
+        rows=TrackedRows(datasets, np.arange(len(X), dtype=np.uint64) + 2**60),
+        texts={"config.yaml": "name: penguins\n", "environment.txt": "scikit-learn==1.9.1\n"},
+    )
+    tracker.log_summary({"run_id": RUN_ID, "cv_score": np.float64(0.97), "classes": classes})
     tracker.end_run(status="FINISHED")
     return Tracked(tracker, tracker.connect().client, model, X, search)

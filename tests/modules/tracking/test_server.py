@@ -27,9 +27,8 @@ def test_server_gets_everything_and_its_death_costs_seconds(server, tracked, mak
     tracker = make_tracker(uri, registered_model_name="penguins", alias="challenger", run_id="2026-a")
     tracker.start_run()
     tracker.log_params({"depth": 3})
-    tracker.log_workflow_results(
-        {"pipeline": tracked.model, "cv_score": 0.9}, tracked.X.head(20), register_model=True, summary={"cv_score": 0.9}
-    )
+    tracker.log_workflow_results({"pipeline": tracked.model, "cv_score": 0.9}, tracked.X.head(20), register_model=True)
+    tracker.log_summary({"cv_score": 0.9})
     tracker.end_run()
     run = tracker.connect().client.get_run(tracker.run_id)
     assert (run.info.status, run.data.metrics, run.data.params) == ("FINISHED", {"cv_score": 0.9}, {"depth": "3"})

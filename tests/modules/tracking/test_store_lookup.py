@@ -16,6 +16,7 @@ from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError, TrackingError
 from mlwf.modules.tracking import (
     RegisteredModelError,
+    TrackedRows,
     find_run,
     load_registered_model,
     mark_stale_runs,
@@ -198,7 +199,7 @@ def test_training_rows_are_none_where_the_run_is_gone(tracking_uri, make_tracker
     tracker = make_tracker(tracking_uri, registered_model_name="orphan")
     tracker.start_run()
     tracker.log_workflow_results(
-        {"pipeline": tracked.model}, register_model=True, training_rows=np.ones(3, dtype=np.uint64)
+        {"pipeline": tracked.model}, register_model=True, rows=TrackedRows(hashes=np.ones(3, dtype=np.uint64))
     )
     with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection, connection:
         connection.execute("DELETE FROM runs")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import mlflow
 import numpy as np
@@ -15,9 +16,10 @@ from sklearn.dummy import DummyClassifier
 
 from mlwf.errors import TrackingError
 from mlwf.evaluation.predictions import Predictions
-from mlwf.modules.tracking import TrackedDataset, training_rows
+from mlwf.modules.tracking import TrackedDataset, TrackedRows, training_rows
 from mlwf.modules.tracking.run_values import outcome_tags
 from mlwf.results import Evaluation, GateResult, Score
+from mlwf.run_result import RunResult, ShippedModel
 from tests.provenances import ON_TEST
 
 DIGEST = "0123456789abcdef" * 4
@@ -38,6 +40,9 @@ def test_run_has_the_parameters_of_the_model_and_its_search(tracked):
         "algorithm": "decision_tree",
         "n_samples": str(len(tracked.X)),
         "validation_strategy": "cross_validation",
+        "cv_folds": "3",
+        "calibration_method": "isotonic",
+        "calibration_ensemble": "True",
         "classifier__max_depth": str(tracked.search.best_params_["classifier__max_depth"]),
         "tuning_strategy": "grid",
         "tuning_scoring": "accuracy",
@@ -291,7 +296,8 @@ def test_slices_whose_signs_mlflow_does_not_take_have_metrics_of_their_own(track
     evaluation = Evaluation(ON_TEST, (), Predictions(np.unique(labels), labels), labels, slices=slices)
     tracker = make_tracker(tracking_uri, registered_model_name="penguins")
     tracker.start_run()
-    tracker.log_workflow_results({"pipeline": tracked.model}, register_model=True, evaluations=[evaluation])
+    result = RunResult("penguins", datetime.now(UTC), model=ShippedModel(tracked.model), test=evaluation)
+    tracker.log_workflow_results(result, register_model=True)
     data = tracker.connect().client.get_run(tracker.run_id).data
     assert data.metrics == {
         "test_f1/currency is _-9f37734a": 0.25,
@@ -322,7 +328,7 @@ def test_columns_beyond_the_longest_schema_are_left_out(tracking_uri, make_track
     tracker.start_run()
     X = pd.DataFrame({"a" * 1_100_000: [1.0, 2.0]})
     dataset = TrackedDataset(X, np.array([0, 1]), "wide", DIGEST)
-    tracker.log_workflow_results({"pipeline": DummyClassifier().fit(X, [0, 1])}, datasets=[dataset])
+    tracker.log_workflow_results({"pipeline": DummyClassifier().fit(X, [0, 1])}, rows=TrackedRows([dataset]))
     (used,) = tracker.connect().client.get_run(tracker.run_id).inputs.dataset_inputs
     assert not used.dataset.schema
     assert json.loads(used.dataset.profile) == {"num_rows": 2, "num_elements": 4}

@@ -1,0 +1,185 @@
+"""Phases 7 to 9, validate, test and findings: what each does, and beside it what it will fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from mlwf.engine.requests import FitRequest, FitResult, Fitter
+from mlwf.errors import FitError
+from mlwf.evaluation.predictions import predict
+from mlwf.modules.data import slice_masks
+from mlwf.modules.gates import check_gates
+from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, evaluate
+from mlwf.orchestrator.champion import make_compare
+from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.finding_inputs import look_for_findings
+from mlwf.orchestrator.run_log import PhaseStatus
+from mlwf.orchestrator.run_provenance import (
+    add_refit_provenance,
+    list_choices,
+    of_cross_validation,
+    of_holdout,
+    of_test,
+)
+from mlwf.orchestrator.run_state import Run
+from mlwf.orchestrator.training_steps import (
+    PipelineConfig,
+    describe_choices,
+    make_nested_train_fn,
+    make_train_fn,
+    request_fits,
+    split_all_rows,
+)
+from mlwf.results import Evaluation
+from mlwf.run_result import Refit
+
+logger = logging.getLogger(__name__)
+
+
+def run_validate(run: Run, status: PhaseStatus) -> Run:
+    """Estimate the scores of the model on rows that it did not see, and fit it again on all rows where asked for."""
+    strategy = run.spec.validation.strategy
+    if strategy == "none":
+        status.skip("not asked for")
+        logger.info("Skipping validation")
+        return run
+    if strategy == "cross_validation":
+        validation = _cross_validate(run)
+        accuracy, std = _format(validation.value("accuracy")), _format(validation.std("accuracy"))
+        logger.info("CV Accuracy: %s ± %s", accuracy, std)
+    else:
+        validation = _evaluate_holdout(run)
+        logger.info("Hold-out accuracy: %s", _format(validation.value("accuracy")))
+    _warn_of(run, validation)
+    run = run.add(validation=validation)
+    return _refit(run) if run.context.is_refitted else run
+
+
+def plan_validate(context: RunContext, config: PipelineConfig, fitter: Fitter) -> PipelineConfig:
+    """Request the fits of the folds and of a refit, and those of the baselines."""
+    strategy = context.spec.validation.strategy
+    if strategy == "cross_validation":
+        own = config.for_validation()
+        make = make_nested_train_fn if context.is_nested else make_train_fn
+        request = make(context, own, request_fits)
+        for split in context.outer:
+            request(split, fitter)
+        baselines(context.table, context.outer, fitter)
+    elif strategy == "train_test":
+        baselines(context.table, [context.split], fitter)
+        if context.is_refitted:
+            make_train_fn(context, config, request_fits)(split_all_rows(context), fitter)
+    return config
+
+
+def run_test(run: Run, status: PhaseStatus) -> Run:
+    """Score the shipped model on the test set."""
+    context, test = run.context, run.context.run_data.test
+    if test is None:
+        status.skip("no test set")
+        return run
+    (baseline,) = _fit_baseline(context, run.engine)
+    evaluation = evaluate(
+        predict(run.trained.model, test.X),
+        test.y,
+        weight=test.weight,
+        baseline=predict(baseline.model, test.X),
+        metrics=_metrics(run),
+        positive_class=context.spec.data.positive_class,
+        groups=test.groups,
+        slices=slice_masks(context.slices, test),
+        provenance=of_test(context, list_choices(context, run.config)),
+    )
+    logger.info("Test Accuracy: %s", _format(evaluation.value("accuracy")))
+    _warn_of(run, evaluation)
+    return run.add(test=evaluation)
+
+
+def plan_test(context: RunContext, config: PipelineConfig, fitter: Fitter) -> PipelineConfig:
+    """Request the fit of the baseline."""
+    if context.run_data.test is not None:
+        _fit_baseline(context, fitter)
+    return config
+
+
+def run_findings(run: Run, status: PhaseStatus) -> Run:
+    """Find what a person should look at, and check the gates; without findings when their fits fail."""
+    context, result = run.context, run.result
+    try:
+        findings = look_for_findings(context, run.trained, result.tuning, result.evaluations, run.engine)
+        run = run.add(findings=findings)
+    except FitError as error:
+        run = run.degrade(status, error, failed="Looking for findings failed", instead="Proceeding without.")
+    compare = make_compare(run.champions, context, result.evaluations)
+    gates = check_gates(run.spec.gates, evaluations=result.evaluations, findings=run.result.findings, compare=compare)
+    return run.add(gates=gates)
+
+
+def plan_findings(context: RunContext, config: PipelineConfig, fitter: Fitter) -> PipelineConfig:
+    """Request nothing: which columns are probed is known when all are screened."""
+    return config
+
+
+def _cross_validate(run: Run) -> Evaluation:
+    context, config = run.context, run.config.for_validation()
+    return cross_validate(
+        make_nested_train_fn(context, config) if context.is_nested else make_train_fn(context, config),
+        context.table,
+        context.split.train,
+        context.folds(context.spec.validation.cv_folds),
+        run.engine,
+        metrics=_metrics(run),
+        positive_class=context.spec.data.positive_class,
+        slices=slice_masks(context.slices, context.run_data.data),
+        choices=(lambda part: describe_choices(context, part)) if context.is_nested else None,
+        provenance=of_cross_validation(context, list_choices(context, config)),
+    )
+
+
+def _evaluate_holdout(run: Run) -> Evaluation:
+    context, rows = run.context, run.context.split.test
+    assert run.trained.predictions is not None
+    (baseline,) = baselines(context.table, [context.split], run.engine)
+    masks = slice_masks(context.slices, context.run_data.data)
+    return evaluate(
+        run.trained.predictions,
+        context.table.y_of(rows),
+        weight=context.table.weight_of(rows),
+        baseline=baseline,
+        metrics=_metrics(run),
+        positive_class=context.spec.data.positive_class,
+        groups=context.table.groups_of(rows),
+        slices={name: mask[rows.index] for name, mask in masks.items()},
+        provenance=of_holdout(context, list_choices(context, run.config), run.trained),
+    )
+
+
+def _refit(run: Run) -> Run:
+    """Train the scored model's pipeline again on all rows, the hold-out included; that is the one that ships."""
+    logger.info("Fitting again on all rows")
+    context, config = run.context, run.config
+    refitted = make_train_fn(context, config)(split_all_rows(context), run.engine)
+    refitted = add_refit_provenance(context, refitted, tuned=config.is_tuned)
+    run.run_log.warn("validation.refit: the shipped model was fitted again on all rows; the score is of the one before")
+    refit = Refit(len(context.shipped_rows), scored_model=describe_choices(context, run.trained))
+    return run.with_trained(refitted).ship(refit=refit)
+
+
+def _fit_baseline(context: RunContext, fitter: Fitter) -> Sequence[FitResult]:
+    return fitter([FitRequest(BASELINE, {}, context.shipped_rows, keep_model=True, class_weighted=False)])
+
+
+def _metrics(run: Run) -> list[str]:
+    has_probabilities = hasattr(run.trained.model, "predict_proba")
+    written = run.spec.validation.metrics
+    return written or default_metrics(run.context.table.classes, has_probabilities=has_probabilities)
+
+
+def _warn_of(run: Run, evaluation: Evaluation) -> None:
+    for problem in evaluation.problems.values():
+        run.run_log.warn(problem)
+
+
+def _format(score: float | None) -> str:
+    return "n/a" if score is None else f"{score:.4f}"
