@@ -328,11 +328,11 @@ def cache(
     from mlwf.modules.runs import fits_of
     from mlwf.tables.blocks import describe_cache_size
 
-    recorder = FitCache(fits_of(runs_dir))
-    size = describe_cache_size(recorder.size())
+    fit_cache = FitCache(fits_of(runs_dir))
+    size = describe_cache_size(fit_cache.size())
     if clear:
-        recorder.clear()
-    write_line(f"{recorder.folder}: {size}{' removed' if clear else ''}")
+        fit_cache.clear()
+    write_line(f"{fit_cache.folder}: {size}{' removed' if clear else ''}")
 
 
 @app.command(cls=Command)

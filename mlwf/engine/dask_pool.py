@@ -202,7 +202,7 @@ class DaskPool:
     ------
     MlwfError
         When distributed is not installed, no scheduler answers within seconds, it has no worker, or a worker has
-        another version of mlwf, scikit-learn or numpy: results would not be the same.
+        another version of mlwf, numpy or a library of the catalogue's classifiers: results would not be the same.
     """
 
     def __init__(self, address: str | None, n_jobs: int = -1) -> None:

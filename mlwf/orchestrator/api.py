@@ -147,7 +147,7 @@ def run_ml_workflow(
     on_error
         Whether to go on without a tuning or calibration that fails.
     runs_dir
-        Folder in which to keep the run and the record of its fits, which the next run there continues from; without it
+        Folder in which to keep the run and its fit cache, which the next run there continues from; without it
         nothing is written but to MLflow.
     on_progress
         Called as the run goes.
