@@ -111,7 +111,7 @@ def infer_features(X: pd.DataFrame) -> Inferred:
 
 
 def _infer_column(name: str, column: pd.Series[Any]) -> Preparation:
-    present = _plain(column.dropna())
+    present = _as_objects(column.dropna())
     if present.empty:
         return None, "empty: all values are missing"
     kind = pd.api.types.infer_dtype(present)
@@ -126,7 +126,7 @@ def _infer_column(name: str, column: pd.Series[Any]) -> Preparation:
     return PREPARATIONS[kind](name, present, counts)
 
 
-def _plain(present: pd.Series[Any]) -> pd.Series[Any]:
+def _as_objects(present: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(present.dtype, pd.CategoricalDtype):
         present = pd.Series(np.asarray(present))
     return present.astype(object) if isinstance(present.dtype, pd.StringDtype) else present

@@ -168,7 +168,7 @@ def json_text(obj: Any, *, ascii_only: bool = False) -> str:
 
     Invisible characters are escaped, and with `ascii_only` all others that are not ASCII.
     """
-    text = json.dumps(_plain(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
+    text = json.dumps(_json_values(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
     return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n")) + "\n"
 
 
@@ -233,17 +233,17 @@ def _escaped(line: str) -> str:
     return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)
 
 
-def _plain(obj: Any) -> Any:
+def _json_values(obj: Any) -> Any:
     if obj is None or isinstance(obj, str | bool | int):
         return obj
     if isinstance(obj, float):
         return obj if abs(obj) < float("inf") else None
     if isinstance(obj, Mapping):
-        return {str(key): _plain(value) for key, value in obj.items()}
+        return {str(key): _json_values(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple | set | frozenset):
-        return [_plain(value) for value in obj]
+        return [_json_values(value) for value in obj]
     if hasattr(obj, "tolist"):  # numpy's arrays and scalars, pandas' columns, without importing either
-        return _plain(obj.tolist())
+        return _json_values(obj.tolist())
     if type(obj).__name__ in {"NAType", "NaTType"}:
         return None
     return obj.isoformat() if hasattr(obj, "isoformat") else str(obj)

@@ -154,8 +154,8 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
 def _head(summary: Mapping[str, Any]) -> Text:
     style = STATUS_STYLES.get(summary.get("status", ""), "")
     name, run_id = str(summary.get("name", "")), str(summary.get("run_id", ""))
-    verdict = gates_outcome(summary)
-    ending = Text.assemble((_ending(summary), style), ", " if verdict else "", verdict)
+    outcome = gates_outcome(summary)
+    ending = Text.assemble((_ending(summary), style), ", " if outcome else "", outcome)
     return Text.assemble((name, "bold"), " ", ending, "  ", (run_id, "dim"))
 
 

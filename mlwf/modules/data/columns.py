@@ -90,10 +90,10 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
     pandas' nullable, categorical and Arrow types become what a CSV file with the same values would have given.
     """
-    return pd.DataFrame({name: _plain(column) for name, column in frame.items()}, index=pd.RangeIndex(len(frame)))
+    return pd.DataFrame({name: _as_numpy(column) for name, column in frame.items()}, index=pd.RangeIndex(len(frame)))
 
 
-def _plain(column: pd.Series[Any]) -> Any:
+def _as_numpy(column: pd.Series[Any]) -> Any:
     dtype = column.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
         return column.array

@@ -71,7 +71,7 @@ def _slices_of(written: SliceSpec, data: Dataset) -> list[SliceSpec] | Refusal:
             example = _example(written.column, present)
             has_values = f"{written.column} has {pluralize(len(values), 'value')}"
             return Refusal(has_values, f"write a condition such as {example}")
-        plain = [_plain(value) for value in values.values()]
+        plain = [_slice_value(value) for value in values.values()]
         order = str if any(isinstance(value, str) for value in plain) else None
         return [SliceSpec(written.column, "=", value) for value in sorted(plain, key=order)]
     if written.operator in ORDER and _comparable(column, written.value) is None:
@@ -137,10 +137,10 @@ def _comparable(column: pd.Series[Any], value: Any) -> tuple[NDArray[Any], Any] 
 def _example(name: str, present: pd.Series[Any]) -> str:
     if present.dtype.kind in "iuf":
         return str(SliceSpec(name, ">", float(present.median())))
-    return str(SliceSpec(name, "=", _plain(present.iloc[0])))
+    return str(SliceSpec(name, "=", _slice_value(present.iloc[0])))
 
 
-def _plain(value: Any) -> Any:
+def _slice_value(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, str) and WHOLE.fullmatch(value):
         # A column of categories holds texts, and a person writes 3.

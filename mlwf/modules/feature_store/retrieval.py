@@ -132,10 +132,10 @@ def _shared_codes(labels: pd.DataFrame, source: pd.DataFrame) -> tuple[Any, Any]
 
 def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
     """Bring keys to one type a kind: a nullable integer key read from CSV is float64, and still means integers."""
-    return pd.DataFrame({position: _plain(keys.iloc[:, position]) for position in range(len(keys.columns))})
+    return pd.DataFrame({position: _comparable_key(keys.iloc[:, position]) for position in range(len(keys.columns))})
 
 
-def _plain(key: Any) -> Any:
+def _comparable_key(key: Any) -> Any:
     if isinstance(key.dtype, pd.CategoricalDtype):
         key = key.astype(key.cat.categories.dtype)
     if _kind(key) == "numbers":

@@ -17,7 +17,7 @@ TRAINING_ROWS = "training_rows.npz"
 
 def to_json(summary: Mapping[str, Any]) -> str:
     """Write a summary as JSON; numpy's values become plain ones, and what JSON cannot hold its text."""
-    return json.dumps(summary, indent=2, ensure_ascii=False, default=_plain)
+    return json.dumps(summary, indent=2, ensure_ascii=False, default=_json_value)
 
 
 def describe_model(model: Any) -> str:
@@ -102,5 +102,5 @@ def _importance(column: str) -> int:
     return next((place for place, prefix in enumerate(order) if column.startswith(prefix)), len(order))
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -20,12 +20,12 @@ from mlwf.modules.tracking.artifacts import TRAINING_ROWS, read_training_rows
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, find_store
 from mlwf.modules.tracking.run_values import PROCESS_TAGS
+from mlwf.modules.tracking.unsent import SUMMARY
 from mlwf.processes import is_running
 from mlwf.text import describe_error
 
 logger = logging.getLogger(__name__)
 
-SUMMARY = "summary.json"
 
 _NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """Error codes of MLflow for a name, an alias or a version that a registry does not have."""
