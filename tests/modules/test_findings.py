@@ -501,7 +501,7 @@ def test_a_class_with_few_evaluated_rows_is_a_warning():
     y = np.array(["a"] * 30 + ["b"] * 29)
     table = make_table(59, y=y)
     inputs = make_inputs(table, evaluations=[make_evaluation(y=y)])
-    message = "fewer than 30 judged rows on the test set: b (29); what the scores say of it may be chance"
+    message = "fewer than 30 scored rows on the test set: b (29); what the scores say of it may be chance"
     assert found(inputs, "rare_class") == [("warning", message)]
 
 
@@ -509,7 +509,7 @@ def test_many_rare_classes_are_one_finding():
     y = np.array(["a"] * 40 + [name for name in "bcdef" for _ in range(ord(name) - ord("a"))])
     inputs = make_inputs(make_table(len(y), y=y), evaluations=[make_evaluation("train_test", y=y[y != "d"])])
     message = (
-        "fewer than 30 judged rows on the hold-out: d (0), b (1), c (2) and 2 more; "
+        "fewer than 30 scored rows on the hold-out: d (0), b (1), c (2) and 2 more; "
         "what the scores say of such classes may be chance"
     )
     assert found(inputs, "rare_class") == [("warning", message)]
@@ -520,7 +520,7 @@ def test_rows_that_are_evaluated_again_make_a_class_no_less_rare():
     splits = folds(table, "repeated_stratified_kfold", n_repeats=3)
     index = np.sort(np.concatenate([split.test.index for split in splits]))
     inputs = make_inputs(table, splits=splits, evaluations=[make_evaluation("cross_validation", y=table.y[index])])
-    assert found(inputs, "rare_class")[0][1].startswith("fewer than 30 judged rows in cross-validation: 0 (20), 1 (20)")
+    assert found(inputs, "rare_class")[0][1].startswith("fewer than 30 scored rows in cross-validation: 0 (20), 1 (20)")
 
 
 def evaluation_with(sharpness: float, n_rows: int = 1_000) -> Evaluation:

@@ -164,7 +164,7 @@ def _rare_classes(inputs: FindingInputs) -> Messages:
         return
     named = ", ".join(f"{format_name(label)} ({count})" for count, label in rare[:SHOWN])
     more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
-    few = f"fewer than {FEW_ROWS} judged rows {SOURCES[evaluation.source].where}"
+    few = f"fewer than {FEW_ROWS} scored rows {SOURCES[evaluation.source].where}"
     subject = "such classes" if rare[1:] else "it"
     yield "warning", f"{few}: {named}{more}; what the scores say of {subject} may be chance"
 
