@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,22 +107,18 @@ class CopiedHouse:
         self.environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         self._store = store
 
-    def run(self, *commands: str) -> list[Done]:
-        """Run commands in one fresh process."""
+    def run(self, *commands: str, modules: Sequence[str] = ()) -> list[Done]:
+        """Run modules, then commands, in one fresh process."""
         ran = subprocess.run(
-            [sys.executable, "-c", RUN, json.dumps([command.split() for command in commands])],
+            [sys.executable, "-c", RUN, json.dumps(modules), json.dumps([command.split() for command in commands])],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return [Done(**done) for done in json.loads(ran.stdout)]
 
-    def write(self, module: str) -> None:
-        """Run a module that writes what is made from the tables."""
-        subprocess.run([sys.executable, "-m", module], cwd=self.folder, env=self.environment, check=True)
-
     @cached_property
     def light(self) -> dict[str, Done]:
-        """What the light commands give."""
+        """What the light commands give, after what is made from the tables is written."""
         commands = [
             "--help",
             "classes toys.yaml",
@@ -132,7 +128,8 @@ class CopiedHouse:
             "summary r1",
             "summary r1 --format markdown",
         ]
-        return dict(zip(commands, self.run(*commands), strict=True))
+        modules = modules_of("".join(recipes().values()))
+        return dict(zip(commands, self.run(*commands, modules=modules), strict=True))
 
     @cached_property
     def trained(self) -> dict[str, Any]:
@@ -158,6 +155,7 @@ class CopiedHouse:
 
     @cached_property
     def _summaries(self) -> dict[str, dict[str, Any]]:
+        assert self.light
         shutil.copy(self._store(), self.folder / "mlflow.db")
         names = ("toys", "foreign")
         done = dict(zip(names, self.run(*(f"train {name}.yaml --quiet --format json" for name in names)), strict=True))
@@ -167,7 +165,11 @@ class CopiedHouse:
 
 
 RUN = """\
-import contextlib, io, json, sys
+import contextlib, io, json, runpy, sys
+
+for module in json.loads(sys.argv[1]):
+    runpy.run_module(module, run_name="__main__")
+
 from mlwf.cli import boundary
 
 def run(arguments):
@@ -175,7 +177,7 @@ def run(arguments):
         code = boundary.run(arguments)
     return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
 
-print(json.dumps([run(arguments) for arguments in json.loads(sys.argv[1])]))
+print(json.dumps([run(arguments) for arguments in json.loads(sys.argv[2])]))
 """
 
 
@@ -190,9 +192,6 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             for edit in edits:
                 source = edit.made_in(source)
             (folder / file).write_text(source)
-    house = CopiedHouse(folder, lambda: request.getfixturevalue("empty_store"))
-    for module in modules_of("".join(recipes().values())):
-        house.write(module)
     penguins = pd.read_csv(ROOT / "configs/data/penguins.csv")
     penguins.to_json(folder / "penguins.jsonl", orient="records", lines=True)
     for name, text in EXPERIMENTS.items():
@@ -201,7 +200,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     about = {"run_id": "r1", "name": "r1", "status": "done"}
     (folder / "runs/r1/state.json").write_text(json.dumps(about))
     (folder / "runs/r1/summary.json").write_text(json.dumps({**about, "seconds": 1.0, "n_labels": 5}))
-    return house
+    return CopiedHouse(folder, lambda: request.getfixturevalue("empty_store"))
 
 
 @pytest.mark.parametrize("name", ["toys", "foreign"])
