@@ -64,6 +64,13 @@ def test_picture_of_the_readme_shows_the_same_rooms():
     assert [set(line.split("  ")[0].split(" | ")) for line in picture.splitlines()] == layers()
 
 
+def test_phases_are_those_of_a_run():
+    phases = re.findall(r"^    Phase\(\"(\w+)\"", (ROOT / "mlwf/orchestrator/workflow.py").read_text(), re.MULTILINE)
+    told = re.findall(r"^(\d+)\. `(\w+)`", section("The ten phases"), re.MULTILINE)
+    assert told == [(str(number), phase) for number, phase in enumerate(phases, start=1)]
+    assert len(told) == 10
+
+
 def test_life_of_a_fit_has_few_concepts_each_in_its_file():
     life = section("The life of one fit")
     concepts = re.findall(r"\*\*(\w+)\*\*", life)

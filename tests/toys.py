@@ -393,10 +393,10 @@ TOYS: dict[str, Toy] = {
     ),
     "MLflow artifact": Toy(
         {
-            "mlwf/modules/tracking/tracker.py": [
+            "mlwf/modules/tracking/artifacts.py": [
                 Edit(
-                    '            "classes.txt": "\\n".join(map(str, model.classes_)),\n',
-                    before='            "estimator.txt"',
+                    '"classes.txt": lambda run, model: "\\n".join(map(str, model.classes_)), ',
+                    before='"estimator.txt": lambda',
                 )
             ]
         },

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mlwf.run_result import RunResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +26,15 @@ def describe_model(model: Any) -> str:
     """Outline the parts of a model: each one's name, class, columns, and the parameters that are not the defaults."""
     # scikit-learn's own texts and pictures of so deep a pipeline take seconds.
     return "\n".join(_outline("model", model, "")) + "\n"
+
+
+TEXTS: dict[str, Callable[[RunResult, Any], str]] = {"estimator.txt": lambda run, model: describe_model(model)}
+"""Files of text about a run and its model, by their names."""
+
+
+def write_texts(run: RunResult, model: Any) -> dict[str, str]:
+    """Write the files of text about a run and its model, by their names."""
+    return {name: write(run, model) for name, write in TEXTS.items()}
 
 
 def write_candidates(cv_results: Mapping[str, Any], path: Path) -> None:

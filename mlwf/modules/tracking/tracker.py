@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.artifacts import describe_model, to_json
+from mlwf.modules.tracking.artifacts import to_json, write_texts
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, begin_run, check_uri, open_store
 from mlwf.modules.tracking.plots import draw_plots
@@ -201,11 +201,8 @@ class MLflowTracker:
         model, rows = values["pipeline"], rows or TrackedRows()
         content.add_results(values, run.evaluations)
         content.add_datasets(rows.datasets)
-        files = {
-            **(texts or {}),
-            "estimator.txt": describe_model(model),
-        }
-        content.add_files(files, run.tuning.cv_results if run.tuning else None, rows.hashes)
+        candidates = run.tuning.cv_results if run.tuning else None
+        content.add_files({**(texts or {}), **write_texts(run, model)}, candidates, rows.hashes)
         draw_plots(
             sender.unsent.place("plots"),
             model,
