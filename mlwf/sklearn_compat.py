@@ -124,6 +124,13 @@ def with_estimators(calibrated: Any, estimators: Sequence[Any]) -> Any:
     return result
 
 
+def put_calibrators(pair: Any, calibrators: Sequence[Any]) -> None:
+    """Replace the calibrators of one of `calibrated_classifiers_`, one for each class, or one for two classes."""
+    if not hasattr(pair, "calibrators"):
+        raise unsupported(f"{type(pair).__name__}.calibrators")
+    pair.calibrators = list(calibrators)
+
+
 def drop_training_state(model: Any) -> None:
     """Remove what the early stopping of a histogram booster by a scorer leaves in it: no model file may have it."""
     vars(model).pop("_raw_predict", None)

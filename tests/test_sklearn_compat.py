@@ -22,6 +22,7 @@ from mlwf.sklearn_compat import (
     declared_constraints,
     drop_training_state,
     find_parameter_error,
+    put_calibrators,
     take_scorer_apart,
     with_estimators,
 )
@@ -83,6 +84,15 @@ def test_calibrators_take_other_models() -> None:
     assert np.ptp(other.predict_proba(X)[:, 0]) < 1e-6 < np.ptp(calibrated.predict_proba(X)[:, 0])
 
 
+def test_calibrators_are_replaced() -> None:
+    calibrated = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(X, Y)
+    first, second = calibrated.calibrated_classifiers_
+    put_calibrators(first, second.calibrators)
+    np.testing.assert_array_equal(
+        first.predict_proba(X)[:, 1], second.calibrators[0].predict(first.estimator.decision_function(X))
+    )
+
+
 def test_early_stopping_by_a_scorer_leaves_what_is_dropped() -> None:
     booster = HistGradientBoostingClassifier(early_stopping=True, scoring="accuracy", max_iter=3).fit(X, Y)
     before, left = booster.predict_proba(X), {"_raw_predict", "_scorer"}
@@ -121,6 +131,9 @@ class _Scorer:
             lambda: with_estimators(type("New", (), {"calibrated_classifiers_": [1]})(), [2]),
             "int.estimator",
             id="calibrators",
+        ),
+        pytest.param(
+            lambda: put_calibrators(type("New", (), {})(), [1]), "New.calibrators", id="calibrators of a model"
         ),
     ],
 )

@@ -14,7 +14,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scoring import PrecomputedClassifier, positions
-from mlwf.sklearn_compat import with_estimators
+from mlwf.sklearn_compat import put_calibrators, with_estimators
 
 FitCalibrator = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None], Any]
 """Fits a calibrator for one class: takes the scores of shape (n_rows,), whether each row is of the class, and the
@@ -72,7 +72,7 @@ def fit_calibrators(
             parts = folds if ensemble else [np.arange(len(y))]
             for pair, rows in zip(calibrated.calibrated_classifiers_, parts, strict=True):
                 part_weight = None if weight is None else weight[rows]
-                pair.calibrators = _fit_each(chosen.fit_one, predictions.take(rows), y[rows], part_weight)
+                put_calibrators(pair, _fit_each(chosen.fit_one, predictions.take(rows), y[rows], part_weight))
     return calibrated
 
 
