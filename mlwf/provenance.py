@@ -148,7 +148,7 @@ class Provenance:
 
 
 class WithProvenance:
-    """Reads what is said beside a number off its `provenance`."""
+    """Gives what must be known beside a number, from its `provenance`."""
 
     provenance: Provenance | None
 

@@ -1,4 +1,4 @@
-"""The frozen results that the phases hand over."""
+"""The frozen results that the phases give."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class UnknownValues:
     kind: str
     """What the column is read as."""
     n_unknown: int
-    """Rows that hold such a value."""
+    """Rows with such a value."""
     n_present: int
-    """Rows that hold any value."""
+    """Rows with any value."""
     values: Mapping[str, int]
-    """The most frequent of these values, and how many rows hold each."""
+    """The most frequent of these values, and the number of rows with each."""
 
     def __str__(self) -> str:
         unreadable = f"{UNREADABLE_WORDS.get(self.kind, 'cannot be read')}, and count as missing"
@@ -64,11 +64,11 @@ class PhasePlan:
 
     name: str
     asked: int
-    """Fits that a naive script would make, one for each question."""
+    """Fits that a naive script would make, one for each request."""
     fits: int
     """Fits that will be made."""
     recorded: int
-    """Questions that an earlier run has answered."""
+    """Requests that the cache has results of."""
     seconds: float
     """What the fits and the screen take on one core, roughly."""
     columns: int = 0
@@ -77,7 +77,7 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class CacheSize:
-    """How much is recorded."""
+    """How much is in the fit cache."""
 
     n_fits: int
     n_models: int
@@ -103,7 +103,7 @@ class TuningResult(WithProvenance):
     cv_results: Mapping[str, Any] = field(repr=False)
     """As scikit-learn's `cv_results_`."""
     failures: Sequence[str] = ()
-    """What the failed fits said, each once."""
+    """The errors of the failed fits, each once."""
     stopped: str = ""
     """Why not all candidates were tried; empty when they were."""
     inexact: str = ""
@@ -114,7 +114,7 @@ class TuningResult(WithProvenance):
     provenance: Provenance | None = None
     """On which rows the candidates were scored."""
     out_of_fold: Any = field(default=None, repr=False)
-    """What the best candidate's fold models say about the rows that they did not see."""
+    """Out-of-fold predictions of the best candidate."""
 
     def summary(self) -> dict[str, Any]:
         """Give the `tuning_summary` among the results of `run_ml_workflow`.
@@ -158,7 +158,7 @@ class Difference:
     value: float
     """Greater is better, whatever the sign of the metric."""
     interval: Interval | None
-    """None where the rows give no spread to judge by."""
+    """None where the rows have no spread."""
     distinguishable: bool | None
     """Whether the interval leaves out zero; None without one."""
 
@@ -179,7 +179,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """How good probabilities are, on rows that had no say in them."""
+    """How good probabilities are, on rows that were not used for them."""
 
     log_loss: float
     brier_score: float
@@ -195,7 +195,7 @@ class CalibrationResult(WithProvenance):
     method: str
     ensemble: bool
     cv_folds: int | None
-    """Folds, or None when a hold-out served."""
+    """Folds, or None for a hold-out."""
     holdout: float | None
     n_rows: int
     """Rows whose out-of-fold or held-out predictions fitted the calibrators."""
@@ -227,7 +227,7 @@ class ThresholdResult(WithProvenance):
     response: Literal["predict_proba", "decision_function"]
     """What it is compared with."""
     score: float
-    """Cross-fitted over the folds: each fold is judged by the threshold that the others choose."""
+    """Cross-fitted over the folds: each fold is scored with the threshold that the others choose."""
     default_score: float
     """The same with the classifier's own threshold."""
     n_rows: int
@@ -288,7 +288,7 @@ class Score(WithProvenance):
 
 @dataclass(frozen=True)
 class ClassReport:
-    """One class among the judged rows."""
+    """One class among the scored rows."""
 
     label: str
     n_rows: int
@@ -305,13 +305,13 @@ class Evaluation(WithProvenance):
     """How the predictions were got."""
     scores: tuple[Score, ...]
     predictions: Any = field(repr=False)
-    """Predictions for the judged rows, in the order of the rows."""
+    """Predictions of the held-out rows, in the order of the rows."""
     y: Any = field(repr=False)
-    """Labels of the judged rows."""
+    """Labels of the held-out rows."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Metrics that could not be computed, and a sentence that says why."""
     slices: tuple[Score, ...] = ()
-    """Every metric in every slice; no value where the slice is too small to say."""
+    """Every metric in every slice; no value where the slice is too small."""
     classes: tuple[ClassReport, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     """Rows of each true class (in the order of `classes`) by predicted class."""
@@ -361,11 +361,11 @@ class Leak:
 
     column: str
     roc_auc: float
-    """On rows that were not learnt from."""
+    """On rows that it was not trained on."""
     share: float | None
-    """Share of the judged rows that it was computed on, those that have a value; None for all rows."""
+    """Share of the held-out rows that it was computed on, those that have a value; None for all rows."""
     is_probed: bool = True
-    """Whether a tree that knows only the column was fitted; otherwise the screen alone says so."""
+    """Whether a tree that knows only the column was fitted; otherwise it was screened alone."""
 
 
 @dataclass(frozen=True)
@@ -375,7 +375,7 @@ class LeakSearch:
     columns: int
     """Feature columns."""
     screened: int
-    """Columns that were scored without a fit; none where too few rows of a class are judged to say anything."""
+    """Columns that were scored without a fit; none where too few rows of a class are held out."""
     suspects: int
     """Columns that may be leaks by that score."""
     probed: int
@@ -385,7 +385,7 @@ class LeakSearch:
     rows_learnt_from: int = 0
     """Rows of those that a tree learnt from, at most."""
     rows_judged: int = 0
-    """Rows of those that judged it."""
+    """Rows of those that it was scored on."""
     leaks: tuple[Leak, ...] = ()
     """Columns whose ROC AUC is 0.97 or more."""
 
@@ -397,7 +397,7 @@ class LeakSearch:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What a gate asked for, and what the run has."""
+    """What a gate demands, and what the run has."""
 
     asked: str
     """Such as `roc_auc at least 0.92 (lower end of its 95 % interval)`."""
@@ -412,11 +412,11 @@ class GateResult:
 
 @dataclass
 class FitCounts:
-    """What came of the asks of a run."""
+    """What became of the fit requests of a run."""
 
     asked: int = 0
-    """Asks: a naive script would make a fit for each."""
+    """Requests: a naive script would make a fit for each."""
     fitted: int = 0
     """Fits that were made."""
     recorded: int = 0
-    """Asks that an earlier run had answered."""
+    """Requests that were answered from the fit cache."""

@@ -223,7 +223,7 @@ def get_workflow_summary(results: Mapping[str, Any]) -> dict[str, Any]:
     """Extract what a person wants to know first from the results of `run_ml_workflow`.
 
     A key is there when the run has it: `cv_score` and `cv_std` after cross-validation, `val_score` after `train_test`,
-    `test_accuracy` with a test set. `degraded` names the phases that the run had to go on without, and why.
+    `test_accuracy` with a test set. `degraded` names the phases that the run had to do without, and why.
     """
     summary = {key: results[key] for key in SUMMARY_KEYS if key in results}
     degraded = RunLogEntries(phases=tuple(results.get("phases", ()))).degraded

@@ -1,4 +1,4 @@
-"""Run, plan or check an experiment; `run_ml_workflow` for what a Python caller holds."""
+"""Run, plan or check an experiment; `run_ml_workflow` for rows that are in memory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def run_ml_workflow(
     runs_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Run a whole workflow: tune, fit, calibrate, validate, test and track.
+    """Run a workflow: tune, fit, calibrate, validate, test and track.
 
     Parameters
     ----------
@@ -133,11 +133,11 @@ def run_ml_workflow(
     sample_weight : array of shape (n_samples,), optional
         Weight of each row in fits and reported scores.
     groups : array of shape (n_samples,), optional
-        Which rows belong together: a group is never both learnt from and judged.
+        Which rows belong together: no group is both trained on and predicted.
     time : array of shape (n_samples,), optional
-        When each row happened: no row is judged by a model that learnt from later ones.
+        When each row happened: no row is predicted by a model that was trained on later ones.
     fold : array of shape (n_samples,), optional
-        Name of the fold that judges each row.
+        Name of the fold in which each row is held out.
     threshold_spec
         Choose the threshold of a model of two classes; None leaves it at one half.
     gates
@@ -145,7 +145,7 @@ def run_ml_workflow(
     positive_class
         Class that precision, recall and f1 speak of; the default is the last in sorted order.
     on_error
-        Whether to go on without a tuning or calibration that fails.
+        Whether to continue without a tuning or calibration that fails.
     runs_dir
         Folder in which to keep the run and its fit cache, which the next run there continues from; without it
         nothing is written but to MLflow.
@@ -210,9 +210,9 @@ def _experiment(
     feature_store: FeatureStoreSpec | None,
     **sections: Any,
 ) -> ExperimentSpec:
-    """Turn the guide's arguments into an experiment: every difference between its call and the file is here.
+    """Turn the arguments of `run_ml_workflow` into an experiment: every difference to the file is here.
 
-    The guide cuts folds without shuffling, always keeps a calibration, and its data has no path.
+    The call splits into folds without shuffling, always keeps a calibration, and its data has no path.
     """
     target = getattr(y, "name", None)
     data = DataSpec(
@@ -259,7 +259,7 @@ def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
     try:
         spec = ValidationSpec(**given)
     except ValidationError as error:
-        # pydantic has seen the section alone; what explains its words starts from the whole experiment.
+        # pydantic has seen the section alone; errors are explained from the root of the experiment.
         errors = [{**each, "loc": ("validation", *each["loc"])} for each in error.errors(include_url=False)]
         found = explain(errors, {"validation": dict(given)})  # type: ignore[arg-type]
         raise ConfigError(
@@ -269,6 +269,6 @@ def _validation(given: Mapping[str, Any], data: DataSpec) -> ValidationSpec:
             for each in found
         ) from error
     if is_ours:
-        # The guide's default, and not a wish of the caller that could be told to have no effect.
+        # The default of the call: no warning that it has no effect, which the caller has not written.
         spec.model_fields_set.discard("shuffle")
     return spec

@@ -1,4 +1,4 @@
-"""Compare the run's model with registered ones, on judged rows that these have not learnt from."""
+"""Compare the run's model with registered ones, on held-out rows that these were not trained on."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from mlwf.specs.validation_spec import GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 
 FEWEST_ROWS = 30
-"""A comparison on fewer rows says nothing."""
+"""Rows that a comparison needs at least."""
 
 
 @dataclass(frozen=True, eq=False)
 class Champion:
-    """A registered model, and what it says about the rows that the run is judged by."""
+    """A registered model, and its predictions of the rows that the run is evaluated on."""
 
     version: str
     """Which version its URI named when the run began, such as `models:/adult-income/3`."""
     predictions: Predictions
     is_new: NDArray[np.bool_] | None
-    """Which of the judged rows it was not trained on; None where its run does not say."""
+    """Which of the held-out rows it was not trained on; None where its run has no list of them."""
 
 
-Champions = Mapping[tuple[str, Source], Champion]
-"""By the URI, and where the judged rows come from."""
+ChampionsBySource = Mapping[tuple[str, Source], Champion]
+"""By the URI, and where the held-out rows come from."""
 
 
-def load_champions(context: RunContext) -> Champions:
-    """Fetch the models that gates are to beat, and let them predict; nothing is fitted yet.
+def load_champions(context: RunContext) -> ChampionsBySource:
+    """Fetch the models that gates compare with, and predict with them; nothing is fitted yet.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def load_champions(context: RunContext) -> Champions:
     return champions
 
 
-def make_compare(champions: Champions, context: RunContext, evaluations: Sequence[Evaluation]) -> Compare:
+def make_compare(champions: ChampionsBySource, context: RunContext, evaluations: Sequence[Evaluation]) -> Compare:
     """Make what compares the scored model with the champions, for `check_gates`."""
     by_source = {evaluation.source: evaluation for evaluation in evaluations}
     return lambda uri, metric, source: _compare(champions[uri, source], metric, context, by_source[source])
@@ -95,7 +95,7 @@ def _wanted(context: RunContext) -> Iterator[tuple[int, GateSpec, Source]]:
         sources.append("test")
     for number, gate in enumerate(context.spec.gates):
         source = source_of(gate, sources)
-        # A gate without a source is told by its own check.
+        # A gate without a source is refused by its own check.
         if is_champion(gate) and source is not None:
             yield number, gate, source
 
@@ -116,21 +116,21 @@ def _load(uri: str, context: RunContext, source: Source) -> Champion:
         raise
     except MlwfError as error:  # a file that is none of ours
         raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
-    data, index = _judged(context, source)
+    data, index = _held_out_rows(context, source)
     X, y = _rows_for(model, data, index), data.y[index]
     if schema is not None and isinstance(X, pd.DataFrame):
         X = _read_as_trained(schema, context, data, index, X)
     _check_classes(model, context)
     try:
         predictions = predict(model, X)
-    except Exception as error:  # whatever its steps raise over values that they were not trained on
+    except Exception as error:  # its steps may raise anything over values that they were not trained on
         raise_if_bug(error)
         raise _Unfit(f"it cannot predict these rows: {one_line(error)}") from error
     return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
 
 
-def _judged(context: RunContext, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
-    """Give the rows that a source judges, as positions in a dataset."""
+def _held_out_rows(context: RunContext, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
+    """Give the rows that a source holds out, as positions in a dataset."""
     if source == "test":
         assert context.run_data.test is not None
         return context.run_data.test, np.arange(len(context.run_data.test), dtype=np.intp)
@@ -188,7 +188,7 @@ def _digests(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def _lacking(metric: str, predictions: Predictions) -> str:
-    """Say what a metric needs and the predictions do not have; empty when they have it."""
+    """Name what a metric needs and the predictions lack; empty when they have it."""
     if predictions.proba is not None or metric_info(metric).needs_labels:
         return ""
     if metric_info(metric).needs_probabilities:
@@ -197,14 +197,14 @@ def _lacking(metric: str, predictions: Predictions) -> str:
 
 
 def _compare(champion: Champion, metric_name: str, context: RunContext, evaluation: Evaluation) -> Comparison:
-    """Say how much better the run's model is than a champion, on the same resamples of the same rows."""
+    """Measure how much better the run's model is than a champion, on the same resamples of the same rows."""
     y, rows = evaluation.y, _comparable(champion, len(evaluation.y))
     is_before_refit = context.is_refitted and evaluation.source == "train_test"
     note = _note(champion, len(y), is_before_refit=is_before_refit)
     refused = _refusal(y, rows, champion)
     if refused:
         return Comparison(None, note, refused)
-    data, index = _judged(context, evaluation.source)
+    data, index = _held_out_rows(context, evaluation.source)
     assert np.array_equal(y, data.y[index])
     weight, groups = (None if each is None else each[index][rows] for each in (data.weight, data.groups))
     metric = build_metric(metric_name, classes=context.table.classes, positive_class=context.spec.data.positive_class)
@@ -241,7 +241,7 @@ def _note(champion: Champion, n_rows: int, *, is_before_refit: bool) -> str:
 
 
 def _refusal(y: NDArray[Any], rows: NDArray[np.intp], champion: Champion) -> str:
-    """Say why the rows that are left do not do; empty when they do."""
+    """Give the reason why too few rows are left; empty when there are enough."""
     left = "are left that the champion was not trained on" if len(rows) < len(y) else "are there"
     if len(rows) < FEWEST_ROWS:
         return f"{len(rows)} rows {left}, fewer than {FEWEST_ROWS}"

@@ -15,7 +15,7 @@ from mlwf.modules.data import check_class_counts
 from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.weights import Cut, check_weights
+from mlwf.orchestrator.weights import RowSplits, check_weights
 from mlwf.specs.catalogue import SPLITTERS, Source, SplitterName, gives_probabilities, metric_info, scorer_names
 from mlwf.splitting.rows import Rows, Split
 from mlwf.splitting.splitters import holdout_splitter
@@ -31,13 +31,13 @@ def located(document: Document) -> Iterator[None]:
         found = sorted((_locate(problem, document) for problem in error.problems), key=lambda each: each[0])
         raise type(error)(problem for _, problem in found) from error
     except MlwfError as error:
-        # A store's address, say, that came from the environment.
+        # The address of a store, for example, that came from the environment.
         # As it was raised: escaped, as it is shown, a value might not be found in it.
-        told = str(error.args[0]) if error.args else ""
-        concealed = document.redact(told)
-        if concealed == told:
+        message = str(error.args[0]) if error.args else ""
+        redacted = document.redact(message)
+        if redacted == message:
             raise
-        raise type(error)(concealed) from None
+        raise type(error)(redacted) from None
 
 
 def _locate(problem: Problem, document: Document) -> tuple[Order, Problem]:
@@ -107,7 +107,7 @@ def check(context: RunContext) -> None:
         With every problem that was found.
     """
     problems = [*_class_weights(context), *_scorers(context), *_gates(context), *_groups_in_folds(context)]
-    problems += list(_hold_out(context)) or _folds(context) or check_weights(context, _cuts(context))
+    problems += list(_hold_out(context)) or _folds(context) or check_weights(context, _row_splits(context))
     if problems:
         raise DataError(problems)
 
@@ -170,7 +170,7 @@ def _gates(context: RunContext) -> list[Problem]:
 
 
 def _hold_out(context: RunContext) -> Iterator[Problem]:
-    """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of whole groups may."""
+    """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of groups may."""
     data = context.spec.data
     for label in np.setdiff1d(context.table.classes, context.table.y_of(context.split.train)).tolist():
         message = f"class {format_value(label)} has no row to learn from: all of them are held out"
@@ -178,7 +178,7 @@ def _hold_out(context: RunContext) -> Iterator[Problem]:
 
 
 def _groups_in_folds(context: RunContext) -> Iterator[Problem]:
-    """Refuse named folds that take a group apart: its rows would be learnt from and judged."""
+    """Refuse named folds that take a group apart: its rows would be trained on and predicted."""
     groups, fold = context.table.groups, context.table.fold
     if groups is None or fold is None:
         return
@@ -206,7 +206,7 @@ def _folds(context: RunContext) -> list[Problem]:
 
 
 def _stages(context: RunContext) -> dict[str, int]:
-    """Say which stages cut the training rows into folds, and into how many."""
+    """List the stages that split the training rows into folds, and into how many."""
     spec = context.spec
     stages: dict[str, int] = {}
     if context.tuning:
@@ -221,7 +221,7 @@ def _stages(context: RunContext) -> dict[str, int]:
 
 
 def _inside_folds(context: RunContext, stages: dict[str, int]) -> dict[str, int]:
-    """Say which stages cut the training rows of each fold of the validation once more."""
+    """List the stages that split the training rows of each fold of the validation once more."""
     inside = {"calibration.cv_folds"}
     if context.is_nested or (context.threshold and not context.calibration):
         inside.add("tuning.cv_folds")
@@ -246,13 +246,13 @@ def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterat
 
 
 def _unlearnt(context: RunContext, key: str, folds: int) -> Iterator[Problem]:
-    """Say why a stage cannot cut the training rows, or those of a fold of the validation."""
-    for rows, where in _cut_by(context, key):
+    """Give the reason why a stage cannot split the training rows, or those of a fold of the validation."""
+    for rows, where in _rows_of_stage(context, key):
         yield from _problem_of(context, key, folds, rows, where)
 
 
-def _cut_by(context: RunContext, key: str) -> Iterator[tuple[Rows, str]]:
-    """Give the rows that a stage cuts, and where they are: all that are trained on, and those of each outer fold."""
+def _rows_of_stage(context: RunContext, key: str) -> Iterator[tuple[Rows, str]]:
+    """Give the rows that a stage splits, and where they are: all that are trained on, and those of each outer fold."""
     yield context.split.train, ""
     is_repeated = key == "calibration.holdout" or key in _inside_folds(context, _stages(context))
     if is_repeated:
@@ -260,26 +260,26 @@ def _cut_by(context: RunContext, key: str) -> Iterator[tuple[Rows, str]]:
             yield split.train, f" inside fold {number} of the validation"
 
 
-def _cuts(context: RunContext) -> Iterator[Cut]:
-    """Give every cut of rows that the run makes, once it is known that all can be made."""
+def _row_splits(context: RunContext) -> Iterator[RowSplits]:
+    """Give every way in which the run splits rows, once it is known that all can be split."""
     if len(context.split.test):
-        yield Cut("validation.test_size", "", (context.split,))
+        yield RowSplits("validation.test_size", "", (context.split,))
     for key, folds in _stages(context).items():
-        for rows, where in _cut_by(context, key):
+        for rows, where in _rows_of_stage(context, key):
             parts = context.folds(folds)(context.table, rows)
-            yield Cut(_key_of(context, key), where, parts, calibrates=key == "calibration.cv_folds")
+            yield RowSplits(_key_of(context, key), where, parts, calibrates=key == "calibration.cv_folds")
     if context.calibration and context.calibration.holdout is not None:
-        for rows, where in _cut_by(context, "calibration.holdout"):
-            # Too few rows of a fold cost the calibration, and the run says so.
+        for rows, where in _rows_of_stage(context, "calibration.holdout"):
+            # Too few rows of a fold cost the calibration, with a warning.
             with suppress(SplitError):
                 parts = context.calibration_splits(context.table, rows)
-                yield Cut("calibration.holdout", where, parts, calibrates=True)
+                yield RowSplits("calibration.holdout", where, parts, calibrates=True)
 
 
 def _outer(context: RunContext) -> tuple[Split, ...]:
     try:
         return context.outer
-    except SplitError:  # told of the stage itself
+    except SplitError:  # reported for the stage itself
         return ()
 
 
@@ -299,7 +299,7 @@ def _problem_of(context: RunContext, key: str, folds: int, rows: Rows, where: st
 
 
 def _stratified(kind: SplitterName) -> str:
-    """Say what keeps each class in every fold, however many there are; empty where the splitter does so itself."""
+    """Suggest a splitter that keeps each class in every fold; empty where the splitter does so itself."""
     other = SPLITTERS[kind].stratified
     return f"{other} keeps each class in all" if other else ""
 
@@ -315,7 +315,7 @@ def _unseen(context: RunContext, split: Split) -> list[Any]:
 
 
 def _folds_that_serve(context: RunContext, key: str, folds: int) -> str:
-    """Say with how many folds, or with which strategy, every class is learnt; empty where none helps."""
+    """Suggest a number of folds, or a strategy, by which every class is learnt; empty where none helps."""
     if SPLITTERS[context.spec.splitter].has_cv_folds:
         for fewer in range(folds - 1, 1, -1):
             if _serves(_with_folds(context, key, fewer), key, fewer):
@@ -332,11 +332,11 @@ def _with_folds(context: RunContext, key: str, folds: int) -> RunContext:
 
 
 def _serves(context: RunContext, key: str, folds: int) -> bool:
-    """Whether every part that a stage cuts learns every class."""
+    """Whether every part of a stage learns every class."""
     try:
         return not any(
             _unseen(context, split)
-            for rows, _ in _cut_by(context, key)
+            for rows, _ in _rows_of_stage(context, key)
             for split in context.folds(folds)(context.table, rows)
         )
     except SplitError:

@@ -1,4 +1,4 @@
-"""What the phases of one run share: the spec, the rows, the splitters, the journal."""
+"""What the phases of one run share: the spec, the rows, the splitters, the log."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """A run's spec over its material."""
+    """A run's spec over its data."""
 
     spec: ExperimentSpec
     run_data: RunData
     run_log: RunLog
-    _cuts: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
-    """How rows were cut already, by the number of folds and the rows."""
+    _splits: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
+    """The splits that were made already, by the number of folds and the rows."""
 
     @cached_property
     def table(self) -> Table:
@@ -39,7 +39,7 @@ class RunContext:
         raw = self.run_data.raw
         if raw is None or list(features) == list(self.run_data.features):
             return self.table
-        # Of the rows that suggest these features, each value can be read; of those that a fold judges, not always.
+        # Of the rows that suggest these features, each value can be read; of those that a fold holds out, not always.
         X = select_features(raw.X, features, where=raw.source, unreadable_is_missing=True)
         return self._table_of(replace(self.run_data.data, X=X))
 
@@ -87,7 +87,7 @@ class RunContext:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether rows are judged by what was learnt from earlier ones alone."""
+        """Whether rows are predicted by models of earlier ones alone."""
         return SPLITTERS[self.spec.splitter].is_ordered
 
     @property
@@ -96,9 +96,9 @@ class RunContext:
         return self.spec.validation.nested
 
     def folds(self, n_splits: int) -> Splitter:
-        """Give the one splitter, with as many folds as a stage wants; the same rows are cut once in a run."""
+        """Give the one splitter, with as many folds as a stage has; the same rows are split once in a run."""
         validation = self.spec.validation
-        cut = fold_splitter(
+        split = fold_splitter(
             self.spec.splitter,
             n_splits=n_splits,
             shuffle=validation.shuffle,
@@ -108,13 +108,13 @@ class RunContext:
             max_train_size=validation.max_train_size,
         )
 
-        def remembered(table: Table, rows: Rows) -> tuple[Split, ...]:
+        def split_once(table: Table, rows: Rows) -> tuple[Split, ...]:
             key = (n_splits, rows.digest)
-            if key not in self._cuts:
-                self._cuts[key] = cut(table, rows)
-            return self._cuts[key]
+            if key not in self._splits:
+                self._splits[key] = split(table, rows)
+            return self._splits[key]
 
-        return remembered
+        return split_once
 
     @property
     def calibration_splits(self) -> Splitter:
@@ -131,7 +131,7 @@ class RunContext:
 
     @property
     def threshold_folds(self) -> int:
-        """Folds whose models choose the threshold, where no calibration has judged rows already."""
+        """Folds whose models choose the threshold, where no calibration has predicted rows already."""
         return self.spec.tuning_folds
 
     @cached_property

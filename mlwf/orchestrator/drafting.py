@@ -26,7 +26,7 @@ class Draft:
 
     path: Path
     lost: tuple[str, ...]
-    """What is said of rows that are left out."""
+    """Remarks on rows that are left out."""
 
 
 def draft_experiment(
@@ -80,7 +80,7 @@ def draft_experiment(
 
 
 def _without_target(values: Any, words: Mapping[str, int]) -> Iterator[str]:
-    """Say how many rows are left out: a class may have a name that means nothing to others."""
+    """Count the rows that are left out: the name of a class may be read as missing."""
     missing = int(values.isna().sum())
     if missing:
         rows = f"{missing:,} of {len(values):,} rows are left out"
@@ -90,7 +90,7 @@ def _without_target(values: Any, words: Mapping[str, int]) -> Iterator[str]:
 
 
 def _remarks(left_out: Mapping[str, str], notes: Mapping[str, str]) -> Iterator[str]:
-    """Say which columns were left out and what may be meant otherwise."""
+    """List the columns that are left out, and those that may be read otherwise."""
     for column, reason in left_out.items():
         yield f"{format_name(column)} is left out: {reason}"
     for column, note in notes.items():
@@ -98,7 +98,7 @@ def _remarks(left_out: Mapping[str, str], notes: Mapping[str, str]) -> Iterator[
 
 
 def _words(table: RawTable, schema: TableSchema, target: str) -> Iterator[str]:
-    """Say which columns of texts hold words that are read as missing."""
+    """List the columns of texts with words that are read as missing."""
     for column, words in missing_words(table, schema).items():
         if column != target:
             counts = ", ".join(f"{format_value(word)} in {pluralize(count, 'row')}" for word, count in words.items())

@@ -27,7 +27,7 @@ BARE: dict[str, dict[str, Any]] = {
     "ordinal": {"imputer": None, "fill_value": None},
     "date": {"imputer": None, "scaler": None},
 }
-"""How a feature is prepared when it is looked at alone: what is missing stays so, since that may tell the target."""
+"""How a feature is prepared when it is looked at alone: what is missing stays so, since that may predict the target."""
 
 
 def look_for_findings(
@@ -89,14 +89,14 @@ def _splits(context: RunContext) -> Sequence[Split]:
 
 
 def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
-    """Build the small tree that knows one column alone."""
+    """Build the small tree that is trained on one column alone."""
     alone = feature.model_copy(update={"columns": [column], **BARE[feature.type]})
     tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
     return Pipeline([("preprocessor", build_preprocessor([alone], cv_folds=2)), ("classifier", tree)])
 
 
 def _identifiers(context: RunContext) -> dict[str, str]:
-    """Say which features would not be inferred, because they seem to identify the row."""
+    """Give the features that would not be inferred, because they seem to identify the row."""
     X: Any = context.run_data.data.X
     # Features that were inferred have passed this already.
     if context.run_data.inferred is not None or not hasattr(X, "columns"):

@@ -35,7 +35,7 @@ TRACKING = "tracking"
 
 
 class MLflowLogger:
-    """Logs one run to MLflow; nothing where tracking is not asked for."""
+    """Logs one run to MLflow; nothing where tracking is off."""
 
     def __init__(
         self, spec: ExperimentSpec, run_log: RunLog, *, folder: RunFolder | None, document: Document | None
@@ -50,7 +50,7 @@ class MLflowLogger:
 
     @property
     def enabled(self) -> bool:
-        """Whether a store was asked for and has answered."""
+        """Whether tracking is on and the store has answered."""
         return self._tracker is not None
 
     @property

@@ -29,7 +29,7 @@ class Predicted:
 
     n_rows: int
     unknown: tuple[UnknownValues, ...]
-    """What the table holds that the training never saw."""
+    """Values of the table that were not in the training."""
     renamed: Mapping[str, str]
     """Columns of the table whose names the output needs itself, and the names that they were written under."""
 
@@ -84,7 +84,7 @@ def predict_table(
 
 
 def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
-    """Put the predictions behind the columns that are no features; a column of the same name gives way."""
+    """Add the predictions to the columns that are no features; a column of the same name is renamed."""
     labels = predictions.labels.tolist()
     columns: dict[str, Any] = {"prediction": pa.array(labels)}
     if predictions.proba is not None:
@@ -120,13 +120,13 @@ def _registered(uri: str, tracking_uri: str) -> tuple[ExperimentSpec, TableSchem
     from mlwf.modules.tracking import load_registered_model
 
     file = load_registered_model(uri, tracking_uri)
-    # What the model reads is all that it says of the experiment.
+    # Of the experiment a registered model has only what it reads.
     spec = ExperimentSpec(data=DataSpec(path="-", target="-"))
     return spec, load_schema(file.with_name(SCHEMA_FILE)), load_model(file)
 
 
 def _schema_by_content(table: RawTable, spec: ExperimentSpec, model: Any, read: ReadSpec) -> TableSchema:
-    """Judge the table by its own content, for a model that does not say how its training was read."""
+    """Resolve the schema from the table itself, for a model without the schema of its training."""
     names = {str(name) for name in getattr(model, "feature_names_in_", ())}
     schema = resolve_schema(table, read=read, uses=uses_of(spec.data, spec.features))
     columns = [column.model_copy(update={"is_feature": column.name in names}) for column in schema.columns]

@@ -1,4 +1,4 @@
-"""Rows of weight zero: a class, a fold or a group that has no others counts as having no rows at all."""
+"""What a run works on: tables or arrays, read, checked, and split into training rows and hold-out."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class RunData:
     read_as_missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Words such as NA that stand in columns of texts and were read as missing, and how often, by column."""
     unmatched_na_values: Sequence[str] = ()
-    """Texts of `data.read.na_values` that the table does not hold."""
+    """Texts of `data.read.na_values` that are not in the table."""
 
     tables: Mapping[str, RawTable] = field(default_factory=dict)
-    """The tables of `data` and `test` as their files hold them, by path, where a champion is to read them anew."""
+    """The tables of `data` and `test` as they are in their files, by path, where a champion reads them again."""
 
     def notes(self) -> Iterator[str]:
-        """Say what a person should know of how the tables were read."""
+        """Describe what a person should know of how the tables were read."""
         if self.read_as_missing:
             columns = [f"{format_name(name)} ({_counts(found)})" for name, found in self.read_as_missing.items()]
             more = f" and {pluralize(len(columns) - MOST_NAMED, 'more column')}" if len(columns) > MOST_NAMED else ""
@@ -116,7 +116,7 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
         frame = _with_columns(joined.rows, read_training(stored, of_store))
         schema = schema.model_copy(update={"columns": [*schema.columns, *of_store.columns]})
         if spec.features == "auto":
-            # Keys say which row it is; a feature spec may still name one.
+            # Keys identify rows; a feature spec may still name one.
             keys = [key for key in joined.keys if key not in data.drop]
             data = data.model_copy(update={"drop": [*data.drop, *keys]})
     words = missing_words(table, schema, target=data.target)
@@ -178,7 +178,7 @@ def _with_columns(frame: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_arrays(X: Any, y: Any, **carried: Any) -> LoadData:
-    """Take rows that are in memory; `carried` is what each carries besides: sample_weight, groups, time, fold."""
+    """Take rows that are in memory; `carried` are other values of each row: sample_weight, groups, time, fold."""
 
     def load(spec: ExperimentSpec) -> RunData:
         options: dict[str, Any] = {**carried, "positive_class": spec.data.positive_class}
@@ -223,7 +223,7 @@ def _from_frame(spec: ExperimentSpec, data: DataSpec, frame: Any, missing_labels
 
 
 def _features(spec: ExperimentSpec, data: Dataset, split: Split) -> tuple[Sequence[FeatureSpec], Inferred | None]:
-    """Give the features as written, or infer them from the rows that are trained on: a held-out row has no say."""
+    """Give the features as written, or infer them from the rows that are trained on, and from no others."""
     if spec.features != "auto":
         return spec.features, None
     if not hasattr(data.X, "columns"):

@@ -111,7 +111,7 @@ class Progress:
     done: int
     """Fits done."""
     planned: int
-    """Fits that the whole run will make."""
+    """Fits that the run will make."""
     seconds: float
     """Since the run began."""
     remaining_seconds: float | None

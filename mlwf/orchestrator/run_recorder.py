@@ -147,7 +147,7 @@ class RunRecorder:
         if self.folder:
             save_model(model.estimator, self.folder.file(MODEL_FILE))
         if not model.importances["available"]:
-            # A plot that is not there says nothing.
+            # The reason is logged, since there is no plot to show it.
             reason = model.importances["note"]
             logger.info("Importances: %s", reason)
             self._mlflow.log(lambda tracker: tracker.set_tags({"mlwf.importances": f"none: {reason}"}))
@@ -164,7 +164,7 @@ class RunRecorder:
         try:
             self._complete(status, reason)
         except Exception:
-            # A bug in what a summary is made of: that the run failed, and of what, is kept all the same.
+            # A bug in what a summary is made of: that the run failed, and of what, is written all the same.
             logger.exception("the summary could not be made")
             self.summary = self._least_summary(status, reason)
         self._mlflow.end("FAILED" if status == "failed" else "KILLED", self.summary, reason)
@@ -196,7 +196,7 @@ class RunRecorder:
             self.folder.write_json("summary.json", self.summary)
             self.folder.end(status, error)
         except OSError:
-            # One of the two alone, such as the summary of an earlier moment, would say how the run ended, and wrongly.
+            # One of the two alone, such as the summary of an earlier moment, would show a wrong end of the run.
             with suppress(OSError):
                 self.folder.file("summary.json").unlink(missing_ok=True)
             with suppress(OSError):

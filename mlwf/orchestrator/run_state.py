@@ -12,7 +12,7 @@ from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import Fitter
 from mlwf.errors import FitError
-from mlwf.orchestrator.champion import Champions
+from mlwf.orchestrator.champion import ChampionsBySource
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import LoadData
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog, one_line
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run between two phases; each phase gives it on with what it adds."""
+    """A run between two phases; each phase returns it with what it adds."""
 
     spec: ExperimentSpec
     load: LoadData
@@ -34,7 +34,7 @@ class Run:
     run_log: RunLog
     result: RunResult
     fit_cache: FitCache | None = None
-    champions: Champions = field(default_factory=dict)
+    champions: ChampionsBySource = field(default_factory=dict)
     trained: TrainedModel = field(default_factory=lambda: TrainedModel(None))
     """The model by now; what ships is in the result."""
     _context: RunContext | None = None
@@ -65,7 +65,7 @@ class Run:
         self.recorder.record(result)
         return replace(self, result=result)
 
-    def with_context(self, context: RunContext, champions: Champions) -> Run:
+    def with_context(self, context: RunContext, champions: ChampionsBySource) -> Run:
         """Take the data of the run, and the models that it is compared with."""
         return replace(self, _context=context, champions=champions)
 

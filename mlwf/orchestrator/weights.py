@@ -21,22 +21,22 @@ FEW_EFFECTIVE = 0.1
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A way in which a run cuts rows, before it does."""
+class RowSplits:
+    """A way in which a run will split rows."""
 
     key: str
-    """The option that says into how many parts."""
+    """The option that sets the number of parts."""
     where: str
-    """Which rows are cut, where it is not all that are trained on."""
+    """Which rows are split, where it is not all that are trained on."""
     splits: tuple[Split, ...]
     calibrates: bool = False
-    """Whether a calibrator learns from the judged rows of each part."""
+    """Whether a calibrator is fitted on the held-out rows of each part."""
 
 
-def check_weights(context: RunContext, cuts: Iterable[Cut]) -> list[Problem]:
-    """Refuse weights that leave a class nothing to be learnt from, or a part nothing to be judged by.
+def check_weights(context: RunContext, row_splits: Iterable[RowSplits]) -> list[Problem]:
+    """Refuse weights that leave a class nothing to be learnt from, or a part nothing to be scored on.
 
-    All classes without weight are told, else the first part that fails.
+    Gives a problem for each class without weight, else for the first part that fails.
     """
     weight = context.table.weight
     if weight is None or (weight > 0).all():
@@ -44,13 +44,13 @@ def check_weights(context: RunContext, cuts: Iterable[Cut]) -> list[Problem]:
     counts = weight > 0
     messages = list(_classes_without_weight(context, counts))
     if not messages:
-        messages = [message for cut in cuts for message in _parts_without_weight(context, cut, counts)][:1]
+        messages = [message for each in row_splits for message in _parts_without_weight(context, each, counts)][:1]
     data = context.spec.data
     return [Problem(data.path, data.sample_weight or "sample_weight", message, LEFT_OUT) for message in messages]
 
 
 def describe_weights(context: RunContext) -> Iterator[str]:
-    """Say of weights that can be used what a reader of the scores must know."""
+    """Describe what a reader of the scores must know of weights that can be used."""
     weight = context.table.weight
     if weight is None:
         return
@@ -75,16 +75,16 @@ def _classes_without_weight(context: RunContext, counts: NDArray[np.bool_]) -> I
             yield f"class {format_value(label)} has no row with a weight ({rows:,} of weight 0): nothing would learn it"
 
 
-def _parts_without_weight(context: RunContext, cut: Cut, counts: NDArray[np.bool_]) -> Iterator[str]:
-    for number, split in enumerate(cut.splits, start=1):
-        # A hold-out is one split, and its where says which.
-        part = f"fold {number} of {cut.key} ({len(cut.splits)})" if len(cut.splits) > 1 else cut.key
+def _parts_without_weight(context: RunContext, rows: RowSplits, counts: NDArray[np.bool_]) -> Iterator[str]:
+    for number, split in enumerate(rows.splits, start=1):
+        # A hold-out is one split, and `where` names it.
+        part = f"fold {number} of {rows.key} ({len(rows.splits)})" if len(rows.splits) > 1 else rows.key
         for label in _lacking(context, split.train, counts):
-            yield f"{part}{cut.where} leaves class {format_value(label)} no row with a weight to learn from"
+            yield f"{part}{rows.where} leaves class {format_value(label)} no row with a weight to learn from"
         if not counts[split.test.index].any():
-            yield f"{part}{cut.where} has no row with a weight to judge by"
-        for label in _lacking(context, split.test, counts) if cut.calibrates else ():
-            yield f"{part}{cut.where} has no row of class {format_value(label)} with a weight to calibrate by"
+            yield f"{part}{rows.where} has no row with a weight to judge by"
+        for label in _lacking(context, split.test, counts) if rows.calibrates else ():
+            yield f"{part}{rows.where} has no row of class {format_value(label)} with a weight to calibrate by"
 
 
 def _lacking(context: RunContext, rows: Rows, counts: NDArray[np.bool_]) -> list[object]:

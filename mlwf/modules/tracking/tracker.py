@@ -180,8 +180,8 @@ class MLflowTracker:
         Parameters
         ----------
         results
-            The run, or the results of `run_ml_workflow`, of which `pipeline` is the fitted model. A run has besides its
-            scores, which become metrics such as `cv_roc_auc`, plots, candidates, gates and findings.
+            The run with its scores, plots, candidates, gates and findings; or the results of `run_ml_workflow`, of
+            which `pipeline` is the fitted model.
         X_sample
             Some raw rows; they give the model its signature and the example of its input.
         register_model
@@ -203,14 +203,7 @@ class MLflowTracker:
         content.add_datasets(rows.datasets)
         candidates = run.tuning.cv_results if run.tuning else None
         content.add_files({**(texts or {}), **write_texts(run, model)}, candidates, rows.hashes)
-        draw_plots(
-            sender.unsent.place("plots"),
-            model,
-            run.evaluations,
-            positive_class=run.inputs and run.inputs.positive_class,
-            calibration=run.model.calibration if run.model else None,
-        )
-        sender.unsent.add("plots")
+        _draw_plots(sender.unsent, run, model)
         X_sample = X_sample if self.spec.log_model_signature else None
         content.add_model(model, X_sample, rows.table_schema, rows.datasets, model_file=model_file)
         if register_model:
@@ -276,6 +269,13 @@ class MLflowTracker:
 
 _LAST: tuple[Part, ...] = ("tags", "end of run")
 """The parts that are sent last, when it is known what is missing."""
+
+
+def _draw_plots(unsent: Unsent, run: RunResult, model: Any) -> None:
+    positive_class = run.inputs and run.inputs.positive_class
+    calibration = run.model.calibration if run.model else None
+    draw_plots(unsent.place("plots"), model, run.evaluations, positive_class=positive_class, calibration=calibration)
+    unsent.add("plots")
 
 
 def _status_tags(degraded: Mapping[str, str]) -> dict[str, str]:
