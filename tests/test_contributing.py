@@ -197,7 +197,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         for file, edits in toy.edits.items():
             source = (folder / file).read_text()
             for edit in edits:
-                source = edit.made_in(source)
+                source = edit.made_in(source, file)
             (folder / file).write_text(source)
     penguins = pd.read_csv(ROOT / "configs/data/penguins.csv")
     penguins.to_json(folder / "penguins.jsonl", orient="records", lines=True)

@@ -20,9 +20,9 @@ class Edit:
     after: str = ""
     before: str = ""
 
-    def made_in(self, source: str) -> str:
+    def made_in(self, source: str, file: str) -> str:
         anchor = self.after or self.before
-        assert source.count(anchor) == 1, f"{anchor!r} stands there {source.count(anchor)} times"
+        assert source.count(anchor) == 1, f"{file}: {anchor!r} stands there {source.count(anchor)} times"
         return source.replace(anchor, f"{self.after}{self.text}{self.before}")
 
 
