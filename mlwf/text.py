@@ -99,6 +99,8 @@ LONGEST_NAME = 60
 LONGEST_PLACE = 160
 """Of a path with a line and a column behind it."""
 LONGEST_MESSAGE = 640
+LONGEST_FIRST_LINE = 2000
+"""Of what a run keeps of a message; whoever shows it cuts it shorter."""
 
 _LINE_BREAKS = {"Zl", "Zp"}
 _CUT_ESCAPE = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
@@ -134,6 +136,19 @@ def describe_error(error: object, longest: int = 300) -> str:
     causes = (error, getattr(error, "__cause__", None), getattr(error, "__context__", None))
     cause = next(filter(None, (getattr(each, "orig", None) for each in causes)), error)
     return one_line(" ".join(str(cause).split()) or type(cause).__name__, longest)
+
+
+def first_line(message: object) -> str:
+    r"""Fold a message, such as an error, to its first line; a line that ends with a colon takes the next one along.
+
+    >>> first_line(ValueError("the fit failed:\nno rows\nTraceback"))
+    'the fit failed: no rows'
+    """
+    if isinstance(message, KeyboardInterrupt):
+        return "interrupted"
+    first, *others = str(message).strip().splitlines() or [type(message).__name__]
+    line = f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
+    return cut(printable(line), LONGEST_FIRST_LINE)
 
 
 def cut(text: str, longest: int) -> str:

@@ -18,12 +18,12 @@ from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import Dataset, row_digests
 from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.run_log import one_line
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source, metric_info
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.validation_spec import GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
+from mlwf.text import first_line
 
 FEWEST_ROWS = 30
 """Rows that a comparison needs at least."""
@@ -111,11 +111,11 @@ def _load(uri: str, context: RunContext, source: Source) -> Champion:
         model, schema = load_model(file), load_schema(file.with_name(SCHEMA_FILE))
         trained = training_rows(version, store)
     except RegisteredModelError as error:
-        raise _Unfit(f"it cannot be fetched: {one_line(error)}") from error
+        raise _Unfit(f"it cannot be fetched: {first_line(error)}") from error
     except TrackingError:
         raise
     except MlwfError as error:  # a file that is none of ours
-        raise _Unfit(f"it cannot be loaded: {one_line(error)}") from error
+        raise _Unfit(f"it cannot be loaded: {first_line(error)}") from error
     data, index = _held_out_rows(context, source)
     X, y = _rows_for(model, data, index), data.y[index]
     if schema is not None and isinstance(X, pd.DataFrame):
@@ -125,7 +125,7 @@ def _load(uri: str, context: RunContext, source: Source) -> Champion:
         predictions = predict(model, X)
     except Exception as error:  # its steps may raise anything over values that they were not trained on
         raise_if_bug(error)
-        raise _Unfit(f"it cannot predict these rows: {one_line(error)}") from error
+        raise _Unfit(f"it cannot predict these rows: {first_line(error)}") from error
     return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
 
 
@@ -170,7 +170,7 @@ def _read_as_trained(
     try:
         rows = read_rows(table, schema, where=data.source).rows
     except DataError as error:
-        raise _Unfit(f"it reads these rows otherwise: {one_line(error)}") from error
+        raise _Unfit(f"it reads these rows otherwise: {first_line(error)}") from error
     return rows[[*X.columns]]
 
 
@@ -213,7 +213,7 @@ def _compare(champion: Champion, metric_name: str, context: RunContext, evaluati
         values = [metric(part, y[rows], weight) for part in parts]
     except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
         raise_if_bug(error)
-        return Comparison(None, note, f"{metric_name} could not be computed: {one_line(error)}")
+        return Comparison(None, note, f"{metric_name} could not be computed: {first_line(error)}")
     if not np.isfinite(values).all():
         return Comparison(None, note, f"{metric_name} is not defined for rows like these")
     resampled = bootstrap(

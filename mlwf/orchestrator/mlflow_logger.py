@@ -13,13 +13,14 @@ from mlwf.modules.data import Dataset
 from mlwf.modules.runs import STATE, RunFolder, environment
 from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.run_log import RunLog, one_line
+from mlwf.orchestrator.run_log import RunLog
 from mlwf.processes import this_process
 from mlwf.results import GateResult
 from mlwf.run_result import RunResult, TrackingState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
+from mlwf.text import first_line
 
 if TYPE_CHECKING:
     from mlwf.modules.tracking import MLflowTracker, TrackedDataset
@@ -97,7 +98,7 @@ class MLflowLogger:
         try:
             call(self._tracker)
         except TrackingError as error:
-            logger.warning("tracking: %s", one_line(error))
+            logger.warning("tracking: %s", first_line(error))
 
     @property
     def store(self) -> str:

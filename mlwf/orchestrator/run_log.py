@@ -17,7 +17,7 @@ from mlwf.modules.runs import RunFolder
 from mlwf.process_state import SharedState, handling_warnings
 from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
 from mlwf.run_result import RunLogEntries
-from mlwf.text import LineFormatter, cut, printable, redact
+from mlwf.text import LineFormatter, first_line, redact
 
 LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -94,9 +94,6 @@ class LogFile(logging.FileHandler):
 
 logger = logging.getLogger("mlwf")
 
-LONGEST_KEPT = 2000
-"""Of a message in characters; whoever shows it cuts it shorter."""
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -170,7 +167,7 @@ class RunLog:
         try:
             yield status
         except BaseException as error:
-            status.status, status.reason = "failed", one_line(error)
+            status.status, status.reason = "failed", first_line(error)
             raise
         finally:
             self.phases.append(
@@ -205,7 +202,7 @@ class RunLog:
 
     def warn_of(self, category: str, message: str) -> None:
         """Keep a Python warning."""
-        self.warn(f"{category}: {one_line(message)}")
+        self.warn(f"{category}: {first_line(message)}")
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -241,13 +238,3 @@ class PhaseStatus:
     def degrade(self, reason: str) -> None:
         """Mark the phase as failed, where the run continues without what it was to give."""
         self.status, self.reason = "degraded", reason
-
-
-def one_line(message: object) -> str:
-    """Fold a message to its first line, without its newlines."""
-    if isinstance(message, KeyboardInterrupt):
-        return "interrupted"
-    first, *others = str(message).strip().splitlines() or [type(message).__name__]
-    # What such a line announces stands in the next.
-    line = f"{first.strip()} {others[0].strip()}" if first.rstrip().endswith(":") and others else first.strip()
-    return cut(printable(line), LONGEST_KEPT)

@@ -18,13 +18,13 @@ from mlwf.modules.runs import RunFolder, environment
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MODEL_FILE, MLflowLogger
 from mlwf.orchestrator.run_inputs import name_rows
-from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder, one_line
+from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder
 from mlwf.results import TuningResult
 from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.data import SCHEMA_FILE
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
-from mlwf.text import redact_in
+from mlwf.text import first_line, redact_in
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class RunRecorder:
             shutil.rmtree(self.folder.path, ignore_errors=True)
             return
         status = "failed" if isinstance(error, Exception) else "killed"
-        reason = self._redact(one_line(error))
+        reason = self._redact(first_line(error))
         logger.error("run %s: %s", status, reason)
         try:
             self._complete(status, reason)

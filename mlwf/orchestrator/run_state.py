@@ -15,11 +15,12 @@ from mlwf.errors import FitError
 from mlwf.orchestrator.champion import ChampionsBySource
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import LoadData
-from mlwf.orchestrator.run_log import PhaseStatus, RunLog, one_line
+from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.training_steps import PipelineConfig
 from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.text import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +92,10 @@ class Run:
         Only a FitError gets here: whatever else goes wrong is a bug, and ends the run.
         """
         if self.spec.on_error == "fail":
-            raise FitError(f"{failed}: {one_line(error)} (on_error: fail)") from error
-        logger.warning("%s (%s). %s", failed, one_line(error), instead)
+            raise FitError(f"{failed}: {first_line(error)} (on_error: fail)") from error
+        logger.warning("%s (%s). %s", failed, first_line(error), instead)
         logger.debug("details", exc_info=error)
-        status.degrade(one_line(error))
+        status.degrade(first_line(error))
         return self
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from mlwf.engine.requests import Fitter
 from mlwf.errors import FitError
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.run_log import PhaseStatus, one_line
+from mlwf.orchestrator.run_log import PhaseStatus
 from mlwf.orchestrator.run_provenance import (
     add_calibration_provenance,
     add_threshold_provenance,
@@ -26,6 +26,7 @@ from mlwf.orchestrator.training_steps import (
     search,
 )
 from mlwf.results import TuningResult
+from mlwf.text import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -121,4 +122,4 @@ def _warn_of_tuning(run: Run, tuned: TuningResult) -> None:
     if tuned.stopped:
         run.run_log.warn(f"tuning: {tuned.stopped}")
     if tuned.failures:
-        run.run_log.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {one_line(tuned.failures[0])}")
+        run.run_log.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {first_line(tuned.failures[0])}")

@@ -19,11 +19,11 @@ from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.threshold import choose_threshold, with_threshold
 from mlwf.modules.tuning import tune
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.run_log import one_line
 from mlwf.results import TuningResult
 from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
+from mlwf.text import first_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +276,7 @@ def _tune(context: RunContext, config: PipelineConfig, split: Split, fitter: Fit
     except FitError as error:
         if context.spec.on_error == "fail":
             raise
-        context.run_log.warn(f"a fold of the nested validation was not tuned: {one_line(error)}")
+        context.run_log.warn(f"a fold of the nested validation was not tuned: {first_line(error)}")
         return config
     if tuned.stopped:
         context.run_log.warn(f"tuning in the folds of the nested validation: {tuned.stopped}")
