@@ -46,14 +46,14 @@ class Problem:
     """Whether the key is wrong rather than its value."""
     config_key: str = ""
     """Dotted key of the experiment file that is at fault, where `key` is a column."""
-    aside: str = ""
-    """What a reader must know unless the problem is located at `config_key`; behind the message."""
+    message_at_config_key: str = ""
+    """The message of a problem that is located at `config_key`, where it need not name that key."""
 
     def __str__(self) -> str:
         place = f"{format_place(self.where)}  " if self.where else ""
         subject = f"{format_name(self.key, LONGEST_KEY)}: " if self.key else ""
         # Before they are cut: what is left of an address must not hold its password.
-        message, hint = printable(redact(f"{self.message}{self.aside}")), printable(redact(self.hint))
+        message, hint = printable(redact(self.message)), printable(redact(self.hint))
         line = f"{place}{subject}{cut_inside(message, LONGEST_PROBLEM)}"
         return f"{line}; {cut_inside(hint, LONGEST_MESSAGE)}" if self.hint else line
 

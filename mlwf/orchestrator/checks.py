@@ -52,7 +52,8 @@ def _placed(problem: Problem, document: Document) -> tuple[Order, Problem]:
         message = f"{problem.message} in {problem.where}" if problem.where else problem.message
         return document.problem(path, message, problem.hint, key=problem.at_key)
     path, config_key = _named_in(problem, document.data)
-    message = problem.message if config_key == problem.config_key else f"{problem.message}{problem.aside}"
+    is_at_config_key = config_key == problem.config_key
+    message = (problem.message_at_config_key if is_at_config_key else "") or problem.message
     subject = ": ".join(part for part in (problem.where, problem.key) if part)
     return document.problem(path, f"{subject}: {message}" if subject else message, problem.hint)
 

@@ -79,3 +79,11 @@ def test_command_does_not_look_for_garbage_in_what_it_has_imported():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1] == "10000 True True"
+
+
+def test_a_column_that_no_experiment_file_names_is_told_with_what_names_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("p.csv").write_text("a,species\n1,x\n2,y\n")
+    assert run(["init", "p.csv", "--target", "spices"]) == 2
+    expected = "p.csv  spices: no such column, which data.target names; did you mean species?\n"
+    assert capsys.readouterr().err == expected

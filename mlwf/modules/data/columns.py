@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -147,9 +147,9 @@ def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -
         if name not in known:
             few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
             hint = nearest(name, names) if few else f"the table has {pluralize(len(names), 'column')}"
-            problems.append(
-                Problem(where, name, "no such column", hint, config_key=role, aside=f", which {role} names")
-            )
+            message = "no such column"
+            problem = Problem(where, name, f"{message}, which {role} names", hint)
+            problems.append(replace(problem, config_key=role, message_at_config_key=message))
     return problems
 
 
