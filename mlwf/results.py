@@ -8,42 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.provenance import Provenance, WithProvenance
 from mlwf.specs.catalogue import Severity, Source
-from mlwf.text import format_name, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 Status = Literal["done", "skipped", "degraded", "failed"]
-
-
-UNREADABLE_WORDS = {"number": "are no numbers", "date": "are no dates", "boolean": "are neither true nor false"}
-
-
-@dataclass(frozen=True)
-class UnknownValues:
-    """Values of one feature, in a table that is not the training's, that the model knows nothing of."""
-
-    column: str
-    reason: Literal["unseen", "unreadable"]
-    """Whether the values are categories that training never saw, or nothing of the column's kind."""
-    kind: str
-    """What the column is read as."""
-    n_unknown: int
-    """Rows with such a value."""
-    n_present: int
-    """Rows with any value."""
-    values: Mapping[str, int]
-    """The most frequent of these values, and the number of rows with each."""
-
-    def __str__(self) -> str:
-        unreadable = f"{UNREADABLE_WORDS.get(self.kind, 'cannot be read')}, and count as missing"
-        words = "training never saw" if self.reason == "unseen" else unreadable
-        verb = "holds" if self.n_unknown == 1 else "hold"
-        values = ", ".join(f"{format_name(value)} ({count:,})" for value, count in self.values.items())
-        more = ", ..." if sum(self.values.values()) < self.n_unknown else ""
-        rows = f"{self.n_unknown:,} of {pluralize(self.n_present, 'row')} {verb} values of `{format_name(self.column)}`"
-        return f"{rows} that {words}: {values}{more}"
 
 
 @dataclass(frozen=True)

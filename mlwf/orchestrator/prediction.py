@@ -16,11 +16,10 @@ from mlwf.modules.data import select_features
 from mlwf.modules.runs import MODEL_URI, find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
-from mlwf.results import UnknownValues
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved
-from mlwf.table_schema import RawTable, load_schema, resolve_schema, uses_of
+from mlwf.table_schema import RawTable, UnknownValues, load_schema, resolve_schema, uses_of
 
 
 @dataclass(frozen=True)

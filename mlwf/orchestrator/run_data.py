@@ -14,7 +14,6 @@ from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, 
 from mlwf.modules.gates import is_champion
 from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_raw
-from mlwf.results import UnknownValues
 from mlwf.specs.data import DataSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
@@ -22,6 +21,7 @@ from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import holdout_splitter
 from mlwf.table_schema import (
     RawTable,
+    UnknownValues,
     Use,
     missing_words,
     raw_of_frame,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlwf.table_schema.kinds import booleans_of
 from mlwf.table_schema.reading import (
     ReadTable,
+    UnknownValues,
     load_schema,
     missing_words,
     read_rows,
@@ -19,6 +20,7 @@ __all__ = [
     "ISO_DATE",
     "RawTable",
     "ReadTable",
+    "UnknownValues",
     "Use",
     "booleans_of",
     "codes",

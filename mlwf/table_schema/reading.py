@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, MlwfError, Problem
-from mlwf.results import UnknownValues
 from mlwf.specs.data import ColumnSchema, Kind, TableSchema
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
 from mlwf.table_schema.kinds import decoded, read_column, texts_of
 from mlwf.table_schema.resolve import RawTable
 from mlwf.table_schema.values import default_words, is_text
+from mlwf.text import format_name, pluralize
 
 SHOWN_VALUES = 3
 FEWEST_WORDS = 2
@@ -32,6 +32,36 @@ FEWEST_ROWS = 10
 
 KINDS_OF_FEATURES: dict[str, Kind] = {"numeric": "number", "boolean": "boolean", "date": "date"}
 """What a column is read as for a feature of one kind; categories are read as the column says."""
+
+
+UNREADABLE_WORDS = {"number": "are no numbers", "date": "are no dates", "boolean": "are neither true nor false"}
+"""What values are that cannot be read, by the kind of their column."""
+
+
+@dataclass(frozen=True)
+class UnknownValues:
+    """Values of one feature, in a table that is not the training's, that the model knows nothing of."""
+
+    column: str
+    reason: Literal["unseen", "unreadable"]
+    """Whether the values are categories that training never saw, or nothing of the column's kind."""
+    kind: str
+    """What the column is read as."""
+    n_unknown: int
+    """Rows with such a value."""
+    n_present: int
+    """Rows with any value."""
+    values: Mapping[str, int]
+    """The most frequent of these values, and the number of rows with each."""
+
+    def __str__(self) -> str:
+        unreadable = f"{UNREADABLE_WORDS.get(self.kind, 'cannot be read')}, and count as missing"
+        words = "training never saw" if self.reason == "unseen" else unreadable
+        verb = "holds" if self.n_unknown == 1 else "hold"
+        values = ", ".join(f"{format_name(value)} ({count:,})" for value, count in self.values.items())
+        more = ", ..." if sum(self.values.values()) < self.n_unknown else ""
+        rows = f"{self.n_unknown:,} of {pluralize(self.n_present, 'row')} {verb} values of `{format_name(self.column)}`"
+        return f"{rows} that {words}: {values}{more}"
 
 
 @dataclass(frozen=True, eq=False)

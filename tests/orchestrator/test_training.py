@@ -66,8 +66,8 @@ DEPTHS = {"strategy": "grid", "param_grid": {"classifier__max_depth": [1, 4]}, "
 VALIDATION = {"cv_folds": 3, "metrics": ["accuracy"]}
 
 
-def setting_of(X, y, *, carried=None, test=None, **sections):
-    """Make the setting of a run on rows that are in memory."""
+def context_of(X, y, *, carried=None, test=None, **sections):
+    """Make the context of a run on rows that are in memory."""
     carried = carried or {}
     data = DataSpec(path=IN_MEMORY, target="y").model_copy(update={name: name for name in carried})
     spec = ExperimentSpec(data=data, **{"validation": VALIDATION, **sections})
@@ -76,7 +76,7 @@ def setting_of(X, y, *, carried=None, test=None, **sections):
 
 
 class Counting(PlainFitter):
-    """Answers asks about a setting's rows, and counts the fits."""
+    """Makes fits on the rows of a context, and counts them."""
 
     def __init__(self, context):
         super().__init__(context.table, on_fit=self._count)
@@ -96,16 +96,16 @@ def config_of(context, fit):
     )
 
 
-# The chain that is not nested
+# A fold that is not nested
 
 
 @pytest.fixture(scope="module")
 def sure():
-    """Give a setting in which a calibration is worth keeping."""
-    return setting_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={})
+    """Give a context in which a calibration is worth keeping."""
+    return context_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={})
 
 
-def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
+def test_a_fold_calibrates_on_the_rows_of_its_fold(sure):
     folds = StratifiedKFold(4, shuffle=True, random_state=42)
     with Counting(sure) as fit:
         config = dataclasses.replace(config_of(sure, fit), has_threshold=False)
@@ -120,9 +120,9 @@ def test_a_chain_calibrates_on_the_rows_of_its_fold(sure):
             assert trained.calibration.before.log_loss == pytest.approx(log_loss(Y[train], said))
 
 
-def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
+def test_a_fold_decides_in_each_fold_whether_its_calibration_is_kept():
     # Logistic regression needs none.
-    context = setting_of(
+    context = context_of(
         COPIES, Y, features=NUMBERS, model={"algorithm": "logistic_regression"}, calibration={"method": "isotonic"}
     )
     with Counting(context) as fit:
@@ -136,7 +136,7 @@ def test_a_chain_decides_in_each_fold_whether_its_calibration_is_kept():
 
 
 @pytest.mark.parametrize("keep", ["better", "always"])
-def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure, keep):
+def test_a_fold_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure, keep):
     spec = sure.calibration.model_copy(update={"keep": keep})
     context = RunContext(sure.spec.model_copy(update={"calibration": spec}), sure.run_data, RunLog())
     with Counting(context) as fit:
@@ -155,9 +155,9 @@ def test_a_chain_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure,
     assert fits == 4
 
 
-def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_classifiers_own_scores():
+def test_a_fold_whose_calibration_is_not_kept_chooses_its_threshold_on_the_classifiers_own_scores():
     model = {"algorithm": "logistic_regression"}
-    context = setting_of(
+    context = context_of(
         COPIES, Y, features=NUMBERS, model=model, calibration={"method": "isotonic"}, threshold={"scoring": "f1"}
     )
     split, folds = context.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
@@ -184,17 +184,17 @@ def test_a_chain_whose_calibration_is_not_kept_chooses_its_threshold_on_the_clas
 )
 def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits):
     model = TREE if "tuning" in sections else BAYES
-    context = setting_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
+    context = context_of(COPIES, Y, features=NUMBERS, model=model, threshold={}, **sections)
     with Counting(context) as fit:
-        chain = make_train_fn(context, config_of(context, fit))
+        train_fn = make_train_fn(context, config_of(context, fit))
         before = fit.n_fits
-        trained = chain(context.outer[0], fit)
+        trained = train_fn(context.outer[0], fit)
     assert trained.threshold is not None
     assert fit.n_fits - before == fits
 
 
 def test_the_runs_own_threshold_takes_what_the_search_has_said():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
+    context = context_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={"scoring": "f1"}, tuning=DEPTHS)
     with Counting(context) as fit:
         config = config_of(context, fit)
         trained = fit_pipeline(config, context.split, fit)
@@ -207,7 +207,7 @@ def test_the_runs_own_threshold_takes_what_the_search_has_said():
 
 
 def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
+    context = context_of(COPIES, Y, features=NUMBERS, model=TREE, threshold={}, tuning=DEPTHS)
     with Counting(context) as fit:
         config = config_of(context, fit)
         forgetful = dataclasses.replace(config, out_of_fold=None)
@@ -220,13 +220,13 @@ def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
 # A calibration on a hold-out
 
 
-def held_out_setting(holdout, **sections):
+def holdout_context(holdout, **sections):
     calibration = {"holdout": holdout, **sections.pop("calibration", {})}
-    return setting_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration=calibration, **sections)
+    return context_of(COPIES, Y, features=NUMBERS, model=BAYES, calibration=calibration, **sections)
 
 
 def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
-    context = held_out_setting(0.4, calibration={"keep": "always"})
+    context = holdout_context(0.4, calibration={"keep": "always"})
     with Counting(context) as fit:
         trained = calibrate_pipeline(context, config_of(context, fit), context.split, fit)
     result, judged = trained.calibration, trained.out_of_fold
@@ -240,7 +240,7 @@ def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
 
 @pytest.mark.parametrize("keep", ["better", "always"])
 def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
-    context = held_out_setting(0.02, calibration={"keep": keep})
+    context = holdout_context(0.02, calibration={"keep": keep})
     with Counting(context) as fit:
         trained = calibrate_pipeline(context, config_of(context, fit), context.split, fit)
     assert trained.calibration.kept is (keep == "always")
@@ -248,7 +248,7 @@ def test_a_hold_out_too_small_to_be_cut_measures_nothing(keep):
 
 
 def test_no_threshold_is_chosen_on_scores_from_before_a_calibration():
-    context = held_out_setting(0.02, calibration={"keep": "always"}, threshold={})
+    context = holdout_context(0.02, calibration={"keep": "always"}, threshold={})
     with Counting(context) as fit:
         config = config_of(context, fit)
         with pytest.raises(FitError) as refused:
@@ -264,7 +264,7 @@ def test_no_threshold_is_chosen_on_scores_from_before_a_calibration():
 
 def test_in_order_nothing_is_chosen_on_later_rows():
     order = RANDOM.permutation(N)
-    context = setting_of(
+    context = context_of(
         COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={}, carried={"time": order}
     )
     split = Split(context.split.train, context.outer[-1].test)
@@ -278,7 +278,7 @@ def test_in_order_nothing_is_chosen_on_later_rows():
     assert expected != choose_threshold(context.threshold, judged, context.table)
 
 
-# The nested chain
+# A nested fold
 
 
 def exchanged(y, rows):
@@ -325,10 +325,10 @@ NESTED = {
 @pytest.mark.parametrize(("relabelled", "carried", "sections"), NESTED.values(), ids=NESTED)
 def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carried, sections):
     nested = {"carried": carried, "validation": {**VALIDATION, "nested": True}, **sections}
-    clean = setting_of(MIXED, Y, **nested)
+    clean = context_of(MIXED, Y, **nested)
     split = clean.outer[1]
     judged = split.test.index
-    dirty = setting_of(spoilt(MIXED, judged), relabelled(Y, judged), **nested)
+    dirty = context_of(spoilt(MIXED, judged), relabelled(Y, judged), **nested)
     assert np.array_equal(dirty.outer[1].test.index, judged)
     assert np.array_equal(dirty.outer[1].train.index, split.train.index)
     # What all rows suggest is another thing, so whoever looks at them is found out.
@@ -351,7 +351,7 @@ def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carri
 
 
 def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS)
+    context = context_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS)
     folds = StratifiedKFold(3, shuffle=True, random_state=42)
     chosen = []
     with Counting(context) as fit:
@@ -368,7 +368,7 @@ def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
 
 
 def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
+    context = context_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
     split = context.outer[0]
     with Counting(context) as fit:
         config = config_of(context, fit)
@@ -380,10 +380,10 @@ def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
 
 def test_a_nested_fold_infers_its_features_from_its_training_rows():
     X = MIXED.copy()
-    context = setting_of(X, Y, model=BAYES)
+    context = context_of(X, Y, model=BAYES)
     split = context.outer[2]
     X = spoilt(X, split.test.index)
-    context = setting_of(X, Y, model=BAYES)
+    context = context_of(X, Y, model=BAYES)
     with Counting(context) as fit:
         config = config_of(context, fit)
         for number, each in enumerate(context.outer):
@@ -397,7 +397,7 @@ def test_a_nested_fold_infers_its_features_from_its_training_rows():
 
 
 def test_features_that_are_written_are_not_inferred():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES)
+    context = context_of(COPIES, Y, features=NUMBERS, model=BAYES)
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
     assert trained.features is None
@@ -405,7 +405,7 @@ def test_features_that_are_written_are_not_inferred():
 
 
 def test_choices_tell_what_a_fold_chose():
-    context = setting_of(MIXED, Y, **EVERYTHING)
+    context = context_of(MIXED, Y, **EVERYTHING)
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
     assert describe_choices(context, trained) == {
@@ -417,7 +417,7 @@ def test_choices_tell_what_a_fold_chose():
 
 
 def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is_written():
-    context = setting_of(COPIES, Y, features=NUMBERS, **FAILING)
+    context = context_of(COPIES, Y, features=NUMBERS, **FAILING)
     with Counting(context) as fit:
         config = config_of(context, fit)
         assert config.params == {"classifier__n_neighbors": 60}
@@ -437,17 +437,17 @@ def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is
 
 
 def test_a_search_that_fails_in_a_fold_fails_the_run_where_asked():
-    context = setting_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
+    context = context_of(COPIES, Y, features=NUMBERS, on_error="fail", **FAILING)
     with Counting(context) as fit:
-        chain = make_nested_train_fn(context, config_of(context, fit))
+        train_fn = make_nested_train_fn(context, config_of(context, fit))
         with pytest.raises(
             FitError, match="none of the 1 candidates could be scored: ValueError: Expected n_neighbors"
         ):
-            chain(context.outer[0], fit)
+            train_fn(context.outer[0], fit)
 
 
 def test_a_fit_that_fails_is_told():
-    context = setting_of(
+    context = context_of(
         COPIES, Y, features=NUMBERS, model={"algorithm": "knn", "hyperparameters": {"n_neighbors": 120}}
     )
     with (
@@ -496,7 +496,7 @@ NOTES = {
 @pytest.mark.parametrize(("validation", "carried", "note"), NOTES.values(), ids=NOTES)
 @pytest.mark.parametrize("nested", [False, True], ids=["plain", "nested"])
 def test_a_cross_validated_number_says_how_the_rows_were_cut(validation, carried, note, nested):
-    context = setting_of(
+    context = context_of(
         COPIES, Y, features=NUMBERS, carried=carried, validation={**VALIDATION, "nested": nested, **validation}
     )
     told = of_cross_validation(context, ())
@@ -510,26 +510,26 @@ INSIDE = ("fold_0_train", "fold_1_train", "fold_2_train")
 
 
 def test_what_the_run_chose_before_it_validates_was_chosen_on_the_rows_that_it_judges():
-    told = of_cross_validation(setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}), CHOSEN)
+    told = of_cross_validation(context_of(MIXED, Y, carried={"sample_weight": np.ones(N)}), CHOSEN)
     assert told.note == (
         f"3-fold stratified cross-validation {ROWS}, shuffled; tuned on the same rows; features inferred on the same "
         "rows; weighted by sample_weight"
     )
     assert told.tuned_on_same_rows
-    # The chain repeats the calibration and the threshold in any case.
+    # Each fold repeats the calibration and the threshold in any case.
     assert told.selected_on == {
         "hyperparameters": ("train",) * 3, "features": ("train",) * 3, "calibration": INSIDE, "threshold": INSIDE,
     }  # fmt: skip
 
 
 def test_features_alone_are_labelled_and_no_tuning():
-    told = of_cross_validation(setting_of(MIXED, Y), ("features",))
+    told = of_cross_validation(context_of(MIXED, Y), ("features",))
     assert told.note.endswith("shuffled; features inferred on the same rows")
     assert not told.tuned_on_same_rows
 
 
 def test_a_nested_number_is_free_of_what_was_chosen():
-    told = of_cross_validation(setting_of(MIXED, Y, validation={**VALIDATION, "nested": True}), CHOSEN)
+    told = of_cross_validation(context_of(MIXED, Y, validation={**VALIDATION, "nested": True}), CHOSEN)
     assert told.note == f"nested 3-fold stratified cross-validation {ROWS}, shuffled"
     assert not told.tuned_on_same_rows
     assert told.selected_on == dict.fromkeys(CHOSEN, INSIDE)
@@ -547,7 +547,7 @@ def test_a_nested_number_is_free_of_what_was_chosen():
 )
 def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
     validation = {"strategy": "train_test", "splitter": "time_series_split" if carried and "time" in carried else None}
-    context = setting_of(MIXED, Y, carried=carried, validation=validation)
+    context = context_of(MIXED, Y, carried=carried, validation=validation)
     told = of_holdout(context, CHOSEN, TrainedModel(None))
     n_rows = len(context.split.test)
     assert told.note == f"hold-out of {n_rows} rows{how}, split off before anything was fitted"
@@ -557,7 +557,7 @@ def test_a_held_out_number_says_which_rows_were_held_out(carried, how):
 
 
 def test_a_number_of_the_test_set_says_so():
-    context = setting_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
+    context = context_of(MIXED, Y, test=(MIXED[:40], Y[:40]))
     told = of_test(context, CHOSEN)
     assert told.note == "test set of 40 rows that no step before saw"
     assert (told.source, told.rows, told.tuned_on_same_rows) == ("test", ("test",), False)
@@ -565,7 +565,7 @@ def test_a_number_of_the_test_set_says_so():
 
 
 def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
-    context = setting_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
+    context = context_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
     with Counting(context) as fit:
         config = build_pipeline(context)
         tuned = add_tuning_provenance(context, search(context, config, context.split.train, fit))
@@ -587,7 +587,7 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
 
 
 def test_what_is_not_chosen_is_not_told():
-    context = setting_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
+    context = context_of(COPIES, Y, features=NUMBERS, model=BAYES, threshold={}, calibration={})
     with Counting(context) as fit:
         config = config_of(context, fit)
         trained = make_train_fn(context, dataclasses.replace(config, is_calibrated=False))(context.split, fit)
@@ -611,9 +611,9 @@ ODD = {
 def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(values, odd):
     X = MIXED.assign(column=values).astype({"column": object})
     X.loc[7, "column"] = odd
-    context = setting_of(X, Y, model=BAYES)
+    context = context_of(X, Y, model=BAYES)
     (split,) = (split for split in context.outer if 7 in split.test.index)
-    blank = setting_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
+    blank = context_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(split, fit)
     with Counting(blank) as fit:

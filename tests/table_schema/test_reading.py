@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from mlwf.errors import DataError, MlwfError
-from mlwf.results import UnknownValues
 from mlwf.specs.data import ReadSpec
 from mlwf.specs.features import (
     BooleanFeatureSpec,
@@ -21,6 +20,7 @@ from mlwf.specs.features import (
 )
 from mlwf.table_schema import (
     RawTable,
+    UnknownValues,
     load_schema,
     missing_words,
     read_rows,
