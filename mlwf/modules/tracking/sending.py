@@ -20,6 +20,10 @@ RETRY_SECONDS = 1.0
 
 _TRIES = 3
 
+_SHARED = frozenset({"datasets", "registration"})
+"""Parts that several runs may have in common: MLflow looks whether they are there, writes them, and fails where another
+process has written them in between."""
+
 _PARAMS_AT_ONCE, _TAGS_AT_ONCE, _METRICS_AT_ONCE = 100, 100, 500
 
 _ALWAYS_TRIED: Part = "end of run"
@@ -114,12 +118,12 @@ def push_unsent(
 
 
 def _retried(store: Store, part: Part, call: Callable[[], None]) -> None:
-    """Call, and call again where a database was busy, or other processes registered at the same moment."""
+    """Call, and call again where a database was busy, or another run wrote the same at the same moment."""
     from mlflow.exceptions import MlflowException
 
     # MLflow's client itself repeats calls that a busy server refused.
     passing = set() if is_server(store.tracking_uri) else {"TEMPORARILY_UNAVAILABLE"}
-    if part == "registration":
+    if part in _SHARED:
         passing.add("BAD_REQUEST")
     for left in reversed(range(_TRIES)):
         try:

@@ -38,6 +38,15 @@ validation: {cv_folds: 2, metrics: [accuracy]}
 tracking: {tracking_uri: "${env:STORE}", registered_model_name: race, alias: best}
 """
 
+DATASET = {
+    "name": "training",
+    "digest": "0a1b",
+    "source_type": "local",
+    "source": "{}",
+    "schema": None,
+    "profile": None,
+}
+
 
 def binaries_of_postgresql() -> Path | None:
     found = shutil.which("initdb")
@@ -109,8 +118,9 @@ def test_four_trainings_at_once_are_all_tracked(tmp_path, kind: Callable):
         client = open_store(uri).client
         runs = client.search_runs([client.get_experiment_by_name("race").experiment_id])
         assert [run.info.status for run in runs] == ["FINISHED"] * 4
-        tags = [run.data.tags for run in runs]
-        assert [(each["mlwf.status"], each.get("mlwf.degraded")) for each in tags] == [("done", None)] * 4
+        outcome = ("mlwf.status", "mlwf.degraded", "mlwf.missing")
+        tags = [tuple(run.data.tags.get(tag) for tag in outcome) for run in runs]
+        assert tags == [("done", None, None)] * 4
         versions = client.search_model_versions("name = 'race'")
         assert sorted(int(version.version) for version in versions) == [1, 2, 3, 4]
         assert {version.run_id for version in versions} == {run.info.run_id for run in runs}
@@ -141,24 +151,30 @@ def test_one_run_registers_at_a_time(tmp_path, monkeypatch):
         assert register_model(store, run, None, "race", alias="best") == "1"
 
 
-def test_what_others_registered_at_the_same_moment_is_tried_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "content", "call"),
+    [
+        ("registration", {"name": "race", "alias": "best", "tags": {}}, "set_registered_model_alias"),
+        ("datasets", [{"dataset": DATASET, "context": "training"}], "log_inputs"),
+    ],
+)
+def test_what_another_run_wrote_at_the_same_moment_is_tried_again(tmp_path, monkeypatch, part, content, call):
     refusals = [MlflowException("two at once", error_code=BAD_REQUEST)]
     store = open_store(f"sqlite:///{tmp_path}/mlflow.db")
     run = store.client.create_run(store.experiment_id("race"))
     unsent = Unsent(tmp_path / "unsent", {"run_id": run.info.run_id, "model_id": None})
-    unsent.add("registration", {"name": "race", "alias": "best", "tags": {}})
-    set_alias = store.client.set_registered_model_alias
+    unsent.add(part, content)
+    write = getattr(store.client, call)
 
-    def refuse_once(*arguments: str) -> None:
+    def refuse_once(*arguments: object) -> None:
         if refusals:
             raise refusals.pop()
-        set_alias(*arguments)
+        write(*arguments)
 
-    monkeypatch.setattr(store.client, "set_registered_model_alias", refuse_once)
+    monkeypatch.setattr(store.client, call, refuse_once)
     monkeypatch.setattr(sending, "RETRY_SECONDS", 0)
-    sending.Sender(store, unsent).send("registration")
-    assert unsent.known["version"] == "1"
-    assert store.client.get_model_version_by_alias("race", "best").version == 1
+    sending.Sender(store, unsent).send(part)
+    assert (refusals, unsent.waiting, unsent.missing) == ([], {}, {})
 
 
 def test_a_database_is_free_again_when_who_opens_it_is_killed(tmp_path):
