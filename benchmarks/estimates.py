@@ -19,19 +19,18 @@ from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.tuning import tune
 from mlwf.modules.validation import baselines, cross_validate, evaluate
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.finding_inputs import look_for_findings
+from mlwf.orchestrator.evaluation_phases import look_for_findings
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import of_cross_validation, of_holdout
 from mlwf.orchestrator.training_steps import PipelineConfig, make_nested_train_fn, make_train_fn
 from mlwf.orchestrator.workflow import build_pipeline
-from mlwf.process_state import OF_THREADS
+from mlwf.processes import OF_THREADS
 from mlwf.provenance import LABELS
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue.finding_table import FINDINGS
 from mlwf.specs.data import IN_MEMORY
-from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.validation_spec import FindingsSpec, ValidationSpec
+from mlwf.specs.experiment import ExperimentSpec, FindingsSpec, ValidationSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import holdout_splitter
 

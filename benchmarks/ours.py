@@ -21,7 +21,7 @@ from benchmarks.workloads import (
     one_model,
 )
 from mlwf import CalibrationSpec, GridSearchSpec, MLflowSpec, create_tuning, run_ml_workflow
-from mlwf.orchestrator import finding_inputs as evidence
+from mlwf.orchestrator import evaluation_phases as evidence
 from mlwf.specs.tuning import HalvingSearchSpec, OptunaSearchSpec
 
 FACTORS = {"gradient_boosting": 2, "hist_gradient_boosting": 4}

@@ -17,7 +17,14 @@ _HOMES = {
     "mlwf.modules.calibration": ["ClassifierCalibration", "create_calibration"],
     "mlwf.modules.tracking": ["MLflowTracker", "create_mlflow_tracker"],
     "mlwf.modules.feature_store": ["create_feast_manager"],
-    "mlwf.specs.classifier": ["CalibrationSpec", "ClassifierModelSpec", "ThresholdSpec"],
+    "mlwf.specs.experiment": [
+        "CalibrationSpec",
+        "ClassifierModelSpec",
+        "FindingsSpec",
+        "GateSpec",
+        "ThresholdSpec",
+        "ValidationSpec",
+    ],
     "mlwf.specs.data": ["DataSpec", "ReadSpec"],
     "mlwf.specs.feature_store": ["FeatureStoreSpec", "FeatureViewSpec"],
     "mlwf.specs.features": [
@@ -28,7 +35,6 @@ _HOMES = {
         "NumericFeatureSpec",
         "OrdinalFeatureSpec",
     ],
-    "mlwf.specs.validation_spec": ["FindingsSpec", "GateSpec", "ValidationSpec"],
     "mlwf.specs.tracking": ["MLflowSpec"],
     "mlwf.specs.tuning": [
         "GridSearchSpec",
@@ -56,8 +62,15 @@ if TYPE_CHECKING:
     from mlwf.orchestrator.api import run_ml_workflow
     from mlwf.orchestrator.training_steps import build_ml_pipeline
     from mlwf.run_result import get_workflow_summary
-    from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
     from mlwf.specs.data import DataSpec, ReadSpec
+    from mlwf.specs.experiment import (
+        CalibrationSpec,
+        ClassifierModelSpec,
+        FindingsSpec,
+        GateSpec,
+        ThresholdSpec,
+        ValidationSpec,
+    )
     from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
     from mlwf.specs.features import (
         BooleanFeatureSpec,
@@ -77,7 +90,6 @@ if TYPE_CHECKING:
         RandomizedSearchSpec,
         RandomizedSearchSpecBuilder,
     )
-    from mlwf.specs.validation_spec import FindingsSpec, GateSpec, ValidationSpec
 
 
 def __getattr__(name: str) -> Any:

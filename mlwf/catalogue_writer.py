@@ -22,8 +22,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import build_scorer, score
+from mlwf.evaluation.predictions import Predictions, build_scorer, score
 from mlwf.sklearn_compat import (
     HasMethods,
     Hidden,

@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from mlwf.engine.requests import FitRequest, FitResult
 from mlwf.engine.work import BLAS, ROWS_WORTH_THREADS, fit_one
-from mlwf.process_state import DISPLAY
-from mlwf.processes import cores, count_workers
+from mlwf.processes import DISPLAY, cores, count_workers
 from mlwf.splitting.rows import Table
 
 

@@ -28,7 +28,7 @@ from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.specs.catalogue import ALGORITHMS, AlgorithmInfo
 from mlwf.specs.catalogue import metadata as metadata_module
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.splitting.rows import Rows, Table
 
 LIGHTGBM = AlgorithmInfo(

@@ -315,7 +315,7 @@ TOYS: dict[str, Toy] = {
     ),
     "kind of gate": Toy(
         {
-            "mlwf/specs/validation_spec.py": [
+            "mlwf/specs/experiment.py": [
                 Edit(
                     '    widest: float | None = Field(None, ge=0)\n    """The interval is at most as wide."""\n',
                     before="    bound: Literal",
@@ -349,7 +349,7 @@ TOYS: dict[str, Toy] = {
     ),
     "calibration method": Toy(
         {
-            "mlwf/specs/classifier.py": [Edit(', "cautious"', after='Literal["sigmoid", "isotonic", "temperature"')],
+            "mlwf/specs/experiment.py": [Edit(', "cautious"', after='Literal["sigmoid", "isotonic", "temperature"')],
             "mlwf/engine/calibrators.py": [
                 Edit('    "cautious": CalibrationMethod("isotonic", _fit_cautious),\n', after="METHODS = {\n"),
                 Edit(FIT_CAUTIOUS, before="METHODS = {"),

@@ -58,7 +58,7 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     Without any of them, that of the newest run that was tracked; None where there is none. Asking for a store that is
     not there makes it.
     """
-    from mlwf.specs.paths import DEFAULT_STORE, is_address, sqlite_file
+    from mlwf.specs.base import DEFAULT_STORE, is_address, sqlite_file
 
     if tracking_uri is not None:
         if not is_address(tracking_uri):
@@ -73,7 +73,7 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
 
 def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
     """Give the store for `models:/NAME@ALIAS`; raises UsageError at once when it, or the run, is not there."""
-    from mlwf.specs.paths import DEFAULT_STORE, sqlite_file
+    from mlwf.specs.base import DEFAULT_STORE, sqlite_file
 
     if not run.startswith(MODEL_URI):
         find_run(runs_dir, run)

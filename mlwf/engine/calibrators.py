@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 
 from mlwf.errors import FitError, raise_if_bug
-from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import PrecomputedClassifier, positions
+from mlwf.evaluation.predictions import PrecomputedClassifier, Predictions, positions
 from mlwf.sklearn_compat import put_calibrators, with_estimators
 
 FitCalibrator = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None], Any]

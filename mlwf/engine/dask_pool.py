@@ -17,8 +17,7 @@ from typing import Any
 
 from mlwf.engine.process_pools import WorkerLostError, interrupts_blocked
 from mlwf.errors import MlwfError
-from mlwf.process_state import SharedState
-from mlwf.processes import count_workers
+from mlwf.processes import SharedState, count_workers
 from mlwf.specs.catalogue import distributions
 
 CONNECT_SECONDS = 6

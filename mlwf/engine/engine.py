@@ -35,8 +35,7 @@ from mlwf.engine.work import (
 )
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import predict
-from mlwf.process_state import DISPLAY, SharedState, Warned, recorded_warnings
-from mlwf.processes import cores, count_workers
+from mlwf.processes import DISPLAY, SharedState, Warned, cores, count_workers, recorded_warnings
 from mlwf.results import FitCounts
 from mlwf.splitting.rows import Table
 

@@ -19,7 +19,7 @@ from mlwf.engine.requests import LATE, FitRequest, FitResult
 from mlwf.engine.staged_ensembles import resume, staged_predictions
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions, predict
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 from mlwf.sklearn_compat import drop_training_state
 from mlwf.splitting.rows import Table
 

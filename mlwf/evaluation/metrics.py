@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.calibration_error import ece, resampled_ece
 from mlwf.evaluation.calibration_error import reliability_bins as reliability_bins
-from mlwf.evaluation.predictions import Predictions
+from mlwf.evaluation.predictions import Predictions, build_scorer, score
 from mlwf.evaluation.resampling import Prepare, ResampledMetric, Values, Weight, resampled_metric_of
-from mlwf.evaluation.scoring import build_scorer, score
-from mlwf.process_state import muted
+from mlwf.processes import muted
 from mlwf.specs.catalogue import MetricInfo, metric_info, metric_scorer
 
 

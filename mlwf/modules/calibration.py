@@ -19,7 +19,7 @@ from mlwf.evaluation.intervals import paired_difference
 from mlwf.evaluation.metrics import build_metrics, reliability_bins
 from mlwf.evaluation.predictions import Predictions, gather
 from mlwf.results import CalibrationError, CalibrationResult, Difference
-from mlwf.specs.classifier import CalibrationSpec
+from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 

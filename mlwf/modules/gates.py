@@ -10,8 +10,8 @@ from functools import partial
 from mlwf.errors import Problem, nearest
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
 from mlwf.specs.catalogue import SOURCES, UNSEEN, Source
+from mlwf.specs.experiment import BASELINE, GateSpec
 from mlwf.specs.slice_spec import parse_slice
-from mlwf.specs.validation_spec import BASELINE, GateSpec
 
 ROUNDING = 1e-12
 """Numbers that are equal on paper differ by less."""

@@ -8,7 +8,7 @@ from typing import Any
 from mlwf.errors import ConfigError, Problem, nearest
 from mlwf.sklearn_compat import find_parameter_error
 from mlwf.specs.catalogue import ALGORITHMS, AlgorithmInfo
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 
 
 def build_classifier(spec: ClassifierModelSpec, *, random_state: int = 42) -> Any:

@@ -13,7 +13,7 @@ from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.results import ThresholdResult
-from mlwf.specs.classifier import ThresholdSpec
+from mlwf.specs.experiment import ThresholdSpec
 from mlwf.splitting.rows import Table
 
 MOST_CANDIDATES = 500

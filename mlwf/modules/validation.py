@@ -17,8 +17,7 @@ from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import FitError, raise_if_bug
 from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.evaluation.metrics import Metric, build_metrics
-from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import codes_of
+from mlwf.evaluation.predictions import Predictions, codes_of
 from mlwf.provenance import Provenance
 from mlwf.results import ClassReport, Evaluation, Score
 from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info

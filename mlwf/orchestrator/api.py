@@ -22,16 +22,21 @@ from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.workflow import build_pipeline, plan_fits, run_workflow
 from mlwf.results import PhasePlan
 from mlwf.specs.catalogue import SPLITTERS, default_splitter
-from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import (
+    CalibrationSpec,
+    ClassifierModelSpec,
+    ExperimentSpec,
+    GateSpec,
+    ThresholdSpec,
+    ValidationSpec,
+)
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.loading import check_experiment
 from mlwf.specs.problems import GOT, describe_value, explain
 from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.specs.tuning import ParamTuningSpec
-from mlwf.specs.validation_spec import GateSpec, ValidationSpec
 
 
 def run_experiment(

@@ -21,7 +21,7 @@ from mlwf.orchestrator.context import RunContext
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source, metric_info
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
-from mlwf.specs.validation_spec import GateSpec
+from mlwf.specs.experiment import GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 from mlwf.text import first_line
 

@@ -15,7 +15,7 @@ from mlwf.modules.data import check_class_counts
 from mlwf.modules.gates import check_gates_can_be_met
 from mlwf.modules.validation import default_metrics
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.weights import RowSplits, check_weights
+from mlwf.orchestrator.run_inputs import RowSplits, check_weights
 from mlwf.specs.catalogue import SPLITTERS, Source, SplitterName, gives_probabilities, metric_info, scorer_names
 from mlwf.splitting.rows import Rows, Split
 from mlwf.splitting.splitters import holdout_splitter

@@ -10,8 +10,7 @@ from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.catalogue import SPLITTERS
-from mlwf.specs.classifier import CalibrationSpec, ThresholdSpec
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import CalibrationSpec, ExperimentSpec, ThresholdSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.slice_spec import SliceSpec
 from mlwf.specs.tuning import ParamTuningSpec

@@ -14,7 +14,7 @@ from time import monotonic
 
 from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
-from mlwf.process_state import SharedState, handling_warnings
+from mlwf.processes import SharedState, handling_warnings
 from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
 from mlwf.run_result import RunLogEntries
 from mlwf.text import LineFormatter, first_line, redact

@@ -20,7 +20,7 @@ from mlwf.modules.threshold import choose_threshold, with_threshold
 from mlwf.modules.tuning import tune
 from mlwf.orchestrator.context import RunContext
 from mlwf.results import TuningResult
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.text import first_line

@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from mlwf.engine.dry_run import DryRunFitter
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.process_pools import Pool
+from mlwf.engine.scheduling import DryRunFitter
 from mlwf.errors import ConfigError, MlwfError, Problem, nearest
 from mlwf.modules.tuning import check_installed
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.evaluation_phases import (
+    count_columns,
     plan_findings,
     plan_test,
     plan_validate,
@@ -25,13 +26,13 @@ from mlwf.orchestrator.evaluation_phases import (
     run_test,
     run_validate,
 )
-from mlwf.orchestrator.finding_inputs import count_columns
 from mlwf.orchestrator.run_data import LoadData
-from mlwf.orchestrator.run_inputs import describe_inputs
+from mlwf.orchestrator.run_inputs import describe_inputs, describe_weights
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
-from mlwf.orchestrator.run_state import Phase, Run
 from mlwf.orchestrator.training_phases import (
+    Phase,
+    Run,
     plan_calibrate,
     plan_fit,
     plan_threshold,
@@ -42,8 +43,7 @@ from mlwf.orchestrator.training_phases import (
     run_tune,
 )
 from mlwf.orchestrator.training_steps import PipelineConfig, build_ml_pipeline
-from mlwf.orchestrator.weights import describe_weights
-from mlwf.process_state import muted
+from mlwf.processes import muted
 from mlwf.results import PhasePlan
 from mlwf.specs.experiment import ComputeSpec, ExperimentSpec
 from mlwf.specs.loading import describe_unused

@@ -1,13 +1,77 @@
-"""What every section of an experiment file has in common."""
+"""What every section of an experiment file has in common, and which of its values are paths."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 
+from mlwf.config import KeyPath, expanded
 from mlwf.errors import InvalidValueError
-from mlwf.specs.field_docs import field_docs
+from mlwf.text import field_docs
+
+SQLITE = "sqlite:///"
+
+DEFAULT_STORE = f"{SQLITE}mlflow.db"
+"""Tracking store of an experiment that names none, beside its file."""
+
+
+def path_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
+    """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
+    for section, key in (("data", "path"), ("data", "test_path"), ("feature_store", "repo_path")):
+        if isinstance(data.get(section), dict) and isinstance(data[section].get(key), str):
+            yield section, key
+    if isinstance(data.get("tracking"), dict) and isinstance(data["tracking"].get("tracking_uri", ""), str):
+        yield "tracking", "tracking_uri"
+    store = data.get("feature_store")
+    views = store.get("views") if isinstance(store, dict) else None
+    for index, view in enumerate(views if isinstance(views, list) else ()):
+        if isinstance(view, dict) and isinstance(view.get("source"), str):
+            yield "feature_store", "views", index, "source"
+
+
+def address_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
+    """Find the values that are addresses, or may be."""
+    yield from path_keys(data)
+    if isinstance(data.get("compute"), dict) and isinstance(data["compute"].get("address"), str):
+        yield "compute", "address"
+
+
+def absolute(text: str, folder: Path) -> str:
+    """Make a path, a glob or the file of a SQLite address absolute; other addresses stay as they are."""
+    # Not resolved, as Path.resolve would: a link keeps the name that it was given.
+    return _placed(text, lambda file: os.path.abspath(folder / expanded(file)))  # noqa: PTH100
+
+
+def is_address(uri: str) -> bool:
+    """Tell whether a URI can be taken apart; `http://[::1` cannot, nor can a port that is no number."""
+    try:
+        urlsplit(uri).port  # noqa: B018 - it is read to see whether it raises
+    except ValueError:
+        return False
+    return True
+
+
+def sqlite_file(uri: str) -> Path:
+    """Give the file of a SQLite address, as it is written."""
+    return Path(uri.removeprefix(SQLITE))
+
+
+def beside(text: str, folder: Path) -> str:
+    """Put a folder in front of a path that holds `${env:...}`, as it is written; see `absolute`."""
+    return _placed(text, lambda file: f"{folder.absolute()}/{file}")
+
+
+def _placed(text: str, place: Callable[[str], str]) -> str:
+    prefix = SQLITE if text.startswith(SQLITE) else ""
+    file = text.removeprefix(prefix)
+    # An empty text is reported as such; ":memory:" is SQLite's own word.
+    is_file = prefix or not ("://" in text or text.startswith("databricks"))
+    return prefix + place(file) if is_file and file and not file.startswith(":memory:") else text
 
 
 class Spec(BaseModel):

@@ -1,20 +1,147 @@
-"""The experiment file: its sections together, and the `compute` section."""
+"""The experiment file: its sections together, and those that are short."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from mlwf.specs import catalogue
 from mlwf.specs.base import Spec, refuse_no_jobs
+from mlwf.specs.catalogue import Source
 from mlwf.specs.catalogue.splitter_table import SplitterName, default_splitter
-from mlwf.specs.classifier import CalibrationSpec, ClassifierModelSpec, ThresholdSpec
-from mlwf.specs.data import DataSpec
+from mlwf.specs.data import ClassLabel, DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import TuningSection
-from mlwf.specs.validation_spec import FindingsSpec, GateSpec, ValidationSpec
+
+
+class ClassifierModelSpec(Spec):
+    """The classifier."""
+
+    model_name: str | None = Field(None, min_length=1)
+    """Name shown in tables and tracking; the default is the experiment's name."""
+    algorithm: str = "gradient_boosting"
+    """Which classifier, by its name in the catalogue."""
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    """scikit-learn's parameters of the classifier; what is left out keeps scikit-learn's default."""
+    class_weight: Literal["balanced"] | dict[ClassLabel, float] | None = None
+    """Weight of each class during fits: `balanced`, or a map from class to weight."""
+
+
+class CalibrationSpec(Spec):
+    """Calibration of the probabilities, from predictions on rows that the fitted model did not see."""
+
+    enabled: bool = True
+    """Whether to calibrate at all."""
+    method: Literal["sigmoid", "isotonic", "temperature"] = "sigmoid"
+    """`sigmoid` (Platt) for few rows, `isotonic` for a thousand and more, `temperature` keeps the order of classes."""
+    ensemble: bool = True
+    """Ship the average of the calibrated fold models; false ships one model with one calibrator."""
+    keep: Literal["better", "always"] = "better"
+    """Ship the calibrated model only if its out-of-fold log loss is better beyond doubt, or always."""
+    cv_folds: int | None = Field(None, ge=2)
+    """Folds of the calibration; the default is `validation.cv_folds`."""
+    holdout: float | None = Field(None, gt=0, lt=1)
+    """Calibrate on this share of the training rows instead of folds; the model is fitted on the others."""
+
+    @property
+    def calibration_name(self) -> str:
+        """Name of the calibration in logs."""
+        return f"{self.method} calibration"
+
+
+class ThresholdSpec(Spec):
+    """The threshold of a model of two classes, chosen on out-of-fold predictions; it travels with the model."""
+
+    enabled: bool = True
+    """Whether to choose one at all; the classifier's own is a probability of one half."""
+    scoring: str = "balanced_accuracy"
+    """scikit-learn scorer of labels that the threshold shall make best, such as f1."""
+
+
+def threshold_scorers() -> list[str]:
+    """List the scorers that can choose a threshold, sorted: those of labels, for two classes."""
+    infos = ((name, catalogue.metric_info(name)) for name in catalogue.scorer_names())
+    return [name for name, info in infos if info.needs_labels and info.binary and not info.is_one_sided]
+
+
+class ValidationSpec(Spec):
+    """How the reported score is estimated."""
+
+    strategy: Literal["cross_validation", "train_test", "none"] = "cross_validation"
+    """`cross_validation` for most data, `train_test` for a single hold-out split off before anything is fitted, or
+    `none`."""
+    splitter: SplitterName | None = None
+    """How folds are drawn; the default follows from `data.fold`, `data.groups` and `data.time`, and is
+    stratified_kfold without them. A hold-out follows the groups and the time too."""
+    cv_folds: int = Field(5, ge=2)
+    """Number of folds, of tuning and calibration too unless they say otherwise."""
+    shuffle: bool = True
+    """Shuffle the rows before they are cut into folds; a time and given folds leave nothing to shuffle."""
+    n_repeats: int = Field(3, ge=2)
+    """How often the repeated splitters cut the rows anew."""
+    gap: int = Field(0, ge=0)
+    """Rows left out between those that are learnt from and the later ones that are judged, where time splits them."""
+    max_train_size: int | None = Field(None, ge=1)
+    """Learn from the latest rows only, a window that slides; left out, from all earlier rows."""
+    nested: bool = False
+    """Repeat everything in every fold: feature inference, search, calibration, threshold. The score is then free of
+    what was chosen, and costs as many searches as there are folds."""
+    test_size: float = Field(0.2, gt=0, lt=1)
+    """Share of the rows held out by `train_test`."""
+    refit: bool = False
+    """After `train_test`, fit the shipped model again on all rows; it is then not the very model that was scored."""
+    metrics: list[str] | None = Field(None, min_length=1)
+    """Metrics to report, by scikit-learn's names; the default is accuracy, balanced accuracy, ROC AUC and log loss
+    where the model serves them."""
+    slices: list[str] = Field(default_factory=list)
+    """Parts of the rows to report apart: a column for each of its values, or a condition such as `age > 60` or
+    `sex = Female` (also ==, !=, <, <=, >=)."""
+
+
+BASELINE = "baseline"
+
+REGISTERED_MODEL = re.compile(
+    r"models:/(?P<name>(?!\s*[@/])[^/:]+)(@(?P<alias>(?!(?i:latest|v\d+)$)[A-Za-z0-9_\-]+)|/(?P<version>\d+))", re.ASCII
+)
+"""A version in MLflow's registry, by its alias or its number."""
+
+
+DEMANDS = ("min", "max", "beats")
+"""Keys of a gate on a metric, one of which says what is demanded of it."""
+
+
+class GateSpec(Spec):
+    """One demand: a metric within bounds, a metric better than another model's, or a finding that must not occur."""
+
+    metric: str | None = Field(None, min_length=1)
+    """One of the run's metrics."""
+    min: float | None = Field(None, allow_inf_nan=False)
+    """The metric is at least this."""
+    max: float | None = Field(None, allow_inf_nan=False)
+    """The metric is at most this."""
+    beats: str | None = Field(None, min_length=1)
+    """The metric is better than that of `baseline`, or of a registered model such as `models:/NAME@champion`."""
+    by: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """How much better, whatever the sign of the metric; left out, at all."""
+    bound: Literal["point", "lower", "upper"] = "point"
+    """What is held against it: the number itself, or an end of its 95 % interval."""
+    source: Source | None = None
+    """Whose number; the default is the best that the run has: test set, hold-out, cross-validation."""
+    slice: str | None = Field(None, min_length=1)
+    """One of `validation.slices`, or a value of one that names a column: `sex = Female`."""
+    finding: str | None = Field(None, min_length=1)
+    """Code of a finding that must not occur; stands alone."""
+
+
+class FindingsSpec(Spec):
+    """Which findings to keep quiet about."""
+
+    ignore: list[str] = Field(default_factory=list)
+    """Codes of findings that are not told."""
 
 
 class ComputeSpec(Spec):

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from mlwf.config import Document, KeyPath, Order, dotted
 from mlwf.errors import ConfigError, Problem
+from mlwf.specs.base import DEFAULT_STORE, absolute, path_keys
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.paths import DEFAULT_STORE, absolute, path_keys
 from mlwf.specs.problems import GOT, SpecProblem, describe_value, explain
 from mlwf.specs.rules import broken_rules, unused_options
 from mlwf.specs.tracking import STORE_VARIABLE, environment_store, without_login

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mlwf.specs.catalogue import FINDINGS, algorithm_names, metric_names, scorer_names
-from mlwf.specs.classifier import threshold_scorers
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import ExperimentSpec, threshold_scorers
 from mlwf.specs.tuning import TuningSection
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field
 
 from mlwf.errors import Refusal
-from mlwf.specs.base import Spec
-from mlwf.specs.paths import DEFAULT_STORE, absolute
+from mlwf.specs.base import DEFAULT_STORE, Spec, absolute
 
 LONGEST = {"experiment": 256, "run": 250, "model": 256, "alias": 255}
 """Characters that a name may have."""

@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 
 from mlwf.config import Document
-from mlwf.specs.base import Spec
+from mlwf.specs.base import Spec, address_keys, beside
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.paths import address_keys, beside
 from mlwf.specs.problems import KeyPath
 from mlwf.specs.rules import broken_rules, unused_options
 from mlwf.text import redact

@@ -22,7 +22,7 @@ from sklearn.model_selection import (
 )
 
 from mlwf.errors import SplitError
-from mlwf.process_state import muted
+from mlwf.processes import muted
 from mlwf.specs.catalogue import SPLITTERS, SplitterName
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 

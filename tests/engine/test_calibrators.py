@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from mlwf.engine.calibrators import METHODS, CalibrationMethod, fit_calibrators, with_models, with_predictions
 from mlwf.engine.requests import FitRequest
 from mlwf.evaluation.predictions import gather, predict
-from mlwf.specs.classifier import CalibrationSpec
+from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter

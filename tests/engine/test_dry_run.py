@@ -11,10 +11,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from mlwf.engine.dry_run import DryRunFitter
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.requests import FitRequest
+from mlwf.engine.scheduling import DryRunFitter
 from mlwf.splitting.rows import Rows, Table
 
 X, Y = make_classification(90, 5, n_informative=3, n_classes=3, random_state=0)

@@ -34,7 +34,7 @@ from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import (
     BooleanFeatureSpec,
     CategoricalFeatureSpec,

@@ -10,8 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, log_loss
 
-from mlwf.evaluation.predictions import predict
-from mlwf.evaluation.scoring import build_scorer, score
+from mlwf.evaluation.predictions import build_scorer, predict, score
 
 SCORERS = ["accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "roc_auc", "average_precision",
            "neg_log_loss", "neg_brier_score", "matthews_corrcoef", "jaccard", "d2_brier_score"]  # fmt: skip

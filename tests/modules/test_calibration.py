@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlwf.errors import FitError
 from mlwf.modules.calibration import calibrate, create_calibration
-from mlwf.specs.classifier import CalibrationSpec
+from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Split, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 from tests.reference_fitter import PlainFitter

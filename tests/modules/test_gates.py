@@ -11,7 +11,7 @@ import pytest
 from mlwf.modules.gates import KINDS, Comparison, GateKind, check_gates, check_gates_can_be_met
 from mlwf.provenance import ScoredBeforeRefit
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
-from mlwf.specs.validation_spec import GateSpec
+from mlwf.specs.experiment import GateSpec
 from tests.provenances import BY_SOURCE, ON_FOLDS, ON_HOLDOUT, ON_TEST
 
 CHAMPION = "models:/adult-income@champion"

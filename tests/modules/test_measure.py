@@ -17,7 +17,7 @@ from mlwf.engine.requests import FitRequest
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.calibration import cross_fit, describe, error_of
-from mlwf.specs.classifier import CalibrationSpec
+from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter

@@ -7,7 +7,7 @@ import pytest
 from mlwf.errors import ConfigError
 from mlwf.modules.model import GradientBoostingClassifierImpl, build_classifier
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -30,7 +30,7 @@ from mlwf.engine.requests import FitRequest
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.threshold import MOST_CANDIDATES, choose_threshold, with_threshold
 from mlwf.results import ThresholdResult
-from mlwf.specs.classifier import ThresholdSpec, threshold_scorers
+from mlwf.specs.experiment import ThresholdSpec, threshold_scorers
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter

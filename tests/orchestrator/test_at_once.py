@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from mlwf import ClassifierModelSpec, GridSearchSpec, NumericFeatureSpec, run_ml_workflow
 from mlwf.modules.runs import list_runs
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 
 FEATURES = [NumericFeatureSpec(columns=["height", "weight"], imputer="median")]
 STOPS_EARLY = ClassifierModelSpec(algorithm="logistic_regression", hyperparameters={"max_iter": 1})

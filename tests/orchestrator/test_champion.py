@@ -32,13 +32,11 @@ from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source
-from mlwf.specs.classifier import ClassifierModelSpec
 from mlwf.specs.data import IN_MEMORY, DataSpec
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import ClassifierModelSpec, ExperimentSpec, GateSpec, ValidationSpec
 from mlwf.specs.features import CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.tracking import MLflowSpec
-from mlwf.specs.validation_spec import GateSpec, ValidationSpec
 from tests.provenances import BY_SOURCE, ON_TEST
 
 FEATURES = ["height", "weight", "city", "born", "zip"]

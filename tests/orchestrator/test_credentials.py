@@ -12,7 +12,7 @@ import mlwf
 from mlwf.cli.boundary import run
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.connection import mlflow_errors
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.specs.tracking import MLflowSpec
 from tests.mlflow_server import mlflow_server

@@ -11,8 +11,8 @@ from mlwf.errors import DataError
 from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays
+from mlwf.orchestrator.run_inputs import describe_weights
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.weights import describe_weights
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 

@@ -17,7 +17,7 @@ from typing import Any
 from mlwf.atomic import write_text
 from mlwf.errors import ConfigError, FeatureStoreError, Problem, raise_if_bug
 from mlwf.modules.feature_store.declared import Declared, build_definitions, declare, prepare_copy
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec
 from mlwf.text import describe_error
 

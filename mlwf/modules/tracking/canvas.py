@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 
 MOST_INSIDE = 4
 """Curves up to which the legend stands inside the plot."""

@@ -16,7 +16,7 @@ from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.connection import locked_database
 from mlwf.modules.tracking.importances import classifiers
 from mlwf.modules.tracking.mlflow_store import Store, as_default
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
 

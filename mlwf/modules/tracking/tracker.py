@@ -21,7 +21,7 @@ from mlwf.modules.tracking.run_values import TrackedRows, describe_scores, outco
 from mlwf.modules.tracking.sending import Sender
 from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, describe_missing
 from mlwf.run_result import RunResult
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec, with_environment
 from mlwf.text import describe_error
 

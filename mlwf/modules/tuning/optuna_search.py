@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
-from mlwf.process_state import SharedState
+from mlwf.processes import SharedState
 from mlwf.specs.tuning import OptunaSearchSpec
 
 BATCH = 4

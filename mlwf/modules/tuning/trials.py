@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mlwf.engine.requests import CandidateFold, FitRequest, FitResult, Fitter, Leaderboard
-from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.scoring import score
+from mlwf.evaluation.predictions import Predictions, score
 from mlwf.splitting.rows import Rows, Split, Table
 
 

@@ -17,11 +17,11 @@ from mlwf.engine.engine import Engine
 from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import ConfigError, FitError, Problem
-from mlwf.evaluation.scoring import build_scorers
+from mlwf.evaluation.predictions import build_scorers
 from mlwf.modules.tuning.halving import halve
 from mlwf.modules.tuning.optuna_search import propose
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials, make_cv_results
-from mlwf.process_state import muted
+from mlwf.processes import muted
 from mlwf.results import TuningResult
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, ParamTuningSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Splitter, Table

@@ -8,11 +8,10 @@ from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 from mlwf.specs.catalogue import DEFAULT_METRICS, FINDINGS, METRICS
 from mlwf.specs.data import IN_MEMORY
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import BASELINE, DEMANDS, REGISTERED_MODEL, ExperimentSpec, GateSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slice_spec import SliceError, SliceSpec, parse_slice
 from mlwf.specs.tracking import refused_alias, refused_model
-from mlwf.specs.validation_spec import BASELINE, DEMANDS, REGISTERED_MODEL, GateSpec
 
 
 def _gates_hold_one_thing(spec: ExperimentSpec) -> Iterator[SpecProblem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mlwf.specs.base import address_keys, is_address
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.paths import address_keys, is_address
 from mlwf.specs.problems import GOT, Rule, SpecProblem
 from mlwf.specs.tracking import refused_alias, refused_experiment, refused_model, refused_run
 from mlwf.text import is_redacted

@@ -9,8 +9,7 @@ from typing import Any
 from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.classifier import threshold_scorers
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import ExperimentSpec, threshold_scorers
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slice_spec import SliceError, parse_slice
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec

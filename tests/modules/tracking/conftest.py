@@ -35,7 +35,7 @@ from mlwf.results import (
     TuningResult,
 )
 from mlwf.run_result import RunInputs, RunLogEntries, RunResult, ShippedModel
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import CategoricalFeatureSpec, NumericFeatureSpec
 from mlwf.specs.tracking import MLflowSpec
 

@@ -9,7 +9,7 @@ import pytest
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking import create_mlflow_tracker
 from mlwf.modules.tracking.mlflow_store import open_store
-from mlwf.specs.classifier import ClassifierModelSpec
+from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec
 
 

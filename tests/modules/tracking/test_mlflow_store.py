@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking import empty_store, mlflow_store
+from mlwf.modules.tracking import mlflow_store
+from mlwf.modules.tracking import mlflow_store as empty_store
 from mlwf.modules.tracking.mlflow_store import find_store, open_store
 
 FOLDER = (

@@ -9,7 +9,7 @@ import pytest
 from mlwf.provenance import Protocol, Provenance
 from mlwf.specs.catalogue import SPLITTERS, SplitterName, default_splitter
 from mlwf.specs.data import DataSpec
-from mlwf.specs.validation_spec import ValidationSpec
+from mlwf.specs.experiment import ValidationSpec
 from mlwf.splitting.splitters import BUILDERS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlwf.specs.catalogue.metadata import metadata
-from mlwf.specs.classifier import threshold_scorers
+from mlwf.specs.experiment import threshold_scorers
 from mlwf.specs.loading import load_experiment
 
 DATA = "data: {path: d.csv, target: y}\n"
