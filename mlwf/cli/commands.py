@@ -86,7 +86,7 @@ def root(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Train, judge and ship a tabular classifier from one YAML file."""
+    """Train, evaluate and save a tabular classifier from one YAML file."""
 
 
 @app.command(cls=Command)
@@ -105,7 +105,7 @@ def train(
 ) -> None:
     """Train an experiment and show its scores.
 
-    Progress is told on stderr, the result on stdout; the run is kept in the folder of runs. The exit code is 3 when a
+    Progress goes to stderr, the result to stdout; the run is kept in the folder of runs. The exit code is 3 when a
     gate is not met. A run that was stopped goes on when it is started again: what it has fitted is not fitted again.
     """
     if quiet and verbose:
@@ -234,7 +234,7 @@ def predict(
     """Write each row's label and probabilities.
 
     Columns are found by name and read as in the training; those that are no features, such as keys, are kept as they
-    are. Values that the training never saw are told on stderr.
+    are. Values that the training never saw are reported on stderr.
     """
     from mlwf.cli.options import read_options
     from mlwf.cli.run_lookup import find_model_store

@@ -82,13 +82,13 @@ class DataSpec(Spec):
     sample_weight: str | None = Field(None, min_length=1)
     """Column with the weight of each row; it is not a feature."""
     time: str | None = Field(None, min_length=1)
-    """Column with the time of each row: unless `validation.splitter` says otherwise, no row is judged by a model that
-    learnt from later ones, and a feature store joins what was known then; it is not a feature."""
+    """Column with the time of each row: unless `validation.splitter` says otherwise, no row is evaluated by a model
+    that learnt from later ones, and a feature store joins what was known then; it is not a feature."""
     groups: str | None = Field(None, min_length=1)
     """Column that says which rows belong together, such as those of one person: a group is never both learnt from and
-    judged; it is not a feature."""
+    evaluated; it is not a feature."""
     fold: str | None = Field(None, min_length=1)
-    """Column with the name of the fold that judges each row; it is not a feature."""
+    """Column with the name of the fold that evaluates each row; it is not a feature."""
     drop: list[str] = Field(default_factory=list)
     """Columns that are not features."""
     drop_missing_target: bool = False

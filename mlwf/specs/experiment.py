@@ -84,7 +84,7 @@ class ValidationSpec(Spec):
     n_repeats: int = Field(3, ge=2)
     """How often the repeated splitters cut the rows anew."""
     gap: int = Field(0, ge=0)
-    """Rows left out between those that are learnt from and the later ones that are judged, where time splits them."""
+    """Rows left out between the rows to learn from and the later ones to evaluate on, where time splits them."""
     max_train_size: int | None = Field(None, ge=1)
     """Learn from the latest rows only, a window that slides; left out, from all earlier rows."""
     nested: bool = False
@@ -141,7 +141,7 @@ class FindingsSpec(Spec):
     """Which findings to keep quiet about."""
 
     ignore: list[str] = Field(default_factory=list)
-    """Codes of findings that are not told."""
+    """Codes of findings that are not reported."""
 
 
 class ComputeSpec(Spec):

@@ -236,7 +236,7 @@ SPLITS = {
         {"groups": np.arange(150) % 9, "validation_params": {"splitter": "stratified_kfold"}},
         ConfigError,
         (
-            "validation.splitter: is 'stratified_kfold', which would learn from and judge rows of one group "
+            "validation.splitter: is 'stratified_kfold', which would train and evaluate on rows of one group "
             "(data.groups); accepted: stratified_group_kfold, leave_one_group_out, time_series_split, predefined_split"
         ),
     ),

@@ -19,7 +19,7 @@ def _splitter_has_its_column(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 def _groups_are_kept_together(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     splitter = spec.validation.splitter
     if spec.data.groups is not None and splitter and SPLITTERS[splitter].column is None:
-        message = f"is {GOT}, which would learn from and judge rows of one group (data.groups)"
+        message = f"is {GOT}, which would train and evaluate on rows of one group (data.groups)"
         hint = f"accepted: {', '.join(name for name, info in SPLITTERS.items() if info.column)}"
         yield SpecProblem(("validation", "splitter"), message, hint)
 
@@ -87,7 +87,7 @@ def _one_model_needs_each_row_once(spec: ExperimentSpec) -> Iterator[SpecProblem
     if calibration is None or calibration.ensemble or calibration.holdout is not None:
         return
     if not _splitter(spec).is_partition:
-        message = f"is {GOT}, which needs each row judged exactly once, unlike splitter {_chosen_splitter(spec)}"
+        message = f"is {GOT}, which needs each row evaluated exactly once, unlike splitter {_chosen_splitter(spec)}"
         yield SpecProblem(("calibration", "ensemble"), message, "accepted: true")
 
 

@@ -41,7 +41,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             "data: {path: d.csv, target: y, groups: g}\nvalidation: {splitter: stratified_kfold}",
             (
-                "x.yaml:2:24  validation.splitter: is 'stratified_kfold', which would learn from and judge rows "
+                "x.yaml:2:24  validation.splitter: is 'stratified_kfold', which would train and evaluate on rows "
                 "of one group (data.groups); accepted: stratified_group_kfold, leave_one_group_out, "
                 "time_series_split, predefined_split"
             ),
@@ -49,7 +49,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             "data: {path: d.csv, target: y, groups: g}\nvalidation: {splitter: kfold}",
             (
-                "x.yaml:2:24  validation.splitter: is 'kfold', which would learn from and judge rows of one "
+                "x.yaml:2:24  validation.splitter: is 'kfold', which would train and evaluate on rows of one "
                 "group (data.groups); accepted: stratified_group_kfold, leave_one_group_out, time_series_split, "
                 "predefined_split"
             ),
@@ -57,15 +57,15 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             "data: {path: d.csv, target: y, groups: g}\nvalidation: {splitter: repeated_stratified_kfold}",
             (
-                "x.yaml:2:24  validation.splitter: is 'repeated_stratified_kfold', which would learn from and "
-                "judge rows of one group (data.groups); accepted: stratified_group_kfold, leave_one_group_out, "
+                "x.yaml:2:24  validation.splitter: is 'repeated_stratified_kfold', which would train and "
+                "evaluate on rows of one group (data.groups); accepted: stratified_group_kfold, leave_one_group_out, "
                 "time_series_split, predefined_split"
             ),
         ),
         (
             "data: {path: d.csv, target: y, groups: g}\nvalidation: {splitter: repeated_kfold}",
             (
-                "x.yaml:2:24  validation.splitter: is 'repeated_kfold', which would learn from and judge rows of "
+                "x.yaml:2:24  validation.splitter: is 'repeated_kfold', which would train and evaluate on rows of "
                 "one group (data.groups); accepted: stratified_group_kfold, leave_one_group_out, "
                 "time_series_split, predefined_split"
             ),
@@ -239,21 +239,21 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             "data: {path: d.csv, target: y, time: t}\ncalibration: {ensemble: false}",
             (
-                "x.yaml:2:25  calibration.ensemble: is false, which needs each row judged exactly once, unlike "
+                "x.yaml:2:25  calibration.ensemble: is false, which needs each row evaluated exactly once, unlike "
                 "splitter time_series_split (from data.time); accepted: true"
             ),
         ),
         (
             f"{DATA}validation: {{splitter: repeated_stratified_kfold}}\ncalibration: {{ensemble: false}}",
             (
-                "x.yaml:3:25  calibration.ensemble: is false, which needs each row judged exactly once, unlike "
+                "x.yaml:3:25  calibration.ensemble: is false, which needs each row evaluated exactly once, unlike "
                 "splitter repeated_stratified_kfold; accepted: true"
             ),
         ),
         (
             f"{DATA}validation: {{splitter: repeated_kfold}}\ncalibration: {{ensemble: false}}",
             (
-                "x.yaml:3:25  calibration.ensemble: is false, which needs each row judged exactly once, unlike "
+                "x.yaml:3:25  calibration.ensemble: is false, which needs each row evaluated exactly once, unlike "
                 "splitter repeated_kfold; accepted: true"
             ),
         ),
@@ -333,7 +333,7 @@ def test_an_experiment_from_python_is_held_to_the_same_rules():
     assert str(raised.value).splitlines() == [
         "validation.shuffle: has no effect with splitter time_series_split (from data.time); leave it out",
         (
-            "calibration.ensemble: is false, which needs each row judged exactly once, unlike splitter "
+            "calibration.ensemble: is false, which needs each row evaluated exactly once, unlike splitter "
             "time_series_split (from data.time); accepted: true"
         ),
     ]
