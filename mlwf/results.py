@@ -389,4 +389,4 @@ class FitCounts:
     fitted: int = 0
     """Fits that were made."""
     recorded: int = 0
-    """Requests that were answered from the fit cache."""
+    """Requests whose results the fit cache has from earlier runs."""

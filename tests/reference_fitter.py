@@ -11,7 +11,7 @@ from contextvars import copy_context
 from threadpoolctl import threadpool_limits
 
 from mlwf.engine.requests import FitRequest, FitResult
-from mlwf.engine.work import BLAS, ROWS_WORTH_THREADS, fit_one
+from mlwf.engine.work import BLAS, ROWS_WORTH_THREADS, fit_whole_pipeline
 from mlwf.processes import DISPLAY, cores, count_workers
 from mlwf.splitting.rows import Table
 
@@ -61,7 +61,7 @@ class PlainFitter:
         threads = cores() // sharers if len(request.train) >= ROWS_WORTH_THREADS else 1
         # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
         with threadpool_limits(max(1, threads), user_api="openmp"):
-            fit_result = fit_one(self.table, request)
+            fit_result = fit_whole_pipeline(self.table, request)
         with self._lock:
             self._waiting -= 1
         if self._on_fit is not None:

@@ -410,7 +410,7 @@ TOYS: dict[str, Toy] = {
                     before='            "features": inputs',
                 )
             ],
-            "mlwf/tables/run_fields.py": [
+            "mlwf/tables/summary_rows.py": [
                 Edit(
                     "def _labels(summary: Mapping[str, Any]) -> Iterator[Field]:\n"
                     '    yield Field("Labels", pluralize(summary.get("n_labels"), "label"))\n\n\n',

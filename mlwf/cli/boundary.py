@@ -25,7 +25,7 @@ ALIKE = {"–": "-", "—": "-", "×": "x", "±": "+-", "…": "...", "✅": "",
 """Characters of our own, and what stands for them; others are escaped."""
 STDOUT = "standard output"
 LONGEST_LINE = 1300
-"""Of a message; the parts of which it is made are cut shorter."""
+"""Longest line of a message, in characters; the parts of which it is made are cut shorter."""
 
 
 def prepare_streams() -> None:
@@ -91,11 +91,11 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
 
-MACHINE_SAYS_NO = {
+SYSTEM_ERRNOS = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
     errno.ENODEV, errno.ENOLCK, errno.ENOMEM, errno.ENOSPC, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE,
 }  # fmt: skip
-"""Errors of the system that no change in mlwf would mend."""
+"""Errors of the operating system that no change in mlwf would fix."""
 
 
 class Terminated(BaseException):
@@ -154,7 +154,7 @@ def _run(arguments: Sequence[str]) -> int:
             return _fail(usage if usage.startswith("Usage:") else cut_inside(usage, LONGEST_MESSAGE), WRONG_USAGE)
         if isinstance(error, MemoryError):
             return _fail("mlwf: the memory of this machine does not suffice", FAILED)
-        if isinstance(error, OSError) and error.errno in MACHINE_SAYS_NO:
+        if isinstance(error, OSError) and error.errno in SYSTEM_ERRNOS:
             where = f"{format_place(from_here(str(error.filename)))}: " if error.filename else ""
             return _fail(f"mlwf: {where}{error.strerror}", FAILED)
         if isinstance(error, UnicodeEncodeError) and _is_of_file_names(error):
@@ -166,7 +166,7 @@ def _run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-# Typer's own errors have a private home and a public descendant.
+# Typer exports BadParameter, and not its base class.
 _CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 

@@ -16,11 +16,11 @@ from mlwf.text import field_docs
 
 
 class Group(TyperGroup):
-    """The commands together."""
+    """The `mlwf` command group."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line up to the command."""
-        take_plainly(self.get_params(ctx))
+        skip_pydantic(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 
@@ -29,7 +29,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line."""
-        take_plainly(self.get_params(ctx))
+        skip_pydantic(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -56,8 +56,8 @@ class Command(TyperCommand):
                 formatter.write_dl([*sections.items()])
 
 
-def take_plainly(params: Iterable[Any]) -> None:
-    """Let parameters take by themselves what typer would take as it is; the rest, and every message, stays typer's.
+def skip_pydantic(params: Iterable[Any]) -> None:
+    """Convert plain values ourselves, and leave the rest, and every message, to typer.
 
     Typer has each value converted by pydantic, and importing that takes longer than all else that `summary` does.
     """

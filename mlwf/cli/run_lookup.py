@@ -32,10 +32,6 @@ def all_from_here(content: Any, keep: Callable[[str], str] = str) -> Any:
     return content
 
 
-STORE_FILE = Path("mlflow.db")
-"""The store of experiments that name none, as a file here."""
-
-
 def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[str, Any]:
     """Give the summary of a run; raises RunNotFoundError when it is neither here nor there."""
     try:

@@ -18,7 +18,7 @@ from typing import Any
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.model_cache import CachedModel, ModelCache
-from mlwf.engine.prepared_folds import Fold, Folds
+from mlwf.engine.prepared_folds import PreparedFold, PreparedFolds
 from mlwf.engine.process_pools import Pool, ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.requests import LATE, FitRequest, FitResult
 from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, releases_gil, sort_tasks
@@ -28,10 +28,10 @@ from mlwf.engine.work import (
     ROWS_WORTH_THREADS,
     Job,
     JobResult,
-    do,
-    do_apart,
-    fit_one,
+    fit_whole_pipeline,
     openmp_threads,
+    run_job,
+    run_job_in_worker,
 )
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import predict
@@ -40,7 +40,7 @@ from mlwf.results import FitCounts
 from mlwf.splitting.rows import Table
 
 SECONDS_WORTH_PROCESSES = 30.0
-"""Of fits that keep the GIL; to start two processes takes some five seconds of CPU."""
+"""From how many seconds of fits on processes are started, where fits keep the GIL: to start two takes five of CPU."""
 SECONDS_WORTH_SENDING = 0.02
 """Fits that take less are not sent to another process."""
 
@@ -113,7 +113,7 @@ class Engine:
         self._lock = threading.Lock()
         self._calls = itertools.count()
         self._in_flight = InFlightFits()
-        self._folds = Folds()
+        self._folds = PreparedFolds()
         self._given_pool = pool
         self._set_up_workers(n_jobs)
 
@@ -147,7 +147,10 @@ class Engine:
         return fit_results
 
     def with_jobs(self, n_jobs: int) -> Engine:
-        """Make an engine that shares all with this one but the number of fits at the same time."""
+        """Make an engine that shares all with this one but the number of fits at the same time.
+
+        Closing it also frees the prepared rows that both share.
+        """
         other = copy.copy(self)
         other._resources = ExitStack()
         other._set_up_workers(n_jobs)
@@ -230,13 +233,15 @@ class Engine:
         self.fit_cache.put(fit_key.key, predictions, fit_seconds=0.0, predict_seconds=0.0)
         return FitResult(tuple(predictions[digest] for digest in digests), kept, reused=True)
 
-    def _do_task(self, task: Task, fold: Fold | None, pool: Pool) -> dict[int, FitResult]:
+    def _do_task(self, task: Task, fold: PreparedFold | None, pool: Pool) -> dict[int, FitResult]:
         """Make a fit, put it into the cache, and give the results of its requests."""
         if task.deadline is not None and monotonic() >= task.deadline:
             fit_results = dict.fromkeys(task.requests, FitResult(error=LATE, is_late=True))
         elif fold is None:
             with openmp_threads(self._n_threads(task)):
-                fit_results = {place: fit_one(self.table, request) for place, request in task.requests.items()}
+                fit_results = {
+                    place: fit_whole_pipeline(self.table, request) for place, request in task.requests.items()
+                }
         else:
             fit_results = self._fit(task, fold, pool)
         if fold is not None:
@@ -251,7 +256,7 @@ class Engine:
                 self._on_fit(task.seconds)
         return fit_results
 
-    def _fit(self, task: Task, fold: Fold, pool: Pool) -> dict[int, FitResult]:
+    def _fit(self, task: Task, fold: PreparedFold, pool: Pool) -> dict[int, FitResult]:
         with recorded_warnings() as warned:
             try:
                 preprocessor, prepared = fold.prepared(pool)
@@ -273,10 +278,10 @@ class Engine:
             tuple(task.rows),
             keep_model=any(request.keep_model or request.candidate_fold for request in task.requests.values()),
             n_threads=1 if pool is self._given_pool else self._n_threads(task),
-            begun=self._model_cache.find_begun(task.fit_key, stages[-1]) if stages else None,
+            resumable=self._model_cache.find_resumable(task.fit_key, stages[-1]) if stages else None,
         )
         try:
-            done: JobResult = pool.run(do if pool is self._threads else do_apart, job, prepared)
+            done: JobResult = pool.run(run_job if pool is self._threads else run_job_in_worker, job, prepared)
         except WorkerLostError as error:
             return JobResult(error=str(error))
         for category, message in done.warnings:

@@ -84,9 +84,9 @@ CACHEDIR_TAG = """Signature: 8a477f597d28d172789f06886806bc55
 # For information about cache directory tags, see https://bford.info/cachedir/
 """
 ATTEMPTS = 20
-"""At writing an entry into a folder that other processes clear."""
+"""How often to try to write an entry into a folder that other processes clear."""
 SECONDS_OF_A_DRAFT = 86_400.0
-"""After which a draft is given up although nobody can tell whether its process, on another host, still runs."""
+"""Age after which a draft is removed although it is unknown whether its process, on another host, still runs."""
 
 
 class FitCache:

@@ -1,4 +1,4 @@
-"""What determines a fit, and the key by which the fit cache finds it: in another stage, run or process."""
+"""What determines a fit, and the key by which the fit cache finds it: in another phase, run or process."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mlwf.engine.staged_ensembles import is_resumable
 
 MOST_MODELS = 32
 """Models in memory: the fold models of the best candidates of the latest searches."""
-MOST_BEGUN = 128
+MOST_RESUMABLE = 128
 """Boosters in memory of which more rounds may be requested; a round takes some ten kilobytes."""
 SHARE_FOR_WRITING = 0.05
 """Of the seconds of all fits, what may go into writing models that a better candidate may still replace."""
@@ -50,7 +50,7 @@ class ModelCache:
             model = self._models.get(key)
         return self._fit_cache.find_model(key) if model is None else model
 
-    def find_begun(self, fit_key: FitKey, stage: int) -> Any:
+    def find_resumable(self, fit_key: FitKey, stage: int) -> Any:
         """Give the same fit's classifier with fewer stages, fitted, where it can be resumed; None without one."""
         with self._lock:
             stages, classifier = self._begun.get(fit_key.group, (stage, None))
@@ -62,7 +62,7 @@ class ModelCache:
             self._keep(kept.fit_key.key, kept.model)
             if self._lasts:
                 self.write(kept.fit_key.key, kept.model)
-        for kept in leaderboard.release_losers():
+        for kept in leaderboard.take_ranked_models():
             self._keep_begun(kept)
 
     def write_affordable(self, leaderboard: Leaderboard) -> None:
@@ -99,5 +99,5 @@ class ModelCache:
         with self._lock:
             self._begun[fit_key.group] = fit_key.stage[1], classifier
             self._begun.move_to_end(fit_key.group)
-            while len(self._begun) > MOST_BEGUN:
+            while len(self._begun) > MOST_RESUMABLE:
                 self._begun.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions, and phases 3 to 5 as one function of some rows, which validation repeats on others."""
+"""Out-of-fold predictions, and what phases 3 to 6 make of some rows, which validation repeats on others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OutOfFold:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What phases 3 to 5 made of the rows they were given."""
+    """What phases 3 to 6 made of the rows they were given."""
 
     predictions: Predictions | None
     """Its predictions for the rows of `Split.test`; None where there are none."""

@@ -17,13 +17,13 @@ from mlwf.engine.work import PreparedRows
 from mlwf.splitting.rows import Rows
 
 MOST_IDLE_BYTES = 2**28
-"""Of the prepared rows that no task needs at the moment: the next requests of a search need the same."""
+"""Most bytes of prepared rows that are kept while no task needs them: the next requests of a search need the same."""
 
 Key = tuple[str, bool]
 """Identifies prepared rows, and whether their classes are weighted: the weights are stored with them."""
 
 
-class Fold:
+class PreparedFold:
     """The training rows of some tasks and the rows to predict; prepared when first needed."""
 
     def __init__(self, key: Key, tasks: Sequence[Task]) -> None:
@@ -85,14 +85,14 @@ class Fold:
         return preprocessor, PreparedRows(X, y, weight, parts)
 
 
-class Folds:
+class PreparedFolds:
     """The folds of an engine: those that tasks need, and as many of the latest others as there is room for."""
 
     def __init__(self) -> None:
-        self._idle: OrderedDict[Key, Fold] = OrderedDict()
+        self._idle: OrderedDict[Key, PreparedFold] = OrderedDict()
         self._lock = threading.Lock()
 
-    def gather(self, tasks: Sequence[Task]) -> dict[Task, Fold]:
+    def gather(self, tasks: Sequence[Task]) -> dict[Task, PreparedFold]:
         """Give each task its fold, which it shares with the tasks that prepare the same rows alike."""
         together: dict[Key, list[Task]] = {}
         for task in tasks:
@@ -100,7 +100,7 @@ class Folds:
                 together.setdefault((task.fit_key.preparation, task.request.class_weighted), []).append(task)
         return {task: fold for key, each in together.items() for fold in [self._take(key, each)] for task in each}
 
-    def release(self, fold: Fold) -> None:
+    def release(self, fold: PreparedFold) -> None:
         """Count a task of a fold as done; free the oldest folds that no task needs."""
         if not fold.release():
             return
@@ -123,14 +123,14 @@ class Folds:
         for fold in gone:
             fold.close()
 
-    def _take(self, key: Key, tasks: Sequence[Task]) -> Fold:
+    def _take(self, key: Key, tasks: Sequence[Task]) -> PreparedFold:
         with self._lock:
             fold = self._idle.pop(key, None)
         if fold is not None and fold.add(tasks):
             return fold
         if fold is not None:
             fold.close()
-        return Fold(key, tasks)
+        return PreparedFold(key, tasks)
 
 
 def _rows_of(tasks: Sequence[Task]) -> dict[str, Rows]:

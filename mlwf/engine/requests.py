@@ -56,7 +56,10 @@ class Leaderboard:
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def enter(self, candidate_fold: CandidateFold, result: FitResult, kept: Any = None) -> bool:
-        """Score the result of a fold, and keep its model while its candidate may be best; tell if the best changed."""
+        """Score the result of a fold, and keep its model while its candidate may be best.
+
+        `kept` stands for the model: a CachedModel in a run, its key in a plan. Returns whether the best changed.
+        """
         if result.is_late:
             self.withdraw(candidate_fold.candidate)
             return False
@@ -88,8 +91,8 @@ class Leaderboard:
         with self._lock:
             return [] if self.best is None else list(self._models.get(self.best, ()))
 
-    def release_losers(self) -> list[Any]:
-        """Give the models of all complete candidates, those of the best last, and keep those of the best alone."""
+    def take_ranked_models(self) -> list[Any]:
+        """Give the models of all complete candidates, the best last; from now on those of the best alone are kept."""
         with self._lock:
             places = [-negative for _, negative in reversed(self._ranks)]
             given = [kept for place in places for kept in self._models.get(place, ())]
@@ -165,7 +168,7 @@ class FitResult:
     """What the fit took; requests that share one fit share its time."""
     predict_seconds: float = 0.0
     reused: bool = False
-    """Whether no fit was made for it: the fit cache had it."""
+    """Whether no fit was made for it: its predictions or its model were stored."""
     error: str | None = None
     """Why the fit failed, or None."""
     is_late: bool = False
@@ -175,9 +178,9 @@ class FitResult:
 LATE = "not begun: the time was up"
 
 Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
-"""Makes the fits of some requests; the results are in their order."""
+"""Makes the fits of some requests; the results are in their order. `Engine` in a run, `DryRunFitter` in a plan."""
 
 
-def on_table(run_fits: Fitter, table: Table) -> Fitter:
+def on_table(fitter: Fitter, table: Table) -> Fitter:
     """Make a fitter of the same rows with other columns."""
-    return lambda requests: run_fits([replace(request, table=table) for request in requests])
+    return lambda requests: fitter([replace(request, table=table) for request in requests])

@@ -31,7 +31,7 @@ BLAS = SharedState(lambda: threadpool_limits(1, user_api="blas"))
 two numbers: seven times as long. One for any n_jobs, since a sum depends on how it is split."""
 
 
-def fit_one(table: Table, request: FitRequest) -> FitResult:
+def fit_whole_pipeline(table: Table, request: FitRequest) -> FitResult:
     """Fit a clone of the pipeline and predict; an error is part of the result."""
     if request.deadline is not None and monotonic() >= request.deadline:
         return FitResult(error=LATE, is_late=True)
@@ -87,7 +87,7 @@ class Job:
     keep_model: bool
     n_threads: int
     """For OpenMP; numpy's own algebra has one, since a sum depends on how it is split."""
-    begun: Any = field(default=None, repr=False)
+    resumable: Any = field(default=None, repr=False)
     """The same classifier, fitted on the same rows with fewer stages than the last, to be resumed."""
 
 
@@ -106,18 +106,18 @@ class JobResult:
     """Category and message of what was warned of in another process."""
 
 
-def do(job: Job, prepared: PreparedRows) -> JobResult:
+def run_job(job: Job, prepared: PreparedRows) -> JobResult:
     """Fit and predict; an error is part of the result."""
     started = fitted = perf_counter()
     # An OpenMP limit holds for the calling thread alone, so it is set anew for each fit.
     with openmp_threads(job.n_threads):
         try:
-            model = clone(job.classifier) if job.begun is None else resume(job.begun)
+            model = clone(job.classifier) if job.resumable is None else resume(job.resumable)
             if job.stage_name:
                 model.set_params(**{job.stage_name: job.stages[-1]})
             weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
             model.fit(prepared.X, prepared.y, **weight)
-            if job.begun is not None:
+            if job.resumable is not None:
                 model.set_params(warm_start=False)
             drop_training_state(model)
             fitted = perf_counter()
@@ -142,11 +142,11 @@ def _openmp() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="openmp")
 
 
-def do_apart(job: Job, prepared: PreparedRows) -> JobResult:
+def run_job_in_worker(job: Job, prepared: PreparedRows) -> JobResult:
     """Do a job in another process than the engine's: what is warned of there is part of the result."""
     with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
-        done = do(job, prepared)
+        done = run_job(job, prepared)
     warned = tuple((each.category, str(each.message)) for each in caught)
     return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, warned)
 

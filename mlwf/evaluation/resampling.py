@@ -28,7 +28,7 @@ Prepare = Callable[[Predictions, NDArray[Any], Any], ResampledMetric]
 
 def resampled_metric_of(metric: str, *, n_classes: int) -> Prepare | None:
     """Give what prepares a metric (by its natural name) for resamples, or None where nothing does."""
-    serves_two = metric in BINARY or (metric in METRICS and metric_info(metric).binary_only)
+    serves_two = metric in FOR_TWO_CLASSES_ONLY or (metric in METRICS and metric_info(metric).binary_only)
     return None if serves_two and n_classes != 2 else RESAMPLED_METRICS.get(metric)
 
 
@@ -263,5 +263,5 @@ RESAMPLED_METRICS: dict[str, Prepare] = {
     **{f"{name}_weighted": _of_cells(partial(_weighted, ratio)) for name, ratio in RATIOS.items()},
 }
 
-BINARY = {"average_precision"}
+FOR_TWO_CLASSES_ONLY = {"average_precision"}
 """Metrics that serve more classes too, and whose resampled form serves two only."""

@@ -1,4 +1,7 @@
-"""Turn scores into probabilities, from predictions on rows that the model did not see, and measure the gain."""
+"""Turn scores into probabilities, from predictions on rows that the model did not see, and measure the gain.
+
+The methods, and how each is fitted, are in `mlwf/engine/calibrators.py`.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,7 @@ def calibrate(
     table: Table,
     split: Split,
     splitter: Splitter,
-    run_fits: Fitter,
+    fitter: Fitter,
     *,
     keep_model: bool = False,
     random_state: int = 42,
@@ -174,7 +177,7 @@ def calibrate(
     rows cannot be split.
     """
     inner, fold_results, shipped = request_fold_models(
-        spec, pipeline, params, table, split, splitter, run_fits, keep_model=keep_model
+        spec, pipeline, params, table, split, splitter, fitter, keep_model=keep_model
     )
     out_of_fold = stack(fold_results, inner, split.train)
     calibrated = fit_calibrators(
@@ -205,7 +208,7 @@ def request_fold_models(
     table: Table,
     split: Split,
     splitter: Splitter,
-    run_fits: Fitter,
+    fitter: Fitter,
     *,
     keep_model: bool = False,
 ) -> tuple[Sequence[Split], Sequence[FitResult], Sequence[FitResult]]:
@@ -219,11 +222,11 @@ def request_fold_models(
     outside = (split.test,) if len(split.test) else ()
     if _is_ensemble(spec):
         fit_results = _succeeded(
-            run_fits([FitRequest(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
+            fitter([FitRequest(pipeline, params, part.train, (part.test, *outside), keep_model) for part in inner])
         )
         return inner, fit_results, fit_results
     of_folds = [FitRequest(pipeline, params, part.train, (part.test,)) for part in inner]
-    fit_results = _succeeded(run_fits([*of_folds, FitRequest(pipeline, params, split.train, outside, keep_model)]))
+    fit_results = _succeeded(fitter([*of_folds, FitRequest(pipeline, params, split.train, outside, keep_model)]))
     return inner, fit_results[:-1], fit_results[-1:]
 
 
@@ -243,7 +246,7 @@ class ClassifierCalibration:
         table = Table(X, np.asarray(y))
         cv_folds = self.spec.cv_folds or 5
         folds = fold_splitter("stratified_kfold", n_splits=cv_folds, shuffle=False, random_state=self.random_state)
-        with Engine(table, n_jobs=self.n_jobs) as run_fits:
+        with Engine(table, n_jobs=self.n_jobs) as fitter:
             trained = calibrate(
                 self.spec,
                 pipeline,
@@ -253,7 +256,7 @@ class ClassifierCalibration:
                 folds
                 if self.spec.holdout is None
                 else holdout_splitter(test_size=self.spec.holdout, random_state=self.random_state),
-                run_fits,
+                fitter,
                 keep_model=True,
                 random_state=self.random_state,
             )

@@ -76,14 +76,14 @@ def check_gates_can_be_met(
     ]
 
 
-def is_champion(gate: GateSpec) -> bool:
+def compares_with_registered_model(gate: GateSpec) -> bool:
     """Whether a gate is against a registered model."""
     return gate.beats not in (None, BASELINE)
 
 
 def source_of(gate: GateSpec, sources: Collection[Source]) -> Source | None:
     """Give the source whose number a gate is on, among those that there are; None when there is none."""
-    usable = UNSEEN if is_champion(gate) else [*SOURCES]
+    usable = UNSEEN if compares_with_registered_model(gate) else [*SOURCES]
     return next((each for each in usable if each in sources and gate.source in (None, each)), None)
 
 
@@ -132,7 +132,7 @@ def _check_metric(
     source = source_of(gate, [evaluation.source for evaluation in inputs.evaluations])
     evaluation = next((evaluation for evaluation in inputs.evaluations if evaluation.source == source), None)
     if source is None or evaluation is None:
-        wanted = [gate.source] if gate.source else UNSEEN if is_champion(gate) else [*SOURCES]
+        wanted = [gate.source] if gate.source else UNSEEN if compares_with_registered_model(gate) else [*SOURCES]
         return GateResult(
             required, "; ".join(SOURCES[each].lacking for each in wanted), passed=False, source=gate.source
         )
@@ -206,7 +206,8 @@ def _measure_champion(
 KINDS: dict[str, GateKind] = {
     "finding": GateKind(lambda gate: gate.finding is not None, _check_finding),
     "champion": GateKind(
-        is_champion, partial(_check_metric, demand=_opponent_demand, measure=_measure_champion, is_strict=True)
+        compares_with_registered_model,
+        partial(_check_metric, demand=_opponent_demand, measure=_measure_champion, is_strict=True),
     ),
     "baseline": GateKind(
         lambda gate: gate.beats is not None,
@@ -302,10 +303,10 @@ def _source_problems(gate: GateSpec, key: str, sources: Collection[Source]) -> I
     if source_of(gate, sources) is not None:
         return
     if gate.source is not None:
-        usable = [each for each in sources if not is_champion(gate) or each in UNSEEN]
+        usable = [each for each in sources if not compares_with_registered_model(gate) or each in UNSEEN]
         hint = nearest(gate.source, usable) if usable else "leave the gate out"
         yield Problem("", f"{key}.source", f"is {gate.source!r}, and {SOURCES[gate.source].lacking}", hint)
-    elif is_champion(gate):
+    elif compares_with_registered_model(gate):
         message = f"is {gate.beats!r}, a registered model, which is compared on a test set or a hold-out only"
         yield Problem("", f"{key}.beats", message, "give test rows, or set validation.strategy: train_test")
     else:

@@ -198,7 +198,7 @@ def cross_validate(
     table: Table,
     rows: Rows,
     splitter: Splitter,
-    run_fits: Fitter,
+    fitter: Fitter,
     *,
     metrics: Sequence[str],
     positive_class: Any = None,
@@ -226,9 +226,9 @@ def cross_validate(
         A fit failed.
     """
     splits = splitter(table, rows)
-    trained = at_once(lambda split: train_fn(split, run_fits), splits)
+    trained = at_once(lambda split: train_fn(split, fitter), splits)
     predictions = [part.predictions for part in trained]
-    baseline = baselines(table, splits, run_fits)
+    baseline = baselines(table, splits, fitter)
     sample = _pooled(predictions, baseline, table, splits, rows)
     counted = sample.weighted()
     wanted = wanted_metrics(metrics, table.classes, positive_class)
@@ -306,11 +306,11 @@ def evaluate(
     )
 
 
-def baselines(table: Table, splits: Sequence[Split], run_fits: Fitter) -> list[Predictions]:
+def baselines(table: Table, splits: Sequence[Split], fitter: Fitter) -> list[Predictions]:
     """Predict the rows of each split by the class shares of its training rows."""
     # With balanced class weights all classes would be equally frequent to it, which makes it a weaker baseline.
     requests = [FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits]
-    fit_results = run_fits(requests)
+    fit_results = fitter(requests)
     for result in fit_results:
         if result.error:
             raise FitError(result.error)

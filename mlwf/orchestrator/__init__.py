@@ -1,1 +1,1 @@
-"""WHEN: the phases of a run in order, for the command line and for Python alike."""
+"""The phases of a run in order, for the command line and for Python alike."""

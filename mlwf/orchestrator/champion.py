@@ -16,7 +16,7 @@ from mlwf.evaluation.intervals import bootstrap
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import Dataset, row_digests
-from mlwf.modules.gates import Compare, Comparison, is_champion, source_of
+from mlwf.modules.gates import Compare, Comparison, compares_with_registered_model, source_of
 from mlwf.orchestrator.context import RunContext
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source, metric_info
@@ -96,7 +96,7 @@ def _wanted(context: RunContext) -> Iterator[tuple[int, GateSpec, Source]]:
     for number, gate in enumerate(context.spec.gates):
         source = source_of(gate, sources)
         # A gate without a source is refused by its own check.
-        if is_champion(gate) and source is not None:
+        if compares_with_registered_model(gate) and source is not None:
             yield number, gate, source
 
 

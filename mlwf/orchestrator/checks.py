@@ -237,7 +237,7 @@ def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterat
     data = context.spec.data
     for key, folds in sorted(_inside_folds(context, stages).items(), key=lambda item: -item[1])[:1]:
         for label in context.table.classes.tolist():
-            fewest = min(int((context.table.y_of(split.train) == label).sum()) for split in context.outer)
+            fewest = min(int((context.table.y_of(split.train) == label).sum()) for split in context.validation_splits)
             if fewest < folds:
                 rows = f"{fewest:,} row{'s' * (fewest != 1)}"
                 message = f"class {format_value(label)} has {rows} where a fold of the validation leaves it least"
@@ -273,13 +273,13 @@ def _row_splits(context: RunContext) -> Iterator[RowSplits]:
         for rows, where in _rows_of_stage(context, "calibration.holdout"):
             # Too few rows of a fold cost the calibration, with a warning.
             with suppress(SplitError):
-                parts = context.calibration_splits(context.table, rows)
+                parts = context.calibration_splitter(context.table, rows)
                 yield RowSplits("calibration.holdout", where, parts, calibrates=True)
 
 
 def _outer(context: RunContext) -> tuple[Split, ...]:
     try:
-        return context.outer
+        return context.validation_splits
     except SplitError:  # reported for the stage itself
         return ()
 

@@ -116,8 +116,8 @@ class RunContext:
         return split_once
 
     @property
-    def calibration_splits(self) -> Splitter:
-        """Give what the calibration learns from: folds, or one share of the rows held out."""
+    def calibration_splitter(self) -> Splitter:
+        """The splitter of the calibration: into folds, or one share of the rows held out."""
         assert self.calibration is not None
         if self.calibration.holdout is None:
             return self.folds(self.spec.calibration_folds)
@@ -134,7 +134,7 @@ class RunContext:
         return self.spec.tuning_folds
 
     @cached_property
-    def outer(self) -> tuple[Split, ...]:
+    def validation_splits(self) -> tuple[Split, ...]:
         """The folds of the validation; none unless it is a cross-validation."""
         if self.spec.validation.strategy != "cross_validation":
             return ()

@@ -109,7 +109,7 @@ def _search_leaks(context: RunContext, fit: Fitter) -> LeakSearch | None:
 
 
 def _splits(context: RunContext) -> Sequence[Split]:
-    return context.outer or ((context.split,) if len(context.split.test) else ())
+    return context.validation_splits or ((context.split,) if len(context.split.test) else ())
 
 
 def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
@@ -157,9 +157,9 @@ def plan_validate(context: RunContext, config: PipelineConfig, fitter: Fitter) -
         own = config.for_validation()
         make = make_nested_train_fn if context.is_nested else make_train_fn
         request = make(context, own, request_fits)
-        for split in context.outer:
+        for split in context.validation_splits:
             request(split, fitter)
-        baselines(context.table, context.outer, fitter)
+        baselines(context.table, context.validation_splits, fitter)
     elif strategy == "train_test":
         baselines(context.table, [context.split], fitter)
         if context.is_refitted:

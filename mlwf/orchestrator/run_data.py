@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
-from mlwf.modules.gates import is_champion
+from mlwf.modules.gates import compares_with_registered_model
 from mlwf.modules.inference import Inferred, infer_features
 from mlwf.modules.table_files import read_raw
 from mlwf.specs.data import DataSpec, TableSchema
@@ -128,7 +128,7 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
         schema=schema,
         read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
         unmatched_na_values=unmatched_na_values(table, schema),
-        tables={data.path: table} if any(map(is_champion, spec.gates)) and not uses_store else {},
+        tables={data.path: table} if any(map(compares_with_registered_model, spec.gates)) and not uses_store else {},
     )
     run_data = run_data if data.test_path is None else _with_test_table(spec, data, run_data)
     if fail_on_unseen:

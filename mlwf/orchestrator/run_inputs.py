@@ -121,7 +121,7 @@ def name_rows(context: RunContext) -> dict[str, Rows]:
     rows = {"train": context.split.train, "holdout": context.split.test}
     if context.is_refitted:
         rows[ALL] = context.shipped_rows
-    for number, fold in enumerate(context.outer):
+    for number, fold in enumerate(context.validation_splits):
         rows |= {fold_rows(number, "train"): fold.train, fold_rows(number, "test"): fold.test}
     return rows
 

@@ -40,12 +40,12 @@ def list_choices(context: RunContext, config: PipelineConfig) -> tuple[Choice, .
 
 def of_cross_validation(context: RunContext, choices: tuple[Choice, ...]) -> Provenance:
     """Give the provenance of a cross-validated number; `choices` are what the run chooses before it validates."""
-    folds = range(len(context.outer))
+    folds = range(len(context.validation_splits))
     inside = tuple(fold_rows(number, "train") for number in folds)
     before = inside if context.is_nested else (TRAIN,) * len(folds)
     # Each fold repeats the calibration and the threshold in any case.
     selected_on: SelectedOn = {choice: before if choice in LABELS else inside for choice in choices}
-    rows = np.unique(np.concatenate([split.test.index for split in context.outer]))
+    rows = np.unique(np.concatenate([split.test.index for split in context.validation_splits]))
     provenance = Provenance(
         "cross_validation",
         len(rows),
@@ -139,7 +139,7 @@ def _protocol(context: RunContext) -> Protocol:
     splitter = SPLITTERS[spec.splitter]
     return Protocol(
         spec.splitter,
-        n_folds=spec.validation.cv_folds if splitter.has_cv_folds else len(context.outer),
+        n_folds=spec.validation.cv_folds if splitter.has_cv_folds else len(context.validation_splits),
         n_repeats=spec.validation.n_repeats,
         column=getattr(spec.data, splitter.column) if splitter.column else None,
         gap=spec.validation.gap,

@@ -144,7 +144,7 @@ NOT_ASKED_FOR = "not asked for"
 
 
 def run_tune(run: Run, status: PhaseStatus) -> Run:
-    """Search for the best parameters; without those written when that fails."""
+    """Search for the best parameters; if the search fails, those of the model section stay."""
     context, tuning = run.context, run.context.tuning
     if tuning is None:
         status.skip(NOT_ASKED_FOR)
@@ -182,7 +182,7 @@ def plan_fit(context: RunContext, config: PipelineConfig, fitter: Fitter) -> Pip
 
 
 def run_calibrate(run: Run, status: PhaseStatus) -> Run:
-    """Calibrate the probabilities and keep that if it is better; without when it fails."""
+    """Calibrate the probabilities, and keep that if it is better; if it fails, the model stays as it is."""
     context, calibration = run.context, run.context.calibration
     if calibration is None:
         status.skip(NOT_ASKED_FOR)
@@ -206,7 +206,7 @@ def plan_calibrate(context: RunContext, config: PipelineConfig, fitter: Fitter) 
 
 
 def run_threshold(run: Run, status: PhaseStatus) -> Run:
-    """Choose the threshold; the classifier's own when that fails."""
+    """Choose the threshold; if that fails, the classifier's own stays."""
     context = run.context
     if context.threshold is None:
         status.skip(NOT_ASKED_FOR)

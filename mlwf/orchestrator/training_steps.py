@@ -123,7 +123,7 @@ def calibrate_pipeline(
         config.params,
         table,
         split,
-        context.calibration_splits,
+        context.calibration_splitter,
         fitter,
         keep_model=config.keep_model,
         random_state=context.spec.random_state,
@@ -152,7 +152,7 @@ def request_calibration_fits(context: RunContext, config: PipelineConfig, split:
         config.params,
         config.table,
         split,
-        context.calibration_splits,
+        context.calibration_splitter,
         fitter,
         keep_model=config.keep_model,
     )

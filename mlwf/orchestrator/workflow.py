@@ -178,7 +178,7 @@ def _build(run: Run, status: PhaseStatus) -> Run:
 
 
 def _log(run: Run, status: PhaseStatus) -> Run:
-    """Send everything to the tracking store."""
+    """Send the results to the tracking store, and register the model."""
     run.recorder.log_results(status)
     return run
 

@@ -1,1 +1,1 @@
-"""WHAT an experiment is: one frozen pydantic model a section of its file."""
+"""What an experiment is: one frozen pydantic model a section of its file."""

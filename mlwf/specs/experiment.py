@@ -126,7 +126,7 @@ class GateSpec(Spec):
     beats: str | None = Field(None, min_length=1)
     """The metric is better than that of `baseline`, or of a registered model such as `models:/NAME@champion`."""
     by: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """How much better, whatever the sign of the metric; left out, at all."""
+    """How much better, whatever the sign of the metric; without it, any difference above zero is enough."""
     bound: Literal["point", "lower", "upper"] = "point"
     """What is held against it: the number itself, or an end of its 95 % interval."""
     source: Source | None = None
@@ -138,7 +138,7 @@ class GateSpec(Spec):
 
 
 class FindingsSpec(Spec):
-    """Which findings to keep quiet about."""
+    """Which findings to ignore."""
 
     ignore: list[str] = Field(default_factory=list)
     """Codes of findings that are not reported."""
@@ -190,9 +190,10 @@ class ExperimentSpec(Spec):
     gates: list[GateSpec] = Field(default_factory=list)
     """What the run must reach; otherwise exit code 3, and the model is not registered."""
     findings: FindingsSpec = Field(default_factory=FindingsSpec)
-    """Which findings to keep quiet about."""
+    """Which findings to ignore."""
     on_error: Literal["degrade", "fail"] = "degrade"
-    """When tuning or calibration fails: go on without it and say so, or stop with exit code 1."""
+    """When the fits of tuning, calibration, threshold or findings fail: go on without and report that, or stop with
+    exit code 1."""
 
     @property
     def tuning_folds(self) -> int:

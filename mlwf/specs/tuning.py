@@ -110,7 +110,7 @@ class HalvingSearchSpec(ParamTuningSpec):
     param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]]
     """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps."""
     factor: int = Field(3, ge=2)
-    """Each rung keeps one of that many candidates, and gives them that many times the resource."""
+    """Each rung keeps one in `factor` candidates, and gives them `factor` times the resource."""
     resource: str | None = None
     """What candidates get more and more of: `n_samples` (rows), or the parameter for boosting rounds or trees, such as
     `classifier__max_iter`; the default is that parameter where the algorithm has one, because few rounds rank

@@ -1,4 +1,4 @@
-"""The rows of one table: every stage speaks of them by absolute position."""
+"""The rows of one table, named by their position in the whole table."""
 
 from __future__ import annotations
 

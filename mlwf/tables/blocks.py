@@ -34,7 +34,7 @@ STATUS_STYLES = {
 MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
 """What Markdown would take for its own; underscores inside a word it leaves alone."""
 LABEL = LABELS["hyperparameters"]
-"""The label that must not be missed: of the number that flatters most."""
+"""The label that must not be missed: of scores on rows that the hyperparameters were chosen on."""
 ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
 
 
@@ -85,7 +85,7 @@ def signed(value: float) -> str:
 
 
 def span(interval: Mapping[str, Any] | None) -> str:
-    """Write where a number lies.
+    """Write an interval.
 
     >>> [span(interval) for interval in ({"low": 0.87051, "high": 0.8762}, None)]
     ['0.8705 – 0.8762', 'n/a']

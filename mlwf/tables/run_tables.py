@@ -24,7 +24,6 @@ from mlwf.tables.blocks import (
     with_alarm,
 )
 from mlwf.tables.descriptions import findings_markdown, gates_markdown, gates_outcome, render_findings, render_gates
-from mlwf.tables.run_fields import run_fields
 from mlwf.tables.score_tables import (
     best_slices,
     details_markdown,
@@ -33,6 +32,7 @@ from mlwf.tables.score_tables import (
     render_scores,
     scores_markdown,
 )
+from mlwf.tables.summary_rows import summary_rows
 from mlwf.text import printable_in
 
 PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recorded": "recorded"}
@@ -139,7 +139,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     ending = ", ".join(filter(None, [_ending(summary), gates_outcome(summary).plain]))
     lines = [f"## {escaped(summary.get('name', ''))} {ending}", *gates_markdown(summary)]
     lines += ["", f"Run `{summary.get('run_id', '')}`", "", markdown_row(["", ""]), markdown_row(["---", "---"])]
-    for field in run_fields(summary):
+    for field in summary_rows(summary):
         text = escaped(field.text)
         lines.append(markdown_row([f"**{field.label}**", f"**{text}**" if field.tone else marked(text)]))
     lines += [*scores_markdown(summary), *details_markdown(summary)]
@@ -169,7 +169,7 @@ def _fields(summary: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for field in run_fields(summary):
+    for field in summary_rows(summary):
         style = STATUS_STYLES.get(field.tone, "")
         table.add_row(Text(field.label, style), with_alarm(Text(field.text, style)))
     return table

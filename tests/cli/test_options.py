@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 
 from mlwf.cli.commands import app
-from mlwf.cli.options import take_plainly
+from mlwf.cli.options import skip_pydantic
 
 COMMANDS = get_command(app).commands
 
@@ -36,7 +36,7 @@ def test_parameters_take_what_typer_takes(command, param, tmp_path, monkeypatch)
     is_list = param.multiple or param.nargs == -1
     context = typer.Context(command)
     typers = param.process_value
-    take_plainly([param])
+    skip_pydantic([param])
     for text in ("file", "folder", "missing", "table", "json", "yaml", "1", ""):
         value = (text, text) if is_list else text
         assert outcome(param.process_value, context, value) == outcome(typers, context, value), text

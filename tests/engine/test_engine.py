@@ -33,7 +33,7 @@ from mlwf.engine import prepared_folds as folds
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.requests import LATE, CandidateFold, FitRequest, Leaderboard
-from mlwf.engine.work import do
+from mlwf.engine.work import run_job
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.reference_fitter import PlainFitter
@@ -319,8 +319,10 @@ def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
 
 @pytest.mark.parametrize("best", [0, 1])
 def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monkeypatch):
-    begun = []
-    monkeypatch.setattr(module, "do", lambda job, prepared: begun.append(job.begun) or do(job, prepared))
+    resumable = []
+    monkeypatch.setattr(
+        module, "run_job", lambda job, prepared: resumable.append(job.resumable) or run_job(job, prepared)
+    )
     leaderboard, model, requests = entered(lambda name, fold, said: float(np.var(said.proba)) * (2 * best - 1))
     model.set_params(classifier__subsample=0.5)
     more = [FitRequest(model, {"classifier__n_estimators": 9}, fold.train, (fold.test,)) for fold in FOLDS]
@@ -330,7 +332,7 @@ def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monke
             same(one, other)
     assert leaderboard.best == best
     # The model of the smaller candidate is cut out of a fit that went on, and cannot be continued from there.
-    assert [getattr(each, "n_estimators", None) for each in begun] == [None] * 3 + [[None, 5][best]] * 3
+    assert [getattr(each, "n_estimators", None) for each in resumable] == [None] * 3 + [[None, 5][best]] * 3
 
 
 def test_engine_keeps_the_models_of_the_best_candidate_alone():

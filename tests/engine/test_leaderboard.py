@@ -61,8 +61,8 @@ def test_models_of_several_candidates_are_kept_until_they_are_released(order):
     for candidate in order:
         enter(leaderboard, candidate, 0, [0.3, 0.5, 0.1, 0.5][candidate])
     assert (leaderboard.best, leaderboard.kept) == (1, [(1, 0)])
-    assert leaderboard.release_losers() == [(3, 0), (1, 0)]
-    assert (leaderboard.release_losers(), leaderboard.kept) == ([(1, 0)], [(1, 0)])
+    assert leaderboard.take_ranked_models() == [(3, 0), (1, 0)]
+    assert (leaderboard.take_ranked_models(), leaderboard.kept) == ([(1, 0)], [(1, 0)])
 
 
 def test_enter_returns_whether_the_best_changed():

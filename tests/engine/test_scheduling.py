@@ -12,14 +12,14 @@ from mlwf.engine.scheduling import PriorityExecutor
 
 def occupied(executor):
     """Keep the only thread of an executor at work until the event is set."""
-    begun, go = threading.Event(), threading.Event()
+    resumable, go = threading.Event(), threading.Event()
 
     def work():
-        begun.set()
+        resumable.set()
         go.wait(9)
 
     executor.put((0,), work)
-    begun.wait(9)
+    resumable.wait(9)
     return go
 
 

@@ -254,15 +254,15 @@ STOPPING = {"n_iter_no_change", "early_stopping"}
 
 
 def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **keywords: Any) -> None:
-    begun = _fit(kind, setting, 3, X, y, **keywords)
-    before = joblib.hash(begun)
-    assert is_resumable(begun)
+    resumable = _fit(kind, setting, 3, X, y, **keywords)
+    before = joblib.hash(resumable)
+    assert is_resumable(resumable)
     assert may_be_resumable(kind())
-    continued = resume(begun).set_params(**{INFOS[kind].rounds: 10}).fit(X, y, **keywords)
+    continued = resume(resumable).set_params(**{INFOS[kind].rounds: 10}).fit(X, y, **keywords)
     plain = _fit(kind, setting, 10, X, y, **keywords)
     _assert_same(_state(continued.set_params(warm_start=False)), _state(plain))
     _assert_predicts_same(predict(continued, X), predict(plain, X))
-    assert joblib.hash(begun) == before
+    assert joblib.hash(resumable) == before
 
 
 @pytest.mark.parametrize("table", ["two named classes", "three classes"])

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mlwf.engine.model_file import load_model, save_model
-from mlwf.engine.work import Job, PreparedRows, do, do_apart
+from mlwf.engine.work import Job, PreparedRows, run_job, run_job_in_worker
 
 X, Y = make_classification(200, 5, random_state=0)
 PREPARED = PreparedRows(X[:150], Y[:150], None, {"test": X[150:], "train": X[:150]})
@@ -24,7 +24,7 @@ def job(classifier, stages=(), *, stage_name=None, keep_model=True):
 
 
 def test_one_fit_predicts_as_the_fits_of_all_stages():
-    done = do(job(GradientBoostingClassifier(random_state=0), (2, 5), stage_name="n_estimators"), PREPARED)
+    done = run_job(job(GradientBoostingClassifier(random_state=0), (2, 5), stage_name="n_estimators"), PREPARED)
     for stage, said in zip((2, 5), done.predictions, strict=True):
         plain = GradientBoostingClassifier(n_estimators=stage, random_state=0).fit(X[:150], Y[:150])
         assert np.array_equal(said["test"].proba, plain.predict_proba(X[150:]))
@@ -32,15 +32,15 @@ def test_one_fit_predicts_as_the_fits_of_all_stages():
     assert done.model.n_estimators == 5
 
 
-@pytest.mark.parametrize("run", [do, do_apart])
+@pytest.mark.parametrize("run", [run_job, run_job_in_worker])
 def test_a_fit_that_was_begun_is_continued(run):
     classifier = GradientBoostingClassifier(subsample=0.5, random_state=0)
-    begun = do(job(classifier, (2,), stage_name="n_estimators"), PREPARED).model
-    done = run(replace(job(classifier, (4, 6), stage_name="n_estimators"), begun=begun), PREPARED)
-    assert (begun.n_estimators, done.model.n_estimators, done.model.warm_start) == (2, 6, False)
+    resumable = run_job(job(classifier, (2,), stage_name="n_estimators"), PREPARED).model
+    done = run(replace(job(classifier, (4, 6), stage_name="n_estimators"), resumable=resumable), PREPARED)
+    assert (resumable.n_estimators, done.model.n_estimators, done.model.warm_start) == (2, 6, False)
     assert all(
         np.array_equal(one.tree_.value, other.tree_.value)
-        for one, other in zip(begun.estimators_[:, 0], done.model.estimators_[:2, 0], strict=True)
+        for one, other in zip(resumable.estimators_[:, 0], done.model.estimators_[:2, 0], strict=True)
     )
     for stage, said in zip((4, 6), done.predictions, strict=True):
         plain = GradientBoostingClassifier(n_estimators=stage, subsample=0.5, random_state=0).fit(X[:150], Y[:150])
@@ -48,13 +48,13 @@ def test_a_fit_that_was_begun_is_continued(run):
 
 
 def test_a_fit_that_fails_has_its_error():
-    done = do(job(LogisticRegression(C=-1.0)), PREPARED)
+    done = run_job(job(LogisticRegression(C=-1.0)), PREPARED)
     assert done.error.startswith("InvalidParameterError: The 'C' parameter of LogisticRegression must be")
     assert done.predictions == ()
 
 
 def test_a_model_that_nobody_wants_is_not_handed_on():
-    assert do(job(LogisticRegression(), keep_model=False), PREPARED).model is None
+    assert run_job(job(LogisticRegression(), keep_model=False), PREPARED).model is None
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", None, "loss"])
@@ -62,7 +62,7 @@ def test_a_booster_that_a_scorer_stopped_can_be_saved(tmp_path, scoring):
     booster = HistGradientBoostingClassifier(
         max_iter=60, early_stopping=True, scoring=scoring, n_iter_no_change=2, random_state=0
     )
-    done = do(job(booster, (3, 60), stage_name="max_iter"), PREPARED)
+    done = run_job(job(booster, (3, 60), stage_name="max_iter"), PREPARED)
     save_model(done.model, tmp_path / "model.skops")
     loaded = load_model(tmp_path / "model.skops")
     plain = booster.fit(X[:150], Y[:150])
@@ -73,6 +73,6 @@ def test_a_booster_that_a_scorer_stopped_can_be_saved(tmp_path, scoring):
 def test_what_is_warned_of_in_another_process_is_brought_along():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = do_apart(job(LogisticRegression(max_iter=1)), PREPARED)
+        done = run_job_in_worker(job(LogisticRegression(max_iter=1)), PREPARED)
     assert [category for category, _ in done.warnings] == [ConvergenceWarning]
     assert done.error is None

@@ -109,7 +109,7 @@ def test_a_fold_calibrates_on_the_rows_of_its_fold(sure):
     folds = StratifiedKFold(4, shuffle=True, random_state=42)
     with Counting(sure) as fit:
         config = dataclasses.replace(config_of(sure, fit), has_threshold=False)
-        for split in sure.outer:
+        for split in sure.validation_splits:
             train, test = split.train.index, split.test.index
             trained = make_train_fn(sure, config)(split, fit)
             expected = CalibratedClassifierCV(clone(config.pipeline), cv=folds).fit(COPIES.iloc[train], Y[train])
@@ -127,7 +127,7 @@ def test_a_fold_decides_in_each_fold_whether_its_calibration_is_kept():
     )
     with Counting(context) as fit:
         config = config_of(context, fit)
-        for split in context.outer:
+        for split in context.validation_splits:
             trained = make_train_fn(context, config)(split, fit)
             plain = fit_pipeline(config, split, fit)
             assert not trained.calibration.kept
@@ -141,7 +141,7 @@ def test_a_fold_chooses_its_threshold_on_calibrated_scores_of_other_folds(sure, 
     context = RunContext(sure.spec.model_copy(update={"calibration": spec}), sure.run_data, RunLog())
     with Counting(context) as fit:
         config = config_of(context, fit)
-        split = context.outer[0]
+        split = context.validation_splits[0]
         trained = make_train_fn(context, config)(split, fit)
         fits = fit.n_fits
         alone = calibrate_pipeline(context, config, split, fit)
@@ -160,7 +160,7 @@ def test_a_fold_whose_calibration_is_not_kept_chooses_its_threshold_on_the_class
     context = context_of(
         COPIES, Y, features=NUMBERS, model=model, calibration={"method": "isotonic"}, threshold={"scoring": "f1"}
     )
-    split, folds = context.outer[0], StratifiedKFold(3, shuffle=True, random_state=42)
+    split, folds = context.validation_splits[0], StratifiedKFold(3, shuffle=True, random_state=42)
     train = split.train.index
     with Counting(context) as fit:
         config = config_of(context, fit)
@@ -188,7 +188,7 @@ def test_the_threshold_of_a_fold_takes_what_fold_models_have_said(sections, fits
     with Counting(context) as fit:
         train_fn = make_train_fn(context, config_of(context, fit))
         before = fit.n_fits
-        trained = train_fn(context.outer[0], fit)
+        trained = train_fn(context.validation_splits[0], fit)
     assert trained.threshold is not None
     assert fit.n_fits - before == fits
 
@@ -211,7 +211,7 @@ def test_the_search_of_the_run_has_no_say_in_the_threshold_of_a_fold():
     with Counting(context) as fit:
         config = config_of(context, fit)
         forgetful = dataclasses.replace(config, out_of_fold=None)
-        for split in context.outer:
+        for split in context.validation_splits:
             ours, theirs = (make_train_fn(context, each)(split, fit).threshold for each in (config, forgetful))
             assert ours == theirs
             assert ours.n_rows == len(split.train)
@@ -234,7 +234,7 @@ def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
     assert len(judged.folds) == 3
     assert sorted(np.concatenate(judged.folds).tolist()) == list(range(60))
     assert result.after.log_loss == pytest.approx(log_loss(Y[judged.rows.index], judged.predictions.proba))
-    (inner,) = context.calibration_splits(context.table, context.split.train)
+    (inner,) = context.calibration_splitter(context.table, context.split.train)
     assert set(judged.rows.index) == set(inner.test.index)
 
 
@@ -267,7 +267,7 @@ def test_in_order_nothing_is_chosen_on_later_rows():
     context = context_of(
         COPIES, Y, features=NUMBERS, model=BAYES, calibration={"cv_folds": 4}, threshold={}, carried={"time": order}
     )
-    split = Split(context.split.train, context.outer[-1].test)
+    split = Split(context.split.train, context.validation_splits[-1].test)
     with Counting(context) as fit:
         config = config_of(context, fit)
         judged = calibrate_pipeline(context, config, split, fit).out_of_fold
@@ -326,11 +326,11 @@ NESTED = {
 def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carried, sections):
     nested = {"carried": carried, "validation": {**VALIDATION, "nested": True}, **sections}
     clean = context_of(MIXED, Y, **nested)
-    split = clean.outer[1]
+    split = clean.validation_splits[1]
     judged = split.test.index
     dirty = context_of(spoilt(MIXED, judged), relabelled(Y, judged), **nested)
-    assert np.array_equal(dirty.outer[1].test.index, judged)
-    assert np.array_equal(dirty.outer[1].train.index, split.train.index)
+    assert np.array_equal(dirty.validation_splits[1].test.index, judged)
+    assert np.array_equal(dirty.validation_splits[1].train.index, split.train.index)
     # What all rows suggest is another thing, so whoever looks at them is found out.
     assert list(dirty.run_data.features) != list(clean.run_data.features)
 
@@ -356,7 +356,7 @@ def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
     chosen = []
     with Counting(context) as fit:
         config = config_of(context, fit)
-        for split in context.outer:
+        for split in context.validation_splits:
             trained = make_nested_train_fn(context, config)(split, fit)
             train, test = split.train.index, split.test.index
             grid = GridSearchCV(config.pipeline, DEPTHS["param_grid"], cv=folds).fit(COPIES.iloc[train], Y[train])
@@ -369,7 +369,7 @@ def test_a_nested_fold_searches_as_scikit_learn_does_on_its_training_rows():
 
 def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
     context = context_of(COPIES, Y, features=NUMBERS, model=TREE, tuning=DEPTHS, threshold={"scoring": "f1"})
-    split = context.outer[0]
+    split = context.validation_splits[0]
     with Counting(context) as fit:
         config = config_of(context, fit)
         trained = make_nested_train_fn(context, config)(split, fit)
@@ -381,12 +381,12 @@ def test_a_nested_fold_chooses_its_threshold_by_its_own_search():
 def test_a_nested_fold_infers_its_features_from_its_training_rows():
     X = MIXED.copy()
     context = context_of(X, Y, model=BAYES)
-    split = context.outer[2]
+    split = context.validation_splits[2]
     X = spoilt(X, split.test.index)
     context = context_of(X, Y, model=BAYES)
     with Counting(context) as fit:
         config = config_of(context, fit)
-        for number, each in enumerate(context.outer):
+        for number, each in enumerate(context.validation_splits):
             trained = make_nested_train_fn(context, config)(each, fit)
             expected = infer_features(X.iloc[each.train.index]).features
             assert list(trained.features) == expected
@@ -399,7 +399,7 @@ def test_a_nested_fold_infers_its_features_from_its_training_rows():
 def test_features_that_are_written_are_not_inferred():
     context = context_of(COPIES, Y, features=NUMBERS, model=BAYES)
     with Counting(context) as fit:
-        trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
+        trained = make_nested_train_fn(context, config_of(context, fit))(context.validation_splits[0], fit)
     assert trained.features is None
     assert describe_choices(context, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
 
@@ -407,7 +407,7 @@ def test_features_that_are_written_are_not_inferred():
 def test_choices_tell_what_a_fold_chose():
     context = context_of(MIXED, Y, **EVERYTHING)
     with Counting(context) as fit:
-        trained = make_nested_train_fn(context, config_of(context, fit))(context.outer[0], fit)
+        trained = make_nested_train_fn(context, config_of(context, fit))(context.validation_splits[0], fit)
     assert describe_choices(context, trained) == {
         "params": trained.params,
         "calibrated": trained.calibration.kept,
@@ -421,7 +421,7 @@ def test_a_search_that_fails_in_a_fold_is_told_and_the_fold_goes_on_with_what_is
     with Counting(context) as fit:
         config = config_of(context, fit)
         assert config.params == {"classifier__n_neighbors": 60}
-        for split in context.outer:
+        for split in context.validation_splits:
             trained = make_nested_train_fn(context, config)(split, fit)
             written = dataclasses.replace(config, params={}, is_tuned=False)
             plain = make_train_fn(context, written)(split, fit)
@@ -443,7 +443,7 @@ def test_a_search_that_fails_in_a_fold_fails_the_run_where_asked():
         with pytest.raises(
             FitError, match="none of the 1 candidates could be scored: ValueError: Expected n_neighbors"
         ):
-            train_fn(context.outer[0], fit)
+            train_fn(context.validation_splits[0], fit)
 
 
 def test_a_fit_that_fails_is_told():
@@ -454,7 +454,7 @@ def test_a_fit_that_fails_is_told():
         Counting(context) as fit,
         pytest.raises(FitError, match=r"^the model could not be fitted: ValueError: Expected"),
     ):
-        make_train_fn(context, config_of(context, fit))(context.outer[0], fit)
+        make_train_fn(context, config_of(context, fit))(context.validation_splits[0], fit)
 
 
 # Circumstances
@@ -501,7 +501,7 @@ def test_a_cross_validated_number_says_how_the_rows_were_cut(validation, carried
     )
     told = of_cross_validation(context, ())
     assert told.note == f"{'nested ' * nested}{note}"
-    assert told.rows == tuple(f"fold_{at}_test" for at in range(len(context.outer)))
+    assert told.rows == tuple(f"fold_{at}_test" for at in range(len(context.validation_splits)))
     assert (told.source, told.selected_on, told.tuned_on_same_rows) == ("cross_validation", {}, False)
 
 
@@ -612,7 +612,7 @@ def test_a_judged_value_that_a_folds_features_cannot_read_counts_as_missing(valu
     X = MIXED.assign(column=values).astype({"column": object})
     X.loc[7, "column"] = odd
     context = context_of(X, Y, model=BAYES)
-    (split,) = (split for split in context.outer if 7 in split.test.index)
+    (split,) = (split for split in context.validation_splits if 7 in split.test.index)
     blank = context_of(X.where(X["column"] != odd, X.assign(column=None)), Y, model=BAYES)
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(split, fit)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mlwf.provenance import Protocol, Provenance, ScoredBeforeRefit
 from mlwf.tables import summary_markdown, summary_table
-from mlwf.tables.run_fields import run_fields
+from mlwf.tables.summary_rows import summary_rows
 
 HOW = "5-fold stratified cross-validation, shuffled; tuned on the same rows"
 ADULT: dict[str, Any] = {
@@ -128,7 +128,7 @@ def changed(**sections: Any) -> dict[str, Any]:
 
 
 def fact(summary: dict[str, Any], label: str) -> str | None:
-    return next((fact.text for fact in run_fields(summary) if fact.label == label), None)
+    return next((fact.text for fact in summary_rows(summary) if fact.label == label), None)
 
 
 def test_summary_table_whole_at_60_columns():

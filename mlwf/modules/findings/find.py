@@ -23,7 +23,7 @@ from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.text import format_name
 
 FEWEST_VALUES = 3
-"""Of two values one is always on the edge."""
+"""Fewest values of a parameter that have a middle: of two, one is always at an end."""
 MARGIN = 0.05
 """Share of a distribution at each of its ends that counts as its edge."""
 
@@ -36,7 +36,7 @@ def find_grid_edge(tuned: TuningResult, tuning: ParamTuningSpec, algorithm: str)
         if span is None:
             continue
         sides = {span.side(params.get(name)) for params in best}
-        # One of them in the middle, and going further does not help.
+        # If an equally good candidate is not at that end, widening the grid would not help.
         side = sides.pop() if len(sides) == 1 else None
         value = tuned.best_params[name]
         if side and side not in span.closed and _accepts_beyond(algorithm, name, value, span, side):
@@ -197,13 +197,15 @@ def find(inputs: FindingInputs, *, ignore: Collection[str] = ()) -> tuple[Findin
 
     Codes in `ignore` are not computed.
     """
-    found = [
-        Finding(code, severity, message, see=f"README.md#{code}")
-        for code in FINDINGS
-        if code not in ignore
-        for severity, message in CHECKS[code](inputs)
-    ]
+    found = [finding for code in FINDINGS if code not in ignore for finding in _check(code, inputs)]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def _check(code: str, inputs: FindingInputs) -> Iterator[Finding]:
+    for severity, message in CHECKS[code](inputs):
+        if severity not in FINDINGS[code].severities:
+            raise AssertionError(f"{code} is not said to be of severity {severity}")
+        yield Finding(code, severity, message, see=f"README.md#{code}")
 
 
 def _leakage(inputs: FindingInputs) -> Messages:
@@ -329,3 +331,4 @@ CHECKS: dict[str, Callable[[FindingInputs], Messages]] = {
     "uncalibrated": _uncalibrated,
     "degraded": _degraded,
 }
+"""The check of each finding in `FINDINGS`; it yields a severity and a message for each place."""

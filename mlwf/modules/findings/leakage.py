@@ -46,7 +46,7 @@ def search_leaks(
     rows: Rows,
     splits: Sequence[Split],
     features: Sequence[FeatureSpec],
-    run_fits: Fitter,
+    fitter: Fitter,
     *,
     build_probe: BuildProbe,
     on_columns: OnColumns = lambda done, planned: None,
@@ -83,7 +83,7 @@ def search_leaks(
     probed, others = suspects[:MOST_PROBED], suspects[MOST_PROBED:]
     # The labels' codes, since texts are sorted anew in every fit.
     coded = replace(table, y=labels, class_weight=None)
-    found = [_probe(columns[place], coded, splits, run_fits, build_probe) for place in probed]
+    found = [_probe(columns[place], coded, splits, fitter, build_probe) for place in probed]
     screened = [Leak(columns[k].name, float(strengths[k]), None, is_probed=False) for k in others]
     leaks = [leak for leak in (*found, *screened) if leak.roc_auc >= ALMOST_ALONE]
     return LeakSearch(
@@ -174,11 +174,11 @@ def _can_score(labels: NDArray[np.intp], splits: Sequence[Split], n_classes: int
     return bool(np.any((counts >= FEWEST_OF_CLASS) & (counts.sum() - counts >= FEWEST_OF_CLASS)))
 
 
-def _probe(column: Column, table: Table, splits: Sequence[Split], run_fits: Fitter, build_probe: BuildProbe) -> Leak:
+def _probe(column: Column, table: Table, splits: Sequence[Split], fitter: Fitter, build_probe: BuildProbe) -> Leak:
     """Score a column by a tree that knows only it."""
     alone, address = _table_of(column, table)
     probe = build_probe(address, column.spec)
-    fit_results = run_fits(
+    fit_results = fitter(
         [FitRequest(probe, {}, split.train, (split.test,), class_weighted=False, table=alone) for split in splits]
     )
     pairs = zip(splits, fit_results, strict=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import resample
 
-from mlwf.engine.model_cache import MOST_BEGUN
+from mlwf.engine.model_cache import MOST_RESUMABLE
 from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
@@ -37,7 +37,7 @@ def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], ran
         trials = _rung(search, candidates, resource, amount, number, random_state)
         if resource != N_SAMPLES and number < len(schedule) - 1 and may_be_resumable(_classifier(search.pipeline)[1]):
             # More rounds of the same rows: the fits of the candidates that are kept are resumed on the next rung.
-            trials.leaderboard.n_kept = min(n_kept, max(1, MOST_BEGUN // len(trials.splits)))
+            trials.leaderboard.n_kept = min(n_kept, max(1, MOST_RESUMABLE // len(trials.splits)))
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
         order = range(len(candidates))[:: -1 if rungs else 1]
         trials.request([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])

@@ -107,7 +107,7 @@ class Search:
     scorers: Mapping[str, Any]
     chosen_by: str
     """The scorer that chooses."""
-    run_fits: Fitter
+    fitter: Fitter
     deadline: float | None = None
     """Reading of `time.monotonic` from which on no fit is begun."""
 
@@ -145,7 +145,7 @@ class Trials:
             )
             for candidate, fold in cells
         ]
-        for request, cell, result in zip(requests, cells, self.search.run_fits(requests), strict=True):
+        for request, cell, result in zip(requests, cells, self.search.fitter(requests), strict=True):
             self.fit_results[cell] = result
             # A fitter that keeps the models of the best candidate has entered the result already.
             if cell not in self.leaderboard.cells and request.candidate_fold is not None:

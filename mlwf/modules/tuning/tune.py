@@ -43,7 +43,7 @@ def tune(
     table: Table,
     rows: Rows,
     splitter: Splitter,
-    run_fits: Fitter,
+    fitter: Fitter,
     *,
     random_state: int = 42,
     positive_class: Any = None,
@@ -67,7 +67,7 @@ def tune(
         splits=splitter(table, rows),
         scorers=build_scorers(spec.scorers, classes=table.classes, positive_class=positive_class),
         chosen_by=spec.choosing_scorer,
-        run_fits=run_fits,
+        fitter=fitter,
         deadline=None if spec.timeout_seconds is None else monotonic() + spec.timeout_seconds,
     )
     candidates = list_candidates(spec, random_state=random_state)
@@ -195,11 +195,11 @@ class GridSearch:
         folds = self.splitter or fold_splitter(
             "stratified_kfold", n_splits=self.spec.cv_folds or 5, shuffle=False, random_state=self.random_state
         )
-        with Engine(table, n_jobs=self.spec.n_jobs or self.n_jobs) as run_fits:
+        with Engine(table, n_jobs=self.spec.n_jobs or self.n_jobs) as fitter:
             self.result_ = tune(
-                self.spec, pipeline, table, table.all_rows, folds, run_fits, random_state=self.random_state
+                self.spec, pipeline, table, table.all_rows, folds, fitter, random_state=self.random_state
             )
-            (best,) = run_fits([FitRequest(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
+            (best,) = fitter([FitRequest(pipeline, self.result_.best_params, table.all_rows, keep_model=True)])
         if best.error:
             raise FitError(f"the best candidate could not be fitted on all rows: {best.error}")
         self.best_estimator_ = best.model

@@ -167,7 +167,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         seconds=_hist_gradient_boosting_seconds,
         stages=Stages(
             prediction="histogram_boosting",
-            # Its rounds have no public name: `sklearn_compat` tells whether this one still serves.
+            # Its rounds have no public name: `mlwf.engine.staged_ensembles` checks whether this one still serves.
             attributes=("_predictors",),
             attributes_from_start=("train_score_", "validation_score_"),
             is_exact=_stops_by_its_own_loss,

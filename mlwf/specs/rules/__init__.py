@@ -18,7 +18,7 @@ from mlwf.specs.rules.data_rules import DATA_RULES
 from mlwf.specs.rules.fold_rules import FOLD_RULES
 from mlwf.specs.rules.gate_rules import GATE_RULES
 from mlwf.specs.rules.service_rules import COMPUTE_RULES, STORE_RULES
-from mlwf.specs.rules.training_rules import MODEL_RULES, STAGE_RULES, TUNING_RULES
+from mlwf.specs.rules.training_rules import MODEL_RULES, OUTPUT_RULES, TUNING_RULES
 from mlwf.specs.rules.unused_rules import unused_options as unused_options
 
 RULES: tuple[Rule, ...] = (
@@ -26,7 +26,7 @@ RULES: tuple[Rule, ...] = (
     *MODEL_RULES,
     *TUNING_RULES,
     *FOLD_RULES,
-    *STAGE_RULES,
+    *OUTPUT_RULES,
     *GATE_RULES,
     *STORE_RULES,
     *COMPUTE_RULES,

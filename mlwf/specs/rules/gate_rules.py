@@ -46,7 +46,7 @@ def _forbidden_findings_are_told(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         if gate.finding is not None and gate.finding not in FINDINGS:
             yield SpecProblem.of(path, Refusal.of_name(f"is {GOT}", gate.finding, FINDINGS))
         elif gate.finding in spec.findings.ignore:
-            message = f"is {GOT}, which findings.ignore keeps quiet about"
+            message = f"is {GOT}, which findings.ignore leaves out"
             yield SpecProblem(path, message, "leave one of the two out")
 
 

@@ -207,7 +207,7 @@ def _slices_are_parts_of_the_rows(spec: ExperimentSpec) -> Iterator[SpecProblem]
         seen.add(str(part))
 
 
-STAGE_RULES = (
+OUTPUT_RULES = (
     Rule(_holdout_has_no_folds, ("calibration.holdout", "calibration.cv_folds", "calibration.ensemble")),
     Rule(_threshold_matters_to_its_scorer, ("threshold.scoring",)),
     Rule(_metrics_serve, ("validation.metrics", "calibration.enabled", "model.algorithm", "model.hyperparameters")),

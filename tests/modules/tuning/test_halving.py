@@ -95,8 +95,10 @@ def test_a_rung_continues_the_boosters_of_the_one_before(pipeline, data, monkeyp
 
 @pytest.mark.parametrize(("kind", "n_kept"), [("boosting", [4, 2, 1]), ("forest", [1, 1])])
 def test_a_rung_holds_the_models_of_several_candidates_only_to_continue_them(pipeline, data, monkeypatch, kind, n_kept):
-    seen, release_losers = [], Leaderboard.release_losers
-    monkeypatch.setattr(Leaderboard, "release_losers", lambda self: seen.append(self.n_kept) or release_losers(self))
+    seen, take_ranked_models = [], Leaderboard.take_ranked_models
+    monkeypatch.setattr(
+        Leaderboard, "take_ranked_models", lambda self: seen.append(self.n_kept) or take_ranked_models(self)
+    )
     X, y = data()
     classifier, grid, _ = BY_ROUNDS[kind]
     spec = HalvingSearchSpec(param_grid=grid, factor=3, max_resources=18, cv_folds=3)

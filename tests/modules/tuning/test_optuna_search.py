@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from mlwf.engine.requests import FitResult
-from mlwf.engine.work import fit_one
+from mlwf.engine.work import fit_whole_pipeline
 from mlwf.errors import ConfigError, FitError
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.tuning import OptunaSearch, check_installed, create_tuning, tune
@@ -106,7 +106,7 @@ def test_answers_from_a_record_give_the_same_trials(pipeline, data, assert_same_
         for request in requests:
             key = (repr(sorted(request.params.items())), request.train.digest)
             is_known = key in record
-            record[key] = record.get(key) or fit_one(table, request)
+            record[key] = record.get(key) or fit_whole_pipeline(table, request)
             results.append(FitResult(record[key].predictions, reused=is_known))
         return results
 

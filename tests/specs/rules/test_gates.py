@@ -45,10 +45,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         ),
         (
             f"{DATA}gates: [{{finding: leakage}}]\nfindings: {{ignore: [leakage]}}",
-            (
-                "x.yaml:2:19  gates.0.finding: is 'leakage', which findings.ignore keeps quiet about; leave one "
-                "of the two out"
-            ),
+            ("x.yaml:2:19  gates.0.finding: is 'leakage', which findings.ignore leaves out; leave one of the two out"),
         ),
         (
             f"{DATA}findings: {{ignore: [rare_clas]}}",

@@ -1,4 +1,4 @@
-"""The labelled lines of a run, in the order they are shown: one function makes one or two of them."""
+"""The labelled lines of a run, in the order they are shown: each function makes some of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Field:
     """A status whose colour the line takes, or empty."""
 
 
-def run_fields(summary: Mapping[str, Any]) -> list[Field]:
+def summary_rows(summary: Mapping[str, Any]) -> list[Field]:
     """List what is known of a run, from the content of summary.json; what is not known is left out."""
     return [field for fields in FIELDS for field in fields(summary) if field.text]
 
