@@ -48,6 +48,12 @@ def test_import_contracts_hold(copy):
         pytest.param("errors.py", "import mlwf.config", "Imports point down BROKEN", id="errors stand on texts alone"),
         pytest.param("text.py", "import mlwf.errors", "Imports point down BROKEN", id="texts are the ground"),
         pytest.param("text.py", "import numpy", "What starts the command line is light BROKEN", id="light texts"),
+        pytest.param(
+            "evaluation/metrics.py", "import mlwf.engine", "Imports point down BROKEN", id="nothing fits there"
+        ),
+        pytest.param(
+            "splitting/rows.py", "import mlwf.evaluation", "Imports point down BROKEN", id="rows are no scores"
+        ),
         pytest.param("extras.py", "", "mlwf.extras", id="a new file takes its floor"),
         pytest.param(
             "modules/calibration.py",
@@ -70,6 +76,45 @@ def test_import_contracts_fire(copy, file, line, said):
     told = check_imports(copy)
     assert told.returncode != 0
     assert said in told.stdout
+
+
+def imports_of(folder: Path) -> dict[str, set[str]]:
+    """Give the modules of the package that each of them imports, within functions and for type checkers too."""
+    names = {path: ".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.glob("mlwf/**/*.py")}
+    known = {name.removesuffix(".__init__") for name in names.values()}
+    found: dict[str, set[str]] = {}
+    for path, name in names.items():
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        both = {each for node in nodes for alias in node.names for each in (node.module, f"{node.module}.{alias.name}")}
+        found[name.removesuffix(".__init__")] = both & known - {name, "mlwf"}
+    return found
+
+
+def modules_in_cycles(imports: dict[str, set[str]]) -> set[str]:
+    left = dict(imports)
+    while free := [name for name, used in left.items() if not used & left.keys()]:
+        for name in free:
+            del left[name]
+    # What is left imports a cycle, or is in one.
+    while unused := left.keys() - {each for used in left.values() for each in used}:
+        for name in unused:
+            del left[name]
+    return set(left)
+
+
+def test_no_modules_import_each_other():
+    assert modules_in_cycles(imports_of(ROOT)) == set()
+
+
+def test_modules_that_import_each_other_are_found(copy):
+    with (copy / "mlwf/splitting/rows.py").open("a") as source:
+        source.write("\n\ndef late():\n    from mlwf.splitting.splitters import fold_splitter\n")
+    assert modules_in_cycles(imports_of(copy)) == {"mlwf.splitting.rows", "mlwf.splitting.splitters"}
+
+
+def test_a_file_name_is_unique():
+    names = [path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 # One place that fits

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 import mlwf
-from mlwf.cli.boundary import write, write_error, write_line
 from mlwf.cli.display import (
     Format,
     PlainFormat,
@@ -18,7 +17,10 @@ from mlwf.cli.display import (
     show_predicted,
     show_runs,
     show_summary,
+    write,
+    write_error,
     write_json,
+    write_line,
 )
 from mlwf.cli.options import Command, Group
 from mlwf.errors import UsageError

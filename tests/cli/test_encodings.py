@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlwf.cli.boundary import prepare_streams, run
+from mlwf.cli.boundary import run
+from mlwf.cli.display import prepare_streams
 
 CLASSES = {"größer": 3, "kleiner 💥": 4}
 SUMMARY = {
