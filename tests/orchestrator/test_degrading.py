@@ -239,6 +239,6 @@ def test_a_mistake_in_the_data_leaves_no_run(run):
 def test_the_log_of_a_run_is_kept_with_it(run):
     run(TUNING_FAILS, tracking=None)
     log = Path(kept(run)[0].log_file).read_text("utf-8")
-    assert "WARNING mlwf.orchestrator.run_state: Tuning failed (none of the 2 candidates" in log
+    assert "WARNING mlwf.orchestrator.training_phases: Tuning failed (none of the 2 candidates" in log
     assert "INFO mlwf.orchestrator.evaluation_phases: CV Accuracy: " in log
     assert logging.getLogger("mlwf").level == logging.NOTSET

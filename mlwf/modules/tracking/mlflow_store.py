@@ -29,7 +29,7 @@ from mlwf.modules.tracking.connection import (
 )
 from mlwf.text import describe_error
 
-EMPTY_STORE = Path(__file__).with_suffix(".sql")
+EMPTY_STORE = Path(__file__).with_name("empty_store.sql")
 """The schema and the rows of a new store; a test compares them with what the migrations make."""
 REVISION = "dc11669786a5"
 """The last of the migrations that are in it."""

@@ -17,7 +17,6 @@ import pytest
 
 from mlwf.errors import TrackingError
 from mlwf.modules.tracking import mlflow_store
-from mlwf.modules.tracking import mlflow_store as empty_store
 from mlwf.modules.tracking.mlflow_store import find_store, open_store
 
 FOLDER = (
@@ -160,13 +159,13 @@ def test_open_store_fills_an_empty_file(store_at, tmp_path):
 def test_new_store_is_what_the_migrations_of_mlflow_make(tmp_path, monkeypatch):
     """After a new MLflow: `UPDATE_STORE=1 python -m pytest` with this file writes the other, and `REVISION` is set."""
     written = _content(tmp_path / "wörk dir")
-    monkeypatch.setattr(empty_store, "REVISION", "0123456789ab")
+    monkeypatch.setattr(mlflow_store, "REVISION", "0123456789ab")
     shutil.rmtree(tmp_path / "wörk dir")
     migrated = _content(tmp_path / "wörk dir")
     if os.environ.get("UPDATE_STORE"):
         with closing(sqlite3.connect(tmp_path / "wörk dir" / "mlflow.db")) as store:
             store.execute("UPDATE experiments SET artifact_location = '', creation_time = 0, last_update_time = 0")
-            empty_store.EMPTY_STORE.write_text("\n".join([*store.iterdump(), ""]), encoding="utf-8")
+            mlflow_store.EMPTY_STORE.write_text("\n".join([*store.iterdump(), ""]), encoding="utf-8")
     assert written == migrated
 
 
@@ -178,7 +177,7 @@ def test_no_migration_runs_for_a_new_store_and_one_that_cannot_be_written_is_mig
     assert not migrated
     broken = tmp_path / "broken.sql"
     broken.write_text("CREATE TABLE experiments (name); SELECT;")
-    monkeypatch.setattr(empty_store, "EMPTY_STORE", broken)
+    monkeypatch.setattr(mlflow_store, "EMPTY_STORE", broken)
     assert len(_content(tmp_path / "migrated")) > 100
     assert migrated
 

@@ -271,7 +271,7 @@ def test_importing_and_creating_a_tracker_does_not_import_mlflow():
     code = (
         "import sys\n"
         "from mlwf.modules.tracking import create_mlflow_tracker\n"
-        "from mlwf.specs.classifier import ClassifierModelSpec\n"
+        "from mlwf.specs.experiment import ClassifierModelSpec\n"
         "from mlwf.specs.tracking import MLflowSpec\n"
         "create_mlflow_tracker(MLflowSpec(), ClassifierModelSpec())\n"
         "print([name for name in ('mlflow', 'matplotlib', 'sqlalchemy') if name in sys.modules])\n"
