@@ -275,6 +275,15 @@ def test_process_pool_waits_for_the_tasks_that_have_begun(tmp_path):
     assert are_gone(pids, within=0)
 
 
+@pytest.fixture
+def interrupts():
+    """Let SIGINT interrupt this process, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_process_pool_serves_after_an_interrupt(pool):
     pool.run(os.getpid)
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
