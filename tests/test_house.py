@@ -251,8 +251,10 @@ def test_pydantic_is_noticed():
     ("section", "library"),
     [
         pytest.param("", set(), id="neither"),
-        pytest.param("tracking: {}", {"mlflow"}, id="mlflow"),
-        pytest.param("feature_store: {repo_path: repo, features: ['a:b']}", {"feast"}, id="feast"),
+        pytest.param("tracking: {}", {"mlflow"}, id="mlflow", marks=pytest.mark.slow),
+        pytest.param(
+            "feature_store: {repo_path: repo, features: ['a:b']}", {"feast"}, id="feast", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_train_imports_what_the_experiment_uses(section, library, tmp_path, empty_store):

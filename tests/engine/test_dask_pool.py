@@ -28,6 +28,8 @@ from mlwf.errors import MlwfError
 
 distributed = pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.slow
+
 # Tasks are made by functions: the workers cannot import this module, and get what was made here by value.
 
 
@@ -303,7 +305,6 @@ def test_dask_pool_shares_again_what_was_lost_with_every_worker(pool, tmp_path):
     assert not before & {pid for pid, _ in after}
 
 
-@pytest.mark.slow
 def test_dask_pool_gives_up_a_task_that_kills_its_workers_and_no_other():
     pool, kill = DaskPool(None, 2), killing()
     handle = pool.share(np.arange(3))
@@ -446,7 +447,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     script = subprocess.Popen(
@@ -474,7 +474,6 @@ def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
         os.kill(int(pid), 0)
 
 
-@pytest.mark.slow
 def test_dask_cluster_of_this_machine_reports_what_a_script_needs(tmp_path):
     script = """
         from mlwf.engine.dask_pool import DaskPool

@@ -193,6 +193,7 @@ def test_a_wider_grid_fits_what_is_new(folder):
     assert tuned["fits"] == 4
 
 
+@pytest.mark.slow
 def test_fresh_fits_all_anew_and_finds_the_same(folder, first):
     fresh = train_here(folder, "--fresh")
     assert (fresh["fits"]["recorded"], fresh["fits"]["fitted"]) == (0, first["fits"]["fitted"])

@@ -124,6 +124,7 @@ def labels() -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_it_is_used_and_left_untouched(repo: Path, labels: pd.DataFrame) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in repo.rglob("*") if path.is_file()}
     spec = FeatureStoreSpec(repo_path=str(repo), initialize=True)
