@@ -95,6 +95,7 @@ def test_a_run_without_room_says_so_and_the_next_one_works(folder, config, bound
     assert (last["code"], last["statuses"]) == (0, ["done"])
 
 
+@pytest.mark.slow
 def test_tables_and_drafts_without_room_leave_no_file(folder):
     predict = [["predict", "latest", "penguins.csv", "-o", name] for name in TABLES]
     init = ["init", "penguins.csv", "--target", "species", "-o", "draft.yaml"]

@@ -101,6 +101,7 @@ def test_a_cluster_finds_what_a_local_run_finds(folder, cluster, kills):
     assert np.isfinite(found["predictions"]).all()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_said_before_anything_is_computed(folder):
     began = time.monotonic()
     process = start(folder, "remote", compute={"backend": "dask", "address": "tcp://127.0.0.1:9"})
