@@ -113,6 +113,13 @@ THREADS = (
 """Variables that set how many threads a numerical library starts with."""
 
 
+FEEDER = "QueueFeederThread"
+"""What multiprocessing and loky name the thread that feeds the workers of an executor."""
+
+FEEDER_SECONDS = 0.2
+"""How long to wait for such a thread: one that feeds somebody else's executor does not end."""
+
+
 class WorkerLostError(Exception):
     """A worker ended in the middle of a task, and again when the task was tried alone; the message has why."""
 
@@ -292,6 +299,11 @@ def interrupts_blocked() -> Iterator[None]:
 
 def _end(executor: Any, *, kill: bool) -> None:
     executor.shutdown(wait=True, kill_workers=kill)
+    # shutdown tells the thread that feeds the workers to end but does not wait for it. It holds semaphores, which would
+    # be reported as leaked, on the terminal, if this process ended first.
+    for thread in threading.enumerate():
+        if thread.name == FEEDER:
+            thread.join(FEEDER_SECONDS)
 
 
 def _how_it_ended(error: BaseException) -> str:

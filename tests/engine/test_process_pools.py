@@ -302,7 +302,16 @@ def test_process_pool_keeps_ctrl_c_from_its_workers_alone(pool):
 SCRIPT = """
 import os, sys, threading, time
 from pathlib import Path
+from loky.backend.queues import Queue
 from mlwf.engine.process_pools import ProcessPool
+
+feed = Queue._feed
+
+def feed_and_linger(*args):
+    feed(*args)
+    time.sleep(0.1)
+
+Queue._feed = staticmethod(feed_and_linger)
 
 folder = Path(sys.argv[1])
 pool = ProcessPool(2)
