@@ -25,7 +25,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/mlwf train configs/quickstart.yaml
 
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SLOW),-m "") $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "") $(ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

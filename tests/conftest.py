@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 FIRST = ("test_sessions.py", "test_documents.py", "test_resuming.py")
-"""Files of tests that take long: begun at the end, one worker would still be at them when the other is done."""
+"""Files of tests that take long; a file is one worker's, who would still be at it when the other is done."""
 
 # Set before numpy or a child process can look. What is unset here would change the width, the colours or the place of
 # what is compared whole; typer takes a CI's or an editor's word for a terminal.

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FIRST
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mlwf"
 HEAVY = {"feast", "joblib", "matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "scipy", "skops", "sklearn"}
@@ -169,7 +171,8 @@ def test_a_fit_in_a_module_is_found(source):
 
 def test_what_only_looks_like_a_fit_is_not_found():
     assert (
-        find_fits("class Tuning:\n    def fit(self): ...\n\nfits = count_fits(tuning)\nfitting(fit([Ask()]))\n") == []
+        find_fits("class Tuning:\n    def fit(self): ...\n\nfits = count_fits(tuning)\nfitting(fit([FitRequest()]))\n")
+        == []
     )
 
 
@@ -291,6 +294,10 @@ def test_no_file_is_named_for_nothing():
     vague = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
     paths = [path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*")]
     assert [path for path in paths if path.stem.removeprefix("test_") in vague] == []
+
+
+def test_files_of_tests_that_are_named_to_come_first_exist():
+    assert {*FIRST} - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
 
 
 def test_every_dependency_is_pinned():

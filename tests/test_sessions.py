@@ -176,6 +176,10 @@ def test_session_reads_as_recorded(session, folder, environment):
     assert happened == session.read_text()
 
 
+def test_sessions_that_are_marked_as_long_exist():
+    assert LONG - {path.stem for path in SESSIONS} == set()
+
+
 def test_a_session_is_written_as_it_was_read():
     text = "; Why.\n$ cat <<END\n> a: 1\n>\n> END\na: 1\n# b\n! oh\n[exit 2]\n; Then.\n$ true\n"
     assert write_session(read_session(text)) == text
