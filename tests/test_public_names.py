@@ -1,4 +1,4 @@
-"""What a reader of the guide will type can be imported, and nothing heavy is imported before it is asked for."""
+"""What a script names can be imported, and nothing heavy is imported before it is asked for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GUIDE_NAMES = [
 
 
 @pytest.mark.parametrize("name", GUIDE_NAMES)
-def test_each_name_of_the_guide_is_public(name):
+def test_each_name_is_public(name):
     assert name in mlwf.__all__
     assert callable(getattr(mlwf, name))
 

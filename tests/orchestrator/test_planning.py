@@ -15,7 +15,7 @@ from mlwf import (
     ThresholdSpec,
     run_ml_workflow,
 )
-from mlwf.orchestrator import api as guide
+from mlwf.orchestrator import api
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.workflow import plan_fits
 
@@ -50,12 +50,12 @@ def journal_of(monkeypatch, mixed):
     X, y = mixed
     journals, steps = [], []
 
-    class CachedModel(RunLog):
+    class KeptLog(RunLog):
         def __init__(self, on_progress=None):
             super().__init__(on_progress)
             journals.append(self)
 
-    monkeypatch.setattr(guide, "RunLog", CachedModel)
+    monkeypatch.setattr(api, "RunLog", KeptLog)
 
     def run(validation, **options):
         params = dict(validation)

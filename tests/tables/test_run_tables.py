@@ -242,13 +242,13 @@ def test_what_was_chosen_is_told():
     ids=["old run", "not asked for", "asked for", "degraded"],
 )
 def test_threshold_without_a_result(enabled, phases, told):
-    guide = {"model_name": "adult"} if enabled is None else {"threshold_enabled": enabled}
-    assert fact(changed(summary=guide, phases=phases, threshold=None), "Threshold") == told
+    options = {"model_name": "adult"} if enabled is None else {"threshold_enabled": enabled}
+    assert fact(changed(summary=options, phases=phases, threshold=None), "Threshold") == told
 
 
 def test_what_was_not_asked_for_is_no():
-    guide = {**ADULT["summary"], "tuning_enabled": False, "calibration_enabled": False, "mlflow_enabled": False}
-    summary = changed(summary=guide, tuning=None, tracking=None)
+    options = {**ADULT["summary"], "tuning_enabled": False, "calibration_enabled": False, "mlflow_enabled": False}
+    summary = changed(summary=options, tuning=None, tracking=None)
     assert {fact(summary, label) for label in ("Tuning", "Calibration", "Tracking")} == {"no"}
 
 

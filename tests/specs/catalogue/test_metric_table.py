@@ -1,6 +1,8 @@
-"""Scorers and metrics: what is refused, word for word."""
+"""Scorers, metrics and what they are measured on: what is refused, word for word."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import pytest
 
@@ -195,3 +197,18 @@ def test_metrics_of_which_something_special_is_true(fact: str, names: list[str])
 def test_metrics_of_labels_of_single_classes_are_easily_beaten() -> None:
     beaten = {name for name, info in catalogue.METRICS.items() if info.is_easily_beaten}
     assert beaten == {name for name in METRICS.split(", ") if name.startswith(("f1", "jaccard", "precision", "recall"))}
+
+
+def test_sources_are_ranked_by_how_far_they_can_be_trusted() -> None:
+    assert [*catalogue.SOURCES] == [*get_args(catalogue.Source)] == sorted(catalogue.SOURCES, key=catalogue.rank_of)
+    assert [*catalogue.SOURCES] == ["test", "train_test", "cross_validation"]
+
+
+def test_registered_models_are_compared_on_rows_that_no_model_has_seen() -> None:
+    assert catalogue.UNSEEN == ("test", "train_test")
+
+
+def test_source_is_worded() -> None:
+    hold_out = catalogue.SOURCES["train_test"]
+    assert (hold_out.label, hold_out.in_text, hold_out.where) == ("Hold-out", "hold-out", "on the hold-out")
+    assert (hold_out.lacking, hold_out.metric_prefix) == ("the run has no hold-out", "val")

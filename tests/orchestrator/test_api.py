@@ -1,4 +1,4 @@
-"""What the guide's call makes of its arguments, and what it refuses before any fit."""
+"""What `run_ml_workflow` makes of its arguments, and what it refuses before any fit."""
 
 from __future__ import annotations
 
