@@ -257,8 +257,8 @@ def _moving(step: Progress) -> RenderableType:
 @contextmanager
 def _logging(console: Console, redact: Callable[[str], str]) -> Iterator[None]:
     class Handler(logging.Handler):
-        def emit(self, recorder: logging.LogRecord) -> None:
-            console.print(self.format(recorder), highlight=False, markup=False, soft_wrap=True)
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(self.format(record), highlight=False, markup=False, soft_wrap=True)
 
     handler = Handler(logging.INFO)
     handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s", redact))

@@ -65,7 +65,7 @@ def search_leaks(
         By which the scores of the validation were made; none without one.
     features
         What is searched.
-    run_fits
+    fitter
         Fits on `table`.
     build_probe
         Builds the unfitted pipeline of one column alone from its name (its position, when X is an array) and its
