@@ -278,10 +278,9 @@ class DryRunFitter:
     def _placeholder(self, request: FitRequest) -> FitResult:
         table = self.table if request.table is None else request.table
         predictions = tuple(self._predict(request.pipeline, rows, table.classes) for rows in request.predict)
-        return FitResult(
-            predictions,
-            PrecomputedClassifier(predictions[0]) if request.keep_model and predictions else clone(request.pipeline),
-        )
+        if not request.keep_model:
+            return FitResult(predictions)
+        return FitResult(predictions, PrecomputedClassifier(predictions[0]) if predictions else clone(request.pipeline))
 
     def _predict(self, pipeline: Any, rows: Rows, classes: Any) -> Predictions:
         """Make predictions of the right shape; for the same rows always the same object, so that it is scored once."""
