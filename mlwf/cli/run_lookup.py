@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
-from mlwf.modules.runs import MODEL_URI, STATE, SUMMARY, RunFolder, find_run, list_runs
+from mlwf.modules.runs import MODEL_URI, STATE, SUMMARY, RunFolder, find_run, newest_first
 
 
 def from_here(text: str) -> str:
@@ -85,8 +85,7 @@ def _tracked(runs_dir: Path) -> Iterator[tuple[str, str | None]]:
     """Give the stores of the runs here, newest first, each with the model that is registered there."""
     from mlwf.specs.loading import store_of_run
 
-    for run in list_runs(runs_dir):
-        folder = find_run(runs_dir, run["run_id"])
+    for folder in newest_first(runs_dir):
         tracking = folder.read_json(SUMMARY).get("tracking") or {}
         config = folder.file("config.yaml")
         try:

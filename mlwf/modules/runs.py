@@ -141,7 +141,7 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
     """
     if os.sep in text and (Path(text) / STATE).is_file():
         return RunFolder(Path(text), Path(text).resolve().name)
-    runs = {run.run_id: run for run in _newest_first(runs_dir)}
+    runs = {run.run_id: run for run in newest_first(runs_dir)}
     if not runs:
         raise RunNotFoundError(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
     if text == "latest":
@@ -158,9 +158,16 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
     raise RunNotFoundError(f"{runs_dir}: no run {text!r}; {hint}")
 
 
+def newest_first(runs_dir: Path) -> list[RunFolder]:
+    """Give the folders of the runs, newest first; none where there is no such folder."""
+    folders = [path for path in runs_dir.iterdir() if not path.name.startswith(".")] if runs_dir.is_dir() else []
+    runs = [RunFolder(path, path.name) for path in folders if (path / STATE).is_file()]
+    return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
+
+
 def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
     """Describe the runs, newest first: a row for `tables.runs_table` each."""
-    return [_row(run) for run in _newest_first(runs_dir)]
+    return [_row(run) for run in newest_first(runs_dir)]
 
 
 def json_text(obj: Any, *, ascii_only: bool = False) -> str:
@@ -182,26 +189,6 @@ def environment() -> str:
     return f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}\n{installed}"
 
 
-def _name_and_version(distribution: Any) -> tuple[str, str]:
-    """Read the two of a distribution's headers; to parse its whole description as an e-mail takes ten times as long."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    headers = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
-    if len(headers) == 2:
-        return headers["Name"].lower(), headers["Version"]
-    return distribution.metadata["Name"].lower(), distribution.version
-
-
-def _newest_first(runs_dir: Path) -> list[RunFolder]:
-    folders = [path for path in runs_dir.iterdir() if not path.name.startswith(".")] if runs_dir.is_dir() else []
-    runs = [RunFolder(path, path.name) for path in folders if (path / STATE).is_file()]
-    return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
-
-
-def _started_at(run: RunFolder) -> str:
-    # Always written in UTC, so that the texts sort as the times do.
-    return str(run.read_json(STATE).get("started_at", ""))
-
-
 def _tracking_id(run: RunFolder) -> str:
     return str((run.read_json(SUMMARY).get("tracking") or {}).get("run_id") or "")
 
@@ -209,6 +196,11 @@ def _tracking_id(run: RunFolder) -> str:
 def _some(runs: list[RunFolder], count: int = 5) -> str:
     ids = ", ".join(run.run_id for run in runs[:count])
     return f"{ids}, and {len(runs) - count} more" if len(runs) > count else ids
+
+
+def _started_at(run: RunFolder) -> str:
+    # Always written in UTC, so that the texts sort as the times do.
+    return str(run.read_json(STATE).get("started_at", ""))
 
 
 def _row(run: RunFolder) -> dict[str, Any]:
@@ -228,11 +220,6 @@ def _row(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _escaped(line: str) -> str:
-    # json itself leaves C1 controls, bidirectional marks and lone surrogates as they are.
-    return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)
-
-
 def _json_values(obj: Any) -> Any:
     if obj is None or isinstance(obj, str | bool | int):
         return obj
@@ -247,3 +234,17 @@ def _json_values(obj: Any) -> Any:
     if type(obj).__name__ in {"NAType", "NaTType"}:
         return None
     return obj.isoformat() if hasattr(obj, "isoformat") else str(obj)
+
+
+def _escaped(line: str) -> str:
+    # json itself leaves C1 controls, bidirectional marks and lone surrogates as they are.
+    return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)
+
+
+def _name_and_version(distribution: Any) -> tuple[str, str]:
+    """Read the two of a distribution's headers; to parse its whole description as an e-mail takes ten times as long."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    headers = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+    if len(headers) == 2:
+        return headers["Name"].lower(), headers["Version"]
+    return distribution.metadata["Name"].lower(), distribution.version
