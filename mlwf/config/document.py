@@ -81,11 +81,6 @@ class Document:
         """The values that could not be read; each is among `problems`."""
         return frozenset(path for path, value in _walk(self._root, ()) if value.unreadable)
 
-    def redacted(self) -> dict[str, Any]:
-        """Return the data to write out: what came from the environment is the text `${env:NAME}` again."""
-        data: dict[str, Any] = self._root.plain(redacted=True)
-        return data
-
     def redact(self, text: str) -> str:
         """Replace in a text every value that was read from the environment, and the logins of addresses.
 

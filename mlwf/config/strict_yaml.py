@@ -45,13 +45,13 @@ class Value:
     unreadable: bool = False
     """What is written could not be read; the log has the problem."""
 
-    def plain(self, *, redacted: bool = False) -> Any:
-        """Return the content as plain Python; `redacted` keeps the text `${env:...}`."""
+    def plain(self) -> Any:
+        """Return the content as plain Python."""
         if isinstance(self.content, dict):
-            return {key: entry.value.plain(redacted=redacted) for key, entry in self.content.items()}
+            return {key: entry.value.plain() for key, entry in self.content.items()}
         if isinstance(self.content, list):
-            return [item.plain(redacted=redacted) for item in self.content]
-        return self.env if redacted and self.env is not None else self.content
+            return [item.plain() for item in self.content]
+        return self.content
 
 
 @dataclass

@@ -201,7 +201,7 @@ def _compare(champion: Champion, metric_name: str, context: RunContext, evaluati
     y, rows = evaluation.y, _comparable(champion, len(evaluation.y))
     is_before_refit = context.is_refitted and evaluation.source == "train_test"
     note = _note(champion, len(y), is_before_refit=is_before_refit)
-    refused = _refusal(y, rows, champion)
+    refused = _refusal(y, rows)
     if refused:
         return Comparison(None, note, refused)
     data, index = _held_out_rows(context, evaluation.source)
@@ -240,7 +240,7 @@ def _note(champion: Champion, n_rows: int, *, is_before_refit: bool) -> str:
     return f"{champion.version} {how}{which}"
 
 
-def _refusal(y: NDArray[Any], rows: NDArray[np.intp], champion: Champion) -> str:
+def _refusal(y: NDArray[Any], rows: NDArray[np.intp]) -> str:
     """Give the reason why too few rows are left; empty when there are enough."""
     left = "are left that the champion was not trained on" if len(rows) < len(y) else "are there"
     if len(rows) < FEWEST_ROWS:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from mlwf.config.parsing import scalar, tag_of
@@ -33,8 +33,6 @@ class SliceSpec:
     """One of OPERATORS; None for a column alone, which is a slice for each of its values."""
     value: str | float | bool | None = None
     """What the column is compared with; None for a column alone."""
-    text: str = field(default="", compare=False)
-    """As it was written."""
 
     def __str__(self) -> str:
         column = _quoted(self.column) if _needs_quotes(self.column) else self.column
@@ -68,14 +66,14 @@ def parse_slice(text: str) -> SliceSpec:
     if not column:
         raise SliceError("names no column", _FORMS)
     if not sign:
-        return SliceSpec(column, text=text)
+        return SliceSpec(column)
     operator = "=" if sign == "==" else sign
     if operator not in OPERATORS:
         raise SliceError(f"has the unknown operator {sign}", f"accepted: {', '.join(OPERATORS)}")
     value = _value(behind, sign)
     if operator[0] in "<>" and not _has_order(value):
         raise SliceError(f"has a value without order behind {sign}", "accepted: a number, or a date such as 2024-01-31")
-    return SliceSpec(column, operator, value, text)
+    return SliceSpec(column, operator, value)
 
 
 _FORMS = "accepted: a column, or COLUMN OPERATOR VALUE such as age > 60"
