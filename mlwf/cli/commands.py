@@ -230,7 +230,7 @@ def predict(
         typer.Option("--fail-on-unseen", help="Write nothing when features hold values that training never saw."),
     ] = False,
     form: Annotated[
-        PlainFormat, typer.Option("--format", help="How stdout tells what was written.")
+        PlainFormat, typer.Option("--format", help="How the result is written to stdout.")
     ] = PlainFormat.text,
 ) -> None:
     """Write each row's label and probabilities.

@@ -90,7 +90,7 @@ def write_error(message: str) -> None:
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
-        pass  # stderr is closed; the exit code still tells
+        pass  # stderr is closed; there is still the exit code
 
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -221,13 +221,13 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._phase = ""
-        self._told = 0.0
+        self._shown_at = 0.0
 
     def __call__(self, step: Progress) -> None:
         is_new = step.phase != self._phase and step.has_work
-        if not is_new and step.seconds - self._told < SECONDS_BETWEEN_LINES:
+        if not is_new and step.seconds - self._shown_at < SECONDS_BETWEEN_LINES:
             return
-        self._phase, self._told = step.phase, step.seconds
+        self._phase, self._shown_at = step.phase, step.seconds
         self._console.print(_words(step), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -140,7 +140,7 @@ class _Builder:
         if self._overgrown:
             return Value(None, origin, unreadable=True)
         if problem := self._growth(node):
-            # Told once, and of the section: what is cut off may be in a thousand places.
+            # Reported once, and for the section: what is cut off may be in a thousand places.
             self._overgrown = True
             return self._unreadable(origin, path[:1], problem)
         if isinstance(node, yaml.ScalarNode):

@@ -230,7 +230,12 @@ def _measured_gain(gate: GateSpec, difference: Difference | None, why_none: str)
         return _Measured(f"not compared: {why_none}", -math.inf)
     by = gate.by or 0.0
     gain = _measured(
-        gate, difference.value, difference.interval, "nothing to judge its spread by", [by], lambda number: number - by
+        gate,
+        difference.value,
+        difference.interval,
+        "nothing to compute its spread from",
+        [by],
+        lambda number: number - by,
     )
     return _Measured(f"better by {gain.text}", gain.margin)
 

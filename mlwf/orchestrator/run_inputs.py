@@ -85,7 +85,7 @@ def _parts_without_weight(context: RunContext, rows: RowSplits, counts: NDArray[
         for label in _lacking(context, split.train, counts):
             yield f"{part}{rows.where} leaves class {format_value(label)} no row with a weight to learn from"
         if not counts[split.test.index].any():
-            yield f"{part}{rows.where} has no row with a weight to judge by"
+            yield f"{part}{rows.where} has no row with a weight to score"
         for label in _lacking(context, split.test, counts) if rows.calibrates else ():
             yield f"{part}{rows.where} has no row of class {format_value(label)} with a weight to calibrate by"
 

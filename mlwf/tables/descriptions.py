@@ -187,7 +187,7 @@ def describe_refit(refit: Mapping[str, Any]) -> str:
     if scored.get("threshold") is not None:
         has.append(f"threshold {number(scored['threshold'])}")
     n_rows = pluralize(refit.get("n_rows"), "row")
-    what = f"on all {n_rows}: the model, calibration and threshold told here are of this fit"
+    what = f"on all {n_rows}: the model, calibration and threshold named here are of this fit"
     return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if has else ''}{', '.join(has)}"])
 
 

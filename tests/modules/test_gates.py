@@ -161,7 +161,7 @@ def test_gate_is_on_the_source_it_names_or_the_best_there_is(sources, asked, sou
         (
             {"beats": "baseline", "bound": "lower"},
             make_evaluation(make_score(difference=Difference(0.1, None, None))),
-            "better by 0.1000, no interval: nothing to judge its spread by",
+            "better by 0.1000, no interval: nothing to compute its spread from",
         ),
         ({"min": 0.1, "source": "train_test"}, make_evaluation(make_score()), "the run has no hold-out"),
     ],

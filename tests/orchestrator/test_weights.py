@@ -52,7 +52,7 @@ REFUSED = {
     "a fold to judge by": (
         only(range(40)),
         CV,
-        "fold 3 of validation.cv_folds (3) has no row with a weight to judge by",
+        "fold 3 of validation.cv_folds (3) has no row with a weight to score",
     ),
     "a fold to learn from": (
         only([*range(0, 20, 2), *range(20, 60)][:10] + list(range(21, 60, 2))),
@@ -62,17 +62,17 @@ REFUSED = {
     "a group": (
         only(range(40)),
         {"validation": {"splitter": "leave_one_group_out"}, "groups": True},
-        "fold 3 of validation.splitter (3) has no row with a weight to judge by",
+        "fold 3 of validation.splitter (3) has no row with a weight to score",
     ),
     "a named fold": (
         only(range(40)),
         {"fold": True},
-        "fold 3 of validation.splitter (3) has no row with a weight to judge by",
+        "fold 3 of validation.splitter (3) has no row with a weight to score",
     ),
     "the hold-out": (
         only(range(30)),
         {**HOLD_OUT, "time": True},
-        "validation.test_size has no row with a weight to judge by",
+        "validation.test_size has no row with a weight to score",
     ),
     "the rest of the hold-out": (
         only([*range(0, 45, 2), *range(45, 60)]),
@@ -82,7 +82,7 @@ REFUSED = {
     "the search": (
         only(range(40)),
         {"tuning": {**TUNING, "cv_folds": 3}, "validation": {"strategy": "none", "shuffle": False}},
-        "fold 3 of tuning.cv_folds (3) has no row with a weight to judge by",
+        "fold 3 of tuning.cv_folds (3) has no row with a weight to score",
     ),
     "the calibration": (
         only([*range(41), *range(42, 60, 2)]),
@@ -92,17 +92,17 @@ REFUSED = {
     "the calibration's hold-out": (
         only([0, 1]),
         {"calibration": {"holdout": 0.3}, "validation": {"strategy": "none"}},
-        "calibration.holdout has no row with a weight to judge by",
+        "calibration.holdout has no row with a weight to score",
     ),
     "the threshold": (
         only(range(40)),
         {"threshold": {}, "validation": {"strategy": "none", "cv_folds": 3, "shuffle": False}},
-        "fold 3 of validation.cv_folds (3) has no row with a weight to judge by",
+        "fold 3 of validation.cv_folds (3) has no row with a weight to score",
     ),
     "folds inside of a fold": (
         only([0, 1, 20, 21, 40, 41, 58, 59]),
         {**CV, "calibration": {"cv_folds": 4}},
-        "fold 2 of calibration.cv_folds (4) inside fold 1 of the validation has no row with a weight to judge by",
+        "fold 2 of calibration.cv_folds (4) inside fold 1 of the validation has no row with a weight to score",
     ),
 }
 

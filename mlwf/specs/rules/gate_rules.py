@@ -40,7 +40,7 @@ def _ignored_findings_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
             yield SpecProblem(path, f"is {GOT}, which is listed twice")
 
 
-def _forbidden_findings_are_told(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+def _forbidden_findings_are_found(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for index, gate in enumerate(spec.gates):
         path = ("gates", index, "finding")
         if gate.finding is not None and gate.finding not in FINDINGS:
@@ -204,7 +204,7 @@ _COMPUTED = ("validation.metrics", "calibration.enabled", "model.algorithm", "mo
 GATE_RULES = (
     Rule(_gates_hold_one_thing, ("gates",)),
     Rule(_ignored_findings_are_known, ("findings.ignore",)),
-    Rule(_forbidden_findings_are_told, ("gates", "findings.ignore")),
+    Rule(_forbidden_findings_are_found, ("gates", "findings.ignore")),
     Rule(_metrics_are_held_against_something, ("gates",)),
     Rule(_bounds_are_within_reach, ("gates",)),
     Rule(_gates_are_on_what_is_computed, ("gates", *_COMPUTED)),
