@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 
 from mlwf.config import KeyPath, expanded
 from mlwf.errors import InvalidValueError
-from mlwf.text import field_docs
+from mlwf.text import field_docs, format_value
 
 SQLITE = "sqlite:///"
 
@@ -112,3 +114,26 @@ def refuse_no_jobs(n_jobs: int) -> int:
     if n_jobs == 0:
         raise InvalidValueError("0 fits at the same time is none", "accepted: -1 (one for each core), 1, 2, ...")
     return n_jobs
+
+
+_DURATION = re.compile(
+    r"(?=.*\d)(?:(?P<h>\d+(?:\.\d+)?)\s*h)?\s*(?:(?P<m>\d+(?:\.\d+)?)\s*m)?\s*(?:(?P<s>\d+(?:\.\d+)?)\s*s?)?", re.ASCII
+)
+
+
+def parse_seconds(duration: float | str) -> float:
+    """Read seconds, or a text such as 90s, 10m or 1h30m, into seconds; raises an InvalidValueError.
+
+    >>> [parse_seconds(duration) for duration in (90, "90s", "10m", "1h30m", "1.5 h")]
+    [90.0, 90.0, 600.0, 5400.0, 5400.0]
+    """
+    if isinstance(duration, str):
+        found = _DURATION.fullmatch(duration.strip())
+        parts = (found["h"], found["m"], found["s"]) if found else ()
+        seconds = sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    else:
+        seconds = float(duration)
+    if not (math.isfinite(seconds) and seconds > 0):
+        hint = "accepted: seconds above 0, or a text such as 90s, 10m or 1h30m"
+        raise InvalidValueError(f"is {format_value(duration)}", hint)
+    return seconds

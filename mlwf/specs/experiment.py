@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from mlwf.specs import catalogue
-from mlwf.specs.base import Spec, refuse_no_jobs
+from mlwf.specs.base import Spec, parse_seconds, refuse_no_jobs
 from mlwf.specs.catalogue import Source
 from mlwf.specs.catalogue.splitter_table import SplitterName, default_splitter
 from mlwf.specs.data import ClassLabel, DataSpec
@@ -153,11 +153,27 @@ class ComputeSpec(Spec):
     """Where fits run: on this machine, or on a Dask cluster (extra `dask`). It never changes a result."""
     address: str | None = None
     """Address of a Dask scheduler, such as tcp://host:8786; without it a cluster is started on this machine."""
+    time_limit: int | float | str | None = None
+    """How long the whole run may take: seconds, or a text such as 90s, 10m or 1h30m. Candidates of a search that
+    cannot be finished in time are left out, the costliest first: alone of this section it may change a result, which
+    then depends on how fast the machine is."""
 
     @field_validator("n_jobs")
     @classmethod
     def _is_a_count(cls, n_jobs: int) -> int:
         return refuse_no_jobs(n_jobs)
+
+    @field_validator("time_limit")
+    @classmethod
+    def _is_a_duration(cls, time_limit: int | float | str | None) -> int | float | str | None:
+        if time_limit is not None:
+            parse_seconds(time_limit)
+        return time_limit
+
+    @property
+    def time_limit_seconds(self) -> float | None:
+        """The time limit in seconds; None without one."""
+        return None if self.time_limit is None else parse_seconds(self.time_limit)
 
 
 class ExperimentSpec(Spec):

@@ -363,6 +363,21 @@ DATA = "data: {path: d.csv, target: y}\n"
             "x.yaml:2:19  compute.n_jobs: 0 fits at the same time is none; accepted: -1 (one for each core), 1, 2, ...",
         ),
         (
+            f"{DATA}compute: {{time_limit: 10 minutes}}",
+            (
+                "x.yaml:2:23  compute.time_limit: is '10 minutes'; accepted: seconds above 0, or a text such as 90s, "
+                "10m or 1h30m"
+            ),
+        ),
+        (
+            f"{DATA}compute: {{time_limit: .inf}}",
+            "x.yaml:2:23  compute.time_limit: is .inf; accepted: seconds above 0, or a text such as 90s, 10m or 1h30m",
+        ),
+        (
+            f"{DATA}compute: {{time_limit: true}}",
+            "x.yaml:2:23  compute.time_limit: expected text or a number, got true",
+        ),
+        (
             f"{DATA}features: [{{type: numeric, columns: [a], imputer: constant}}]",
             "x.yaml:2:51  features.0.imputer: constant needs fill_value, what to put in",
         ),

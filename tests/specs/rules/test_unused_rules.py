@@ -142,7 +142,7 @@ ALWAYS = {
         "labels",  # from Python alone
     },
     "feature_store.views": {"name", "source", "entity", "timestamp"},
-    "compute": {"backend"},
+    "compute": {"backend", "time_limit"},
     "gates": {"metric", "min", "max", "finding"},
 }  # fmt: skip
 """Options that have their effect wherever their section has one."""
