@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mlwf.engine.process_pools import WorkerLostError, interrupts_blocked
+from mlwf.engine.process_pools import CallInterruptedError, WorkerLostError, interrupts_blocked
 from mlwf.errors import MlwfError
 from mlwf.processes import SharedState, count_workers
 from mlwf.specs.catalogue import distributions
@@ -209,6 +209,8 @@ class DaskPool:
         self._is_closed = False
         self._second_tries = threading.Lock()
         self._placing = threading.Lock()
+        self._calls: dict[int, Any] = {}
+        """The future that each thread waits for; None once it is to wait no more."""
         self._n_at: Counter[str | None] = Counter()
         self._n_running = 0
         self._less_running = threading.Condition()
@@ -230,9 +232,11 @@ class DaskPool:
         from distributed import KilledWorker
 
         with self._begun():
+            self._calls.pop(threading.get_ident(), None)
             # Dask itself gives the task to another worker, as often as the scheduler allows.
             with suppress(KilledWorker, CancelledError):
                 return self._try(function, args)
+            self._check_not_interrupted()
             # One at a time, for the sake of those that were lost with the worker of another.
             with self._second_tries:
                 try:
@@ -242,7 +246,15 @@ class DaskPool:
                     raise WorkerLostError(f"{LOST}, {where} (out of memory?)") from error
                 except CancelledError as error:
                     self._check_open()
+                    self._check_not_interrupted()
                     raise WorkerLostError(f"{LOST} (out of memory?)") from error
+
+    def interrupt(self, thread: int) -> None:
+        """Let a thread wait no more for what it has called, which Dask's worker finishes all the same."""
+        future = self._calls.get(thread)
+        if future is not None:
+            self._calls[thread] = None
+            future.cancel()
 
     def close(self, *, wait: bool = True) -> None:
         """Leave the cluster, or end that of this machine; what was shared is forgotten."""
@@ -294,6 +306,7 @@ class DaskPool:
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
             with self._placed() as where:
                 future = self._client.submit(function, *sent, pure=False, **where)
+                self._calls[threading.get_ident()] = future
                 return self._result_of(future)
         except Exception as error:
             # Without its scheduler a Client fails in many ways, some of them before it knows.
@@ -315,6 +328,10 @@ class DaskPool:
                     return future.result()
                 if not self._client.nthreads():
                     raise MlwfError(f"{self._scheduler} has had no worker for {RETURN_SECONDS} seconds") from error
+
+    def _check_not_interrupted(self) -> None:
+        if self._calls.get(threading.get_ident(), False) is None:
+            raise CallInterruptedError
 
     def _check_open(self, *, is_lost: bool = False) -> None:
         if self._is_closed:

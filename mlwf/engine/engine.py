@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
+from mlwf.engine.costs import FitCosts
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.model_cache import CachedModel, ModelCache
@@ -86,6 +87,8 @@ class Engine:
         Called after each fit, from the threads that do them.
     on_warning
         Called with the category and the message of what an earlier fit warned of, when its result is used again.
+    costs
+        Takes what each fit took.
     """
 
     def __init__(
@@ -97,8 +100,10 @@ class Engine:
         pool: Pool | None = None,
         on_fit: OnFit | None = None,
         on_warning: Callable[[str, str], None] | None = None,
+        costs: FitCosts | None = None,
     ) -> None:
         self.table = table
+        self.costs = FitCosts() if costs is None else costs
         self.counts = FitCounts()
         self._resources = ExitStack()
         lasts = fit_cache is not None
@@ -242,6 +247,8 @@ class Engine:
                 fit_results = {
                     place: fit_whole_pipeline(self.table, request) for place, request in task.requests.items()
                 }
+            for fit_result in fit_results.values():
+                self._record_cost(task, fit_result)
         else:
             fit_results = self._fit(task, fold, pool)
         if fold is not None:
@@ -268,7 +275,11 @@ class Engine:
             if done.error and len(by_stage) > 1:
                 # Perhaps one of them alone cannot be fitted; then it must not take the others along.
                 by_stage = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
-        return {place: self._result(task, place, preprocessor, by_stage, warned) for place in task.requests}
+        written = perf_counter()
+        fit_results = {place: self._result(task, place, preprocessor, by_stage, warned) for place in task.requests}
+        if not done.is_resumed:
+            self._record_cost(task, done, perf_counter() - written)
+        return fit_results
 
     def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> JobResult:
         job = Job(
@@ -322,6 +333,12 @@ class Engine:
         ):
             self._model_cache.write_affordable(request.candidate_fold.leaderboard)
         return fit_result
+
+    def _record_cost(self, task: Task, done: JobResult | FitResult, seconds: float = 0.0) -> None:
+        """Record what a fit took, with its predictions and the seconds that were spent on its results."""
+        if done.error is None:
+            seconds += done.fit_seconds + done.predict_seconds
+            self.costs.record(task.classifier, task.seconds, seconds, learner=task.learner)
 
     def _n_threads(self, task: Task) -> int:
         """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""

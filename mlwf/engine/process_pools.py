@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import queue
@@ -124,6 +125,10 @@ class WorkerLostError(Exception):
     """A worker ended in the middle of a task, and again when the task was tried alone; the message has why."""
 
 
+class CallInterruptedError(Exception):
+    """The pool was asked to end a call before it was done."""
+
+
 class Pool(Protocol):
     """Runs tasks, several at the same time."""
 
@@ -148,12 +153,21 @@ class Pool(Protocol):
             Whatever the function raises.
         WorkerLostError
             When two workers ended in the middle of it.
+        CallInterruptedError
+            When another thread has called `interrupt`.
         CancelledError
             When the pool is closed.
         """
 
+    def interrupt(self, thread: int) -> None:
+        """End what the thread with that identifier has called, if anything; where that is not possible it goes on."""
+
     def close(self, *, wait: bool = True) -> None:
         """End the workers; without `wait` within a second, even in the middle of tasks."""
+
+
+class _Interrupted(BaseException):
+    """Raised in a thread by another one; not an Exception, so that no library takes it for a failure."""
 
 
 class ThreadPool:
@@ -162,6 +176,9 @@ class ThreadPool:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._is_closed = False
+        self._calls: dict[int, bool] = {}
+        """Whether the call of each thread is interrupted."""
+        self._lock = threading.Lock()
 
     def share(self, value: Any) -> Any:
         """Give the value itself: threads see it anyway."""
@@ -174,11 +191,43 @@ class ThreadPool:
         """Call a function here and now."""
         if self._is_closed:
             raise CancelledError("the pool is closed")
-        return function(*args)
+        thread, is_raised = threading.get_ident(), False
+        with self._lock:
+            self._calls[thread] = False
+        try:
+            try:
+                return function(*args)
+            except _Interrupted:
+                is_raised = True
+                raise
+            finally:
+                with self._lock:
+                    is_interrupted = self._calls.pop(thread)
+                # What was raised here must be caught here, and not later in something else.
+                for _ in range(RAISING_STEPS if is_interrupted and not is_raised else 0):
+                    time.sleep(0.001)
+        except _Interrupted:
+            self._calls.pop(thread, None)
+            raise CallInterruptedError from None
+
+    def interrupt(self, thread: int) -> None:
+        """Raise an error in what a thread has called.
+
+        Compiled code does not notice before it returns: most fits call it for a tree, a round or an iteration, some for
+        the whole of the fit.
+        """
+        with self._lock:
+            if self._calls.get(thread) is False:
+                self._calls[thread] = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_Interrupted))
 
     def close(self, *, wait: bool = True) -> None:
         """Take no further task; threads cannot be ended."""
         self._is_closed = True
+
+
+RAISING_STEPS = 100
+"""After how many steps of Python at most an error that was raised in a thread has been raised there."""
 
 
 class ProcessPool:
@@ -195,6 +244,9 @@ class ProcessPool:
         self._second_tries = threading.Lock()
         self._files = SharedFiles()
         self._executors: set[Executor] = set()
+        self._calls: dict[int, Executor] = {}
+        """Where the call of each thread runs."""
+        self._interrupted: set[int] = set()
         # Those that are started lie on top: a new process is started only when all are at work.
         self._idle: queue.LifoQueue[Executor | None] = queue.LifoQueue()
         for _ in range(slots):
@@ -212,6 +264,8 @@ class ProcessPool:
         """Call a function in a worker; when that is killed, once more in a new one."""
         from loky.process_executor import TerminatedWorkerError
 
+        with self._lock:
+            self._interrupted.discard(threading.get_ident())
         try:
             return self._try(function, args)
         except TerminatedWorkerError as error:
@@ -223,6 +277,15 @@ class ProcessPool:
             except TerminatedWorkerError as error:
                 how = " and ".join(dict.fromkeys([first, _how_it_ended(error)]))
                 raise WorkerLostError(f"its worker process ended twice in the middle of it: {how}") from error
+
+    def interrupt(self, thread: int) -> None:
+        """Kill the worker that does what a thread has called."""
+        with self._lock:
+            executor = self._calls.get(thread)
+            if executor is not None:
+                self._interrupted.add(thread)
+        if executor is not None:
+            _end(executor, kill=True)
 
     def close(self, *, wait: bool = True) -> None:
         """End the workers and remove what was shared."""
@@ -237,17 +300,24 @@ class ProcessPool:
     def _try(self, function: Callable[..., Any], args: Sequence[Any]) -> Any:
         from loky.process_executor import ShutdownExecutorError, TerminatedWorkerError
 
-        executor, future = self._idle.get(), None
+        thread, executor, future = threading.get_ident(), self._idle.get(), None
         try:
             executor = executor or self._start()
+            with self._lock:
+                self._calls[thread] = executor
             with interrupts_blocked():
                 future = executor.submit(_call, function, args)
             return future.result()
         except (ShutdownExecutorError, TerminatedWorkerError) as error:
             if self._is_closed:
                 raise CancelledError("the pool is closed") from error
+            if thread in self._interrupted:
+                future = None
+                raise CallInterruptedError from None
             raise
         finally:
+            with self._lock:
+                self._calls.pop(thread, None)
             self._idle.put(self._kept(executor, future))
 
     def _start(self) -> Executor:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mlwf.engine.costs import SearchTime
 from mlwf.errors import raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.splitting.rows import Rows, Table
@@ -156,6 +157,8 @@ class FitRequest:
     """Its place in a search, of which only the best candidate's models are worth keeping."""
     deadline: float | None = None
     """Reading of `time.monotonic` from which on it is not begun any more."""
+    search_time: SearchTime | None = None
+    """The time of the search that it belongs to; None where that is not limited."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,10 +175,10 @@ class FitResult:
     error: str | None = None
     """Why the fit failed, or None."""
     is_late: bool = False
-    """Whether it was not begun because its deadline had passed; `error` is LATE then."""
+    """Whether it was not begun, or not finished, because the time was up; `error` is LATE then."""
 
 
-LATE = "not begun: the time was up"
+LATE = "not finished: the time was up"
 
 Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
 """Makes the fits of some requests; the results are in their order. `Engine` in a run, `DryRunFitter` in a plan."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from mlwf.engine.costs import FitCosts, SearchTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.requests import FitRequest, FitResult
@@ -43,9 +44,17 @@ class PriorityExecutor:
         here: Callable[[], Any] = partial(copy_context().run, work)
         with self._lock:
             heapq.heappush(self._heap, (rank, next(self._turn), here, future))
-        # Whichever thread is free next takes what then stands first.
-        self._executor.submit(self._take)
+            # Whichever thread is free next takes what then stands first.
+            self._executor.submit(self._take)
         return future
+
+    def replace_threads(self) -> None:
+        """Leave what is being called to its threads, however long that takes, and call what waits in new ones."""
+        with self._lock:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = ThreadPoolExecutor(self.slots, thread_name_prefix="mlwf-fit")
+            for _ in self._heap:
+                self._executor.submit(self._take)
 
     def __len__(self) -> int:
         """Count what waits or is being called."""
@@ -133,6 +142,14 @@ class Task:
     """What it takes, roughly."""
     rows: dict[str, Rows] = field(default_factory=dict)
     """All rows to predict, by their digest."""
+    group: CandidateGroup | None = None
+    """The tasks that are begun with it or not at all; None outside of a search whose time is limited."""
+    lock: Any = field(default_factory=threading.Lock, repr=False)
+    """Held while its results are written down, and while it is given up."""
+    is_written: bool = False
+    """Whether its results are written down."""
+    is_given_up: bool = False
+    """Whether nobody waits for it any more."""
 
     @property
     def fit_key(self) -> FitKey:
@@ -145,31 +162,131 @@ class Task:
         return next(iter(self.requests.values()))
 
     @property
+    def classifier(self) -> Any:
+        """The unfitted classifier, at whichever stage."""
+        return self.fit_key.parts.classifier if self.fit_keys else _last(self.request)
+
+    @property
+    def learner(self) -> str | None:
+        """Identifies the classifier with its hyperparameters, whatever its stage; None for a plain fit."""
+        return self.fit_key.parts.learner(self.fit_key.stage) if self.fit_keys else None
+
+    @property
     def stages(self) -> tuple[int, ...]:
         """The stages that are requested, ascending; none where there is no stage parameter."""
         return tuple(sorted({fit_key.stage[1] for fit_key in self.fit_keys.values() if fit_key.stage}))
 
+    def predict_seconds(self, costs: FitCosts | None) -> float:
+        """Predict what it takes, from what other fits took; `seconds` without costs."""
+        if costs is None:
+            return self.seconds
+        return costs.predict(self.classifier, self.seconds, learner=self.learner)
+
     @property
-    def rank(self) -> tuple[float, float]:
+    def rank(self) -> tuple[float, ...]:
         """Its rank among those that came together, the lowest first: the longest, so that none is left at the end.
 
-        Where the time may run out candidates come one after another, so that those begun are complete.
+        Where the time may run out candidates come one after another, so that those begun are complete; the cheapest
+        first, where it is known how much time there is.
         """
+        if self.group is not None:
+            return (self.group.estimated, self.candidate, -self.seconds)
         if self.deadline is None:
             return (0, -self.seconds)
-        return (
-            min(
-                (request.candidate_fold.candidate for request in self.requests.values() if request.candidate_fold),
-                default=0,
-            ),
-            -self.seconds,
-        )
+        return (self.candidate, -self.seconds)
+
+    @property
+    def candidate(self) -> int:
+        """The first candidate of a search that it serves; 0 outside of one."""
+        folds = [request.candidate_fold for request in self.requests.values()]
+        return min((fold.candidate for fold in folds if fold), default=0)
+
+    @property
+    def n_folds_to_come(self) -> int:
+        """Folds of its candidates from its own on."""
+        folds = [request.candidate_fold for request in self.requests.values()]
+        return max((fold.leaderboard.n_folds - fold.fold for fold in folds if fold), default=1)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Serve these requests alone: a fit with fewer stages takes less time."""
+        most = self.stages[-1:]
+        self.requests = {place: self.requests[place] for place in places}
+        self.fit_keys = {place: self.fit_keys[place] for place in places if place in self.fit_keys}
+        if most and self.stages:
+            self.seconds *= self.stages[-1] / most[0]
 
     @property
     def deadline(self) -> float | None:
         """When it need not be begun any more; None while any of its requests can wait."""
         deadlines = [request.deadline for request in self.requests.values() if request.deadline is not None]
         return max(deadlines) if len(deadlines) == len(self.requests) else None
+
+
+@dataclass(eq=False)
+class CandidateGroup:
+    """Tasks of one search that are begun together or not at all: the folds of candidates that share their fits."""
+
+    time: SearchTime
+    tasks: list[Task]
+    most: int | None = None
+    """Up to which stage there is time for; None for all."""
+    is_refused: bool = False
+    """Whether there is no time for any of its candidates."""
+    is_decided: bool = False
+    """Whether it is known what there is time for."""
+    lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def estimated(self) -> float:
+        """What its longest task takes, roughly."""
+        return max(task.seconds for task in self.tasks)
+
+    def decide(self, costs: FitCosts, *, slots: int, busy_seconds: float) -> None:
+        """Decide how many of its stages there is time for, or that there is none.
+
+        `busy_seconds` are those that fits under way still take, together.
+        """
+        self.is_decided = True
+        seconds = [task.predict_seconds(costs) for task in self.tasks]
+        # Folds that are requested later belong to the candidates as well.
+        n_fits = max(len(seconds), max(task.n_folds_to_come for task in self.tasks))
+        needed = max(max(seconds), (sum(seconds) / len(seconds) * n_fits + busy_seconds) / slots)
+        stages = sorted({stage for task in self.tasks for stage in task.stages}, reverse=True)
+        for stage in stages or (None,):
+            share = 1.0 if stage is None else stage / stages[0]
+            if self.time.may_begin(share * needed, self._params(stage)):
+                self.most = stage
+                return
+        self.is_refused = True
+
+    def split(self, task: Task) -> tuple[list[int], list[int]]:
+        """Give the places of a task's requests that there is time for, and those of the others."""
+        in_time = [place for place in task.requests if not self.is_refused and self._is_in_time(task, place)]
+        return in_time, [place for place in task.requests if place not in in_time]
+
+    def _is_in_time(self, task: Task, place: int) -> bool:
+        fit_key = task.fit_keys.get(place)
+        return self.most is None or fit_key is None or fit_key.stage is None or fit_key.stage[1] <= self.most
+
+    def _params(self, stage: int | None) -> Mapping[str, Any]:
+        """Give the parameters of a candidate, of those with this stage."""
+        for task in self.tasks:
+            for place, fit_key in task.fit_keys.items():
+                if fit_key.stage is not None and fit_key.stage[1] == stage:
+                    return task.requests[place].params
+        return self.tasks[0].request.params
+
+
+def group_tasks(tasks: Sequence[Task]) -> None:
+    """Put the tasks of a search whose time is limited into groups."""
+    groups: dict[Any, CandidateGroup] = {}
+    for task in tasks:
+        time = task.request.search_time
+        if time is not None:
+            preparation = task.fit_key.parts.preparation.digest if task.fit_keys else task.candidate
+            group = groups.setdefault((id(time), task.learner, preparation), CandidateGroup(time, []))
+            group.tasks.append(task)
+            task.group = group
 
 
 def sort_tasks(requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None], table: Table) -> list[Task]:
@@ -220,11 +337,14 @@ class DryRunFitter:
     another candidate of the same size.
     """
 
-    def __init__(self, table: Table, *, fit_cache: FitCache | None = None) -> None:
+    def __init__(self, table: Table, *, fit_cache: FitCache | None = None, costs: FitCosts | None = None) -> None:
         self.table = table
         self.counts = FitCounts()
         self.seconds = 0.0
-        """What the fits take on one core, roughly."""
+        """What the fits take on one core, roughly; of a fit like those that `costs` has measured, what those took."""
+        self.longest = 0.0
+        """What the longest of them takes."""
+        self._costs = costs
         self._fit_cache = fit_cache
         self._key_builder = FitKeyBuilder()
         self._made: dict[str, set[str]] = {}
@@ -243,8 +363,10 @@ class DryRunFitter:
             tasks = sort_tasks(left, fit_keys, self.table)
             self.counts.asked += len(requests)
             self.counts.fitted += len(tasks)
-            self.seconds += sum(task.seconds for task in tasks)
             for task in tasks:
+                seconds = task.predict_seconds(self._costs)
+                self.seconds += seconds
+                self.longest = max(self.longest, seconds)
                 self._remember(task)
         results = [fit_results.get(place) or self._placeholder(request) for place, request in enumerate(requests)]
         for place, (request, result) in enumerate(zip(requests, results, strict=True)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from time import monotonic, perf_counter
 from typing import Any
@@ -104,6 +104,8 @@ class JobResult:
     error: str | None = None
     warnings: tuple[tuple[type[Warning], str], ...] = ()
     """Category and message of what was warned of in another process."""
+    is_resumed: bool = False
+    """Whether a fit with fewer stages was resumed, so that its seconds are those of the others alone."""
 
 
 def run_job(job: Job, prepared: PreparedRows) -> JobResult:
@@ -127,7 +129,8 @@ def run_job(job: Job, prepared: PreparedRows) -> JobResult:
             return JobResult(fit_seconds=perf_counter() - started, error=f"{type(error).__name__}: {error}")
     by_stage = range(len(job.stages) or 1)
     predictions = tuple({digest: by_rows[digest][number] for digest in by_rows} for number in by_stage)
-    return JobResult(predictions, model if job.keep_model else None, fitted - started, perf_counter() - fitted)
+    model, seconds = (model if job.keep_model else None), (fitted - started, perf_counter() - fitted)
+    return JobResult(predictions, model, *seconds, is_resumed=job.resumable is not None)
 
 
 def openmp_threads(n_threads: int) -> AbstractContextManager[Any]:
@@ -147,8 +150,7 @@ def run_job_in_worker(job: Job, prepared: PreparedRows) -> JobResult:
     with warnings.catch_warnings(record=True) as caught, BLAS.held():
         warnings.simplefilter("default")
         done = run_job(job, prepared)
-    warned = tuple((each.category, str(each.message)) for each in caught)
-    return JobResult(done.predictions, done.model, done.fit_seconds, done.predict_seconds, done.error, warned)
+    return replace(done, warnings=tuple((each.category, str(each.message)) for each in caught))
 
 
 def _predict(model: Any, X: Any, stages: Sequence[int]) -> list[Predictions]:

@@ -1,0 +1,213 @@
+"""What fits cost, predicted and measured, and the time of a run: which fits may begin, and when all must have ended.
+
+A run with a time limit has one `RunTime`. Each search in it gets a `SearchTime` of its own, which knows what must
+still be done after the search, and which the engine asks before it begins the fits of a candidate. Several searches
+after each other share what time there is::
+
+    for number, model in enumerate(models):
+        time = SearchTime(run_time, reserve=..., share=1 / (len(models) - number))
+        tune(..., time=time)
+
+`reserve` gives the seconds on the clock that everything after all searches takes if the candidate with these parameters
+ships: of an ensemble the refits of its members too. `time.may_begin(seconds, params)` says whether fits that take that
+many seconds on the clock may begin; `run_time.may_take(seconds)` says it of what is no search.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, NamedTuple
+
+OVERHEAD_SECONDS = 0.02
+"""What a fit takes besides its own seconds: the rows, the scores, the cache."""
+
+FAITHFUL_SECONDS = 0.2
+"""Seconds of a measured fit from which on its overhead is too small to mislead."""
+
+FARTHEST = 8
+"""How many times as costly as a short one that was measured a fit may be, by the estimates, to be predicted by it."""
+
+MOST_MEASURED = 64
+"""Of one algorithm, or of one classifier with its hyperparameters: the latest."""
+
+MARGIN = 1.15
+"""Predictions times this are what is planned with: other processes come and go."""
+
+
+class Measured(NamedTuple):
+    """A fit that was made."""
+
+    estimated: float
+    seconds: float
+
+
+class FitCosts:
+    """Predicts the seconds of fits: the catalogue's estimates, corrected by what the fits of this run took.
+
+    Seconds are those on the clock, of a fit with its predictions and scores, beside whatever else runs. The same
+    classifier with the same hyperparameters on other rows, or with other rounds, predicts better than another one of
+    the same algorithm.
+    """
+
+    def __init__(self) -> None:
+        self._measured: dict[str, deque[Measured]] = defaultdict(lambda: deque(maxlen=MOST_MEASURED))
+        self._saved: dict[str, deque[Measured]] = defaultdict(lambda: deque(maxlen=MOST_MEASURED))
+        self._lock = threading.Lock()
+
+    def record(self, classifier: Any, estimated: float, seconds: float, *, learner: str | None = None) -> None:
+        """Take what a fit took.
+
+        Parameters
+        ----------
+        classifier
+            The unfitted classifier.
+        estimated
+            Seconds that `estimate_seconds` gives for it.
+        seconds
+            Seconds on the clock.
+        learner
+            Identifies the classifier with its hyperparameters, whatever its rounds and its rows.
+        """
+        with self._lock:
+            for name in _names(classifier, learner):
+                self._measured[name].append(Measured(estimated, seconds))
+
+    def record_saving(self, classifier: Any, estimated: float, seconds: float) -> None:
+        """Take what it took to write a fitted model, whose fit was estimated to take `estimated` seconds."""
+        with self._lock:
+            self._saved[_names(classifier, None)[0]].append(Measured(estimated, seconds))
+
+    def predict(self, classifier: Any, estimated: float, *, learner: str | None = None) -> float:
+        """Predict the seconds of a fit; the estimate itself where nothing like it was measured."""
+        with self._lock:
+            for name in reversed(_names(classifier, learner)):
+                if self._measured.get(name):
+                    return OVERHEAD_SECONDS + _ratio(self._measured[name]) * estimated
+        return OVERHEAD_SECONDS + estimated
+
+    def predict_saving(self, classifier: Any, estimated: float) -> float:
+        """Predict the seconds to write the model of a fit; none where no such model was written."""
+        with self._lock:
+            saved = self._saved.get(_names(classifier, None)[0])
+            return _ratio(saved) * estimated if saved else 0.0
+
+    def is_measured(self, classifier: Any, estimated: float) -> bool:
+        """Tell whether a fit of the algorithm was measured that is like one of so many estimated seconds."""
+        with self._lock:
+            measured = tuple(self._measured.get(_names(classifier, None)[0], ()))
+        return any(each.seconds >= FAITHFUL_SECONDS or each.estimated * FARTHEST >= estimated for each in measured)
+
+
+def _names(classifier: Any, learner: str | None) -> list[str]:
+    """Name what a fit is like, the least like it first."""
+    kind = type(classifier)
+    return [f"{kind.__module__}.{kind.__qualname__}", *([] if learner is None else [learner])]
+
+
+def _ratio(measured: deque[Measured]) -> float:
+    """Give how many times its estimate a fit takes: the median, in which a fit counts by its estimate."""
+    ratios = sorted((max(each.seconds - OVERHEAD_SECONDS, 0.0) / each.estimated, each.estimated) for each in measured)
+    half, passed = sum(weight for _, weight in ratios) / 2, 0.0
+    for ratio, weight in ratios:
+        passed += weight
+        if passed >= half:
+            return ratio
+    return ratios[-1][0]
+
+
+@dataclass(eq=False)
+class RunTime:
+    """The time of a run, from before its data is read."""
+
+    seconds: float = math.inf
+    """The limit; infinite without one."""
+    started: float = field(default_factory=monotonic)
+    """Reading of `time.monotonic`."""
+    costs: FitCosts = field(default_factory=FitCosts)
+    """What the fits of the run take."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return math.isfinite(self.seconds)
+
+    @property
+    def ends(self) -> float:
+        """Reading of `time.monotonic` at which the run shall have ended."""
+        return self.started + self.seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that have passed."""
+        return monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left; below zero when none are."""
+        return self.ends - monotonic()
+
+    def may_take(self, seconds: float, *, reserve: float = 0.0) -> bool:
+        """Tell whether something that is predicted to take so many seconds may begin, with `reserve` to follow."""
+        return MARGIN * (seconds + reserve) <= self.left
+
+
+def no_reserve(params: Mapping[str, Any]) -> float:
+    """Reserve nothing."""
+    return 0.0
+
+
+class SearchTime:
+    """The time of one search: which of its candidates may begin, and when its fits must have ended.
+
+    Parameters
+    ----------
+    run_time
+        The time of the run.
+    reserve
+        Gives the seconds on the clock that all that follows takes, when the candidate with these parameters is chosen.
+    share
+        Which part of the time that is left this search may take: less than 1 where other searches follow.
+    """
+
+    def __init__(
+        self,
+        run_time: RunTime,
+        *,
+        reserve: Callable[[Mapping[str, Any]], float] = no_reserve,
+        share: float = 1.0,
+    ) -> None:
+        self.run_time = run_time
+        self.reserve = reserve
+        self.share = share
+        self.started = monotonic()
+        self._reserved = 0.0
+
+    @property
+    def costs(self) -> FitCosts:
+        """What fits take."""
+        return self.run_time.costs
+
+    @property
+    def ends(self) -> float:
+        """Reading of `time.monotonic` at which the fits of the search must have ended, by what is reserved now."""
+        return self._ends(self._reserved)
+
+    def may_begin(self, seconds: float, params: Mapping[str, Any]) -> bool:
+        """Tell whether a candidate's fits, which take so many seconds on the clock, can be finished in time.
+
+        If so, what follows is reserved for it: a later candidate may not take that time.
+        """
+        reserved = max(self._reserved, self.reserve(params))
+        if monotonic() + MARGIN * seconds > self._ends(reserved):
+            return False
+        self._reserved = reserved
+        return True
+
+    def _ends(self, reserved: float) -> float:
+        last = self.run_time.ends - MARGIN * reserved
+        return self.started + self.share * (last - self.started)
