@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,7 +17,7 @@ from mlwf.specs.data import ClassLabel, DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
 from mlwf.specs.tracking import MLflowSpec
-from mlwf.specs.tuning import TuningSection
+from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, TuningSection
 
 
 class ClassifierModelSpec(Spec):
@@ -29,6 +31,56 @@ class ClassifierModelSpec(Spec):
     """scikit-learn's parameters of the classifier; what is left out keeps scikit-learn's default."""
     class_weight: Literal["balanced"] | dict[ClassLabel, float] | None = None
     """Weight of each class during fits: `balanced`, or a map from class to weight."""
+
+
+class CandidateModelSpec(Spec):
+    """One of several models, of which the best ships."""
+
+    algorithm: str
+    """Which classifier, by its name in the catalogue."""
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    """The library's own parameters of the classifier; what is left out keeps its default."""
+    tuning: TuningSection | None = None
+    """Which hyperparameters to try; left out, none. All models are compared by `selection.scoring`."""
+
+
+class SelectionSpec(Spec):
+    """How one of several models is chosen: all of them on the same folds, by the same scorer."""
+
+    scoring: str = "neg_log_loss"
+    """scikit-learn scorer that chooses among all candidates of all models."""
+    cv_folds: int | None = Field(None, ge=2)
+    """Folds that they are compared on; the default is `validation.cv_folds`."""
+    class_weight: Literal["balanced"] | dict[ClassLabel, float] | None = None
+    """Weight of each class during the fits of all models: `balanced`, or a map from class to weight."""
+
+
+class EnsembleSpec(Spec):
+    """An average of the best candidates' probabilities, which ships if it is better than the best of them.
+
+    Greedy selection with replacement over all candidates of all models, on their out-of-fold predictions (Caruana et
+    al. 2004, Ensemble selection from libraries of models).
+    """
+
+    enabled: bool = True
+    """Whether to average at all."""
+    size: int = Field(25, ge=1)
+    """How often a candidate is added; one that is added again weighs more."""
+    keep: Literal["better", "always"] = "better"
+    """Ship the ensemble only if its log loss, by weights of other folds, is better beyond doubt, or always."""
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """One model of an experiment, wherever it is written."""
+
+    name: str
+    path: tuple[str, ...]
+    """Where its algorithm is written."""
+    tuning_path: tuple[str, ...]
+    model: ClassifierModelSpec
+    tuning: ParamTuningSpec | None
+    """Its search as written, whether it is enabled or not."""
 
 
 class CalibrationSpec(Spec):
@@ -191,6 +243,12 @@ class ExperimentSpec(Spec):
     """The classifier."""
     tuning: TuningSection | None = None
     """Which hyperparameters to try; left out, none."""
+    models: dict[str, CandidateModelSpec] | None = Field(None, min_length=1)
+    """Several models, by names of your own, instead of `model` and `tuning`: the best ships."""
+    selection: SelectionSpec | None = None
+    """How one of several models is chosen."""
+    ensemble: EnsembleSpec | None = None
+    """An average of several models; left out, the best one ships."""
     calibration: CalibrationSpec | None = None
     """How scores become probabilities; left out, as the classifier gives them."""
     threshold: ThresholdSpec | None = None
@@ -215,7 +273,53 @@ class ExperimentSpec(Spec):
     def tuning_folds(self) -> int:
         """Folds of the search, and of a threshold that no calibration chooses."""
         own = self.tuning.cv_folds if self.tuning and self.tuning.enabled else None
+        if self.candidates is not None:
+            own = self.choice.cv_folds
         return own or self.validation.cv_folds
+
+    @property
+    def candidates(self) -> Mapping[str, CandidateModelSpec] | None:
+        """The models of which the best ships, by their names; None for an experiment with one model."""
+        return self.models
+
+    @property
+    def choice(self) -> SelectionSpec:
+        """How one of several models is chosen, as written or by default."""
+        return self.selection or SelectionSpec()
+
+    @property
+    def class_weight(self) -> Literal["balanced"] | dict[ClassLabel, float] | None:
+        """Weight of each class during fits."""
+        return self.model.class_weight if self.candidates is None else self.choice.class_weight
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether anything is compared on folds before the model is fitted."""
+        return self.candidates is not None or (self.tuning is not None and self.tuning.enabled)
+
+    @property
+    def model_sections(self) -> tuple[ModelSection, ...]:
+        """The one model, or each of several."""
+        if self.candidates is None:
+            return (ModelSection(self.model_name, ("model",), ("tuning",), self.model, self.tuning),)
+        return tuple(
+            ModelSection(
+                name,
+                ("models", name),
+                ("models", name, "tuning"),
+                ClassifierModelSpec(algorithm=model.algorithm, hyperparameters=model.hyperparameters),
+                model.tuning,
+            )
+            for name, model in self.candidates.items()
+        )
+
+    def search_of(self, section: ModelSection) -> ParamTuningSpec | None:
+        """Give the search of a model: of several models, one without a search is tried as it is written."""
+        written = section.tuning if section.tuning and section.tuning.enabled else None
+        if self.candidates is None:
+            return written
+        search = written or GridSearchSpec(param_grid=[{}])
+        return search.model_copy(update={"scoring": self.choice.scoring, "refit": None, "cv_folds": None})
 
     @property
     def calibration_folds(self) -> int:

@@ -99,12 +99,19 @@ def _without_noise(data: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     for key, value in data.items():
         if key in LISTS_OF_SPECS and isinstance(value, list):
             value = [_without_noise(item, depth=2) if isinstance(item, dict) else item for item in value]
+        elif key == "models" and isinstance(value, dict):
+            value = {name: _of_candidate(model) for name, model in value.items()}
         elif isinstance(value, dict) and (depth == 0 or key == "read"):
             value = _without_noise(value, depth=1)
         if (value is None and key not in MEANT_NULLS) or value in ({}, []):
             continue
         kept[key] = value
     return kept
+
+
+def _of_candidate(model: Mapping[str, Any]) -> dict[str, Any]:
+    tuning = model["tuning"]
+    return _without_noise({**model, "tuning": tuning and _without_noise(tuning, depth=1)}, depth=1)
 
 
 LISTS_OF_SPECS = {"features", "gates", "views"}

@@ -1,7 +1,7 @@
 """Rules that need two sections of an experiment, or the catalogue: what no single spec can see.
 
 data_rules.py      columns and features
-training_rules.py  the classifier, the search, calibration, threshold, and what is reported
+training_rules.py  the classifier or several, the search, calibration, threshold, and what is reported
 fold_rules.py      how rows are split, and which options go with that
 gate_rules.py      what the run must reach
 service_rules.py   tracking, feature store, machines
@@ -18,12 +18,13 @@ from mlwf.specs.rules.data_rules import DATA_RULES
 from mlwf.specs.rules.fold_rules import FOLD_RULES
 from mlwf.specs.rules.gate_rules import GATE_RULES
 from mlwf.specs.rules.service_rules import COMPUTE_RULES, STORE_RULES
-from mlwf.specs.rules.training_rules import MODEL_RULES, OUTPUT_RULES, TUNING_RULES
+from mlwf.specs.rules.training_rules import MODEL_RULES, OUTPUT_RULES, SELECTION_RULES, TUNING_RULES
 from mlwf.specs.rules.unused_rules import unused_options as unused_options
 
 RULES: tuple[Rule, ...] = (
     *DATA_RULES,
     *MODEL_RULES,
+    *SELECTION_RULES,
     *TUNING_RULES,
     *FOLD_RULES,
     *OUTPUT_RULES,

@@ -75,7 +75,7 @@ def _repeated_splitters_shuffle(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 def _folds_that_are_given_are_not_counted(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     if _splitter(spec).has_cv_folds:
         return
-    for name, section in (("tuning", spec.tuning), ("calibration", spec.calibration)):
+    for name, section in (("tuning", spec.tuning), ("selection", spec.selection), ("calibration", spec.calibration)):
         is_held_out = section is spec.calibration and spec.calibration and spec.calibration.holdout is not None
         if section and section.cv_folds is not None and not is_held_out:
             message = f"has no effect with splitter {_chosen_splitter(spec)}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlwf.errors import Refusal
-from mlwf.specs import catalogue
 from mlwf.specs.catalogue import DEFAULT_METRICS, FINDINGS, METRICS
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import BASELINE, DEMANDS, REGISTERED_MODEL, ExperimentSpec, GateSpec
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
+from mlwf.specs.rules.training_rules import metric_refusal
 from mlwf.specs.slice_spec import SliceError, SliceSpec, parse_slice
 from mlwf.specs.tracking import refused_alias, refused_model
 
@@ -94,7 +94,7 @@ def _gates_are_on_what_is_computed(spec: ExperimentSpec) -> Iterator[SpecProblem
         if metric == "accuracy" or metric in listed:
             continue
         where = (*path, "metric")
-        if refusal := catalogue.check_metric(metric, spec.model.algorithm, spec.model.hyperparameters, calibrated):
+        if refusal := metric_refusal(spec, metric, calibrated):
             yield SpecProblem.of(where, refusal)
         elif spec.validation.metrics is not None or metric not in DEFAULT_METRICS:
             yield SpecProblem(where, f"is {GOT}, which the run does not compute", "add it to validation.metrics")

@@ -41,8 +41,7 @@ def _ways_to_cut_folds(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _nesting(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    is_searched = spec.tuning is not None and spec.tuning.enabled
-    if spec.validation.nested and not is_searched and spec.features != "auto":
+    if spec.validation.nested and not spec.is_searched and spec.features != "auto":
         message = "has no effect: the features are listed and nothing is tuned, and the rest is repeated in any case"
         yield SpecProblem(("validation", "nested"), message, LEAVE_OUT, at_key=True)
 
@@ -78,16 +77,15 @@ def _is_written(spec: ExperimentSpec, name: str) -> bool:
 
 
 def _cuts_folds(spec: ExperimentSpec) -> bool:
-    is_searched = spec.tuning is not None and spec.tuning.enabled
-    return spec.validation.strategy == "cross_validation" or is_searched or _calibrates(spec) or _thresholds(spec)
+    return spec.validation.strategy == "cross_validation" or spec.is_searched or _calibrates(spec) or _thresholds(spec)
 
 
 def _takes_default_folds(spec: ExperimentSpec) -> bool:
     """Whether a stage has no number of folds of its own."""
     if spec.validation.strategy == "cross_validation":
         return True
-    searches = spec.tuning is not None and spec.tuning.enabled
-    of_tuning = (searches or _thresholds(spec)) and not (searches and spec.tuning and spec.tuning.cv_folds)
+    own_folds = spec.choice.cv_folds if spec.candidates is not None else spec.tuning and spec.tuning.cv_folds
+    of_tuning = (spec.is_searched or _thresholds(spec)) and not (spec.is_searched and own_folds)
     return of_tuning or (_calibrates(spec) and spec.calibration is not None and spec.calibration.cv_folds is None)
 
 

@@ -15,6 +15,7 @@ from mlwf.specs.loading import describe_unused, load_experiment
 
 DATA = "data: {path: d.csv, target: y}\n"
 LISTED = "features: [{type: numeric, columns: [a]}]\n"
+SPACE = "{classifier__n_neighbors: [1]}"
 NONE = "no effect: strategy is none and there is no test set"
 
 SOMETIMES: dict[str, tuple[str, str]] = {
@@ -74,6 +75,22 @@ SOMETIMES: dict[str, tuple[str, str]] = {
         f"{DATA}model: {{algorithm: knn, class_weight: balanced}}",
         "no effect: knn cannot weigh rows",
     ),
+    **{
+        f"models.tuning.{key}": (
+            f"{DATA}models: {{a: {{algorithm: knn, tuning: {{strategy: grid, param_grid: {SPACE}, {key}: {value}}}}}}}",
+            "belongs to all models",
+        )
+        for key, value in {"scoring": "accuracy", "refit": "f1", "cv_folds": "3", "n_jobs": "1"}.items()
+    },
+    "selection.class_weight": (
+        f"{DATA}models: {{a: {{algorithm: knn}}}}\nselection: {{class_weight: balanced}}",
+        "no effect: knn cannot weigh rows",
+    ),
+    "selection.cv_folds": (
+        "data: {path: d.csv, target: y, fold: f}\nmodels: {a: {algorithm: knn}}\nselection: {cv_folds: 3}",
+        "no effect with splitter predefined_split",
+    ),
+    "selection.scoring": (f"{DATA}selection: {{scoring: accuracy}}", "there is one model"),
     "tracking.alias": (f"{DATA}tracking: {{alias: champion}}", "has no model to name"),
     "tracking.register_anyway": (f"{DATA}tracking: {{register_anyway: true}}", "no effect without"),
     "tuning.cv_folds": (
@@ -127,6 +144,12 @@ ALWAYS = {
     "data.types": {"date"},
     "features": {"type", "columns", "imputer", "scaler", "encoder", "categories", "parts"},
     "model": {"model_name", "algorithm", "hyperparameters"},
+    "models": {"algorithm", "hyperparameters"},
+    "models.tuning": {
+        "enabled", "strategy", "timeout_seconds", "max_candidates", "param_grid", "param_distributions", "n_iter",
+        "factor", "resource", "max_resources",
+    },
+    "ensemble": {"enabled", "size", "keep"},
     "tuning": {
         "enabled", "strategy", "scoring", "timeout_seconds", "max_candidates", "param_grid", "param_distributions",
         "n_iter", "factor", "resource", "max_resources",
