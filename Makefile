@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check benchmark benchmark-speed format clean
+.PHONY: help quickstart test check benchmark benchmark-speed benchmark-quality format clean
 
 help:
 	@echo "make quickstart   install into $(VENV) and train configs/quickstart.yaml"
@@ -17,6 +17,7 @@ help:
 	@echo "make check        lint, types and import contracts alone"
 	@echo "make benchmark    simulate whether the scores are honest; writes benchmarks/honesty.md"
 	@echo "make benchmark-speed   measure the speed beside plain scikit-learn; writes benchmarks/speed.md"
+	@echo "make benchmark-quality  compare predictions beside FLAML and AutoGluon; writes benchmarks/quality.md"
 	@echo "make format       put the code in the one format"
 	@echo "make clean        remove $(VENV) and the tools' caches; runs are kept"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new $(VENV)"
@@ -38,6 +39,9 @@ benchmark: $(VENV)/.installed
 
 benchmark-speed: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.speed
+
+benchmark-quality: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
