@@ -14,7 +14,7 @@ from mlwf.splitting.rows import Rows, Table
 
 
 class SharedPreparation:
-    """Make fits of one table as the tests' `PlainFitter` does, but prepare the same rows once for all candidates.
+    """Make fits of one table as the tests' `ReferenceFitter` does, but prepare the same rows once for all candidates.
 
     Of a small fit that is most, and a simulation makes some hundred thousand. Rows carry no weights here, candidates
     differ in the classifier alone, and a fit that fails raises.

@@ -16,8 +16,8 @@ from mlwf.processes import DISPLAY, cores, count_workers
 from mlwf.splitting.rows import Table
 
 
-class PlainFitter:
-    """Answer asks about one table with plain scikit-learn fits, several at the same time.
+class ReferenceFitter:
+    """Do the fits requested on one table with plain scikit-learn fits, several at the same time.
 
     Threads serve: scikit-learn's tree builders release the GIL, and nothing is copied or started. Fits that run at
     the same time share the cores, since each histogram booster would otherwise take them all.
@@ -33,21 +33,21 @@ class PlainFitter:
         self._waiting = 0
 
     def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
-        """Answer the asks, in their order; may be called from several threads."""
+        """Give the results of the requests, in their order; may be called from several threads."""
         with self._lock:
             self._waiting += len(requests)
         futures = [self._executor.submit(copy_context().run, self._answer, request) for request in requests]
         return [future.result() for future in futures]
 
-    def with_jobs(self, n_jobs: int) -> PlainFitter:
+    def with_jobs(self, n_jobs: int) -> ReferenceFitter:
         """Make a fitter for the same table with another number of fits at the same time."""
-        return PlainFitter(self.table, n_jobs=n_jobs, on_fit=self._on_fit)
+        return ReferenceFitter(self.table, n_jobs=n_jobs, on_fit=self._on_fit)
 
     def close(self, *, wait: bool = True) -> None:
-        """Let go of the workers; asks that have not begun are dropped."""
+        """Let go of the workers; fits that have not begun are dropped."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
-    def __enter__(self) -> PlainFitter:
+    def __enter__(self) -> ReferenceFitter:
         for state in (DISPLAY, BLAS):
             self._held.enter_context(state.held())
         return self

@@ -1,4 +1,4 @@
-"""The plain fitter answers in order, whatever becomes of a fit."""
+"""The reference fitter answers in order, whatever becomes of a fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlwf.engine.requests import LATE, FitRequest
 from mlwf.evaluation.predictions import predict
 from mlwf.processes import cores, count_workers
 from mlwf.splitting.rows import Rows, Table
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 X, Y = make_classification(120, 5, random_state=0)
 TABLE = Table(X, Y)
@@ -28,9 +28,9 @@ PIPELINE = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegres
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
-def test_plain_fitter_answers_in_the_order_asked(n_jobs):
+def test_reference_fitter_gives_results_in_the_order_of_the_requests(n_jobs):
     requests = [FitRequest(PIPELINE, {"classifier__C": c}, TRAIN, (TEST,)) for c in (0.001, 1.0, 1000.0)]
-    with PlainFitter(TABLE, n_jobs=n_jobs) as fit:
+    with ReferenceFitter(TABLE, n_jobs=n_jobs) as fit:
         results = fit(requests)
     for result, c in zip(results, (0.001, 1.0, 1000.0), strict=True):
         model = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression(C=c))]).fit(X[:80], Y[:80])
@@ -39,40 +39,40 @@ def test_plain_fitter_answers_in_the_order_asked(n_jobs):
         assert np.array_equal(result.predictions[0].labels, model.predict(X[80:]))
 
 
-def test_plain_fitter_answers_a_failed_fit_with_its_reason():
+def test_reference_fitter_answers_a_failed_fit_with_its_reason():
     requests = [FitRequest(KNeighborsClassifier(), {"n_neighbors": k}, TRAIN, (TEST,)) for k in (5, 500)]
-    with PlainFitter(TABLE) as fit:
+    with ReferenceFitter(TABLE) as fit:
         good, bad = fit(requests)
     assert good.error is None
     assert bad.error is not None
     assert bad.error.startswith("ValueError: Expected n_neighbors <= n_samples_fit")
 
 
-def test_plain_fitter_leaves_the_asked_pipeline_unfitted():
-    with PlainFitter(TABLE) as fit:
+def test_reference_fitter_leaves_the_requested_pipeline_unfitted():
+    with ReferenceFitter(TABLE) as fit:
         fit([FitRequest(PIPELINE, {}, TRAIN)])
     assert not hasattr(PIPELINE[-1], "coef_")
 
 
-def test_plain_fitter_passes_weights_to_the_last_step():
+def test_reference_fitter_passes_weights_to_the_last_step():
     weighted = Table(X, Y, weight=np.where(Y == 1, 5.0, 1.0))
-    with PlainFitter(weighted) as fit:
+    with ReferenceFitter(weighted) as fit:
         (result,) = fit([FitRequest(PIPELINE, {}, TRAIN, (TEST,))])
     reference = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     reference.fit(X[:80], Y[:80], classifier__sample_weight=weighted.weight[:80])
     assert np.array_equal(result.predictions[0].proba, reference.predict_proba(X[80:]))
 
 
-def test_plain_fitter_gives_the_same_bits_with_any_number_of_workers():
+def test_reference_fitter_gives_the_same_bits_with_any_number_of_workers():
     requests = [
         FitRequest(HistGradientBoostingClassifier(max_iter=9, random_state=i), {}, TRAIN, (TEST,)) for i in range(4)
     ]
-    with PlainFitter(TABLE, n_jobs=1) as one, PlainFitter(TABLE, n_jobs=4) as four:
+    with ReferenceFitter(TABLE, n_jobs=1) as one, ReferenceFitter(TABLE, n_jobs=4) as four:
         pairs = list(zip(one(requests), four(requests), strict=True))
     assert all(np.array_equal(a.predictions[0].proba, b.predictions[0].proba) for a, b in pairs)
 
 
-def test_plain_fitter_never_runs_more_fits_at_once_than_asked():
+def test_reference_fitter_never_runs_more_fits_at_once_than_asked():
     running, most, lock = 0, 0, threading.Lock()
 
     class Watching(LogisticRegression):
@@ -86,7 +86,7 @@ def test_plain_fitter_never_runs_more_fits_at_once_than_asked():
                 running -= 1
             return self
 
-    with PlainFitter(TABLE, n_jobs=2) as fit:
+    with ReferenceFitter(TABLE, n_jobs=2) as fit:
         callers = [threading.Thread(target=fit, args=([FitRequest(Watching(), {}, TRAIN)] * 5,)) for _ in range(4)]
         for caller in callers:
             caller.start()
@@ -95,9 +95,9 @@ def test_plain_fitter_never_runs_more_fits_at_once_than_asked():
     assert most <= 2
 
 
-def test_plain_fitter_counts_fits():
+def test_reference_fitter_counts_fits():
     count = []
-    with PlainFitter(TABLE, n_jobs=2, on_fit=lambda: count.append(1)) as fit:
+    with ReferenceFitter(TABLE, n_jobs=2, on_fit=lambda: count.append(1)) as fit:
         fit([FitRequest(PIPELINE, {}, TRAIN)] * 7)
     assert len(count) == 7
 
@@ -113,7 +113,7 @@ def test_count_workers_reads_n_jobs_as_scikit_learn_does(n_jobs, workers):
     assert count_workers(n_jobs) == workers
 
 
-def test_plain_fitter_leaves_the_warning_filters_as_they_were():
+def test_reference_fitter_leaves_the_warning_filters_as_they_were():
     inside, both, left = threading.Event(), threading.Event(), threading.Event()
 
     class First(LogisticRegression):
@@ -134,7 +134,7 @@ def test_plain_fitter_leaves_the_warning_filters_as_they_were():
             return super().fit(X, y)
 
     before = list(warnings.filters)
-    with PlainFitter(TABLE, n_jobs=2) as fit:
+    with ReferenceFitter(TABLE, n_jobs=2) as fit:
         results = fit([FitRequest(First(), {}, TRAIN), FitRequest(Second(), {}, TRAIN)])
         assert warnings.filters[0][0] == "ignore"
     assert not any(result.error for result in results)
@@ -144,7 +144,7 @@ def test_plain_fitter_leaves_the_warning_filters_as_they_were():
 @pytest.mark.parametrize("seconds_left", [-1.0, 1000.0], ids=["late", "in time"])
 def test_a_fit_is_not_begun_after_its_deadline(seconds_left):
     deadline = time.monotonic() + seconds_left
-    with PlainFitter(TABLE) as fit:
+    with ReferenceFitter(TABLE) as fit:
         (result,) = fit([FitRequest(PIPELINE, {}, TRAIN, (TEST,), deadline=deadline)])
     late = seconds_left < 0
     assert (result.is_late, result.error, len(result.predictions)) == ((True, LATE, 0) if late else (False, None, 1))

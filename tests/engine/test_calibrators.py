@@ -24,7 +24,7 @@ from mlwf.evaluation.predictions import gather, predict
 from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 CLASSIFIERS = {
     "logistic_regression": LogisticRegression(),
@@ -51,13 +51,13 @@ def test_calibrators_equal_calibrated_classifier_cv(labels, classifier, method, 
 
     table = Table(X, y, weight)
     splits = fold_splitter("stratified_kfold", n_splits=4, shuffle=True, random_state=3)(table, table.all_rows)
-    with PlainFitter(table, n_jobs=2) as fit:
-        judged = fit([FitRequest(estimator, {}, split.train, (split.test,), keep_model=True) for split in splits])
+    with ReferenceFitter(table, n_jobs=2) as fit:
+        results = fit([FitRequest(estimator, {}, split.train, (split.test,), keep_model=True) for split in splits])
         (whole,) = fit([FitRequest(estimator, {}, table.all_rows, keep_model=True)])
     positions = [split.test.index for split in splits]
-    predictions = gather([result.predictions[0] for result in judged], positions)
+    predictions = gather([result.predictions[0] for result in results], positions)
     calibrated = fit_calibrators(predictions, y, weight=weight, folds=positions, method=method, ensemble=ensemble)
-    models = [result.model for result in judged] if ensemble else [whole.model]
+    models = [result.model for result in results] if ensemble else [whole.model]
 
     shipped = with_models(calibrated, models, estimator=estimator, cv=4)
     stored = with_predictions(calibrated, [predict(model, X) for model in models])

@@ -26,17 +26,17 @@ def pipeline(classifier):
     return Pipeline([("scaler", StandardScaler()), ("classifier", classifier)])
 
 
-def asks_of(model, name, values, **options):
+def requests_of(model, name, values, **options):
     return [FitRequest(model, {f"classifier__{name}": value}, TRAIN, (TEST,), **options) for value in values]
 
 
 @pytest.mark.parametrize(
     "requests",
     [
-        asks_of(pipeline(GradientBoostingClassifier(random_state=0)), "n_estimators", [2, 4, 4]),
-        asks_of(pipeline(GradientBoostingClassifier(random_state=0)), "max_depth", [1, 2, 1]),
-        asks_of(pipeline(GradientBoostingClassifier()), "max_depth", [1, 2, 1]),
-        asks_of(pipeline(LogisticRegression()), "C", [1.0, 2.0], keep_model=True),
+        requests_of(pipeline(GradientBoostingClassifier(random_state=0)), "n_estimators", [2, 4, 4]),
+        requests_of(pipeline(GradientBoostingClassifier(random_state=0)), "max_depth", [1, 2, 1]),
+        requests_of(pipeline(GradientBoostingClassifier()), "max_depth", [1, 2, 1]),
+        requests_of(pipeline(LogisticRegression()), "C", [1.0, 2.0], keep_model=True),
     ],
     ids=["stages", "candidates", "no seed", "models"],
 )

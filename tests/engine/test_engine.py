@@ -36,7 +36,7 @@ from mlwf.engine.requests import LATE, CandidateFold, FitRequest, Leaderboard
 from mlwf.engine.work import run_job
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 NUMBERS, Y = make_classification(160, 6, n_informative=4, n_classes=3, random_state=0)
 X = pd.DataFrame(NUMBERS, columns=list("abcdef")).assign(city=np.array(list("PQRS"))[np.arange(160) % 4])
@@ -58,7 +58,7 @@ def pipeline(classifier):
 
 
 def same(one, other):
-    """Compare answers to the bit."""
+    """Compare results to the bit."""
     assert (one.error is None) == (other.error is None), (one.error, other.error)
     assert one.error == other.error
     for a, b in zip(one.predictions, other.predictions, strict=True):
@@ -71,7 +71,7 @@ def same(one, other):
 
 
 def both(requests, **options):
-    with PlainFitter(TABLE) as plain, Engine(TABLE, **options) as engine:
+    with ReferenceFitter(TABLE) as plain, Engine(TABLE, **options) as engine:
         expected, given = plain(requests), engine(requests)
     for one, other in zip(given, expected, strict=True):
         same(one, other)
@@ -167,7 +167,7 @@ def test_engine_keeps_the_prepared_rows_of_a_fold_for_the_next_call_while_there_
     monkeypatch.setattr(folds, "MOST_IDLE_BYTES", most_bytes)
     model, fold = pipeline(LogisticRegression()), FOLDS[0]
     requests = [FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 0.2, 0.3)]
-    with PlainFitter(TABLE) as plain:
+    with ReferenceFitter(TABLE) as plain:
         expected = plain(requests)
     calls.clear()
     with Engine(TABLE) as engine:
@@ -178,7 +178,7 @@ def test_engine_keeps_the_prepared_rows_of_a_fold_for_the_next_call_while_there_
 
 def test_engine_prepares_rows_that_were_not_predicted_before():
     model = pipeline(SVC())
-    with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
+    with ReferenceFitter(TABLE) as plain, Engine(TABLE) as engine:
         for rows in (FOLDS[0].test, FOLDS[1].train, FOLDS[0].test):
             for weighted in (True, False):
                 request = FitRequest(model, {"classifier__C": 3.0}, FOLDS[0].train, (rows,), class_weighted=weighted)
@@ -189,7 +189,7 @@ def test_engine_prepares_rows_that_were_not_predicted_before():
 def test_engine_keeps_a_model_that_equals_the_plain_fitters(classifier):
     fold = FOLDS[0]
     request = FitRequest(pipeline(classifier), {}, fold.train, (fold.test,), keep_model=True)
-    with PlainFitter(TABLE) as plain, Engine(TABLE) as engine:
+    with ReferenceFitter(TABLE) as plain, Engine(TABLE) as engine:
         (expected,), (given,) = plain([request]), engine([request])
     assert isinstance(given.model, Pipeline)
     assert [name for name, _ in given.model.steps] == ["preprocessor", "classifier"]
@@ -264,12 +264,12 @@ def test_engine_makes_a_fit_once_for_simultaneous_requests():
     model, fold = pipeline(GradientBoostingClassifier(n_estimators=40, random_state=0)), FOLDS[0]
     barrier, given = threading.Barrier(4), []
 
-    def request():
+    def call():
         barrier.wait()
         given.extend(engine([FitRequest(model, {}, fold.train, (fold.test,))]))
 
     with Engine(TABLE, n_jobs=2) as engine:
-        callers = [threading.Thread(target=request) for _ in range(4)]
+        callers = [threading.Thread(target=call) for _ in range(4)]
         for caller in callers:
             caller.start()
         for caller in callers:
@@ -280,7 +280,7 @@ def test_engine_makes_a_fit_once_for_simultaneous_requests():
 
 
 def entered(score=None, *, keep=(2, 5)):
-    """Ask for a search of two candidates that one fit answers, over all folds."""
+    """Give the requests of two candidates that one fit serves, over all folds."""
     labels = [TABLE.y_of(fold.test) for fold in FOLDS]
     leaderboard = Leaderboard(
         score or (lambda name, fold, said: float(np.mean(said.labels == labels[fold]))),
@@ -306,7 +306,7 @@ def entered(score=None, *, keep=(2, 5)):
 def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
     leaderboard, model, requests = entered()
     everything = Rows(np.arange(160))
-    with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
+    with Engine(TABLE) as engine, ReferenceFitter(TABLE) as plain:
         engine(requests)
         done = engine.counts.fitted
         best = {"classifier__n_estimators": (2, 5)[leaderboard.best]}
@@ -319,20 +319,20 @@ def test_engine_reads_further_rows_off_the_models_of_the_best_candidate():
 
 @pytest.mark.parametrize("best", [0, 1])
 def test_engine_continues_a_booster_that_ended_where_it_is_continued(best, monkeypatch):
-    resumable = []
+    resumed_from = []
     monkeypatch.setattr(
-        module, "run_job", lambda job, prepared: resumable.append(job.resumable) or run_job(job, prepared)
+        module, "run_job", lambda job, prepared: resumed_from.append(job.resumable) or run_job(job, prepared)
     )
     leaderboard, model, requests = entered(lambda name, fold, said: float(np.var(said.proba)) * (2 * best - 1))
     model.set_params(classifier__subsample=0.5)
     more = [FitRequest(model, {"classifier__n_estimators": 9}, fold.train, (fold.test,)) for fold in FOLDS]
-    with Engine(TABLE) as engine, PlainFitter(TABLE) as plain:
+    with Engine(TABLE) as engine, ReferenceFitter(TABLE) as plain:
         engine(requests)
         for one, other in zip(engine(more), plain(more), strict=True):
             same(one, other)
     assert leaderboard.best == best
     # The model of the smaller candidate is cut out of a fit that went on, and cannot be continued from there.
-    assert [getattr(each, "n_estimators", None) for each in resumable] == [None] * 3 + [[None, 5][best]] * 3
+    assert [getattr(each, "n_estimators", None) for each in resumed_from] == [None] * 3 + [[None, 5][best]] * 3
 
 
 def test_engine_keeps_the_models_of_the_best_candidate_alone():
@@ -383,17 +383,17 @@ def test_engine_may_be_called_from_several_threads():
     model = pipeline(LogisticRegression())
     given = {}
 
-    def request(number):
+    def call(number):
         fold = FOLDS[number]
         given[number] = engine([FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
 
     with Engine(TABLE, n_jobs=2) as engine:
-        callers = [threading.Thread(target=request, args=(number,)) for number in range(3)]
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(3)]
         for caller in callers:
             caller.start()
         for caller in callers:
             caller.join()
-    with PlainFitter(TABLE) as plain:
+    with ReferenceFitter(TABLE) as plain:
         for number, fold in enumerate(FOLDS):
             expected = plain([FitRequest(model, {"classifier__C": c}, fold.train, (fold.test,)) for c in (0.1, 1.0)])
             for one, other in zip(given[number], expected, strict=True):

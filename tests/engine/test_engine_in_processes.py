@@ -20,7 +20,7 @@ from mlwf.engine.process_pools import ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.requests import FitRequest
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 X, Y = make_classification(400, 8, random_state=0)
 TABLE = Table(X, np.array(["no", "yes"], dtype=object)[Y])
@@ -33,7 +33,7 @@ REQUESTS = [
     for n in (60, 300)
 ]
 """They take long enough for a worker to be met in the middle."""
-SHORT_ASKS = [
+SHORT_REQUESTS = [
     FitRequest(MODEL, {"classifier__max_depth": depth, "classifier__n_estimators": n}, fold.train, (fold.test,))
     for fold in FOLDS
     for depth in (2, 4)
@@ -42,7 +42,7 @@ SHORT_ASKS = [
 
 
 def check(results, requests):
-    with PlainFitter(TABLE) as plain:
+    with ReferenceFitter(TABLE) as plain:
         for one, other in zip(results, plain(requests), strict=True):
             assert one.error is None
             assert np.array_equal(one.predictions[0].proba, other.predictions[0].proba)
@@ -82,9 +82,9 @@ def pool():
 
 def test_processes_give_the_results_of_the_reference_fitter(pool):
     with Engine(TABLE, pool=pool) as engine:
-        results = engine(SHORT_ASKS)
+        results = engine(SHORT_REQUESTS)
         assert workers()
-    check(results, SHORT_ASKS)
+    check(results, SHORT_REQUESTS)
     assert engine.counts.fitted == len(FOLDS) * 2
 
 

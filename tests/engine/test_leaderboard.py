@@ -15,8 +15,8 @@ from mlwf.evaluation.predictions import Predictions
 LABELS = np.array(["a", "b"])
 
 
-def says(value):
-    """Make an answer whose score is `value`."""
+def result_of(value):
+    """Make a result whose score is `value`."""
     return FitResult((Predictions(LABELS, LABELS, np.array([[value, 0.0]])),))
 
 
@@ -27,17 +27,17 @@ def value_of(name, fold, predictions):
     return -value if name == "loss" else value
 
 
-def make_contest(n_folds=2, scorers=("value",)):
+def make_leaderboard(n_folds=2, scorers=("value",)):
     return Leaderboard(value_of, scorers, scorers[0], n_folds)
 
 
 def enter(leaderboard, candidate, fold, value):
-    return leaderboard.enter(CandidateFold(leaderboard, candidate, fold), says(value), (candidate, fold))
+    return leaderboard.enter(CandidateFold(leaderboard, candidate, fold), result_of(value), (candidate, fold))
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_the_best_is_the_first_of_the_highest_means(order):
-    leaderboard = make_contest()
+    leaderboard = make_leaderboard()
     for candidate, fold in itertools.product(order, range(2)):
         enter(leaderboard, candidate, fold, [[0.2, 0.3], [0.5, 0.7], [0.7, 0.5]][candidate][fold])
     assert leaderboard.best == 1
@@ -46,7 +46,7 @@ def test_the_best_is_the_first_of_the_highest_means(order):
 
 def test_the_mean_is_numpys_over_the_rows_of_cv_results():
     scores = np.random.default_rng(0).random((40, 10))
-    leaderboard = make_contest(n_folds=10)
+    leaderboard = make_leaderboard(n_folds=10)
     for (candidate, fold), value in np.ndenumerate(scores):
         enter(leaderboard, candidate, fold, value)
     means = [leaderboard.mean(candidate) for candidate in range(40)]
@@ -56,7 +56,7 @@ def test_the_mean_is_numpys_over_the_rows_of_cv_results():
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
 def test_models_of_several_candidates_are_kept_until_they_are_released(order):
-    leaderboard = make_contest(n_folds=1)
+    leaderboard = make_leaderboard(n_folds=1)
     leaderboard.n_kept = 2
     for candidate in order:
         enter(leaderboard, candidate, 0, [0.3, 0.5, 0.1, 0.5][candidate])
@@ -66,7 +66,7 @@ def test_models_of_several_candidates_are_kept_until_they_are_released(order):
 
 
 def test_enter_returns_whether_the_best_changed():
-    leaderboard = make_contest(n_folds=1)
+    leaderboard = make_leaderboard(n_folds=1)
     assert [enter(leaderboard, candidate, 0, value) for candidate, value in enumerate([0.2, 0.1, 0.2, 0.3])] == [
         True,
         False,
@@ -76,13 +76,13 @@ def test_enter_returns_whether_the_best_changed():
 
 
 def test_a_candidate_is_not_the_best_before_all_its_folds_have_come():
-    leaderboard = make_contest()
+    leaderboard = make_leaderboard()
     enter(leaderboard, 0, 0, 0.9)
     assert (leaderboard.best, leaderboard.mean(0), leaderboard.kept) == (None, None, [])
 
 
 def test_a_failed_fit_scores_nan_and_is_never_the_best():
-    leaderboard = make_contest(n_folds=1)
+    leaderboard = make_leaderboard(n_folds=1)
     leaderboard.enter(CandidateFold(leaderboard, 0, 0), FitResult(error="ValueError: no"))
     assert leaderboard.best is None
     assert np.isnan(leaderboard.cells[0, 0]["value"])
@@ -91,7 +91,7 @@ def test_a_failed_fit_scores_nan_and_is_never_the_best():
 
 
 def test_a_scorer_that_fails_leaves_the_others_be():
-    leaderboard = make_contest(n_folds=1, scorers=("value", "loss"))
+    leaderboard = make_leaderboard(n_folds=1, scorers=("value", "loss"))
     leaderboard.score = lambda name, fold, predictions: 1.0 if name == "loss" else value_of(name, fold, predictions)
     enter(leaderboard, 3, 0, -1.0)
     assert np.isnan(leaderboard.cells[3, 0]["value"])
@@ -100,7 +100,7 @@ def test_a_scorer_that_fails_leaves_the_others_be():
 
 
 def test_a_candidate_with_a_late_fold_is_out():
-    leaderboard = make_contest()
+    leaderboard = make_leaderboard()
     leaderboard.enter(CandidateFold(leaderboard, 0, 0), FitResult(error=LATE, is_late=True))
     enter(leaderboard, 0, 1, 0.9)
     assert (leaderboard.best, leaderboard.mean(0)) == (None, None)
@@ -109,7 +109,7 @@ def test_a_candidate_with_a_late_fold_is_out():
 
 
 def test_a_withdrawn_candidate_keeps_no_models():
-    leaderboard = make_contest()
+    leaderboard = make_leaderboard()
     enter(leaderboard, 0, 0, 0.9)
     leaderboard.withdraw(0)
     enter(leaderboard, 0, 1, 0.9)
@@ -118,9 +118,9 @@ def test_a_withdrawn_candidate_keeps_no_models():
 
 def test_the_same_predictions_are_scored_once_a_fold_and_not_kept():
     calls = []
-    leaderboard = make_contest(n_folds=2)
+    leaderboard = make_leaderboard(n_folds=2)
     leaderboard.score = lambda name, fold, predictions: calls.append((name, fold)) or 0.5
-    placeholder = says(0.5)
+    placeholder = result_of(0.5)
     for candidate, fold in itertools.product(range(50), range(2)):
         leaderboard.enter(CandidateFold(leaderboard, candidate, fold), placeholder)
     assert calls == [("value", 0), ("value", 1)]
@@ -132,7 +132,7 @@ def test_the_same_predictions_are_scored_once_a_fold_and_not_kept():
 
 
 def test_results_may_come_from_several_threads():
-    leaderboard = make_contest(n_folds=3)
+    leaderboard = make_leaderboard(n_folds=3)
     scores = np.random.default_rng(1).random((60, 3))
 
     def enter_every_fourth(first):

@@ -115,7 +115,7 @@ def _frame(specs: list[FeatureSpec]) -> pd.DataFrame:
     return pd.DataFrame({spec.columns[0]: pd.Series(_values(spec.type), dtype=object) for spec in specs})
 
 
-def _judged(specs: list[FeatureSpec]) -> list[pd.DataFrame]:
+def _frames_to_predict(specs: list[FeatureSpec]) -> list[pd.DataFrame]:
     """Return the rows that a model predicts: all, typed, reordered, one, and missing or unseen in every way."""
     rows = _frame(specs)
     unseen = {"categorical": "violet", "ordinal": "huge"}
@@ -193,13 +193,13 @@ import skops.io
 
 folder = Path(sys.argv[1])
 trusted = json.loads(sys.argv[2])
-answers = {}
+results = {}
 for file in sorted(folder.glob("*.skops")):
     model = skops.io.load(file, trusted=trusted)
-    answer = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
+    method = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
     frames = pickle.loads(file.with_suffix(".frames").read_bytes())
-    answers[file.stem] = [(model.predict(rows), getattr(model, answer)(rows)) for rows in frames]
-(folder / "results").write_bytes(pickle.dumps(answers))
+    results[file.stem] = [(model.predict(rows), getattr(model, method)(rows)) for rows in frames]
+(folder / "results").write_bytes(pickle.dumps(results))
 """
 
 
@@ -212,10 +212,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[An
         model, y = build()
         specs = _every_option() if case == "every preprocessing option" else _two_columns()
         model.fit(_frame(specs), y)
-        result = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
-        expected[case] = [(model.predict(rows), getattr(model, result)(rows)) for rows in _judged(specs)]
+        method = "predict_proba" if hasattr(model, "predict_proba") else "decision_function"
+        expected[case] = [(model.predict(rows), getattr(model, method)(rows)) for rows in _frames_to_predict(specs)]
         save_model(model, folder / f"{case}.skops")
-        (folder / f"{case}.frames").write_bytes(pickle.dumps(_judged(specs)))
+        (folder / f"{case}.frames").write_bytes(pickle.dumps(_frames_to_predict(specs)))
     arguments = [sys.executable, "-W", "error", "-c", FRESH_PROCESS, str(folder), json.dumps(trusted_types())]
     finished = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

@@ -22,35 +22,37 @@ SOME = Rows(np.random.default_rng(0).permutation(N)[:18])
 KINDS = ["stratified_kfold", "repeated_stratified_kfold", "stratified_group_kfold", "time_series_split"]
 
 
-def say(number, rows):
-    """Make predictions that give away which model said them of which row."""
+def predictions_of(number, rows):
+    """Make predictions that give away which model made them for which row."""
     return Predictions(CLASSES, rows.index % 2, np.column_stack([rows.index, np.full(len(rows), number)]).astype(float))
 
 
 def stacked(kind, rows=SOME):
     splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, rows)
-    return splits, stack([FitResult((say(at, split.test),)) for at, split in enumerate(splits)], splits, rows)
+    return splits, stack(
+        [FitResult((predictions_of(at, split.test),)) for at, split in enumerate(splits)], splits, rows
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stack_keeps_each_prediction_with_its_row_and_its_fold(kind):
-    splits, judged = stacked(kind)
-    assert np.array_equal(judged.predictions.proba[:, 0], judged.rows.index)
-    assert np.array_equal(judged.predictions.labels, judged.rows.index % 2)
-    assert len(judged.folds) == len(splits)
-    for number, (split, fold) in enumerate(zip(splits, judged.folds, strict=True)):
-        assert np.array_equal(judged.rows.index[fold], split.test.index)
-        assert set(judged.predictions.proba[fold, 1]) == {number}
-    # Each position is of one fold, however often its row was judged.
-    assert sorted(np.concatenate(judged.folds).tolist()) == list(range(len(judged.rows)))
+    splits, out_of_fold = stacked(kind)
+    assert np.array_equal(out_of_fold.predictions.proba[:, 0], out_of_fold.rows.index)
+    assert np.array_equal(out_of_fold.predictions.labels, out_of_fold.rows.index % 2)
+    assert len(out_of_fold.folds) == len(splits)
+    for number, (split, fold) in enumerate(zip(splits, out_of_fold.folds, strict=True)):
+        assert np.array_equal(out_of_fold.rows.index[fold], split.test.index)
+        assert set(out_of_fold.predictions.proba[fold, 1]) == {number}
+    # Each position is of one fold, however often its row was predicted.
+    assert sorted(np.concatenate(out_of_fold.folds).tolist()) == list(range(len(out_of_fold.rows)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stack_puts_rows_in_the_order_of_those_that_were_split(kind):
-    _, judged = stacked(kind)
-    places = SOME.positions_of(judged.rows)
+    _, out_of_fold = stacked(kind)
+    places = SOME.positions_of(out_of_fold.rows)
     assert np.array_equal(places, np.sort(places))
-    counts = np.unique(judged.rows.index, return_counts=True)[1]
+    counts = np.unique(out_of_fold.rows.index, return_counts=True)[1]
     if kind == "time_series_split":
         assert len(counts) < len(SOME)
     else:
@@ -60,7 +62,7 @@ def test_stack_puts_rows_in_the_order_of_those_that_were_split(kind):
 
 def test_stack_takes_the_first_predictions():
     split = Split(Rows(np.arange(4)), Rows(np.arange(4, 6)))
-    result = FitResult((say(0, split.test), say(1, Rows(np.arange(6, 9)))))
+    result = FitResult((predictions_of(0, split.test), predictions_of(1, Rows(np.arange(6, 9)))))
     assert stack([result], [split], Rows(np.arange(6))).predictions.proba.tolist() == [[4, 0], [5, 0]]
 
 
@@ -78,37 +80,37 @@ def test_stack_refuses_models_that_know_different_classes():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_others_are_all_positions_whose_rows_are_not_in_the_fold(kind):
-    _, judged = stacked(kind)
-    for number, fold in enumerate(judged.folds):
-        inside = set(judged.rows.index[fold])
-        expected = [at for at, row in enumerate(judged.rows.index) if row not in inside]
-        assert judged.others(number).tolist() == expected
+    _, out_of_fold = stacked(kind)
+    for number, fold in enumerate(out_of_fold.folds):
+        inside = set(out_of_fold.rows.index[fold])
+        expected = [at for at, row in enumerate(out_of_fold.rows.index) if row not in inside]
+        assert out_of_fold.others(number).tolist() == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_others_in_order_are_those_of_the_folds_before(kind):
-    _, judged = stacked(kind)
-    assert judged.others(0, ordered=True).tolist() == []
-    for number, fold in enumerate(judged.folds[1:], start=1):
-        inside = set(judged.rows.index[fold])
-        before = np.sort(np.concatenate(judged.folds[:number]))
-        assert judged.others(number, ordered=True).tolist() == [
-            at for at in before if judged.rows.index[at] not in inside
+    _, out_of_fold = stacked(kind)
+    assert out_of_fold.others(0, ordered=True).tolist() == []
+    for number, fold in enumerate(out_of_fold.folds[1:], start=1):
+        inside = set(out_of_fold.rows.index[fold])
+        before = np.sort(np.concatenate(out_of_fold.folds[:number]))
+        assert out_of_fold.others(number, ordered=True).tolist() == [
+            at for at in before if out_of_fold.rows.index[at] not in inside
         ]
 
 
 def test_a_fold_alone_has_no_others():
-    judged = OutOfFold(SOME, say(0, SOME), (np.arange(len(SOME)),))
-    assert judged.others(0).tolist() == []
+    out_of_fold = OutOfFold(SOME, predictions_of(0, SOME), (np.arange(len(SOME)),))
+    assert out_of_fold.others(0).tolist() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_recut_parts_the_predictions_of_one_model(kind):
-    judged = OutOfFold(SOME, say(0, SOME), (np.arange(len(SOME)),))
+    out_of_fold = OutOfFold(SOME, predictions_of(0, SOME), (np.arange(len(SOME)),))
     splits = fold_splitter(kind, n_splits=3, n_repeats=2)(TABLE, SOME)
-    cut = recut(judged, splits)
-    assert cut.rows is judged.rows
-    assert cut.predictions is judged.predictions
+    cut = recut(out_of_fold, splits)
+    assert cut.rows is out_of_fold.rows
+    assert cut.predictions is out_of_fold.predictions
     for split, fold in zip(splits, cut.folds, strict=True):
         assert np.array_equal(cut.rows.index[fold], split.test.index)
     for number, fold in enumerate(cut.folds):

@@ -28,11 +28,11 @@ def killing(number=signal.SIGKILL):
 
 
 def killing_once(marker):
-    def kill_once(fit_result):
+    def kill_once(value):
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return fit_result
+        return value
 
     return kill_once
 
@@ -223,14 +223,14 @@ def test_process_pool_loses_no_other_task_with_a_worker(pool, tmp_path):
         time.sleep(0.2)
         return number
 
-    def request(number):
+    def run(number):
         try:
             return pool.run(kill) if number == 3 else pool.run(count, number)
         except WorkerLostError:
             return "lost"
 
     with ThreadPoolExecutor(2) as callers:
-        assert list(callers.map(request, range(8))) == [0, 1, 2, "lost", 4, 5, 6, 7]
+        assert list(callers.map(run, range(8))) == [0, 1, 2, "lost", 4, 5, 6, 7]
     # None of the others was even begun a second time.
     assert sorted(path.name[0] for path in runs.iterdir()) == list("0124567")
 

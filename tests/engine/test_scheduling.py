@@ -12,14 +12,14 @@ from mlwf.engine.scheduling import PriorityExecutor
 
 def occupied(executor):
     """Keep the only thread of an executor at work until the event is set."""
-    resumable, go = threading.Event(), threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     def work():
-        resumable.set()
+        begun.set()
         go.wait(9)
 
     executor.put((0,), work)
-    resumable.wait(9)
+    begun.wait(9)
     return go
 
 

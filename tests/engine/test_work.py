@@ -35,12 +35,12 @@ def test_one_fit_predicts_as_the_fits_of_all_stages():
 @pytest.mark.parametrize("run", [run_job, run_job_in_worker])
 def test_a_fit_that_was_begun_is_continued(run):
     classifier = GradientBoostingClassifier(subsample=0.5, random_state=0)
-    resumable = run_job(job(classifier, (2,), stage_name="n_estimators"), PREPARED).model
-    done = run(replace(job(classifier, (4, 6), stage_name="n_estimators"), resumable=resumable), PREPARED)
-    assert (resumable.n_estimators, done.model.n_estimators, done.model.warm_start) == (2, 6, False)
+    begun = run_job(job(classifier, (2,), stage_name="n_estimators"), PREPARED).model
+    done = run(replace(job(classifier, (4, 6), stage_name="n_estimators"), resumable=begun), PREPARED)
+    assert (begun.n_estimators, done.model.n_estimators, done.model.warm_start) == (2, 6, False)
     assert all(
         np.array_equal(one.tree_.value, other.tree_.value)
-        for one, other in zip(resumable.estimators_[:, 0], done.model.estimators_[:2, 0], strict=True)
+        for one, other in zip(begun.estimators_[:, 0], done.model.estimators_[:2, 0], strict=True)
     )
     for stage, said in zip((4, 6), done.predictions, strict=True):
         plain = GradientBoostingClassifier(n_estimators=stage, subsample=0.5, random_state=0).fit(X[:150], Y[:150])

@@ -15,7 +15,7 @@ from mlwf.specs.catalogue import METRICS, MetricInfo, metric_info, metric_names
 N_ROWS, N_RESAMPLES = 120, 7
 
 
-def judged(classes: list, *, dtype: object = None, seed: int = 0) -> tuple[Predictions, np.ndarray]:
+def predicted(classes: list, *, dtype: object = None, seed: int = 0) -> tuple[Predictions, np.ndarray]:
     """Give predictions better than chance, with many ties among the scores, and the labels they are for."""
     random = np.random.default_rng(seed)
     labels = np.array(classes, dtype=dtype)
@@ -33,11 +33,11 @@ def draws(seed: int = 1) -> np.ndarray:
 
 
 KINDS = {
-    "numbers": partial(judged, [0, 1]),
-    "booleans": partial(judged, [False, True]),
-    "objects": partial(judged, ["no", "yes"], dtype=object),
-    "three": partial(judged, ["a", "b", "c"], dtype=object),
-    "four": partial(judged, [3, 5, 7, 9]),
+    "numbers": partial(predicted, [0, 1]),
+    "booleans": partial(predicted, [False, True]),
+    "objects": partial(predicted, ["no", "yes"], dtype=object),
+    "three": partial(predicted, ["a", "b", "c"], dtype=object),
+    "four": partial(predicted, [3, 5, 7, 9]),
 }
 AVERAGES = ["macro", "micro", "weighted"]
 RATIOS = {

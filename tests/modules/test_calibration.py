@@ -19,7 +19,7 @@ from mlwf.modules.calibration import calibrate, create_calibration
 from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Split, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 X, Y = make_classification(240, 6, n_informative=4, flip_y=0.2, random_state=0)
 PIPELINE = Pipeline([("scaler", StandardScaler()), ("classifier", RandomForestClassifier(5, random_state=0))])
@@ -39,7 +39,7 @@ def test_create_calibration_equals_calibrated_classifier_cv(method, ensemble):
 def test_calibrate_predicts_without_models_what_its_model_predicts(ensemble):
     spec = CalibrationSpec(ensemble=ensemble, method="isotonic")
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
-    with PlainFitter(TABLE, n_jobs=2) as fit:
+    with ReferenceFitter(TABLE, n_jobs=2) as fit:
         params = {"classifier__max_depth": 2}
         light = calibrate(spec, PIPELINE, params, TABLE, OUTER, folds, fit)
         kept = calibrate(spec, PIPELINE, params, TABLE, OUTER, folds, fit, keep_model=True)
@@ -51,7 +51,7 @@ def test_calibrate_predicts_without_models_what_its_model_predicts(ensemble):
 def test_calibrate_on_a_holdout_equals_a_frozen_model_calibrated_there():
     spec = CalibrationSpec(method="sigmoid", holdout=0.3)
     holdout = holdout_splitter(test_size=0.3, random_state=0)
-    with PlainFitter(TABLE) as fit:
+    with ReferenceFitter(TABLE) as fit:
         trained = calibrate(spec, PIPELINE, {}, TABLE, OUTER, holdout, fit, keep_model=True)
         (inner,) = holdout(TABLE, OUTER.train)
         model = PIPELINE.__sklearn_clone__().fit(X[inner.train.index], Y[inner.train.index])
@@ -68,15 +68,15 @@ def test_calibrate_is_not_moved_by_rows_outside_its_training_rows():
     predicted = []
     for y in (Y, turned):
         table = Table(X, y)
-        with PlainFitter(table) as fit:
+        with ReferenceFitter(table) as fit:
             predicted.append(calibrate(spec, PIPELINE, {}, table, OUTER, folds, fit).predictions.proba)
     assert np.array_equal(*predicted)
 
 
-def test_calibrate_reports_what_the_fold_models_reported_before_calibration():
+def test_calibrate_gives_the_predictions_of_the_fold_models_before_calibration():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
     train = OUTER.train.index
-    with PlainFitter(TABLE) as fit:
+    with ReferenceFitter(TABLE) as fit:
         held_out = calibrate(CalibrationSpec(), PIPELINE, {}, TABLE, OUTER, folds, fit).out_of_fold
     theirs = StratifiedKFold(3, shuffle=True, random_state=0)
     predicted = cross_val_predict(PIPELINE, X[train], Y[train], cv=theirs, method="predict_proba")
@@ -87,7 +87,7 @@ def test_calibrate_reports_what_the_fold_models_reported_before_calibration():
 
 
 @pytest.mark.parametrize("keep", ["better", "always"])
-def test_create_calibration_measures_and_keeps_what_was_requested_for(keep):
+def test_create_calibration_measures_and_keeps_what_the_spec_says(keep):
     calibration = create_calibration(CalibrationSpec(method="isotonic", keep=keep)).fit(PIPELINE, X, Y)
     summary = calibration.get_results_summary()
     predicted = cross_val_predict(PIPELINE, X, Y, cv=5, method="predict_proba")
@@ -97,16 +97,16 @@ def test_create_calibration_measures_and_keeps_what_was_requested_for(keep):
     assert (summary["cv_folds"], summary["holdout"], summary["n_rows"]) == (5, None, 240)
 
 
-def test_calibrate_raises_what_a_fit_reported():
+def test_calibrate_raises_the_error_of_a_fit():
     folds = fold_splitter("stratified_kfold", n_splits=3, shuffle=True, random_state=0)
-    with PlainFitter(TABLE) as fit, pytest.raises(FitError, match="Expected n_neighbors"):
+    with ReferenceFitter(TABLE) as fit, pytest.raises(FitError, match="Expected n_neighbors"):
         calibrate(CalibrationSpec(), KNeighborsClassifier(500), {}, TABLE, Split(OUTER.train, OUTER.test), folds, fit)
 
 
 def test_calibrate_reports_that_rows_are_too_few_to_hold_some_out():
     holdout = holdout_splitter(test_size=0.001, random_state=0)
     with (
-        PlainFitter(TABLE) as fit,
+        ReferenceFitter(TABLE) as fit,
         pytest.raises(FitError, match="should be greater or equal to the number of classes"),
     ):
         calibrate(CalibrationSpec(holdout=0.001), PIPELINE, {}, TABLE, OUTER, holdout, fit)
@@ -121,13 +121,13 @@ def test_calibrate_reports_that_rows_are_too_few_to_hold_some_out():
     ],
     ids=["ensemble", "one model", "holdout"],
 )
-def test_calibrate_requests_for_no_more_fits_than_it_needs(spec, fits):
+def test_calibrate_requests_no_more_fits_than_it_needs(spec, fits):
     counted = []
     splitter = (
         holdout_splitter(test_size=0.2, random_state=0)
         if spec.holdout
         else fold_splitter("stratified_kfold", n_splits=4, shuffle=True, random_state=0)
     )
-    with PlainFitter(TABLE, on_fit=lambda: counted.append(1)) as fit:
+    with ReferenceFitter(TABLE, on_fit=lambda: counted.append(1)) as fit:
         calibrate(spec, PIPELINE, {}, TABLE, OUTER, splitter, fit)
     assert len(counted) == fits

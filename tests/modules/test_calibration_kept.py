@@ -20,7 +20,7 @@ from mlwf.modules.calibration import cross_fit, describe, error_of
 from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 N = 240
 RANDOM = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def out_of_fold(model, table=TABLE, kind="stratified_kfold", rows=None):
     """Judge rows by models that did not see them."""
     rows = rows or table.all_rows
     splits = folds(kind)(table, rows)
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         results = fit([FitRequest(model, {}, split.train, (split.test,)) for split in splits])
     return stack(results, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
 

@@ -110,7 +110,7 @@ def test_prepare_keeps_listed_features_in_the_order_of_the_table() -> None:
     assert list(dataset.other.columns) == ["fare"]
 
 
-def test_prepare_drops_rows_without_a_target_when_reported_to() -> None:
+def test_prepare_drops_rows_without_a_target_where_the_spec_says_so() -> None:
     frame = _frame(survived=["no", None, "yes", None, *["no", "yes"] * 3])
     dataset = prepare(frame, _spec(drop_missing_target=True, drop=["fare"]))
     assert dataset.n_dropped_target == 2
@@ -220,7 +220,7 @@ def test_digest_changes_with_what_rows_carry() -> None:
     assert len({prepare(_frame(), spec).digest for spec in specs}) == 4
 
 
-def test_digest_reports_objects_of_different_types_apart() -> None:
+def test_digests_of_objects_of_different_types_differ() -> None:
     columns = [[1, "a"], ["1", "a"], [True, "a"], [1.0, "a"]]
     frames = [pd.DataFrame({"x": pd.Series(x, dtype=object), "survived": ["no", "yes"]}) for x in columns]
     assert len({prepare(frame, _spec()).digest for frame in frames}) == 4

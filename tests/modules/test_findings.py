@@ -22,7 +22,7 @@ from mlwf.specs.tuning import GridSearchSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 from tests.provenances import BY_SOURCE, ON_TEST
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 
 def build_probe(column: str | int, spec: FeatureSpec) -> Pipeline:
@@ -60,7 +60,7 @@ def make_inputs(table: Table | None = None, **changed: Any) -> FindingInputs:
 
 
 def search(inputs: FindingInputs, features: Any, **options: Any) -> LeakSearch:
-    with PlainFitter(inputs.table) as fit:
+    with ReferenceFitter(inputs.table) as fit:
         return search_leaks(inputs.table, inputs.rows, inputs.splits, features, fit, build_probe=build_probe, **options)
 
 
@@ -211,7 +211,7 @@ def test_without_validation_a_column_that_knows_the_group_is_evaluated_on_other_
     assert found(make_inputs(replace(table, groups=None), features=features), "leakage") != []
 
 
-def test_too_few_rows_of_a_class_report_nothing():
+def test_too_few_rows_of_a_class_give_no_finding():
     y = np.array([1] * 9 + [0] * 91)
     table = Table(pd.DataFrame({"leak": y}), y)
     assert found(make_inputs(table, splits=folds(table), features=[NUMERIC]), "leakage") == []
@@ -228,7 +228,7 @@ def test_a_probe_learns_from_a_sample_of_many_rows_and_from_one_column():
     table = Table(pd.DataFrame({"a": draw.normal(size=60_000), "copy": changed_labels(y, 0.01, draw)}), y)
     requests: list[Any] = []
     inputs = make_inputs(table, splits=folds(table, n_splits=2))
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         done = search_leaks(
             table,
             inputs.rows,
@@ -276,7 +276,7 @@ def test_folds_of_one_row_are_not_requested_one_by_one():
     y = np.arange(100) % 2
     table = Table(pd.DataFrame({"leak": y}), y, groups=np.arange(100))
     requests: list[Any] = []
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         done = search_leaks(
             table,
             table.all_rows,

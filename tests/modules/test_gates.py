@@ -105,7 +105,7 @@ def test_gate_holds_a_number_or_an_end_of_its_interval(gate, asked, got, passed)
         (0.02, 0.01999, "better than the baseline by 0.02", "0.01999", False),
     ],
 )
-def test_gate_to_beat_the_baseline_is_strict_unless_it_reports_by_how_much(by, difference, asked, got, passed):
+def test_gate_to_beat_the_baseline_is_strict_unless_it_says_by_how_much(by, difference, asked, got, passed):
     score = make_score(difference=Difference(difference, None, None))
     gate = {"metric": "roc_auc", "beats": "baseline", "by": by}
     assert say(check(gate, make_evaluation(score))) == (f"roc_auc {asked}", f"better by {got}", passed)
@@ -206,7 +206,7 @@ def test_gate_on_a_slice_holds_the_slice_or_every_value_of_its_column(asked, sli
 @pytest.mark.parametrize(
     ("asked", "words"), [('"sex"=="Female"', "where sex = Female"), ("sex", "for each value of sex")]
 )
-def test_gate_on_a_slice_reports_which(asked, words):
+def test_gate_on_a_slice_names_it(asked, words):
     gate = {"metric": "recall", "min": 0.8, "slice": asked, "bound": "lower"}
     found = check(gate, make_evaluation(make_score("recall"), slices=(WOMEN,)))
     assert found.asked == f"recall at least 0.8 {words} (lower end of its 95 % interval)"
@@ -270,7 +270,7 @@ def test_gate_notes_what_must_be_known_beside_its_number(provenance, note):
     ],
     ids=["better", "worse", "refused"],
 )
-def test_gate_to_beat_a_champion_requests_for_the_comparison(comparison, got, passed):
+def test_gate_to_beat_a_champion_takes_the_comparison(comparison, got, passed):
     asked: list[tuple[str, str, str]] = []
 
     def compare(*question: str) -> Comparison:

@@ -32,7 +32,7 @@ def _digests(frame: pd.DataFrame, columns: Any = None, **keys: Any) -> list[int]
     return found.tolist()
 
 
-def test_row_digests_report_rows_apart_by_all_that_was_read() -> None:
+def test_row_digests_differ_by_all_that_was_read() -> None:
     assert len(set(_digests(_frame()))) == 4
     same = _digests(_frame(key=1))
     assert same[0] == same[2]
@@ -124,13 +124,13 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("column", DIFFERENT.values(), ids=DIFFERENT)
-def test_row_digests_report_values_apart(column: Any) -> None:
+def test_row_digests_of_unlike_values_differ(column: Any) -> None:
     frame = pd.DataFrame({"x": column, "y": ["a"] * len(column), "z": 0})
     frame.loc[len(frame)] = [frame["x"].iloc[0], "b", 0]
     assert len(set(_digests(frame, drop=[]))) == len(frame)
 
 
-def test_row_digests_report_apart_values_that_change_places() -> None:
+def test_row_digests_differ_where_values_change_places() -> None:
     frame = pd.DataFrame({"x": [1, 2], "z": [2, 1], "y": ["a", "a"]})
     frame.loc[2] = [1, 2, "b"]
     assert len(set(_digests(frame, drop=[]))) == 3

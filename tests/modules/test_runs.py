@@ -43,7 +43,7 @@ def make_run(
     return run
 
 
-def test_run_id_reports_the_time_and_is_the_folder(tmp_path):
+def test_run_id_begins_with_the_time_and_is_the_folder(tmp_path):
     run = create_run(tmp_path / "runs", "penguins")
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run.run_id)
     assert run.path == tmp_path / "runs" / run.run_id
@@ -250,7 +250,7 @@ def test_environment_is_a_sorted_list_that_pip_understands():
     assert all("==" in line for line in lines)
 
 
-def test_environment_reports_what_the_metadata_of_each_distribution_report(tmp_path, monkeypatch):
+def test_environment_has_what_the_metadata_of_each_distribution_say(tmp_path, monkeypatch):
     for folder, text in {
         "odd-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: Odd_Name\nVersion: 1.0+local\n\nVersion: 9\n",
         "old-2.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: old\nVersion: 2\n",

@@ -24,7 +24,7 @@ from mlwf.specs.features import (
 from mlwf.splitting.rows import Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.modules.test_findings import build_probe
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 NUMERIC, BOOLEAN, DATE = (kind(columns=["v"]) for kind in (NumericFeatureSpec, BooleanFeatureSpec, DateFeatureSpec))
 CATEGORICAL = CategoricalFeatureSpec(columns=["v"])
@@ -122,7 +122,7 @@ def screened(table: Table, features: Any, splits: Any = None) -> Any:
 def probed(table: Table, feature: FeatureSpec) -> Any:
     """Probe the one column, whatever the screen says of it."""
     splits = fold_splitter("stratified_kfold")(table, table.all_rows)
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         return search_leaks(table, table.all_rows, splits, [feature], fit, build_probe=build_probe).leaks
 
 

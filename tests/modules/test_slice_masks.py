@@ -61,7 +61,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize(("text", "values", "rows"), CONDITIONS.values(), ids=CONDITIONS)
-def test_a_condition_holds_the_rows_that_it_reports_and_no_missing_ones(text, values, rows):
+def test_a_condition_holds_the_rows_that_it_names_and_no_missing_ones(text, values, rows):
     assert rows_of(text, dataset(x=values)) == rows
 
 

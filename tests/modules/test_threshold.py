@@ -33,7 +33,7 @@ from mlwf.results import ThresholdResult
 from mlwf.specs.experiment import ThresholdSpec, threshold_scorers
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 N = 60
 RANDOM = np.random.default_rng(4)
@@ -67,7 +67,7 @@ METRICS = {
 def out_of_fold(model, table=TABLE, kind="stratified_kfold", n_splits=3):
     """Judge rows by models that did not see them."""
     splits = fold_splitter(kind, n_splits=n_splits, n_repeats=2)(table, table.all_rows)
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         fit_results = fit([FitRequest(model, {}, split.train, (split.test,)) for split in splits])
     return stack(fit_results, splits, Rows(np.unique(np.concatenate([split.test.index for split in splits]))))
 

@@ -31,7 +31,7 @@ from mlwf.modules.validation import cross_validate, default_metrics, evaluate
 from mlwf.splitting.rows import Rows, Table
 from mlwf.splitting.splitters import fold_splitter
 from tests.provenances import ON_FOLDS, ON_TEST
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 FOLDS = fold_splitter("stratified_kfold", n_splits=4, shuffle=False, random_state=0)
 MODEL = LogisticRegression(max_iter=1000)
@@ -48,7 +48,7 @@ def make_train_fn(model):
 
 
 def validated(model, table, *, metrics, rows=None, n_jobs=1, folds=FOLDS, provenance=ON_FOLDS, **options):
-    with PlainFitter(table, n_jobs=n_jobs) as fit:
+    with ReferenceFitter(table, n_jobs=n_jobs) as fit:
         return cross_validate(
             make_train_fn(model),
             table,
@@ -290,7 +290,7 @@ def test_rows_without_weight_are_no_evidence(binary):
     assert quarter.high - quarter.low > 1.5 * (all_rows.high - all_rows.low)
 
 
-def test_what_is_reported_of_a_row_several_times_is_drawn_together(binary):
+def test_predictions_of_one_row_are_drawn_together(binary):
     evaluation = validated(
         MODEL, binary, metrics=["accuracy"], folds=REPEATED, slices={"all": np.ones(120, dtype=bool)}
     )
@@ -322,7 +322,7 @@ def test_slices_are_scored_on_the_predictions_of_all_folds_together(binary):
 
 
 @pytest.mark.parametrize("folds", [FOLDS, REPEATED], ids=["once", "repeated"])
-def test_a_slice_that_reports_nothing_has_no_value(binary, folds):
+def test_a_slice_of_few_rows_or_one_class_has_no_value(binary, folds):
     slices = {
         "30 rows": np.arange(120) < 30,
         "29 rows": np.arange(120) < 29,
@@ -397,7 +397,7 @@ def test_rows_that_were_evaluated_several_times_are_counted_once(binary):
 # Circumstances and choices
 
 
-def test_every_score_carries_what_must_be_reported_beside_it(binary):
+def test_every_score_carries_its_provenance(binary):
     told = replace(ON_FOLDS, selected_on={"hyperparameters": ("train",) * 3}, labels=("hyperparameters",))
     evaluation = validated(MODEL, binary, metrics=["f1"], provenance=told, slices={"s": np.arange(120) < 9})
     note = "3-fold stratified cross-validation of 90 rows, shuffled; tuned on the same rows"
@@ -409,11 +409,11 @@ def test_every_score_carries_what_must_be_reported_beside_it(binary):
         assert score.tuned_on_same_rows is True
 
 
-def test_choices_report_of_each_folds_chain_in_order(binary):
+def test_choices_are_those_of_each_fold_in_order(binary):
     def choosing(split, fit):
         return dataclasses.replace(make_train_fn(MODEL)(split, fit), params={"first": int(split.test.index[0])})
 
-    with PlainFitter(binary) as fit:
+    with ReferenceFitter(binary) as fit:
         evaluation = cross_validate(
             choosing,
             binary,

@@ -56,7 +56,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def mixed_setting(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[..., tuple[RunContext, PipelineConfig]]:
+def mixed_context(mixed: Any, mixed_features: list[FeatureSpec]) -> Callable[..., tuple[RunContext, PipelineConfig]]:
     """Give what sets up an experiment on `mixed` from the sections of its file, ready for the first fit."""
 
     def set_up(**sections: Any) -> tuple[RunContext, PipelineConfig]:

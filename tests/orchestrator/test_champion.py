@@ -120,14 +120,14 @@ def registry(empty_store, tmp_path_factory) -> Registry:
     return Registry(path, model)
 
 
-SettingOf = Callable[..., RunContext]
+ContextOf = Callable[..., RunContext]
 
 
 @pytest.fixture
-def setting_of(registry, tmp_path) -> SettingOf:
+def context_of(registry, tmp_path) -> ContextOf:
     """Give a function that sets up a run with these gates over CSV files."""
 
-    def setting_of(
+    def context_of(
         *gates: dict[str, Any], train: pd.DataFrame = TRAIN, test: Any = TEST, **sections: Any
     ) -> RunContext:
         train.to_csv(tmp_path / "train.csv", index=False)
@@ -151,7 +151,7 @@ def setting_of(registry, tmp_path) -> SettingOf:
             load_champions(context)
         return context
 
-    return setting_of
+    return context_of
 
 
 def beats(name: str, metric: str = "accuracy", alias: str = "champion", **gate: Any) -> dict[str, Any]:
@@ -163,8 +163,8 @@ def own_model(context: RunContext) -> LogisticRegression:
     return LogisticRegression().fit(rows, context.run_data.data.y)
 
 
-def judged(context: RunContext, source: Source = "test") -> Evaluation:
-    """Judge a model of the run's own, which knows one column."""
+def evaluated(context: RunContext, source: Source = "test") -> Evaluation:
+    """Evaluate a model of the run's own, which knows one column."""
     data, index = context.run_data.test, slice(None)
     if source == "train_test":
         data, index = context.run_data.data, context.split.test.index
@@ -174,7 +174,7 @@ def judged(context: RunContext, source: Source = "test") -> Evaluation:
 
 
 def compare(context: RunContext, name: str, metric: str = "accuracy", source: Source = "test") -> Comparison:
-    found = make_compare(load_champions(context), context, [judged(context, source)])
+    found = make_compare(load_champions(context), context, [evaluated(context, source)])
     return found(f"models:/{name}@champion", metric, source)
 
 
@@ -183,8 +183,8 @@ def the_champion(context: RunContext) -> Champion:
     return champion
 
 
-def test_champion_says_of_this_run_s_rows_what_it_says_of_raw_ones(setting_of, registry):
-    champion = the_champion(setting_of(beats("fresh")))
+def test_champion_says_of_this_run_s_rows_what_it_says_of_raw_ones(context_of, registry):
+    champion = the_champion(context_of(beats("fresh")))
     assert champion.version == "models:/fresh/1"
     assert np.array_equal(champion.predictions.proba, registry.model.predict_proba(TEST[FEATURES]))
     assert champion.is_new is not None
@@ -199,10 +199,10 @@ def test_champion_says_of_this_run_s_rows_what_it_says_of_raw_ones(setting_of, r
     ],
     ids=["accuracy", "log_loss"],
 )
-def test_comparison_is_the_paired_difference_greater_being_better(setting_of, metric, difference):
-    context = setting_of(beats("fresh", metric))
+def test_comparison_is_the_paired_difference_greater_being_better(context_of, metric, difference):
+    context = context_of(beats("fresh", metric))
     found = compare(context, "fresh", metric)
-    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
+    own, other, y = evaluated(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     assert found.difference is not None
     assert found.difference.value == pytest.approx(difference(y, own, other))
     assert found.difference.interval is not None
@@ -212,8 +212,8 @@ def test_comparison_is_the_paired_difference_greater_being_better(setting_of, me
     assert found.refused is None
 
 
-def test_comparison_with_oneself_finds_no_difference(setting_of):
-    context = setting_of(beats("fresh"))
+def test_comparison_with_oneself_finds_no_difference(context_of):
+    context = context_of(beats("fresh"))
     champions = load_champions(context)
     (champion,) = champions.values()
     same = Evaluation(ON_TEST, (), champion.predictions, context.run_data.test.y)
@@ -222,10 +222,10 @@ def test_comparison_with_oneself_finds_no_difference(setting_of):
     assert (found.difference.value, found.difference.interval) == (0, None)
 
 
-def test_comparison_leaves_out_the_rows_that_the_champion_was_trained_on(setting_of):
-    context = setting_of(beats("half"))
+def test_comparison_leaves_out_the_rows_that_the_champion_was_trained_on(context_of):
+    context = context_of(beats("half"))
     found = compare(context, "half")
-    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
+    own, other, y = evaluated(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     new = slice(120, None)
     assert found.difference is not None
     assert found.difference.value == pytest.approx(
@@ -244,41 +244,41 @@ def test_comparison_leaves_out_the_rows_that_the_champion_was_trained_on(setting
         ("tall", "no row of class tall is left that the champion was not trained on"),
     ],
 )
-def test_comparison_is_refused_where_too_little_is_left(setting_of, name, refused):
-    found = compare(setting_of(beats(name)), name)
+def test_comparison_is_refused_where_too_little_is_left(context_of, name, refused):
+    found = compare(context_of(beats(name)), name)
     assert (found.difference, found.refused) == (None, refused)
 
 
-def test_comparison_with_a_model_whose_run_does_not_say_its_rows_is_labelled(setting_of):
-    found = compare(setting_of(beats("foreign")), "foreign")
+def test_comparison_with_a_model_whose_run_does_not_say_its_rows_is_labelled(context_of):
+    found = compare(context_of(beats("foreign")), "foreign")
     assert found.difference is not None
     assert found.note == "models:/foreign/1 compared on 200 rows: its run does not say which rows it was trained on"
 
 
-def test_comparison_on_few_rows_is_refused(setting_of):
-    found = compare(setting_of(beats("foreign"), test=TEST.iloc[:29]), "foreign")
+def test_comparison_on_few_rows_is_refused(context_of):
+    found = compare(context_of(beats("foreign"), test=TEST.iloc[:29]), "foreign")
     assert found.refused == "29 rows are there, fewer than 30"
 
 
-def test_comparison_is_on_the_hold_out_where_there_is_no_test_set(setting_of):
+def test_comparison_is_on_the_hold_out_where_there_is_no_test_set(context_of):
     validation = {"strategy": "train_test", "test_size": 0.3}
-    context = setting_of(beats("foreign"), test=None, validation=validation)
+    context = context_of(beats("foreign"), test=None, validation=validation)
     found = compare(context, "foreign", source="train_test")
     other, y = the_champion(context).predictions, TRAIN["size"].to_numpy()[context.split.test.index]
-    own = judged(context, "train_test").predictions
+    own = evaluated(context, "train_test").predictions
     assert found.difference is not None
     assert found.difference.value == pytest.approx(np.mean(own.labels == y) - np.mean(other.labels == y))
     assert found.note.startswith("models:/foreign/1 compared on 90 rows")
 
 
-def test_comparison_is_on_the_source_that_the_gate_names(setting_of):
-    context = setting_of(beats("fresh", source="train_test"), validation={"strategy": "train_test"})
+def test_comparison_is_on_the_source_that_the_gate_names(context_of):
+    context = context_of(beats("fresh", source="train_test"), validation={"strategy": "train_test"})
     assert set(load_champions(context)) == {("models:/fresh@champion", "train_test")}
 
 
-def test_champion_gets_the_columns_that_inference_left_out(setting_of, registry):
+def test_champion_gets_the_columns_that_inference_left_out(context_of, registry):
     train = TRAIN.assign(zip="7")
-    context = setting_of(
+    context = context_of(
         beats("foreign"), train=train, test=None, features="auto", validation={"strategy": "train_test"}
     )
     assert "zip" not in context.run_data.data.X
@@ -286,12 +286,12 @@ def test_champion_gets_the_columns_that_inference_left_out(setting_of, registry)
     assert np.array_equal(the_champion(context).predictions.proba, registry.model.predict_proba(held_out))
 
 
-def test_comparison_keeps_weights_and_groups(setting_of):
+def test_comparison_keeps_weights_and_groups(context_of):
     data = {"sample_weight": "importance", "groups": "city", "drop": []}
     filled = [rows.assign(city=rows["city"].fillna("Turin")) for rows in (TRAIN, TEST)]
-    context = setting_of(beats("foreign"), train=filled[0], test=filled[1], data=data)
+    context = context_of(beats("foreign"), train=filled[0], test=filled[1], data=data)
     found = compare(context, "foreign")
-    own, other, y = judged(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
+    own, other, y = evaluated(context).predictions, the_champion(context).predictions, TEST["size"].to_numpy()
     weight = TEST["importance"]
     expected = [accuracy_score(y, said.labels, sample_weight=weight) for said in (own, other)]
     assert found.difference is not None
@@ -301,8 +301,8 @@ def test_comparison_keeps_weights_and_groups(setting_of):
 
 
 @pytest.mark.filterwarnings("ignore:Only one class")
-def test_comparison_on_a_metric_that_is_undefined_is_refused(setting_of):
-    context = setting_of(beats("foreign", "roc_auc"), validation={"metrics": ["roc_auc"]})
+def test_comparison_on_a_metric_that_is_undefined_is_refused(context_of):
+    context = context_of(beats("foreign", "roc_auc"), validation={"metrics": ["roc_auc"]})
     y = np.full(len(TEST), "tall", dtype=object)
     run_data = replace(context.run_data, test=replace(context.run_data.test, y=y))
     context = RunContext(context.spec, run_data, context.run_log)
@@ -342,10 +342,10 @@ def test_comparison_on_a_metric_that_is_undefined_is_refused(setting_of):
     ids=["name", "alias", "version", "classes", "probabilities", "no columns"],
 )
 def test_champion_that_cannot_be_compared_with_is_told_where_it_is_written(
-    setting_of, registry, tmp_path, gate, message
+    context_of, registry, tmp_path, gate, message
 ):
     with pytest.raises(ConfigError) as caught:
-        setting_of({"metric": "accuracy", "min": 0.1}, gate)
+        context_of({"metric": "accuracy", "min": 0.1}, gate)
     (problem,) = caught.value.problems
     place, said = str(problem).split("  ", 1)
     assert place.startswith(f"{tmp_path / 'run.yaml'}:")
@@ -361,35 +361,35 @@ def test_champion_that_cannot_be_compared_with_is_told_where_it_is_written(
     ],
     ids=["columns", "values"],
 )
-def test_champion_that_cannot_take_these_rows_is_told(setting_of, changed, message):
+def test_champion_that_cannot_take_these_rows_is_told(context_of, changed, message):
     def change(rows: pd.DataFrame) -> pd.DataFrame:
         drop = changed.get("drop", [])
         return rows.drop(columns=drop).assign(**{name: text for name, text in changed.items() if name != "drop"})
 
     with pytest.raises(ConfigError) as caught:
-        setting_of(beats("foreign"), train=change(TRAIN), test=change(TEST))
+        context_of(beats("foreign"), train=change(TRAIN), test=change(TEST))
     assert str(caught.value).endswith(f"gates.0.beats: is 'models:/foreign@champion', and {message}")
 
 
-def test_every_champion_that_cannot_be_compared_with_is_told_at_once(setting_of):
+def test_every_champion_that_cannot_be_compared_with_is_told_at_once(context_of):
     with pytest.raises(ConfigError) as caught:
-        setting_of(beats("nobody"), beats("fresh"), beats("classes"))
+        context_of(beats("nobody"), beats("fresh"), beats("classes"))
     assert [problem.key for problem in caught.value.problems] == ["gates.0.beats", "gates.2.beats"]
 
 
-def test_champion_with_margins_serves_metrics_that_do_without_probabilities(setting_of):
-    found = compare(setting_of(beats("margins", "roc_auc"), validation={"metrics": ["roc_auc"]}), "margins", "roc_auc")
+def test_champion_with_margins_serves_metrics_that_do_without_probabilities(context_of):
+    found = compare(context_of(beats("margins", "roc_auc"), validation={"metrics": ["roc_auc"]}), "margins", "roc_auc")
     assert found.difference is not None
 
 
-def test_store_that_does_not_answer_is_no_mistake_in_the_file(setting_of):
+def test_store_that_does_not_answer_is_no_mistake_in_the_file(context_of):
     with pytest.raises(TrackingError, match="the tracking server cannot be reached"):
-        setting_of(beats("fresh"), tracking={"tracking_uri": "http://127.0.0.1:9"})
+        context_of(beats("fresh"), tracking={"tracking_uri": "http://127.0.0.1:9"})
 
 
-def test_gates_without_a_champion_fetch_nothing(setting_of):
+def test_gates_without_a_champion_fetch_nothing(context_of):
     gates = [{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "beats": "baseline"}]
-    context = setting_of(*gates, tracking={"tracking_uri": "http://127.0.0.1:9"})
+    context = context_of(*gates, tracking={"tracking_uri": "http://127.0.0.1:9"})
     assert load_champions(context) == {}
 
 
@@ -446,19 +446,19 @@ def run(folder: Path, name: str, *, data: Any = None, **sections: Any) -> dict[s
 
 
 @pytest.mark.parametrize(("refit", "n_rows"), [(False, 225), (True, 300)])
-def test_trained_rows_are_those_of_the_model_that_ships(setting_of, refit, n_rows):
+def test_trained_rows_are_those_of_the_model_that_ships(context_of, refit, n_rows):
     validation = ValidationSpec(strategy="train_test", test_size=0.25, refit=refit)
-    context = setting_of(test=None, validation=validation.model_dump(exclude_defaults=True))
+    context = context_of(test=None, validation=validation.model_dump(exclude_defaults=True))
     found = hash_training_rows(context)
     assert len(found) == n_rows
     shipped = TRAIN.iloc[context.shipped_rows.index]
     assert np.array_equal(found, hashes(shipped, columns=["height", "zip"]))
 
 
-def test_trained_rows_of_a_champion_are_known_again_in_a_run_with_other_features(setting_of):
+def test_trained_rows_of_a_champion_are_known_again_in_a_run_with_other_features(context_of):
     """What a run says of its model's rows finds them in a run that drops these columns, and reads one as text."""
-    own = setting_of(test=None, features=[{"type": "numeric", "columns": ["height", "weight", "zip"]}])
-    later = setting_of(features=[{"type": "categorical", "columns": ["zip"]}], test=TRAIN.iloc[::-1])
+    own = context_of(test=None, features=[{"type": "numeric", "columns": ["height", "weight", "zip"]}])
+    later = context_of(features=[{"type": "categorical", "columns": ["zip"]}], test=TRAIN.iloc[::-1])
     names = ["height", "weight", "zip"]
     test = later.run_data.test
     rows = pd.concat([test.X, test.other], axis=1)[names]

@@ -1,4 +1,4 @@
-"""No row influences a score it is judged by, and every score says how it was got."""
+"""No row influences a score that is computed on it, and every score says how it was got."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mlwf.modules.calibration import calibrate
 from mlwf.modules.runs import find_run
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 BOOSTING = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 4})
 BALANCED = BOOSTING.model_copy(update={"class_weight": "balanced"})
@@ -97,7 +97,7 @@ def test_a_judged_row_has_no_say_in_its_folds_model_or_calibrators(mixed, mixed_
         X_spoilt, y_spoilt = spoilt(X, y, test, np.random.default_rng(0))
         said = []
         for table in (Table(X, y), Table(X_spoilt, y_spoilt)):
-            with PlainFitter(table) as fit:
+            with ReferenceFitter(table) as fit:
                 trained = calibrate(
                     CalibrationSpec(ensemble=ensemble),
                     pipeline,
@@ -163,10 +163,10 @@ def test_the_baseline_knows_only_the_class_shares_of_the_training_rows(mixed, mi
     results = run_ml_workflow(mixed_features, BOOSTING, X, y, "train_test", validation_params={"metrics": ["log_loss"]})
     (split,) = holdout_splitter(test_size=0.2, random_state=42)(Table(X, y), Rows(np.arange(len(y))))
     share = (y[split.train.index] == "tall").mean()
-    judged = y[split.test.index] == "tall"
+    is_tall = y[split.test.index] == "tall"
     accuracy, log_loss = results["scores"]
-    assert accuracy.baseline == (judged == (share > 0.5)).mean()
-    assert log_loss.baseline == pytest.approx(-np.mean(np.where(judged, np.log(share), np.log(1 - share))))
+    assert accuracy.baseline == (is_tall == (share > 0.5)).mean()
+    assert log_loss.baseline == pytest.approx(-np.mean(np.where(is_tall, np.log(share), np.log(1 - share))))
 
 
 def test_the_model_of_train_test_is_the_one_that_was_scored(mixed, mixed_features):
@@ -255,7 +255,7 @@ def run_folder(tmp_path, X, y, **options):
 
 
 def numbers_of(summary):
-    """Give each number of a summary that rows were judged for: its rows, what was chosen on which, its label."""
+    """Give each number of a summary that rows were used for: its rows, what was chosen on which, its label."""
     scores = [score for score in summary["scores"] + summary["slices"] if score["value"] is not None]
     yield from (("score", score) for score in scores + summary["classes"])
     yield from ((name, summary[name]) for name in ("tuning", "calibration", "threshold"))
@@ -289,8 +289,8 @@ def test_no_number_is_computed_on_rows_that_something_was_chosen_on_without_sayi
         met = {
             what
             for what, chosen_on in number["chosen"].items()
-            for judged, chosen in zip(number["rows"], chosen_on, strict=True)
-            if rows[judged] & rows[chosen]
+            for scored, chosen in zip(number["rows"], chosen_on, strict=True)
+            if rows[scored] & rows[chosen]
         }
         unlabelled = {what for what in met if LABELS[what] not in number["note"]}
         assert not unlabelled, (kind, number)
@@ -365,14 +365,14 @@ def test_no_group_is_learnt_from_and_judged_at_any_stage(monkeypatch, strategy, 
         calibration_spec=CalibrationSpec(),
         threshold_spec=ThresholdSpec(),
     )
-    judged = [
+    scored = [
         (request.train, rows)
         for request in requests
         for rows in request.predict
         if not set(rows.index) <= set(request.train.index)
     ]
-    assert len(judged) >= 10
-    assert not any(set(person[train.index]) & set(person[rows.index]) for train, rows in judged)
+    assert len(scored) >= 10
+    assert not any(set(person[train.index]) & set(person[rows.index]) for train, rows in scored)
     # Without groups each of these scores is close to 1.
     assert results["scores"][0].value < 0.75
 
@@ -398,14 +398,14 @@ def test_no_row_is_judged_by_what_learnt_from_later_ones_at_any_stage(monkeypatc
         threshold_spec=ThresholdSpec(),
     )
     days = time.to_numpy()
-    judged = [
+    scored = [
         (request.train, rows)
         for request in requests
         for rows in request.predict
         if not set(rows.index) <= set(request.train.index)
     ]
-    assert len(judged) >= 10
-    assert all(days[train.index].max() < days[rows.index].min() for train, rows in judged)
+    assert len(scored) >= 10
+    assert all(days[train.index].max() < days[rows.index].min() for train, rows in scored)
 
 
 def test_a_held_out_row_has_no_say_in_the_threshold_and_in_whether_a_calibration_is_kept(mixed, mixed_features):

@@ -41,19 +41,29 @@ CALIBRATIONS = {
     "holdout": CalibrationSpec(holdout=0.3),
 }
 GRID = {"classifier__n_estimators": [2, 5], "classifier__max_depth": [1, 2]}
-CASES = list(itertools.product(VALIDATIONS, TUNINGS, CALIBRATIONS))
+ALIKE = {"disabled": "uncalibrated", "random": "ensemble"}
+"""Tunings that are planned like others; they are slow beside any calibration but this one."""
+
+
+def make_case(validation, tuning, calibration):
+    is_alike = calibration != ALIKE.get(tuning, calibration) or (calibration == "disabled" and tuning != "untuned")
+    marks = [pytest.mark.slow] if is_alike else []
+    return pytest.param(validation, tuning, calibration, id=f"{validation}-{tuning}-{calibration}", marks=marks)
+
+
+CASES = [make_case(*case) for case in itertools.product(VALIDATIONS, TUNINGS, CALIBRATIONS)]
 
 
 @pytest.fixture
-def journal_of(monkeypatch, mixed):
-    """Give what runs a workflow and gives its journal and its steps."""
+def run_log_of(monkeypatch, mixed):
+    """Give what runs a workflow and gives its run log and its steps."""
     X, y = mixed
-    journals, steps = [], []
+    run_logs, steps = [], []
 
     class KeptLog(RunLog):
         def __init__(self, on_progress=None):
             super().__init__(on_progress)
-            journals.append(self)
+            run_logs.append(self)
 
     monkeypatch.setattr(api, "RunLog", KeptLog)
 
@@ -69,7 +79,7 @@ def journal_of(monkeypatch, mixed):
             on_progress=steps.append,
             **options,
         )
-        return journals[-1], steps
+        return run_logs[-1], steps
 
     return run
 
@@ -92,32 +102,32 @@ def check(run_log, steps, *, off=0):
     assert sum(phase.asked for phase in run_log.plan) <= run_log.counts.asked
 
 
-@pytest.mark.parametrize(("validation", "tuning", "calibration"), CASES, ids=["-".join(case) for case in CASES])
-def test_as_many_fits_are_done_as_planned(journal_of, mixed, validation, tuning, calibration):
+@pytest.mark.parametrize(("validation", "tuning", "calibration"), CASES)
+def test_as_many_fits_are_done_as_planned(run_log_of, mixed, validation, tuning, calibration):
     X, y = mixed
     test = {"X_test": X, "y_test": y} if tuning in {"grid", "untuned"} else {}
     calibration_spec = CALIBRATIONS[calibration]
-    check(*journal_of(VALIDATIONS[validation], tuning_spec=TUNINGS[tuning], calibration_spec=calibration_spec, **test))
+    check(*run_log_of(VALIDATIONS[validation], tuning_spec=TUNINGS[tuning], calibration_spec=calibration_spec, **test))
 
 
 @pytest.mark.parametrize("calibration", ["uncalibrated", "ensemble"])
 @pytest.mark.parametrize("tuning", ["untuned", "grid"])
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "not nested"])
-def test_as_many_fits_are_done_as_planned_for_a_threshold(journal_of, nested, tuning, calibration):
+def test_as_many_fits_are_done_as_planned_for_a_threshold(run_log_of, nested, tuning, calibration):
     validation = {**VALIDATIONS["cv"], "nested": nested}
     calibration_spec = CALIBRATIONS[calibration]
     # The candidate that a fold will choose, and whether another fold has fitted it on the same rows, nobody knows yet.
     off = 3 if nested and tuning == "grid" else 0
     check(
-        *journal_of(
+        *run_log_of(
             validation, tuning_spec=TUNINGS[tuning], calibration_spec=calibration_spec, threshold_spec=ThresholdSpec()
         ),
         off=off,
     )
 
 
-def test_a_plan_counts_what_a_naive_script_would_fit(mixed_setting):
-    context, config = mixed_setting(
+def test_a_plan_counts_what_a_naive_script_would_fit(mixed_context):
+    context, config = mixed_context(
         model={"hyperparameters": {"n_estimators": 5}},
         tuning={
             "strategy": "grid",

@@ -53,8 +53,8 @@ def proxy(server, rules):
             headers = {key: value for key, value in self.headers.items() if key.lower() not in {"host", "connection"}}
             request = Request(server + self.path, body or None, headers, method=self.command)
             try:
-                with urlopen(request, timeout=60) as result:
-                    self.reply(result.status, result.read(), result.headers.get("Content-Type"))
+                with urlopen(request, timeout=60) as response:
+                    self.reply(response.status, response.read(), response.headers.get("Content-Type"))
             except HTTPError as error:
                 self.reply(error.code, error.read(), error.headers.get("Content-Type"))
 

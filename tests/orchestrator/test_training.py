@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
-from mlwf import ClassifierModelSpec, run_ml_workflow
+from mlwf import CalibrationSpec, ClassifierModelSpec, GridSearchSpec, ThresholdSpec, run_ml_workflow
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
@@ -24,7 +24,6 @@ from mlwf.orchestrator.run_provenance import (
     add_calibration_provenance,
     add_threshold_provenance,
     add_tuning_provenance,
-    list_choices,
     of_cross_validation,
     of_holdout,
     of_test,
@@ -43,7 +42,7 @@ from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.splitting.rows import Rows, Split
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 N = 150
 RANDOM = np.random.default_rng(11)
@@ -75,7 +74,7 @@ def context_of(X, y, *, carried=None, test=None, **sections):
     return RunContext(spec, (with_test(load, *test) if test else load)(spec), RunLog())
 
 
-class Counting(PlainFitter):
+class Counting(ReferenceFitter):
     """Makes fits on the rows of a context, and counts them."""
 
     def __init__(self, context):
@@ -229,13 +228,13 @@ def test_a_calibration_on_a_hold_out_is_measured_by_cutting_that_again():
     context = holdout_context(0.4, calibration={"keep": "always"})
     with Counting(context) as fit:
         trained = calibrate_pipeline(context, config_of(context, fit), context.split, fit)
-    result, judged = trained.calibration, trained.out_of_fold
+    result, out_of_fold = trained.calibration, trained.out_of_fold
     assert (result.n_rows, result.cv_folds, result.holdout) == (60, None, 0.4)
-    assert len(judged.folds) == 3
-    assert sorted(np.concatenate(judged.folds).tolist()) == list(range(60))
-    assert result.after.log_loss == pytest.approx(log_loss(Y[judged.rows.index], judged.predictions.proba))
+    assert len(out_of_fold.folds) == 3
+    assert sorted(np.concatenate(out_of_fold.folds).tolist()) == list(range(60))
+    assert result.after.log_loss == pytest.approx(log_loss(Y[out_of_fold.rows.index], out_of_fold.predictions.proba))
     (inner,) = context.calibration_splitter(context.table, context.split.train)
-    assert set(judged.rows.index) == set(inner.test.index)
+    assert set(out_of_fold.rows.index) == set(inner.test.index)
 
 
 @pytest.mark.parametrize("keep", ["better", "always"])
@@ -270,12 +269,12 @@ def test_in_order_nothing_is_chosen_on_later_rows():
     split = Split(context.split.train, context.validation_splits[-1].test)
     with Counting(context) as fit:
         config = config_of(context, fit)
-        judged = calibrate_pipeline(context, config, split, fit).out_of_fold
+        out_of_fold = calibrate_pipeline(context, config, split, fit).out_of_fold
         trained = make_train_fn(context, config)(split, fit)
-    assert all(order[judged.rows.index[fold]].min() > N // 5 for fold in judged.folds)
-    expected = choose_threshold(context.threshold, judged, context.table, ordered=True)
+    assert all(order[out_of_fold.rows.index[fold]].min() > N // 5 for fold in out_of_fold.folds)
+    expected = choose_threshold(context.threshold, out_of_fold, context.table, ordered=True)
     assert trained.threshold == expected
-    assert expected != choose_threshold(context.threshold, judged, context.table)
+    assert expected != choose_threshold(context.threshold, out_of_fold, context.table)
 
 
 # A nested fold
@@ -327,9 +326,9 @@ def test_a_nested_fold_is_not_moved_by_the_rows_that_it_judges(relabelled, carri
     nested = {"carried": carried, "validation": {**VALIDATION, "nested": True}, **sections}
     clean = context_of(MIXED, Y, **nested)
     split = clean.validation_splits[1]
-    judged = split.test.index
-    dirty = context_of(spoilt(MIXED, judged), relabelled(Y, judged), **nested)
-    assert np.array_equal(dirty.validation_splits[1].test.index, judged)
+    held_out = split.test.index
+    dirty = context_of(spoilt(MIXED, held_out), relabelled(Y, held_out), **nested)
+    assert np.array_equal(dirty.validation_splits[1].test.index, held_out)
     assert np.array_equal(dirty.validation_splits[1].train.index, split.train.index)
     # What all rows suggest is another thing, so whoever looks at them is found out.
     assert list(dirty.run_data.features) != list(clean.run_data.features)
@@ -564,6 +563,23 @@ def test_a_number_of_the_test_set_says_so():
     assert told.selected_on == dict.fromkeys(CHOSEN, ("train",))
 
 
+@pytest.mark.parametrize(
+    ("features", "sections", "chosen"),
+    [
+        ("auto", {"tuning_spec": GridSearchSpec(**DEPTHS), "calibration_spec": CalibrationSpec()}, CHOSEN[:3]),
+        ("auto", {"threshold_spec": ThresholdSpec()}, ("features", "threshold")),
+        (NUMBERS, {"calibration_spec": CalibrationSpec(enabled=False)}, ()),
+    ],
+    ids=["tuning and calibration", "threshold", "nothing"],
+)
+def test_scores_of_a_run_name_what_it_has_chosen(features, sections, chosen):
+    validation = {"cv_folds": 3, "metrics": ["accuracy"]}
+    results = run_ml_workflow(
+        features, ClassifierModelSpec(**TREE), COPIES, Y, validation_params=validation, **sections
+    )
+    assert [tuple(score.provenance.selected_on) for score in results["scores"]] == [chosen]
+
+
 def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
     context = context_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
     with Counting(context) as fit:
@@ -571,7 +587,6 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
         tuned = add_tuning_provenance(context, search(context, config, context.split.train, fit))
         config = dataclasses.replace(config.with_search(tuned), is_calibrated=True, has_threshold=True)
         trained = make_train_fn(context, config)(context.split, fit)
-    assert list_choices(context, config) == CHOSEN
     before = {"hyperparameters": ("train",), "features": ("train",)}
     same = "; tuned on the same rows; features inferred on the same rows"
 
@@ -591,8 +606,6 @@ def test_what_is_not_chosen_is_not_told():
     with Counting(context) as fit:
         config = config_of(context, fit)
         trained = make_train_fn(context, dataclasses.replace(config, is_calibrated=False))(context.split, fit)
-    assert list_choices(context, build_pipeline(context)) == ()
-    assert list_choices(context, dataclasses.replace(config, is_calibrated=False)) == ("threshold",)
     told = add_threshold_provenance(context, trained, tuned=False)
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},

@@ -40,7 +40,7 @@ def indices(splits):
     return [(split.train.index.tolist(), split.test.index.tolist()) for split in splits]
 
 
-def judged(splits):
+def held_out(splits):
     return sorted(np.concatenate([split.test.index for split in splits]).tolist())
 
 
@@ -83,7 +83,7 @@ def test_fold_splitter_never_tests_on_what_it_trains_on(kind, rows):
 @pytest.mark.parametrize("kind", [kind for kind in SPLITTERS if SPLITTERS[kind].is_partition])
 def test_fold_splitter_tests_each_row_of_a_partition_once(kind):
     splits = fold_splitter(kind, n_splits=4, random_state=0)(TABLE, SOME)
-    assert judged(splits) == sorted(SOME.index)
+    assert held_out(splits) == sorted(SOME.index)
     assert all(len(split.train) + len(split.test) == len(SOME) for split in splits)
 
 
@@ -91,7 +91,7 @@ def test_fold_splitter_tests_each_row_of_a_partition_once(kind):
 def test_fold_splitter_tests_each_row_once_a_repeat(kind):
     splits = fold_splitter(kind, n_splits=4, n_repeats=2)(TABLE, SOME)
     assert len(splits) == 8
-    assert judged(splits[:4]) == judged(splits[4:]) == sorted(SOME.index)
+    assert held_out(splits[:4]) == held_out(splits[4:]) == sorted(SOME.index)
     assert indices(splits[:4]) != indices(splits[4:])
 
 
@@ -157,7 +157,7 @@ def test_fold_splitter_has_no_group_on_both_sides(kind, rows):
 def test_fold_splitter_uses_the_groups_that_are_left_inside_a_fold(kind):
     for outer in fold_splitter(kind, n_splits=3)(TABLE, SOME):
         inner = fold_splitter(kind, n_splits=3)(TABLE, outer.train)
-        assert judged(inner) == sorted(outer.train.index)
+        assert held_out(inner) == sorted(outer.train.index)
         assert all(not set(GROUPS[split.train.index]) & set(GROUPS[split.test.index]) for split in inner)
 
 

@@ -39,6 +39,6 @@ def test_each_algorithm_has_importances_or_reports_that_it_has_none(algorithm):
         assert described["note"] == f"{HAVE_NONE[algorithm]} has none of its own, so there is no plot of them"
 
 
-def test_a_calibrated_model_is_reported_by_its_classifier():
+def test_a_calibrated_model_has_the_importances_of_its_classifier():
     model = CalibratedClassifierCV(fitted("gaussian_nb"), cv=2).fit(IRIS.data, IRIS.target)
     assert describe_importances(model)["note"].startswith("GaussianNB has none of its own")

@@ -139,8 +139,8 @@ def logged(store_at, make_tracker, tmp_path_factory):
     tracker.log_workflow_results({"pipeline": model}, X.head(100))
     path = load_registered_model(f"models:/{tracker.model_id}", tracker.tracking_uri).parent
     cases = make_cases(X)
-    pd.to_pickle(cases, folder / "asks.pickle")
-    command = [sys.executable, "-c", FRESH, str(path), str(folder / "asks.pickle")]
+    pd.to_pickle(cases, folder / "cases.pickle")
+    command = [sys.executable, "-c", FRESH, str(path), str(folder / "cases.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     return model, cases, json.loads(done.stdout), path, done.stderr
@@ -278,7 +278,7 @@ def test_model_over_an_array_predicts_from_arrays_and_frames(tracking_uri, make_
     assert list(loaded.predict(np.array([[1, 2, 3]]))) == [1]
 
 
-def test_model_without_a_signature_where_the_spec_reports_so(tracking_uri, make_tracker, tracked):
+def test_model_without_a_signature_where_the_spec_says_so(tracking_uri, make_tracker, tracked):
     from mlflow.models import Model
 
     tracker = make_tracker(tracking_uri, log_model_signature=False)

@@ -15,7 +15,7 @@ from mlwf.modules.tuning import list_candidates, tune
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, OptunaSearchSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 GRID = {"classifier__C": [1e-4, 1e-2, 1.0, 10.0]}
 ROUNDS = {"classifier__max_depth": [1, 2, 3], "classifier__learning_rate": [0.1, 0.3, 1.0]}
@@ -28,7 +28,7 @@ class Clock:
     def __init__(self, table, n_in_time):
         self.left = n_in_time
         self.requests = []
-        self.plain = PlainFitter(table)
+        self.plain = ReferenceFitter(table)
 
     def __call__(self, requests):
         self.requests += requests
@@ -100,7 +100,7 @@ def test_when_no_candidate_is_complete_in_time_that_is_an_error(search):
 def test_a_real_deadline_stops_a_search(pipeline, data):
     table = Table(*data())
     spec = GridSearchSpec(param_grid=GRID, timeout_seconds=1e-9)
-    with PlainFitter(table) as fit, pytest.raises(FitError, match=r"^the time ended before any"):
+    with ReferenceFitter(table) as fit, pytest.raises(FitError, match=r"^the time ended before any"):
         tune(spec, pipeline(LogisticRegression()), table, table.all_rows, FOLDS, fit)
 
 

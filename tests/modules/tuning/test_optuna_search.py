@@ -21,7 +21,7 @@ from mlwf.modules.tuning import OptunaSearch, check_installed, create_tuning, tu
 from mlwf.specs.tuning import GridSearchSpec, OptunaSearchSpec
 from mlwf.splitting.rows import Table
 from mlwf.splitting.splitters import fold_splitter
-from tests.reference_fitter import PlainFitter
+from tests.reference_fitter import ReferenceFitter
 
 pytest.importorskip("optuna")
 
@@ -120,7 +120,7 @@ def test_answers_from_a_record_give_the_same_trials(pipeline, data, assert_same_
 def test_the_candidates_of_a_batch_are_requested_together_fold_by_fold(pipeline, data):
     table, calls = Table(*data()), []
     spec = OptunaSearchSpec(param_distributions={"classifier__C": {"loguniform": [0.01, 10.0]}}, n_iter=6)
-    with PlainFitter(table) as fit:
+    with ReferenceFitter(table) as fit:
         tune(
             spec,
             pipeline(LogisticRegression()),
@@ -136,7 +136,7 @@ def test_the_candidates_of_a_batch_are_requested_together_fold_by_fold(pipeline,
     assert calls == [*first, *([(candidate, fold) for candidate in (4, 5)] for fold in range(4))]
 
 
-def test_placeholders_are_requested_for_on_every_fold(pipeline, data):
+def test_a_plan_requests_every_candidate_on_every_fold(pipeline, data):
     """What only counts fits says the same of every candidate: then none is below the median."""
     table = Table(*data())
     placeholders = {}
