@@ -16,6 +16,8 @@ import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
@@ -254,15 +256,15 @@ STOPPING = {"n_iter_no_change", "early_stopping"}
 
 
 def _assert_continues(kind: type, setting: dict[str, Any], X: Any, y: Any, **keywords: Any) -> None:
-    resumable = _fit(kind, setting, 3, X, y, **keywords)
-    before = joblib.hash(resumable)
-    assert is_resumable(resumable)
+    begun = _fit(kind, setting, 3, X, y, **keywords)
+    before = joblib.hash(begun)
+    assert is_resumable(begun)
     assert may_be_resumable(kind())
-    continued = resume(resumable).set_params(**{INFOS[kind].rounds: 10}).fit(X, y, **keywords)
+    continued = resume(begun).set_params(**{INFOS[kind].rounds: 10}).fit(X, y, **keywords)
     plain = _fit(kind, setting, 10, X, y, **keywords)
     _assert_same(_state(continued.set_params(warm_start=False)), _state(plain))
     _assert_predicts_same(predict(continued, X), predict(plain, X))
-    assert joblib.hash(resumable) == before
+    assert joblib.hash(begun) == before
 
 
 @pytest.mark.parametrize("table", ["two named classes", "three classes"])
@@ -385,6 +387,8 @@ class Derived(RandomForestClassifier):
 UNKNOWN = {
     "another class": LogisticRegression(),
     "a single tree": DecisionTreeClassifier(random_state=0),
+    "bagging": BaggingClassifier(**SEED),
+    "adaptive boosting": AdaBoostClassifier(**SEED),
     "a derived class": Derived(random_state=0),
     "warm start of gradient boosting": GradientBoostingClassifier(warm_start=True, **SEED),
     "warm start of histogram boosting": HistGradientBoostingClassifier(warm_start=True, **SEED),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlwf.errors import ConfigError
+from mlwf.specs.catalogue import algorithm_names
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.specs.loading import check_experiment, load_experiment
@@ -220,6 +221,10 @@ STORE = "feature_store: {repo_path: r"
         (
             f"{DATA}model: {{algorithm: gradient_bosting}}",
             "x.yaml:2:20  model.algorithm: is 'gradient_bosting'; did you mean gradient_boosting?",
+        ),
+        (
+            f"{DATA}model: {{algorithm: zzz}}",
+            f"x.yaml:2:20  model.algorithm: is 'zzz'; accepted: {', '.join(algorithm_names())}",
         ),
         (
             f"{DATA}model: {{hyperparameters: {{n_estimatorz: 5}}}}",

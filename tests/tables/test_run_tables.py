@@ -203,6 +203,7 @@ def test_scores_are_headed_by_how_they_were_got(provenance, heading):
     [
         (1234, "", "Test set (1,234 rows)"),
         (1234, "the last rows", "Test set (1,234 rows): the last rows"),
+        (1234, "all 1,234 rows", "Test set (1,234 rows): all 1,234 rows"),
         (None, "the last rows", "Test set: the last rows"),
     ],
 )

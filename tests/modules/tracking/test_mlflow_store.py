@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -98,6 +99,23 @@ def test_open_store_reports_that_a_folder_cannot_be_made(tmp_path):
     with pytest.raises(TrackingError) as caught:
         open_store(f"sqlite:///{tmp_path}/taken/mlflow.db")
     assert str(caught.value) == f"{tmp_path}/taken/mlflow.db: the tracking store cannot be opened: Not a directory"
+
+
+def test_open_store_reports_that_another_process_does_not_end_to_create_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(mlflow_store, "LOCK_SECONDS", 0.2)
+    artifacts = tmp_path / "mlartifacts"
+    artifacts.mkdir()
+    other = os.open(artifacts, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TrackingError) as caught:
+            open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    finally:
+        os.close(other)
+    assert str(caught.value) == (
+        f"{tmp_path}: another process has been creating the tracking store for 0.2 seconds; try again when it has ended"
+    )
+    assert open_store(f"sqlite:///{tmp_path}/mlflow.db").experiment_id("a")
 
 
 def test_open_store_reports_how_to_upgrade(tracking_uri):
