@@ -21,14 +21,12 @@ import sklearn
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from mlwf.engine import dask_pool as dask_cluster
+from mlwf.engine import dask_pool as module
 from mlwf.engine.dask_pool import DaskPool
 from mlwf.engine.process_pools import WorkerLostError
 from mlwf.errors import MlwfError
 
 distributed = pytest.importorskip("distributed")
-
-pytestmark = pytest.mark.slow
 
 # Tasks are made by functions: the workers cannot import this module, and get what was made here by value.
 
@@ -60,15 +58,15 @@ def counting_unpickling(folder):
     return Counted()
 
 
-def ask_all(pool, function, requests):
-    def request(args):
+def run_all(pool, function, calls):
+    def run(args):
         try:
             return pool.run(function, *args)
         except WorkerLostError:
             return "lost"
 
     with ThreadPoolExecutor(pool.slots) as callers:
-        return list(callers.map(request, requests))
+        return list(callers.map(run, calls))
 
 
 def wait_for(path):
@@ -166,6 +164,7 @@ def test_dask_pool_refuses_what_is_no_address(address, reason):
     )
 
 
+@pytest.mark.slow
 def test_dask_pool_fails_within_ten_seconds_where_nothing_listens():
     address, started = f"tcp://127.0.0.1:{free_port()}", time.monotonic()
     with pytest.raises(MlwfError) as caught:
@@ -175,7 +174,7 @@ def test_dask_pool_fails_within_ten_seconds_where_nothing_listens():
 
 
 def test_dask_pool_does_not_wait_for_a_listener_that_sends_nothing(monkeypatch):
-    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(MlwfError) as caught:
@@ -184,14 +183,14 @@ def test_dask_pool_does_not_wait_for_a_listener_that_sends_nothing(monkeypatch):
 
 
 def test_dask_pool_refuses_what_is_no_scheduler():
-    def fit_result():
+    def answer():
         connection, _ = server.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
             connection.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        other = threading.Thread(target=fit_result)
+        other = threading.Thread(target=answer)
         other.start()
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(MlwfError) as caught:
@@ -209,6 +208,7 @@ def test_dask_pool_names_the_missing_extra(monkeypatch):
     assert str(caught.value) == "compute.backend: dask needs the extra: pip install 'mlwf[dask]'"
 
 
+@pytest.mark.slow
 def test_dask_pool_refuses_a_scheduler_without_workers():
     with running_scheduler() as (_, address), pytest.raises(MlwfError) as caught:
         DaskPool(address)
@@ -217,22 +217,25 @@ def test_dask_pool_refuses_a_scheduler_without_workers():
     )
 
 
+@pytest.mark.slow
 def test_dask_pool_runs_in_as_many_processes_as_the_cluster_has(pool):
     def meet():
         time.sleep(0.3)
         return os.getpid()
 
     assert pool.slots == 2
-    pids = ask_all(pool, meet, [()] * 4)
+    pids = run_all(pool, meet, [()] * 4)
     assert len({*pids}) == 2
     assert os.getpid() not in pids
 
 
+@pytest.mark.slow
 def test_dask_pool_raises_what_the_function_raises(pool):
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         pool.run(lambda: 1 / 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", [(1, 2), [1, 2], {"a": 1}, {1, 2}, np.arange(3)], ids=lambda value: type(value).__name__
 )
@@ -241,6 +244,7 @@ def test_dask_pool_shares_a_value_as_it_is(pool, value):
     assert (kind, text) == (type(value), repr(value))
 
 
+@pytest.mark.slow
 def test_dask_pool_sends_a_shared_value_to_each_worker_once(pool, tmp_path):
     handle = pool.share(counting_unpickling(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -249,11 +253,12 @@ def test_dask_pool_sends_a_shared_value_to_each_worker_once(pool, tmp_path):
         time.sleep(0.1)
         return os.getpid()
 
-    pids = ask_all(pool, use, [(handle, number) for number in range(12)])
+    pids = run_all(pool, use, [(handle, number) for number in range(12)])
     assert sorted(path.name.split()[0] for path in tmp_path.iterdir()) == sorted({str(pid) for pid in pids})
     assert len({*pids}) == 2
 
 
+@pytest.mark.slow
 def test_dask_pool_frees_a_freed_value_on_the_workers(pool, cluster):
     handle = pool.share(np.arange(3))
     pool.run(len, handle)
@@ -270,6 +275,7 @@ def test_dask_pool_frees_a_freed_value_on_the_workers(pool, cluster):
         assert (len(before), holders()) == (1, [])
 
 
+@pytest.mark.slow
 def test_dask_pool_gives_the_bits_of_a_local_fit(pool):
     X, y = make_classification(300, 5, random_state=0)
 
@@ -278,17 +284,19 @@ def test_dask_pool_gives_the_bits_of_a_local_fit(pool):
         return model.fit(*shared).predict_proba(shared[0])
 
     handle = pool.share((X, y))
-    there = ask_all(pool, fit, [(handle, seed) for seed in range(4)])
+    there = run_all(pool, fit, [(handle, seed) for seed in range(4)])
     assert all(np.array_equal(there[seed], fit((X, y), seed)) for seed in range(4))
 
 
+@pytest.mark.slow
 def test_dask_pool_loses_no_task_with_a_killed_worker(pool, tmp_path):
     handle = pool.share([0])
-    requests = [(handle, number) for number in range(12)]
-    assert ask_all(pool, killing_once(tmp_path / "marker"), requests) == [number + 1 for number in range(12)]
+    calls = [(handle, number) for number in range(12)]
+    assert run_all(pool, killing_once(tmp_path / "marker"), calls) == [number + 1 for number in range(12)]
     assert (tmp_path / "marker").exists()
 
 
+@pytest.mark.slow
 def test_dask_pool_shares_again_what_was_lost_with_every_worker(pool, tmp_path):
     handle = pool.share(counting_unpickling(tmp_path))
 
@@ -296,15 +304,16 @@ def test_dask_pool_shares_again_what_was_lost_with_every_worker(pool, tmp_path):
         time.sleep(0.2)
         return os.getpid(), int(shared.array.sum())
 
-    before = {pid for pid, _ in ask_all(pool, sum_there, [(handle,)] * 4)}
+    before = {pid for pid, _ in run_all(pool, sum_there, [(handle,)] * 4)}
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    after = ask_all(pool, sum_there, [(handle,)] * 4)
+    after = run_all(pool, sum_there, [(handle,)] * 4)
     assert len(before) == 2
     assert {total for _, total in after} == {3}
     assert not before & {pid for pid, _ in after}
 
 
+@pytest.mark.slow
 def test_dask_pool_gives_up_a_task_that_kills_its_workers_and_no_other():
     pool, kill = DaskPool(None, 2), killing()
     handle = pool.share(np.arange(3))
@@ -315,7 +324,7 @@ def test_dask_pool_gives_up_a_task_that_kills_its_workers_and_no_other():
         time.sleep(0.2)
         return number + len(shared)
 
-    results = ask_all(pool, work, [(handle, number) for number in range(8)])
+    results = run_all(pool, work, [(handle, number) for number in range(8)])
     with pytest.raises(WorkerLostError) as caught:
         pool.run(kill)
     pool.close()
@@ -324,6 +333,7 @@ def test_dask_pool_gives_up_a_task_that_kills_its_workers_and_no_other():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_closed_dask_pool_takes_no_task_and_leaves_the_cluster_alone(cluster, tmp_path):
     pool = DaskPool(cluster)
 
@@ -345,6 +355,7 @@ def test_closed_dask_pool_takes_no_task_and_leaves_the_cluster_alone(cluster, tm
     again.close()
 
 
+@pytest.mark.slow
 def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
     pool = DaskPool(cluster)
 
@@ -360,9 +371,10 @@ def test_dask_pool_waits_for_the_tasks_that_have_begun(cluster, tmp_path):
         assert call.result() == "done"
 
 
+@pytest.mark.slow
 def test_dask_pool_leaves_logging_as_it_was(cluster):
     def levels():
-        return [logging.getLogger(name).level for name in dask_cluster.LOGGERS]
+        return [logging.getLogger(name).level for name in module.LOGGERS]
 
     before = levels()
     pool = DaskPool(cluster)
@@ -372,6 +384,7 @@ def test_dask_pool_leaves_logging_as_it_was(cluster):
     assert levels() == before
 
 
+@pytest.mark.slow
 def test_dask_pool_refuses_workers_with_other_versions(tmp_path):
     (tmp_path / "older.py").write_text("import sklearn\nsklearn.__version__ = '1.0'\n")
     with running_scheduler() as (_, address), running_worker(address, "--preload", tmp_path / "older.py"):
@@ -385,6 +398,7 @@ def test_dask_pool_refuses_workers_with_other_versions(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_dask_pool_refuses_workers_without_mlwf(tmp_path):
     (tmp_path / "mlwf.py").write_text("")
     with running_scheduler() as (_, address), running_worker(address, PYTHONPATH=str(tmp_path)):
@@ -399,6 +413,7 @@ def test_dask_pool_refuses_workers_without_mlwf(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_dask_pool_reports_that_its_scheduler_is_gone(tmp_path):
     with running_scheduler() as (scheduler, address), running_worker(address, "--no-nanny") as worker:
         wait_for_workers(address, 1)
@@ -447,6 +462,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     script = subprocess.Popen(
@@ -474,6 +490,7 @@ def test_dask_cluster_of_this_machine_ends_quietly_with_ctrl_c(tmp_path):
         os.kill(int(pid), 0)
 
 
+@pytest.mark.slow
 def test_dask_cluster_of_this_machine_reports_what_a_script_needs(tmp_path):
     script = """
         from mlwf.engine.dask_pool import DaskPool
@@ -493,7 +510,8 @@ def test_dask_cluster_of_this_machine_reports_what_a_script_needs(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_dask_pool_leaves_dask_to_others_as_it_was(pool):
     handle = pool.share([1, 2, 3])
-    assert ask_all(pool, sum, [(handle,)] * 20) == [6] * 20
+    assert run_all(pool, sum, [(handle,)] * 20) == [6] * 20
     assert dask.config.get("scheduler", None) is None

@@ -83,10 +83,8 @@ SECTIONS = {
 
 @pytest.mark.parametrize(
     ("number", "code", "phase"),
-    [
-        pytest.param(*stop, id=name, marks=[pytest.mark.slow] if stop[0] == signal.SIGTERM else [])
-        for name, stop in STOPS.items()
-    ],
+    STOPS.values(),
+    ids=STOPS,
 )
 def test_a_run_that_is_told_to_stop_ends_as_killed_in_seconds(start, tmp_path, number, code, phase):
     process = start(phase, model=LONG, **SECTIONS[phase])

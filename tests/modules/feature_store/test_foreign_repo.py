@@ -124,27 +124,30 @@ def labels() -> pd.DataFrame:
     )
 
 
+def contents(repo: Path) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in repo.rglob("*") if path.is_file()}
+
+
 @pytest.mark.slow
 def test_it_is_used_and_left_untouched(repo: Path, labels: pd.DataFrame) -> None:
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in repo.rglob("*") if path.is_file()}
+    before = contents(repo)
     spec = FeatureStoreSpec(repo_path=str(repo), initialize=True)
     prepare_repo(spec)
     joined = join_features(spec, labels, time="when")
     assert joined.features == ("amount", "n_items", "price", "sky", "degrees")
     assert joined.keys == ("customer_id", "place_id")
     pd.testing.assert_frame_equal(joined.rows[list(labels.columns)], labels)
-    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in repo.rglob("*") if path.is_file()}
-    assert after == before
+    assert contents(repo) == before
 
 
-@pytest.mark.parametrize("view", ["orders", "weather", "prices"])
+@pytest.mark.parametrize("view", [pytest.param("orders", marks=pytest.mark.slow), "weather", "prices"])
 def test_the_join_equals_feasts_own(repo: Path, labels: pd.DataFrame, view: str) -> None:
     labels.iloc[5, labels.columns.get_loc("when")] = pd.NaT
     spec = FeatureStoreSpec(repo_path=str(repo), features=[view])
     with opened(repo) as store:
         selection = select(store, spec)
-        asked = (store, selection.views[view], selection.features, labels, labels["when"])
-        own, feasts = retrieve(*asked), retrieve_by_feast(*asked)
+        arguments = (store, selection.views[view], selection.features, labels, labels["when"])
+        own, feasts = retrieve(*arguments), retrieve_by_feast(*arguments)
     pd.testing.assert_frame_equal(own.columns, feasts.columns, check_dtype=False)
     assert own.unmatched > 0
     assert own.columns.notna().any(axis=1).sum() > 100
@@ -160,13 +163,17 @@ def test_ties_are_broken_by_creation_as_feast_does(repo: Path, tmp_path: Path) -
     with opened(copy) as store:
         selection = select(store, FeatureStoreSpec(repo_path=str(copy), features=["orders:amount"]))
         view = selection.views["orders"]
-        asked = (store, view, selection.features, labels, labels["when"])
+        arguments = (store, view, selection.features, labels, labels["when"])
         assert (
-            retrieve(*asked).columns["amount"].tolist() == retrieve_by_feast(*asked).columns["amount"].tolist() == [3]
+            retrieve(*arguments).columns["amount"].tolist()
+            == retrieve_by_feast(*arguments).columns["amount"].tolist()
+            == [3]
         )
 
 
 def test_a_feature_service_renames_views_and_keys(repo: Path, labels: pd.DataFrame) -> None:
+    before = contents(repo)
+    prepare_repo(FeatureStoreSpec(repo_path=str(repo), feature_service="trips", initialize=True))
     joined = join_features(FeatureStoreSpec(repo_path=str(repo), feature_service="trips"), labels, time="when")
     assert joined.features == ("amount", "start__sky", "end__sky")
     assert joined.keys == ("customer_id", "start_id", "end_id")
@@ -174,6 +181,7 @@ def test_a_feature_service_renames_views_and_keys(repo: Path, labels: pd.DataFra
         alone = labels.assign(place_id=labels[f"{name}_id"])
         expected = join_features(FeatureStoreSpec(repo_path=str(repo), features=["weather:sky"]), alone, time="when")
         assert joined.rows[f"{name}__sky"].equals(expected.rows["sky"])
+    assert contents(repo) == before
 
 
 def test_on_demand_views_are_computed_as_feast_does(repo: Path, labels: pd.DataFrame) -> None:
@@ -181,15 +189,15 @@ def test_on_demand_views_are_computed_as_feast_does(repo: Path, labels: pd.DataF
     joined = join_features(spec, labels, time="when")
     assert joined.features == ("worth", "amount")
     assert list(joined.rows.columns) == [*labels.columns, "worth", "amount"]
-    asked = labels.rename(columns={"when": "event_timestamp"}).assign(row=range(len(labels)))
+    rows = labels.rename(columns={"when": "event_timestamp"}).assign(row=range(len(labels)))
     with opened(repo) as store, quiet_feast():
-        feasts = store.get_historical_features(asked, ["worth:worth", "orders:amount"]).to_df().set_index("row")
+        feasts = store.get_historical_features(rows, ["worth:worth", "orders:amount"]).to_df().set_index("row")
     known = feasts["worth"].dropna()
     assert len(known) > 20
     pd.testing.assert_series_equal(joined.rows["worth"].reset_index(drop=True)[known.index], known, check_names=False)
 
 
-def test_what_an_on_demand_view_requests_of_the_labels_is_reported(repo: Path, labels: pd.DataFrame) -> None:
+def test_a_column_that_an_on_demand_view_lacks_is_reported(repo: Path, labels: pd.DataFrame) -> None:
     with pytest.raises(DataError) as caught:
         join_features(
             FeatureStoreSpec(repo_path=str(repo), features=["worth"]), labels.drop(columns="discount"), time="when"
@@ -204,7 +212,7 @@ def test_rows_that_feasts_store_drops_are_kept(repo: Path, labels: pd.DataFrame)
     spec = FeatureStoreSpec(repo_path=str(repo), features=["orders"])
     with opened(repo) as store:
         selection = select(store, spec)
-        asked: Any = (store, selection.views["orders"], selection.features, labels, labels["when"])
-        for found in (retrieve(*asked), retrieve_by_feast(*asked)):
+        arguments: Any = (store, selection.views["orders"], selection.features, labels, labels["when"])
+        for found in (retrieve(*arguments), retrieve_by_feast(*arguments)):
             assert found.columns.index.equals(labels.index)
             assert found.unmatched == len(labels)

@@ -49,8 +49,16 @@ def assert_same_halving(ours, theirs, X, assert_same_results):
     assert np.array_equal(ours.best_estimator_.predict_proba(X), theirs.best_estimator_.predict_proba(X))
 
 
-@pytest.mark.parametrize("factor", [2, 3])
-@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+@pytest.mark.parametrize(
+    ("scoring", "factor"),
+    [
+        ("neg_log_loss", 3),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("neg_log_loss", 2), ("accuracy", 3), ("accuracy", 2)]
+        ),
+    ],
+)
 @pytest.mark.parametrize(("classifier", "grid", "resource"), BY_ROUNDS.values(), ids=BY_ROUNDS)
 def test_halving_by_rounds_equals_scikit_learn(
     pipeline, data, assert_same_results, classifier, grid, resource, scoring, factor
@@ -131,7 +139,7 @@ def test_halving_by_rows_equals_scikit_learn(
     assert_same_halving(ours, theirs, X, assert_same_results)
 
 
-def test_rows_serve_where_they_are_requested_for(pipeline, data):
+def test_rows_are_the_resource_where_the_spec_says_so(pipeline, data):
     X, y = data()
     grid = {"classifier__n_estimators": [2, 4, 6]}
     spec = HalvingSearchSpec(param_grid=grid, resource="n_samples", max_resources=90, cv_folds=3)
