@@ -62,6 +62,10 @@ def test_row_digests_do_not_depend_on_the_parts_of_columns() -> None:
     assert typed == _digests(frame, drop=["age"]) == _digests(_frame())
 
 
+def _last_evening(hour: int, second: int, *, zone: int) -> datetime.datetime:
+    return datetime.datetime(9999, 12, 31, hour, 0, second, tzinfo=datetime.timezone(datetime.timedelta(hours=zone)))
+
+
 NOON = [datetime.datetime(2024, 3, 31, 12, second, tzinfo=datetime.UTC) for second in range(3)]
 NEVER = [datetime.date(9999, 12, 31), datetime.date(9999, 12, 30), None]
 SAME: dict[str, list[Any]] = {
@@ -100,6 +104,10 @@ SAME: dict[str, list[Any]] = {
     ],
     "days": [["2024-03-31", "2024-04-01", None], pd.to_datetime(pd.Series(["2024-03-31", "2024-04-01", None]))],
     "times and nothing": [pd.Series([NOON[0], None, NOON[1]]), pd.Series([NOON[0], pd.NaT, NOON[1]], dtype=object)],
+    "times that Python has in no other zone": [
+        pd.Series([_last_evening(20, second, zone=-5) for second in range(3)], dtype=object),
+        pd.Series([_last_evening(23, second, zone=-2) for second in range(3)], dtype=object),
+    ],
     "days without end": [
         pd.Series(NEVER, dtype=object),
         pd.Series(np.array(NEVER, dtype="datetime64[s]")),

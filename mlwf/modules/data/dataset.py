@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,10 @@ def _of_times(values: pd.Series[Any]) -> NDArray[np.uint64]:
 
 
 def _in_utc(value: Any) -> Any:
-    return value.astimezone(UTC).replace(tzinfo=None) if getattr(value, "tzinfo", None) else value
+    if getattr(value, "tzinfo", None) is None:
+        return value
+    # As numpy's time, since Python's own cannot leave the years 1 to 9999, not even for its zone.
+    return np.datetime64(value.replace(tzinfo=None), "us") - np.timedelta64(value.utcoffset())
 
 
 def _of_objects(values: pd.Series[Any]) -> NDArray[np.uint64]:
