@@ -1,17 +1,13 @@
-"""Names, values, messages and addresses as people read them: on one line, of bounded length, without logins."""
+"""Names, values, messages and addresses as people read them, on one line and without logins; results as JSON."""
 
 from __future__ import annotations
 
-import ast
+import json
 import logging
 import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from importlib.util import find_spec
-from inspect import cleandoc
-from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +16,14 @@ HIDDEN = "***"
 
 SHORTEST_SECRET = 6
 """Characters from which on a password is replaced wherever it stands; shorter ones may be words like others."""
+
+LONGEST_VALUE = 40
+LONGEST_NAME = 60
+LONGEST_PLACE = 160
+"""Of a path with a line and a column behind it."""
+LONGEST_MESSAGE = 640
+LONGEST_FIRST_LINE = 2000
+"""Of what a run keeps of a message; whoever shows it cuts it shorter."""
 
 # Each part is bounded, lest the time to redact a long text grow with its square.
 _LOGIN = re.compile(
@@ -33,7 +37,6 @@ _LOGIN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-
 _PARAMETER = re.compile(
     r"""
     (?P<name> [?&;\#]
@@ -45,6 +48,9 @@ _PARAMETER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+
+_LINE_BREAKS = {"Zl", "Zp"}
+_CUT_ESCAPE = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
 
 
 def redact(text: str, *addresses: str) -> str:
@@ -67,48 +73,20 @@ def redact(text: str, *addresses: str) -> str:
     return text
 
 
-def redact_in(content: Any) -> Any:
-    """Redact every text of nested maps and lists."""
+def redact_in(content: Any, redact: Callable[[str], str] = redact) -> Any:
+    """Redact every text of nested maps and lists, by another function where there is one."""
     if isinstance(content, str):
         return redact(content)
     if isinstance(content, Mapping):
-        return {key: redact_in(value) for key, value in content.items()}
+        return {key: redact_in(value, redact) for key, value in content.items()}
     if type(content) in {list, tuple}:
-        return type(content)(map(redact_in, content))
+        return type(content)(redact_in(value, redact) for value in content)
     return content
 
 
 def is_redacted(address: str) -> bool:
     """Tell whether an address is one that `redact` wrote, without the login that it takes."""
     return f"/{HIDDEN}@" in address or f"={HIDDEN}" in address
-
-
-def _without_login(found: re.Match[str]) -> str:
-    scheme, login = found["scheme"], found["login"]
-    is_secret = ":" in login or scheme.lower().startswith("http")
-    return f"{scheme}{HIDDEN}@" if is_secret and login else found[0]
-
-
-def _secrets(address: str) -> Iterator[str]:
-    """Find the passwords of an address, as they are written and as they are meant."""
-    written = [found["login"].partition(":")[2] for found in _LOGIN.finditer(address)]
-    written += [found["secret"] for found in _PARAMETER.finditer(address)]
-    for secret in written:
-        for text in {secret, unquote(secret)}:
-            if len(text) >= SHORTEST_SECRET:
-                yield text
-
-
-LONGEST_VALUE = 40
-LONGEST_NAME = 60
-LONGEST_PLACE = 160
-"""Of a path with a line and a column behind it."""
-LONGEST_MESSAGE = 640
-LONGEST_FIRST_LINE = 2000
-"""Of what a run keeps of a message; whoever shows it cuts it shorter."""
-
-_LINE_BREAKS = {"Zl", "Zp"}
-_CUT_ESCAPE = re.compile(r"\\(x[0-9a-f]?|u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?$")
 
 
 def printable(text: str) -> str:
@@ -206,22 +184,6 @@ def format_value(value: Any, longest: int = LONGEST_VALUE) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-class LineFormatter(logging.Formatter):
-    """Writes a record of the log on one line, and its traceback below; `redact` takes secrets out of both."""
-
-    def __init__(self, layout: str, redact: Callable[[str], str] | None = None) -> None:
-        super().__init__(layout)
-        self._redact = redact or str
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Write the line."""
-        return printable(self._redact(super().formatMessage(record)))
-
-    def formatException(self, ei: Any) -> str:
-        """Write the traceback."""
-        return "\n".join(map(printable, self._redact(super().formatException(ei)).split("\n")))
-
-
 def is_hidden(character: str) -> bool:
     """Tell whether a character is none to be seen: of Unicode's category C, or a line break."""
     category = unicodedata.category(character)
@@ -264,6 +226,47 @@ def format_share(part: float, whole: float = 1) -> str:
     return f"{ratio:.1%}" if ratio < 0.9995 else ">99.9%"
 
 
+def json_text(obj: Any, *, ascii_only: bool = False) -> str:
+    """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null.
+
+    Invisible characters are escaped, and with `ascii_only` all others that are not ASCII.
+    """
+    text = json.dumps(_json_values(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
+    return "\n".join(line if line.isprintable() else _as_json(line) for line in text.split("\n")) + "\n"
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record of the log on one line, and its traceback below; `redact` takes secrets out of both."""
+
+    def __init__(self, layout: str, redact: Callable[[str], str] | None = None) -> None:
+        super().__init__(layout)
+        self._redact = redact or str
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        return printable(self._redact(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Write the traceback."""
+        return "\n".join(map(printable, self._redact(super().formatException(ei)).split("\n")))
+
+
+def _without_login(found: re.Match[str]) -> str:
+    scheme, login = found["scheme"], found["login"]
+    is_secret = ":" in login or scheme.lower().startswith("http")
+    return f"{scheme}{HIDDEN}@" if is_secret and login else found[0]
+
+
+def _secrets(address: str) -> Iterator[str]:
+    """Find the passwords of an address, as they are written and as they are meant."""
+    written = [found["login"].partition(":")[2] for found in _LOGIN.finditer(address)]
+    written += [found["secret"] for found in _PARAMETER.finditer(address)]
+    for secret in written:
+        for text in {secret, unquote(secret)}:
+            if len(text) >= SHORTEST_SECRET:
+                yield text
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
@@ -289,30 +292,22 @@ def _written(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def field_docs(module: str, spec: str) -> dict[str, str]:
-    """Give the fields that a class writes itself, each with its sentence, in order; its module is not imported.
-
-    Nothing is known of a class whose source is not there.
-
-    >>> field_docs("mlwf.specs.experiment", "ValidationSpec")["cv_folds"]
-    'Number of folds, of tuning and calibration too unless they say otherwise.'
-    """
-    return _classes(module).get(spec, {})
-
-
-@cache
-def _classes(module: str) -> dict[str, dict[str, str]]:
-    try:
-        found = find_spec(module)
-        source = found.loader.get_source(module) if found and found.loader else None  # type: ignore[attr-defined]
-    except (ImportError, ValueError):  # a class that was made in a notebook, say
-        return {}
-    classes = [node for node in ast.parse(source or "").body if isinstance(node, ast.ClassDef)]
-    return {node.name: dict(_sentences(node)) for node in classes}
+def _json_values(obj: Any) -> Any:
+    if obj is None or isinstance(obj, str | bool | int):
+        return obj
+    if isinstance(obj, float):
+        return obj if abs(obj) < float("inf") else None
+    if isinstance(obj, Mapping):
+        return {str(key): _json_values(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple | set | frozenset):
+        return [_json_values(value) for value in obj]
+    if hasattr(obj, "tolist"):  # numpy's arrays and scalars, pandas' columns, without importing either
+        return _json_values(obj.tolist())
+    if type(obj).__name__ in {"NAType", "NaTType"}:
+        return None
+    return obj.isoformat() if hasattr(obj, "isoformat") else str(obj)
 
 
-def _sentences(spec: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, below in pairwise(spec.body):
-        match field, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(sentence))):
-                yield name, cleandoc(sentence)
+def _as_json(line: str) -> str:
+    # json itself leaves C1 controls, bidirectional marks and lone surrogates as they are.
+    return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)

@@ -9,7 +9,6 @@ import unicodedata
 import pytest
 
 from mlwf.errors import ConfigError, MlwfError, Problem, UsageError, nearest
-from mlwf.modules.runs import json_text
 from mlwf.text import (
     LineFormatter,
     cut,
@@ -17,6 +16,7 @@ from mlwf.text import (
     format_name,
     format_value,
     is_hidden,
+    json_text,
     one_line,
     printable,
     printable_in,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwf.text import LineFormatter, cut_inside, printable
+from mlwf.text import LineFormatter, cut_inside, json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -114,8 +114,6 @@ class PlainFormat(StrEnum):
 
 def write_json(content: Any) -> None:
     """Write a result to stdout as JSON, whatever the encoding of stdout."""
-    from mlwf.modules.runs import json_text
-
     text = json_text(content)
     write(text if can_encode(text) else json_text(content, ascii_only=True))
 

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from typer.core import TyperCommand, TyperGroup
 
 from mlwf.errors import UsageError, nearest
-from mlwf.text import field_docs
+from mlwf.specs.field_docs import field_docs
 
 
 class Group(TyperGroup):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +91,6 @@ class Document:
             if len(value) >= SHORTEST_REPLACED:
                 text = text.replace(value, f"${{env:{name}}}").replace(redact(value), f"${{env:{name}}}")
         return redact(text)
-
-    def redact_in(self, content: Any) -> Any:
-        """Conceal in every text of nested maps and lists."""
-        if isinstance(content, str):
-            return self.redact(content)
-        if isinstance(content, Mapping):
-            return {key: self.redact_in(value) for key, value in content.items()}
-        if isinstance(content, list | tuple):
-            return type(content)(self.redact_in(value) for value in content)
-        return content
 
     def _value(self, path: KeyPath) -> Value | None:
         value: Value | None = self._root

@@ -18,7 +18,7 @@ from typing import Any
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError, closest, nearest
 from mlwf.processes import is_running, this_process
-from mlwf.text import is_hidden
+from mlwf.text import json_text
 
 STATE = "state.json"
 SUMMARY = "summary.json"
@@ -170,15 +170,6 @@ def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
     return [_row(run) for run in newest_first(runs_dir)]
 
 
-def json_text(obj: Any, *, ascii_only: bool = False) -> str:
-    """Turn a result into JSON text that every reader accepts: arrays become lists, NaN and infinities null.
-
-    Invisible characters are escaped, and with `ascii_only` all others that are not ASCII.
-    """
-    text = json.dumps(_json_values(obj), allow_nan=False, ensure_ascii=ascii_only, indent=2)
-    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n")) + "\n"
-
-
 def environment() -> str:
     """List the installed distributions, as lines of `name==version` that pip understands."""
     import platform
@@ -218,27 +209,6 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "test": next((score for score in scores if score.get("source") == "test"), None),
         "gates": ("met" if all(gate.get("passed") for gate in gates) else "not met") if gates else None,
     }
-
-
-def _json_values(obj: Any) -> Any:
-    if obj is None or isinstance(obj, str | bool | int):
-        return obj
-    if isinstance(obj, float):
-        return obj if abs(obj) < float("inf") else None
-    if isinstance(obj, Mapping):
-        return {str(key): _json_values(value) for key, value in obj.items()}
-    if isinstance(obj, list | tuple | set | frozenset):
-        return [_json_values(value) for value in obj]
-    if hasattr(obj, "tolist"):  # numpy's arrays and scalars, pandas' columns, without importing either
-        return _json_values(obj.tolist())
-    if type(obj).__name__ in {"NAType", "NaTType"}:
-        return None
-    return obj.isoformat() if hasattr(obj, "isoformat") else str(obj)
-
-
-def _escaped(line: str) -> str:
-    # json itself leaves C1 controls, bidirectional marks and lone surrogates as they are.
-    return "".join(json.dumps(each)[1:-1] if is_hidden(each) else each for each in line)
 
 
 def _name_and_version(distribution: Any) -> tuple[str, str]:

@@ -215,7 +215,7 @@ class RunRecorder:
 
     def _redact(self, content: Any) -> Any:
         """Keep what came from the environment, and the logins of addresses, out of all that is written."""
-        return self.document.redact_in(content) if self.document else redact_in(content)
+        return redact_in(content, self.document.redact) if self.document else redact_in(content)
 
 
 def _files(folder: RunFolder) -> dict[str, str]:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 
 from mlwf.config import KeyPath, expanded
 from mlwf.errors import InvalidValueError
-from mlwf.text import field_docs, format_value
+from mlwf.specs.field_docs import field_docs
+from mlwf.text import format_value
 
 SQLITE = "sqlite:///"
 

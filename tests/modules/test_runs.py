@@ -16,7 +16,8 @@ import pytest
 
 from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.modules import runs
-from mlwf.modules.runs import RunFolder, create_run, environment, find_run, json_text, list_runs
+from mlwf.modules.runs import RunFolder, create_run, environment, find_run, list_runs
+from mlwf.text import json_text
 
 SUMMARY = {
     "name": "penguins",

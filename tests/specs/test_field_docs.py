@@ -8,7 +8,7 @@ import pytest
 
 from mlwf.specs import experiment
 from mlwf.specs.base import Spec
-from mlwf.text import field_docs
+from mlwf.specs.field_docs import field_docs
 
 
 def all_below(spec):

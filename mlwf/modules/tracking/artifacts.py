@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
@@ -15,11 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRAINING_ROWS = "training_rows.npz"
-
-
-def to_json(summary: Mapping[str, Any]) -> str:
-    """Write a summary as JSON; numpy's values become plain ones, and what JSON cannot hold its text."""
-    return json.dumps(summary, indent=2, ensure_ascii=False, default=_json_value)
 
 
 def describe_model(model: Any) -> str:
@@ -111,7 +105,3 @@ def _importance(column: str) -> int:
     """Give the sort key of a column; columns alike keep their order."""
     order = ("rank_test_", "mean_test_", "std_test_", "param_", "mean_", "std_", "split")
     return next((place for place, prefix in enumerate(order) if column.startswith(prefix)), len(order))
-
-
-def _json_value(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.artifacts import to_json
 from mlwf.modules.tracking.connection import is_server, mlflow_errors, reach, uri_text
 from mlwf.modules.tracking.logged_model import log_saved_model, register_model
 from mlwf.modules.tracking.mlflow_store import Store, open_store, sqlite_path
 from mlwf.modules.tracking.run_values import batches
 from mlwf.modules.tracking.unsent import CLOSING, PARTS, SUMMARY, Part, Unsent, describe_missing
+from mlwf.text import json_text
 
 RETRY_SECONDS = 1.0
 """How long to wait before a call is tried once more."""
@@ -108,7 +108,7 @@ def push_unsent(
     sender.send_all(part for part in PARTS if part not in CLOSING)
     summary, tags = complete(unsent)
     if summary:
-        (unsent.place("summary") / SUMMARY).write_text(to_json(summary), encoding="utf-8")
+        (unsent.place("summary") / SUMMARY).write_text(json_text(summary), encoding="utf-8")
         unsent.add("summary")
     unsent.add("tags", {**tags, "mlwf.missing": describe_missing(unsent.refused()) or None})
     sender.send_all(CLOSING)

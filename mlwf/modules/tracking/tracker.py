@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mlwf.errors import TrackingError
-from mlwf.modules.tracking.artifacts import to_json, write_texts
+from mlwf.modules.tracking.artifacts import write_texts
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, begin_run, check_uri, open_store
 from mlwf.modules.tracking.plots import draw_plots
@@ -23,7 +23,7 @@ from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, desc
 from mlwf.run_result import RunResult
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec, with_environment
-from mlwf.text import describe_error
+from mlwf.text import describe_error, json_text
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -217,7 +217,7 @@ class MLflowTracker:
     def log_summary(self, summary: Mapping[str, Any]) -> None:
         """Log the summary as `summary.json`; the last one stands."""
         sender, _ = self._started("logging the summary")
-        (sender.unsent.place("summary") / SUMMARY).write_text(to_json(summary), encoding="utf-8")
+        (sender.unsent.place("summary") / SUMMARY).write_text(json_text(summary), encoding="utf-8")
         sender.unsent.add("summary")
         sender.send("summary")
 
