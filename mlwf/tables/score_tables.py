@@ -36,9 +36,41 @@ MOST_CONFUSED = 6
 MOST_CLASSES = 20
 WIDEST_LABEL = 20
 WIDEST_HEADING = 12
+LABELLED = (
+    f"{LABEL.capitalize()}: the settings were chosen on rows that these scores are of, so the scores flatter; "
+    "`validation.nested: true` removes that."
+)
+BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
+TOO_SMALL = f"{NOT_AVAILABLE} in a slice: too few rows, or rows of a single class."
+DOUBT = "?"
+"""Stands behind a difference that may be none."""
+METHODS = {
+    "corrected resampled t": "corrected resampled t over the folds",
+    "bootstrap of rows": "bootstrap of the rows",
+    "bootstrap of groups": "bootstrap of whole groups of rows",
+}
+"""By which method intervals are got, in words."""
 
 Cells = tuple[list[str], list[list[Text]]]
 """The columns and the rows of a table."""
+
+
+def render_scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show all scores, those that were got in the same way below one heading."""
+    groups = _groups(summary)
+    blocks = [_block(group) for group in groups]
+    # One width for the names, so that the scores of all groups stand below each other.
+    width = max((len(cells[0]) for block in blocks for cells in block.rows), default=0)
+    for group, block in zip(groups, blocks, strict=True):
+        aligned, interval = replace(block, first_width=width), interval_column(group.scores)
+        # At the very last the names fold, so that no number has to.
+        yield from render_block(aligned, _narrow(aligned, interval), _narrow(block, interval))
+
+
+def scores_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Write all scores as lines of Markdown."""
+    for group in _groups(summary):
+        yield from block_markdown(_block(group))
 
 
 def render_details(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -60,6 +92,97 @@ def details_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
 def best_slices(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Give the scores of the slices that are shown: those of the best source."""
     return _best(summary.get("slices") or [])
+
+
+def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] = ()) -> list[Text]:
+    """Explain what the tables of scores, and of the shown slices, take for granted; each note once."""
+    scores = summary.get("scores") or []
+    shown = [*scores, *slices]
+    differences = [score["difference"] for score in scores if score.get("difference")]
+    notes = [
+        with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in shown) else None,
+        _interval_note(scores, slices),
+        BASELINE_NOTE if any(score.get("baseline") is not None for score in scores) else None,
+        _difference_note(differences) if differences else None,
+        TOO_SMALL if any(score.get("value") is None for score in slices) else None,
+    ]
+    return [note if isinstance(note, Text) else Text(note, QUIET) for note in notes if note is not None]
+
+
+def is_tuned(score: Mapping[str, Any]) -> bool:
+    """Tell whether hyperparameters were chosen on the rows that a score is computed on."""
+    return LABEL in labels_of(score)
+
+
+def interval_column(scores: Iterable[Mapping[str, Any]]) -> str:
+    """Give the heading of a column of intervals; empty where the scores are of a time that knew none."""
+    intervals = [score["interval"] for score in scores if "interval" in score]
+    levels = {percent(interval["level"]) for interval in intervals if interval}
+    return " ".join([*levels, "interval"] if len(levels) == 1 else ["interval"]) if intervals else ""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Scores that were got in the same way."""
+
+    title: str
+    how: str
+    scores: Sequence[Mapping[str, Any]]
+
+
+def _groups(summary: Mapping[str, Any]) -> list[_Group]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for score in summary.get("scores") or []:
+        groups.setdefault(_heading(score), []).append(score)
+    return [_Group(title, how, scores) for (title, how), scores in groups.items()]
+
+
+def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what rows a score is of, and the rest of how it was got."""
+    if provenance := provenance_of(score):
+        title = provenance.title
+        return f"{title[0].upper()}{title[1:]}", "; ".join([provenance.details, *provenance.remarks])
+    rows = pluralize(score.get("n_rows"), "row")
+    note = "; ".join([str(score["note"])] if score.get("note") else labels_of(score))
+    return source_label(score), (f" ({rows})" if rows else "") + (f": {note}" if note else "")
+
+
+def _block(group: _Group) -> Block:
+    interval = interval_column(group.scores)
+    differences = [score["difference"] for score in group.scores if score.get("difference")]
+    is_doubtful = not all(difference.get("distinguishable") for difference in differences)
+    cells = [
+        {
+            "metric": Text(str(score["metric"])),
+            "score": Text(NOT_AVAILABLE if score.get("value") is None else number(score["value"])),
+            interval: Text(span(score.get("interval"))),
+            "baseline": Text("" if score.get("baseline") is None else number(score["baseline"])),
+            "better by": _better_by(score.get("difference"), room=is_doubtful),
+        }
+        for score in group.scores
+    ]
+    columns = [column for column in cells[0] if column and any(row[column] for row in cells)]
+    rows = [[row[column] for column in columns] for row in cells]
+    return Block(group.title, group.how, columns, rows)
+
+
+def _better_by(difference: Mapping[str, Any] | None, *, room: bool) -> Text:
+    if not difference:
+        return Text()
+    text = signed(difference["value"])
+    if not difference.get("distinguishable"):
+        return Text(f"{text} {DOUBT}", DOUBTFUL)
+    # Room for the mark of others, so that the numbers of a column stand below each other.
+    return Text(f"{text}{' ' * len(f' {DOUBT}') if room else ''}", BAD if difference["value"] < 0 else "")
+
+
+def _narrow(block: Block, interval: str) -> Block:
+    """Put the column `interval` below the score, and the baseline below how much better it is."""
+    at = {column: place for place, column in enumerate(block.columns)}
+    pairs = [
+        [at[column] for column in pair if column in at] for pair in (("score", interval), ("better by", "baseline"))
+    ]
+    return stacked(block, [0], *filter(None, pairs))
 
 
 def _best_classes(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -147,129 +270,6 @@ def _score_with_interval(score: Mapping[str, Any] | None, between: str) -> str:
 
 def _value(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else number(value)
-
-
-LABELLED = (
-    f"{LABEL.capitalize()}: the settings were chosen on rows that these scores are of, so the scores flatter; "
-    "`validation.nested: true` removes that."
-)
-BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
-TOO_SMALL = f"{NOT_AVAILABLE} in a slice: too few rows, or rows of a single class."
-DOUBT = "?"
-"""Stands behind a difference that may be none."""
-METHODS = {
-    "corrected resampled t": "corrected resampled t over the folds",
-    "bootstrap of rows": "bootstrap of the rows",
-    "bootstrap of groups": "bootstrap of whole groups of rows",
-}
-"""By which method intervals are got, in words."""
-
-
-def render_scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Show all scores, those that were got in the same way below one heading."""
-    blocks = [_block(group) for group in _groups(summary)]
-    # One width for the names, so that the scores of all groups stand below each other.
-    width = max((len(cells[0]) for block in blocks for cells in block.rows), default=0)
-    for block in blocks:
-        aligned = replace(block, first_width=width)
-        # At the very last the names fold, so that no number has to.
-        yield from render_block(aligned, _narrow(aligned), _narrow(block))
-
-
-def scores_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Write all scores as lines of Markdown."""
-    for group in _groups(summary):
-        yield from block_markdown(_block(group))
-
-
-def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] = ()) -> list[Text]:
-    """Explain what the tables of scores, and of the shown slices, take for granted; each note once."""
-    scores = summary.get("scores") or []
-    shown = [*scores, *slices]
-    differences = [score["difference"] for score in scores if score.get("difference")]
-    notes = [
-        with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in shown) else None,
-        _interval_note(scores, slices),
-        BASELINE_NOTE if any(score.get("baseline") is not None for score in scores) else None,
-        _difference_note(differences) if differences else None,
-        TOO_SMALL if any(score.get("value") is None for score in slices) else None,
-    ]
-    return [note if isinstance(note, Text) else Text(note, QUIET) for note in notes if note is not None]
-
-
-def is_tuned(score: Mapping[str, Any]) -> bool:
-    """Tell whether hyperparameters were chosen on the rows that a score is computed on."""
-    return LABEL in labels_of(score)
-
-
-def interval_column(scores: Iterable[Mapping[str, Any]]) -> str:
-    """Give the heading of a column of intervals; empty where the scores are of a time that knew none."""
-    intervals = [score["interval"] for score in scores if "interval" in score]
-    levels = {percent(interval["level"]) for interval in intervals if interval}
-    return " ".join([*levels, "interval"] if len(levels) == 1 else ["interval"]) if intervals else ""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Scores that were got in the same way."""
-
-    title: str
-    how: str
-    scores: Sequence[Mapping[str, Any]]
-
-
-def _groups(summary: Mapping[str, Any]) -> list[_Group]:
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for score in summary.get("scores") or []:
-        groups.setdefault(_heading(score), []).append(score)
-    return [_Group(title, how, scores) for (title, how), scores in groups.items()]
-
-
-def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
-    """Say what rows a score is of, and the rest of how it was got."""
-    if provenance := provenance_of(score):
-        title = provenance.title
-        return f"{title[0].upper()}{title[1:]}", "; ".join([provenance.details, *provenance.remarks])
-    rows = pluralize(score.get("n_rows"), "row")
-    note = "; ".join([str(score["note"])] if score.get("note") else labels_of(score))
-    return source_label(score), (f" ({rows})" if rows else "") + (f": {note}" if note else "")
-
-
-def _block(group: _Group) -> Block:
-    interval = interval_column(group.scores)
-    differences = [score["difference"] for score in group.scores if score.get("difference")]
-    is_doubtful = not all(difference.get("distinguishable") for difference in differences)
-    cells = [
-        {
-            "metric": Text(str(score["metric"])),
-            "score": Text(NOT_AVAILABLE if score.get("value") is None else number(score["value"])),
-            interval: Text(span(score.get("interval"))),
-            "baseline": Text("" if score.get("baseline") is None else number(score["baseline"])),
-            "better by": _better_by(score.get("difference"), room=is_doubtful),
-        }
-        for score in group.scores
-    ]
-    columns = [column for column in cells[0] if column and any(row[column] for row in cells)]
-    rows = [[row[column] for column in columns] for row in cells]
-    return Block(group.title, group.how, columns, rows)
-
-
-def _better_by(difference: Mapping[str, Any] | None, *, room: bool) -> Text:
-    if not difference:
-        return Text()
-    text = signed(difference["value"])
-    if not difference.get("distinguishable"):
-        return Text(f"{text} {DOUBT}", DOUBTFUL)
-    # Room for the mark of others, so that the numbers of a column stand below each other.
-    return Text(f"{text}{' ' * len(f' {DOUBT}') if room else ''}", BAD if difference["value"] < 0 else "")
-
-
-def _narrow(block: Block) -> Block:
-    """Put the interval below the score, and the baseline below how much better it is."""
-    at = {column: place for place, column in enumerate(block.columns)}
-    interval = [place for column, place in at.items() if column.endswith("interval")]
-    beside = [[at[column] for column in ("better by", "baseline") if column in at]]
-    return stacked(block, [0], [at["score"], *interval], *filter(None, beside))
 
 
 def _interval_note(scores: Sequence[Mapping[str, Any]], slices: Sequence[Mapping[str, Any]]) -> str | None:
