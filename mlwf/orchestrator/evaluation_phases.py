@@ -30,7 +30,7 @@ from mlwf.orchestrator.run_provenance import (
     of_holdout,
     of_test,
 )
-from mlwf.orchestrator.training_phases import Run
+from mlwf.orchestrator.training_phases import NOT_ASKED_FOR, Run
 from mlwf.orchestrator.training_steps import (
     PipelineConfig,
     describe_choices,
@@ -44,6 +44,7 @@ from mlwf.run_result import Refit
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Split
 
+logger = logging.getLogger(__name__)
 BARE: dict[str, dict[str, Any]] = {
     "numeric": {"imputer": None, "fill_value": None, "scaler": None},
     "categorical": {"imputer": None, "fill_value": None, "encoder": "target"},
@@ -54,88 +55,11 @@ BARE: dict[str, dict[str, Any]] = {
 """How a feature is prepared when it is looked at alone: what is missing stays so, since that may predict the target."""
 
 
-def look_for_findings(
-    context: RunContext,
-    trained: TrainedModel,
-    tuned: TuningResult | None,
-    evaluations: Sequence[Evaluation],
-    fit: Fitter,
-) -> tuple[Finding, ...]:
-    """Find what a person should look at before trusting the run."""
-    run_data, spec = context.run_data, context.spec
-    inputs = FindingInputs(
-        table=context.table,
-        rows=context.shipped_rows,
-        splits=_splits(context),
-        leaks=_search_leaks(context, fit),
-        identifiers=_identifiers(context),
-        evaluations=evaluations,
-        tuned=tuned,
-        tuning=context.tuning,
-        algorithm=spec.model.algorithm,
-        calibration=trained.calibration,
-        digests=row_digests(run_data.data),
-        test_digests=None if run_data.test is None else row_digests(run_data.test),
-        degraded=context.run_log.degraded,
-    )
-    return find(inputs, ignore=spec.findings.ignore)
-
-
-def count_columns(context: RunContext) -> int:
-    """Count the columns that the search for leaks screens."""
-    is_ignored = "leakage" in context.spec.findings.ignore
-    return 0 if is_ignored else len(list_columns(context.table, context.run_data.features))
-
-
-def _search_leaks(context: RunContext, fit: Fitter) -> LeakSearch | None:
-    if "leakage" in context.spec.findings.ignore:
-        return None
-    search = search_leaks(
-        context.table,
-        context.shipped_rows,
-        _splits(context),
-        context.run_data.features,
-        fit,
-        build_probe=_build_probe,
-        on_columns=context.run_log.on_columns,
-    )
-    context.run_log.leak_search = search
-    if search.not_probed:
-        context.run_log.warn(
-            f"the search for leaks looked closely at {search.probed} of {search.suspects:,} columns that may be leaks, "
-            "the most suspicious ones"
-        )
-    return search
-
-
-def _splits(context: RunContext) -> Sequence[Split]:
-    return context.validation_splits or ((context.split,) if len(context.split.test) else ())
-
-
-def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
-    """Build the small tree that is trained on one column alone."""
-    alone = feature.model_copy(update={"columns": [column], **BARE[feature.type]})
-    tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
-    return Pipeline([("preprocessor", build_preprocessor([alone], cv_folds=2)), ("classifier", tree)])
-
-
-def _identifiers(context: RunContext) -> dict[str, str]:
-    """Give the features that would not be inferred, because they seem to identify the row."""
-    X: Any = context.run_data.data.X
-    # Features that were inferred have passed this already.
-    if context.run_data.inferred is not None or not hasattr(X, "columns"):
-        return {}
-    return infer_features(pd.DataFrame(X).iloc[context.split.train.index]).identifiers
-
-
-logger = logging.getLogger(__name__)
-
-
 def run_validate(run: Run, status: PhaseStatus) -> Run:
     """Estimate the scores of the model on rows that it did not see, and fit it again on all rows where asked for."""
     strategy = run.spec.validation.strategy
     if strategy == "none":
-        status.skip("not asked for")
+        status.skip(NOT_ASKED_FOR)
         logger.info("Skipping validation")
         return run
     if strategy == "cross_validation":
@@ -201,7 +125,7 @@ def run_findings(run: Run, status: PhaseStatus) -> Run:
     """Find what a person should look at, and check the gates; without findings when their fits fail."""
     context, result = run.context, run.result
     try:
-        findings = look_for_findings(context, run.trained, result.tuning, result.evaluations, run.engine)
+        findings = _look_for_findings(context, run.trained, result.tuning, result.evaluations, run.engine)
         run = run.add(findings=findings)
     except FitError as error:
         run = run.degrade(status, error, failed="Looking for findings failed", instead="Proceeding without.")
@@ -213,6 +137,12 @@ def run_findings(run: Run, status: PhaseStatus) -> Run:
 def plan_findings(context: RunContext, config: PipelineConfig, fitter: Fitter) -> PipelineConfig:
     """Request nothing: which columns are probed is known when all are screened."""
     return config
+
+
+def count_columns(context: RunContext) -> int:
+    """Count the columns that the search for leaks screens."""
+    is_ignored = "leakage" in context.spec.findings.ignore
+    return 0 if is_ignored else len(list_columns(context.table, context.run_data.features))
 
 
 def _cross_validate(run: Run) -> Evaluation:
@@ -277,3 +207,71 @@ def _warn_of(run: Run, evaluation: Evaluation) -> None:
 
 def _format(score: float | None) -> str:
     return "n/a" if score is None else f"{score:.4f}"
+
+
+def _look_for_findings(
+    context: RunContext,
+    trained: TrainedModel,
+    tuned: TuningResult | None,
+    evaluations: Sequence[Evaluation],
+    fit: Fitter,
+) -> tuple[Finding, ...]:
+    """Find what a person should look at before trusting the run."""
+    run_data, spec = context.run_data, context.spec
+    inputs = FindingInputs(
+        table=context.table,
+        rows=context.shipped_rows,
+        splits=_splits(context),
+        leaks=_search_leaks(context, fit),
+        identifiers=_identifiers(context),
+        evaluations=evaluations,
+        tuned=tuned,
+        tuning=context.tuning,
+        algorithm=spec.model.algorithm,
+        calibration=trained.calibration,
+        digests=row_digests(run_data.data),
+        test_digests=None if run_data.test is None else row_digests(run_data.test),
+        degraded=context.run_log.degraded,
+    )
+    return find(inputs, ignore=spec.findings.ignore)
+
+
+def _splits(context: RunContext) -> Sequence[Split]:
+    return context.validation_splits or ((context.split,) if len(context.split.test) else ())
+
+
+def _search_leaks(context: RunContext, fit: Fitter) -> LeakSearch | None:
+    if "leakage" in context.spec.findings.ignore:
+        return None
+    search = search_leaks(
+        context.table,
+        context.shipped_rows,
+        _splits(context),
+        context.run_data.features,
+        fit,
+        build_probe=_build_probe,
+        on_columns=context.run_log.on_columns,
+    )
+    context.run_log.leak_search = search
+    if search.not_probed:
+        context.run_log.warn(
+            f"the search for leaks looked closely at {search.probed} of {search.suspects:,} columns that may be leaks, "
+            "the most suspicious ones"
+        )
+    return search
+
+
+def _build_probe(column: str | int, feature: FeatureSpec) -> Pipeline:
+    """Build the small tree that is trained on one column alone."""
+    alone = feature.model_copy(update={"columns": [column], **BARE[feature.type]})
+    tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
+    return Pipeline([("preprocessor", build_preprocessor([alone], cv_folds=2)), ("classifier", tree)])
+
+
+def _identifiers(context: RunContext) -> dict[str, str]:
+    """Give the features that would not be inferred, because they seem to identify the row."""
+    X: Any = context.run_data.data.X
+    # Features that were inferred have passed this already.
+    if context.run_data.inferred is not None or not hasattr(X, "columns"):
+        return {}
+    return infer_features(pd.DataFrame(X).iloc[context.split.train.index]).identifiers
