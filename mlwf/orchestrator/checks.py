@@ -21,6 +21,8 @@ from mlwf.splitting.rows import Rows, Split
 from mlwf.splitting.splitters import holdout_splitter
 from mlwf.text import format_value
 
+LEAVE_CLASS_OUT = "leave the rows of this class out of the data"
+
 
 @contextmanager
 def located(document: Document) -> Iterator[None]:
@@ -38,6 +40,20 @@ def located(document: Document) -> Iterator[None]:
         if redacted == message:
             raise
         raise type(error)(redacted) from None
+
+
+def check(context: RunContext) -> None:
+    """Refuse what cannot be done with these rows: folds without a class, scorers of two classes, gates on nothing.
+
+    Raises
+    ------
+    DataError
+        With every problem that was found.
+    """
+    problems = [*_class_weights(context), *_scorers(context), *_gates(context), *_groups_in_folds(context)]
+    problems += list(_hold_out(context)) or _folds(context) or check_weights(context, _row_splits(context))
+    if problems:
+        raise DataError(problems)
 
 
 def _locate(problem: Problem, document: Document) -> tuple[Order, Problem]:
@@ -94,23 +110,6 @@ def _section(data: dict[str, Any], name: str) -> dict[str, Any]:
 def _is_of(where: str, path: Any) -> bool:
     # The file's path is relative to the file; what was read has an absolute one.
     return isinstance(path, str) and bool(where) and where.endswith(path.removeprefix("./").replace("../", ""))
-
-
-LEFT_OUT = "leave the rows of this class out of the data"
-
-
-def check(context: RunContext) -> None:
-    """Refuse what cannot be done with these rows: folds without a class, scorers of two classes, gates on nothing.
-
-    Raises
-    ------
-    DataError
-        With every problem that was found.
-    """
-    problems = [*_class_weights(context), *_scorers(context), *_gates(context), *_groups_in_folds(context)]
-    problems += list(_hold_out(context)) or _folds(context) or check_weights(context, _row_splits(context))
-    if problems:
-        raise DataError(problems)
 
 
 def _class_weights(context: RunContext) -> Iterator[Problem]:
@@ -175,7 +174,7 @@ def _hold_out(context: RunContext) -> Iterator[Problem]:
     data = context.spec.data
     for label in np.setdiff1d(context.table.classes, context.table.y_of(context.split.train)).tolist():
         message = f"class {format_value(label)} has no row to learn from: all of them are held out"
-        yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEFT_OUT}")
+        yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEAVE_CLASS_OUT}")
 
 
 def _groups_in_folds(context: RunContext) -> Iterator[Problem]:
@@ -241,7 +240,7 @@ def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterat
             if fewest < folds:
                 rows = f"{fewest:,} row{'s' * (fewest != 1)}"
                 message = f"class {format_value(label)} has {rows} where a fold of the validation leaves it least"
-                hint = f"set {key}: {fewest}" if fewest > 1 else LEFT_OUT
+                hint = f"set {key}: {fewest}" if fewest > 1 else LEAVE_CLASS_OUT
                 yield Problem(data.path, data.target, f"{message}, fewer than {key} ({folds})", hint)
                 return
 
@@ -295,7 +294,7 @@ def _problem_of(context: RunContext, key: str, folds: int, rows: Rows, where: st
     if unseen:
         in_folds = f"in {len(unseen)} of {len(splits)} folds"
         message = f"{kind} leaves class {format_value(unseen[0])} no row to learn from {in_folds}"
-        hint = _stratified(kind) or _folds_that_serve(context, key, folds) or LEFT_OUT
+        hint = _stratified(kind) or _folds_that_serve(context, key, folds) or LEAVE_CLASS_OUT
         yield Problem("", "validation.splitter", f"{message}{where}", hint)
 
 

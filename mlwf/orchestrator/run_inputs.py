@@ -16,7 +16,7 @@ from mlwf.run_result import RunInputs
 from mlwf.splitting.rows import Rows, Split
 from mlwf.text import format_value
 
-LEFT_OUT = "leave the rows of weight 0 out of the data"
+LEAVE_ROWS_OUT = "leave the rows of weight 0 out of the data"
 
 
 FEW_EFFECTIVE = 0.1
@@ -49,7 +49,7 @@ def check_weights(context: RunContext, row_splits: Iterable[RowSplits]) -> list[
     if not messages:
         messages = [message for each in row_splits for message in _parts_without_weight(context, each, counts)][:1]
     data = context.spec.data
-    return [Problem(data.path, data.sample_weight or "sample_weight", message, LEFT_OUT) for message in messages]
+    return [Problem(data.path, data.sample_weight or "sample_weight", message, LEAVE_ROWS_OUT) for message in messages]
 
 
 def describe_weights(context: RunContext) -> Iterator[str]:
