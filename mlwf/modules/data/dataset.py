@@ -22,9 +22,69 @@ from mlwf.text import pluralize
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-
 MISSING = np.uint64(0x6D697373696E6721)
 """What stands for the hash of a missing value, whether None, NaN or NaT."""
+
+A_TIME = "accepted: times such as 2024-03-31T12:30:00, or numbers such as a year"
+A_NAME = "accepted: texts, numbers, dates, true and false"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows that passed every check; all parts have the same rows in the same order."""
+
+    X: Any
+    """Features: a DataFrame of plain types, addressed by name, or the caller's array."""
+    y: NDArray[Any]
+    """Class labels, of shape (n_samples,): booleans, int64, or texts in an array of objects."""
+    source: str
+    """Where the rows come from: the path of the table, or `(in memory)`."""
+    weight: NDArray[np.float64] | None = None
+    """Weight of each row, at least 0, or None for equal ones."""
+    time: pd.Series[Any] | None = None
+    """Event time of each row."""
+    groups: NDArray[Any] | None = None
+    """Group of each row, of shape (n_samples,): numbers, booleans, or texts in an array of objects."""
+    fold: NDArray[Any] | None = None
+    """Name of the fold whose test row each row is, as `groups`."""
+    other: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
+    positions: NDArray[np.intp] | None = None
+    """Where each row stands in the table that it was read from, from 0 on; None when no row was left out."""
+    n_dropped_target: int = 0
+    """Rows left out because their target is missing."""
+
+    @property
+    def instants(self) -> NDArray[Any] | None:
+        """Event time of each row, of shape (n_samples,) and a type that sorts fast; times with a zone are in UTC."""
+        if self.time is None:
+            return None
+        has_zone = isinstance(self.time.dtype, pd.DatetimeTZDtype)
+        instants: NDArray[Any] = (self.time.dt.tz_convert(None) if has_zone else self.time).to_numpy()
+        return instants
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identify the content by a SHA-256 of every name, type and value, in order."""
+        digest = hashlib.sha256()
+        for name, values in self._columns():
+            digest.update(f"{name!r} {values.dtype} {values.shape}\n".encode())
+            _update(digest, values)
+        return digest.hexdigest()
+
+    def _columns(self) -> Iterator[tuple[tuple[str, Any], Any]]:
+        if isinstance(self.X, pd.DataFrame):
+            yield from ((("X", name), column) for name, column in self.X.items())
+        else:
+            yield ("X", ""), self.X
+        yield ("y", ""), self.y
+        for part in ("weight", "time", "groups", "fold"):
+            if (values := getattr(self, part)) is not None:
+                yield (part, ""), values
+        yield from ((("other", name), column) for name, column in self.other.items())
 
 
 def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) -> NDArray[np.uint64]:
@@ -54,65 +114,6 @@ def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) ->
         # Mixed again after each column, lest two values that change places give the same sum.
         digests = hash_array(digests + _hashes(column))
     return digests
-
-
-def _features(dataset: Dataset) -> dict[str, pd.Series[Any]]:
-    if isinstance(dataset.X, pd.DataFrame):
-        return {str(name): column for name, column in dataset.X.items()}
-    return {str(position): pd.Series(dataset.X[:, position]) for position in range(dataset.X.shape[1])}
-
-
-def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:
-    if values.dtype.kind in "biuf":
-        return _of_numbers(values)
-    kind = kind_of(values)
-    if kind == "dates":
-        return _of_times(values)
-    if kind not in FEATURE_KINDS:
-        # Lists and maps cannot be hashed.
-        values = values.astype(str).where(values.notna(), None)
-    codes, distinct = pd.factorize(values)
-    # The code of a missing value is -1: the last hash.
-    hashes = np.append(_of_objects(pd.Series(distinct, dtype=object)), MISSING)
-    picked: NDArray[np.uint64] = hashes[codes]
-    return picked
-
-
-def _of_numbers(values: pd.Series[Any]) -> NDArray[np.uint64]:
-    # Adding zero makes one of the two zeros.
-    numbers = values.to_numpy(dtype=np.float64) + 0.0
-    hashes: NDArray[np.uint64] = np.where(np.isnan(numbers), MISSING, hash_array(numbers))
-    return hashes
-
-
-def _of_times(values: pd.Series[Any]) -> NDArray[np.uint64]:
-    # Nanoseconds would end in 2262, and many tables write the year 9999 for never.
-    if values.dtype == object:
-        times = np.array([_in_utc(value) for value in values.where(values.notna(), None)], dtype="datetime64[us]")
-    else:
-        times = (values.dt.tz_convert(None) if values.dt.tz else values).to_numpy().astype("datetime64[us]")
-    return np.where(np.isnat(times), MISSING, hash_array(times.view(np.int64)))
-
-
-def _in_utc(value: Any) -> Any:
-    if getattr(value, "tzinfo", None) is None:
-        return value
-    # As numpy's time, since Python's own cannot leave the years 1 to 9999, not even for its zone.
-    return np.datetime64(value.replace(tzinfo=None), "us") - np.timedelta64(value.utcoffset())
-
-
-def _of_objects(values: pd.Series[Any]) -> NDArray[np.uint64]:
-    """Hash values of which none is missing: as numbers or times where they can be read so, as texts otherwise."""
-    numbers = numbers_of(values)
-    texts = np.array([str(value).encode("utf-8", "surrogatepass") for value in values], dtype=object)
-    hashes = np.where(numbers.isna(), hash_array(texts, categorize=False), _of_numbers(numbers))
-    # A date is text in a CSV file and a time in a Parquet file.
-    times = read_dates(values.where(values.astype(str).str.match(ISO_DATE), None))
-    return np.where(times.isna(), hashes, _of_times(times))
-
-
-A_TIME = "accepted: times such as 2024-03-31T12:30:00, or numbers such as a year"
-A_NAME = "accepted: texts, numbers, dates, true and false"
 
 
 def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Problem]]:
@@ -192,64 +193,6 @@ CARRIED: dict[str, tuple[str, Callable[[Column], tuple[Any, list[Problem]]]]] = 
 """The keys that name such columns: the field of a Dataset that they fill, and what reads them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Rows that passed every check; all parts have the same rows in the same order."""
-
-    X: Any
-    """Features: a DataFrame of plain types, addressed by name, or the caller's array."""
-    y: NDArray[Any]
-    """Class labels, of shape (n_samples,): booleans, int64, or texts in an array of objects."""
-    source: str
-    """Where the rows come from: the path of the table, or `(in memory)`."""
-    weight: NDArray[np.float64] | None = None
-    """Weight of each row, at least 0, or None for equal ones."""
-    time: pd.Series[Any] | None = None
-    """Event time of each row."""
-    groups: NDArray[Any] | None = None
-    """Group of each row, of shape (n_samples,): numbers, booleans, or texts in an array of objects."""
-    fold: NDArray[Any] | None = None
-    """Name of the fold whose test row each row is, as `groups`."""
-    other: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
-    positions: NDArray[np.intp] | None = None
-    """Where each row stands in the table that it was read from, from 0 on; None when no row was left out."""
-    n_dropped_target: int = 0
-    """Rows left out because their target is missing."""
-
-    @property
-    def instants(self) -> NDArray[Any] | None:
-        """Event time of each row, of shape (n_samples,) and a type that sorts fast; times with a zone are in UTC."""
-        if self.time is None:
-            return None
-        has_zone = isinstance(self.time.dtype, pd.DatetimeTZDtype)
-        instants: NDArray[Any] = (self.time.dt.tz_convert(None) if has_zone else self.time).to_numpy()
-        return instants
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    @cached_property
-    def digest(self) -> str:
-        """Identify the content by a SHA-256 of every name, type and value, in order."""
-        digest = hashlib.sha256()
-        for name, values in self._columns():
-            digest.update(f"{name!r} {values.dtype} {values.shape}\n".encode())
-            _update(digest, values)
-        return digest.hexdigest()
-
-    def _columns(self) -> Iterator[tuple[tuple[str, Any], Any]]:
-        if isinstance(self.X, pd.DataFrame):
-            yield from ((("X", name), column) for name, column in self.X.items())
-        else:
-            yield ("X", ""), self.X
-        yield ("y", ""), self.y
-        for part in ("weight", "time", "groups", "fold"):
-            if (values := getattr(self, part)) is not None:
-                yield (part, ""), values
-        yield from ((("other", name), column) for name, column in self.other.items())
-
-
 def _update(digest: _Hash, values: Any) -> None:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -269,3 +212,58 @@ def _update_with_objects(digest: _Hash, values: NDArray[Any]) -> None:
         return
     # Types count, lest 1, True and "1" be the same; a separator that no repr contains keeps the values apart.
     digest.update("\n".join(f"{type(value).__name__} {value!r}" for value in values).encode("utf-8", "surrogatepass"))
+
+
+def _features(dataset: Dataset) -> dict[str, pd.Series[Any]]:
+    if isinstance(dataset.X, pd.DataFrame):
+        return {str(name): column for name, column in dataset.X.items()}
+    return {str(position): pd.Series(dataset.X[:, position]) for position in range(dataset.X.shape[1])}
+
+
+def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    if values.dtype.kind in "biuf":
+        return _of_numbers(values)
+    kind = kind_of(values)
+    if kind == "dates":
+        return _of_times(values)
+    if kind not in FEATURE_KINDS:
+        # Lists and maps cannot be hashed.
+        values = values.astype(str).where(values.notna(), None)
+    codes, distinct = pd.factorize(values)
+    # The code of a missing value is -1: the last hash.
+    hashes = np.append(_of_objects(pd.Series(distinct, dtype=object)), MISSING)
+    picked: NDArray[np.uint64] = hashes[codes]
+    return picked
+
+
+def _of_numbers(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    # Adding zero makes one of the two zeros.
+    numbers = values.to_numpy(dtype=np.float64) + 0.0
+    hashes: NDArray[np.uint64] = np.where(np.isnan(numbers), MISSING, hash_array(numbers))
+    return hashes
+
+
+def _of_times(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    # Nanoseconds would end in 2262, and many tables write the year 9999 for never.
+    if values.dtype == object:
+        times = np.array([_in_utc(value) for value in values.where(values.notna(), None)], dtype="datetime64[us]")
+    else:
+        times = (values.dt.tz_convert(None) if values.dt.tz else values).to_numpy().astype("datetime64[us]")
+    return np.where(np.isnat(times), MISSING, hash_array(times.view(np.int64)))
+
+
+def _in_utc(value: Any) -> Any:
+    if getattr(value, "tzinfo", None) is None:
+        return value
+    # As numpy's time, since Python's own cannot leave the years 1 to 9999, not even for its zone.
+    return np.datetime64(value.replace(tzinfo=None), "us") - np.timedelta64(value.utcoffset())
+
+
+def _of_objects(values: pd.Series[Any]) -> NDArray[np.uint64]:
+    """Hash values of which none is missing: as numbers or times where they can be read so, as texts otherwise."""
+    numbers = numbers_of(values)
+    texts = np.array([str(value).encode("utf-8", "surrogatepass") for value in values], dtype=object)
+    hashes = np.where(numbers.isna(), hash_array(texts, categorize=False), _of_numbers(numbers))
+    # A date is text in a CSV file and a time in a Parquet file.
+    times = read_dates(values.where(values.astype(str).str.match(ISO_DATE), None))
+    return np.where(times.isna(), hashes, _of_times(times))
