@@ -1,4 +1,4 @@
-"""Joining a repo's features to label rows, point in time, so that no row is lost, doubled or moved."""
+"""Join the features of a repo to label rows, point in time, so that no row is lost, doubled or moved."""
 
 from __future__ import annotations
 
@@ -18,183 +18,56 @@ from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
 from mlwf.modules.feature_store.selection import Feature, Selection, holds_at_any_time, is_on_demand, keys_of, select
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, parse_time
 
-
-def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
-    """Split a selection into what is stored, with all that on-demand views need, and what is computed from it."""
-    computed = {name: view for name, view in selection.views.items() if is_on_demand(view)}
-    stored = {name: view for name, view in selection.views.items() if name not in computed}
-    features = [feature for feature in selection.features if feature.view in stored]
-    for view in computed.values():
-        for projection in view.source_feature_view_projections.values():
-            with quiet_feast():
-                source = store.registry.get_any_feature_view(projection.name, store.project)
-            stored.setdefault(projection.name_to_use(), source.with_projection(projection))
-            wanted = {(feature.view, feature.name) for feature in features}
-            features += [
-                # Under its full name: the caller leaves out again what the selection does not name.
-                Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
-                for one in projection.features
-                if (projection.name_to_use(), one.name) not in wanted
-            ]
-    rest = tuple(feature for feature in selection.features if feature.view in computed)
-    return Selection(tuple(features), stored), Selection(rest, computed)
-
-
-def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selection) -> pd.DataFrame:
-    """Add the features that are computed from columns of `rows`.
-
-    Raises
-    ------
-    DataError
-        When a column that the transformation needs is not among the label columns.
-    FeatureStoreError
-        When the transformation fails, or does not return a row for each row.
-    """
-    full_names = {feature.column: f"{feature.view}__{feature.name}" for feature in stored.features}
-    added = [rows]
-    for name, view in on_demand.views.items():
-        missing = [column for column in view.get_request_data_schema() if column not in rows.columns]
-        if missing:
-            message = f"no such column in the label rows; the on-demand view {name} computes from it"
-            raise DataError([Problem("", column, message) for column in missing])
-        table = pa.Table.from_pandas(rows.rename(columns=full_names), preserve_index=False)
-        try:
-            with quiet_feast():
-                result = view.transform_arrow(table, False)
-        except Exception as error:
-            reason = describe_feast_error(error)
-            raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {reason}") from error
-        if len(result) != len(rows):
-            message = f"its transformation returns {len(result)} rows for {len(rows)}"
-            raise FeatureStoreError(f"on-demand view {name}: {message}")
-        everything = pd.RangeIndex(len(rows)).to_numpy()
-        columns = {
-            feature.column: take_rows(result[feature.name], everything, rows.index)
-            for feature in on_demand.features_of(name)
-        }
-        added.append(pd.DataFrame(columns, index=rows.index))
-    return pd.concat(added, axis=1)
-
-
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Joined:
-    """Label rows with their features."""
-
-    rows: pd.DataFrame
-    """The label rows, in their order and with their index and columns, and the feature columns after those."""
-    features: tuple[str, ...]
-    """Names of the feature columns that were joined."""
-    keys: tuple[str, ...]
-    """Label columns that are keys of the views; they are features only where the experiment names them."""
-    unmatched: dict[str, int]
-    """For each view, how many label rows got nothing from it: unknown key, no row yet, or an expired one."""
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.rows)
+Labels: TypeAlias = "pd.DataFrame | Callable[[], pd.DataFrame]"
 
 
-def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | None, sample: bool = True) -> Joined:
-    """Join the features to the label rows, as they were known at each row's time.
+def create_feast_manager(
+    repo_path: str | Path,
+    n_features: int | None = None,
+    initialize: bool = False,
+    force_recreate: bool = False,
+    *,
+    features: Sequence[str] | None = None,
+    feature_service: str | None = None,
+    views: Sequence[FeatureViewSpec] = (),
+    labels: Labels | None = None,
+    target: str | None = None,
+    time: str | None = None,
+) -> FeastTrainingData:
+    """Open a feature repo, after creating it with `initialize` or `force_recreate`.
 
     Parameters
     ----------
-    rows
-        Label rows with the key columns of every view that is joined.
-    time
-        Column with the event time of each row, taken as UTC when it has no zone; None when `spec.timestamp` holds for
-        all rows. A row whose time is null gets `spec.timestamp`, else nulls, and so does a row with a null key.
-    sample
-        Whether `spec.sample_indices` applies; not to the rows of a final test.
-
-    Raises
-    ------
-    ConfigError
-        When a view, feature, service or position is not there.
-    DataError
-        When the label rows lack a key column, have a column of a feature's name, or keys of another type.
-    FeatureStoreError
-        When the repo or a source cannot be read.
+    repo_path
+        Folder of the Feast repo.
+    n_features
+        Keep only the first so many features.
+    initialize
+        Create the repo and apply `views`; what exists already is kept.
+    force_recreate
+        Delete what mlwf created there, and initialize anew.
+    features, feature_service
+        `view:feature` or `view` references, or the name of a service; the default is every view.
+    views
+        Views to declare when the repo is created.
+    labels
+        Label rows, or a function that loads them.
+    target, time
+        Columns of the label rows: what is predicted, and the event time.
     """
-    if sample and spec.sample_indices is not None:
-        rows = rows.iloc[_checked_positions(spec.sample_indices, len(rows))]
-    with opened(spec.repo_path) as store:
-        selection = select(store, spec)
-        stored, on_demand = split_on_demand(store, selection)
-        keys = _checked_columns(rows, selection, stored)
-        times = _event_times(spec, rows, time, needed=stored.needs_time())
-        any_time = pd.Series(pd.Timestamp.now("UTC"), index=rows.index, dtype="datetime64[us, UTC]")
-        parts, unmatched = [], {}
-        for name, view in stored.views.items():
-            moments = any_time if holds_at_any_time(view) else times
-            found = retrieve(store, view, stored.features_of(name), rows, moments)
-            parts.append(found.columns)
-            unmatched[name] = found.unmatched
-    joined = pd.concat([rows, *parts], axis=1)
-    if on_demand.views:
-        joined = compute_on_demand(joined, stored, on_demand)
-    columns = tuple(feature.column for feature in selection.features)
-    joined = joined[[*rows.columns, *columns]]
-    if not joined.index.equals(rows.index):
-        raise AssertionError("the join changed the label rows")
-    _log(len(rows), columns, unmatched)
-    return Joined(joined, columns, keys, unmatched)
-
-
-def _checked_positions(positions: list[int], n_rows: int) -> list[int]:
-    outside = [position for position in positions if position >= n_rows]
-    if outside:
-        message = f"{outside[0]} is outside of the {n_rows} label rows"
-        raise ConfigError(Problem("", "feature_store.sample_indices", message, f"accepted: 0 to {n_rows - 1}"))
-    return positions
-
-
-def _checked_columns(rows: pd.DataFrame, selection: Selection, stored: Selection) -> tuple[str, ...]:
-    """Return the key columns, when all of them are there and no label column has the name of a feature."""
-    keys: dict[str, str] = {}
-    for name, view in stored.views.items():
-        for key in keys_of(view):
-            keys.setdefault(key, name)
-    problems = [
-        Problem("", key, f"no such column in the label rows; it is the key of the feature view {view}",
-                nearest(key, map(str, rows.columns)))
-        for key, view in keys.items()
-        if key not in rows.columns
-    ]  # fmt: skip
-    problems += [
-        Problem("", feature.column, f"is a column of the label rows and a feature of the view {feature.view}",
-                "drop or rename the column, or name in feature_store.features only those you want")
-        for feature in selection.features
-        if feature.column in rows.columns
-    ]  # fmt: skip
-    if problems:
-        raise DataError(problems)
-    return tuple(keys)
-
-
-def _event_times(spec: FeatureStoreSpec, rows: pd.DataFrame, time: str | None, *, needed: bool) -> Any:
-    if time is not None and time not in rows.columns:
-        hint = nearest(time, map(str, rows.columns))
-        raise DataError(Problem("", time, "no such column in the label rows; data.time names it", hint))
-    if time is None and spec.timestamp is None and needed:
-        message = "the features hold from a time on, and the label rows have none"
-        hint = "name the column with their event time in data.time, or one time for all in feature_store.timestamp"
-        raise ConfigError(Problem("", "data.time", message, hint))
-    moment: Any = pd.Timestamp(parse_time(spec.timestamp)) if spec.timestamp else pd.NaT
-    if time is None:
-        return pd.Series(moment, index=rows.index, dtype="datetime64[us, UTC]")
-    return utc_times(rows[time], time).fillna(moment)
-
-
-def _log(n_rows: int, columns: tuple[str, ...], unmatched: dict[str, int]) -> None:
-    logger.info("Joined %d features from %d views to %d label rows", len(columns), len(unmatched), n_rows)
-    for view, missing in unmatched.items():
-        if missing:
-            logger.info("%d of %d label rows got nothing from the view %s", missing, n_rows, view)
+    spec = FeatureStoreSpec(
+        repo_path=str(repo_path),
+        features=None if features is None else list(features),
+        feature_service=feature_service,
+        views=list(views),
+        initialize=initialize,
+        force_recreate=force_recreate,
+        n_features=n_features,
+    )
+    prepare_repo(spec)
+    return FeastTrainingData(spec, labels, target=target, time=time)
 
 
 class FeastTrainingData:
@@ -265,51 +138,176 @@ class FeastTrainingData:
         return self.labels() if callable(self.labels) else self.labels
 
 
-def create_feast_manager(
-    repo_path: str | Path,
-    n_features: int | None = None,
-    initialize: bool = False,
-    force_recreate: bool = False,
-    *,
-    features: Sequence[str] | None = None,
-    feature_service: str | None = None,
-    views: Sequence[FeatureViewSpec] = (),
-    labels: Labels | None = None,
-    target: str | None = None,
-    time: str | None = None,
-) -> FeastTrainingData:
-    """Open a feature repo, after creating it with `initialize` or `force_recreate`.
+@dataclass(frozen=True)
+class Joined:
+    """Label rows with their features."""
+
+    rows: pd.DataFrame
+    """The label rows, in their order and with their index and columns, and the feature columns after those."""
+    features: tuple[str, ...]
+    """Names of the feature columns that were joined."""
+    keys: tuple[str, ...]
+    """Label columns that are keys of the views; they are features only where the experiment names them."""
+    unmatched: dict[str, int]
+    """For each view, how many label rows got nothing from it: unknown key, no row yet, or an expired one."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+
+def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | None, sample: bool = True) -> Joined:
+    """Join the features to the label rows, as they were known at each row's time.
 
     Parameters
     ----------
-    repo_path
-        Folder of the Feast repo.
-    n_features
-        Keep only the first so many features.
-    initialize
-        Create the repo and apply `views`; what exists already is kept.
-    force_recreate
-        Delete what mlwf created there, and initialize anew.
-    features, feature_service
-        `view:feature` or `view` references, or the name of a service; the default is every view.
-    views
-        Views to declare when the repo is created.
-    labels
-        Label rows, or a function that loads them.
-    target, time
-        Columns of the label rows: what is predicted, and the event time.
+    rows
+        Label rows with the key columns of every view that is joined.
+    time
+        Column with the event time of each row, taken as UTC when it has no zone; None when `spec.timestamp` holds for
+        all rows. A row whose time is null gets `spec.timestamp`, else nulls, and so does a row with a null key.
+    sample
+        Whether `spec.sample_indices` applies; not to the rows of a final test.
+
+    Raises
+    ------
+    ConfigError
+        When a view, feature, service or position is not there.
+    DataError
+        When the label rows lack a key column, have a column of a feature's name, or keys of another type.
+    FeatureStoreError
+        When the repo or a source cannot be read.
     """
-    spec = FeatureStoreSpec(
-        repo_path=str(repo_path),
-        features=None if features is None else list(features),
-        feature_service=feature_service,
-        views=list(views),
-        initialize=initialize,
-        force_recreate=force_recreate,
-        n_features=n_features,
-    )
-    prepare_repo(spec)
-    return FeastTrainingData(spec, labels, target=target, time=time)
+    if sample and spec.sample_indices is not None:
+        rows = rows.iloc[_checked_positions(spec.sample_indices, len(rows))]
+    with opened(spec.repo_path) as store:
+        selection = select(store, spec)
+        stored, on_demand = split_on_demand(store, selection)
+        keys = _checked_columns(rows, selection, stored)
+        times = _event_times(spec, rows, time, needed=stored.needs_time())
+        any_time = pd.Series(pd.Timestamp.now("UTC"), index=rows.index, dtype="datetime64[us, UTC]")
+        parts, unmatched = [], {}
+        for name, view in stored.views.items():
+            moments = any_time if holds_at_any_time(view) else times
+            found = retrieve(store, view, stored.features_of(name), rows, moments)
+            parts.append(found.columns)
+            unmatched[name] = found.unmatched
+    joined = pd.concat([rows, *parts], axis=1)
+    if on_demand.views:
+        joined = compute_on_demand(joined, stored, on_demand)
+    columns = tuple(feature.column for feature in selection.features)
+    joined = joined[[*rows.columns, *columns]]
+    if not joined.index.equals(rows.index):
+        raise AssertionError("the join changed the label rows")
+    _log(len(rows), columns, unmatched)
+    return Joined(joined, columns, keys, unmatched)
 
 
-Labels: TypeAlias = "pd.DataFrame | Callable[[], pd.DataFrame]"
+def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
+    """Split a selection into what is stored, with all that on-demand views need, and what is computed from it."""
+    computed = {name: view for name, view in selection.views.items() if is_on_demand(view)}
+    stored = {name: view for name, view in selection.views.items() if name not in computed}
+    features = [feature for feature in selection.features if feature.view in stored]
+    for view in computed.values():
+        for projection in view.source_feature_view_projections.values():
+            with quiet_feast():
+                source = store.registry.get_any_feature_view(projection.name, store.project)
+            stored.setdefault(projection.name_to_use(), source.with_projection(projection))
+            wanted = {(feature.view, feature.name) for feature in features}
+            features += [
+                # Under its full name: the caller leaves out again what the selection does not name.
+                Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
+                for one in projection.features
+                if (projection.name_to_use(), one.name) not in wanted
+            ]
+    rest = tuple(feature for feature in selection.features if feature.view in computed)
+    return Selection(tuple(features), stored), Selection(rest, computed)
+
+
+def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selection) -> pd.DataFrame:
+    """Add the features that are computed from columns of `rows`.
+
+    Raises
+    ------
+    DataError
+        When a column that the transformation needs is not among the label columns.
+    FeatureStoreError
+        When the transformation fails, or does not return a row for each row.
+    """
+    full_names = {feature.column: f"{feature.view}__{feature.name}" for feature in stored.features}
+    added = [rows]
+    for name, view in on_demand.views.items():
+        missing = [column for column in view.get_request_data_schema() if column not in rows.columns]
+        if missing:
+            message = f"no such column in the label rows; the on-demand view {name} computes from it"
+            raise DataError([Problem("", column, message) for column in missing])
+        table = pa.Table.from_pandas(rows.rename(columns=full_names), preserve_index=False)
+        try:
+            with quiet_feast():
+                result = view.transform_arrow(table, False)
+        except Exception as error:
+            reason = describe_feast_error(error)
+            raise FeatureStoreError(f"on-demand view {name}: its transformation fails: {reason}") from error
+        if len(result) != len(rows):
+            message = f"its transformation returns {len(result)} rows for {len(rows)}"
+            raise FeatureStoreError(f"on-demand view {name}: {message}")
+        everything = pd.RangeIndex(len(rows)).to_numpy()
+        columns = {
+            feature.column: take_rows(result[feature.name], everything, rows.index)
+            for feature in on_demand.features_of(name)
+        }
+        added.append(pd.DataFrame(columns, index=rows.index))
+    return pd.concat(added, axis=1)
+
+
+def _checked_positions(positions: list[int], n_rows: int) -> list[int]:
+    outside = [position for position in positions if position >= n_rows]
+    if outside:
+        message = f"{outside[0]} is outside of the {n_rows} label rows"
+        raise ConfigError(Problem("", "feature_store.sample_indices", message, f"accepted: 0 to {n_rows - 1}"))
+    return positions
+
+
+def _checked_columns(rows: pd.DataFrame, selection: Selection, stored: Selection) -> tuple[str, ...]:
+    """Return the key columns, when all of them are there and no label column has the name of a feature."""
+    keys: dict[str, str] = {}
+    for name, view in stored.views.items():
+        for key in keys_of(view):
+            keys.setdefault(key, name)
+    problems = [
+        Problem("", key, f"no such column in the label rows; it is the key of the feature view {view}",
+                nearest(key, map(str, rows.columns)))
+        for key, view in keys.items()
+        if key not in rows.columns
+    ]  # fmt: skip
+    problems += [
+        Problem("", feature.column, f"is a column of the label rows and a feature of the view {feature.view}",
+                "drop or rename the column, or name in feature_store.features only those you want")
+        for feature in selection.features
+        if feature.column in rows.columns
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
+    return tuple(keys)
+
+
+def _event_times(spec: FeatureStoreSpec, rows: pd.DataFrame, time: str | None, *, needed: bool) -> Any:
+    if time is not None and time not in rows.columns:
+        hint = nearest(time, map(str, rows.columns))
+        raise DataError(Problem("", time, "no such column in the label rows; data.time names it", hint))
+    if time is None and spec.timestamp is None and needed:
+        message = "the features hold from a time on, and the label rows have none"
+        hint = "name the column with their event time in data.time, or one time for all in feature_store.timestamp"
+        raise ConfigError(Problem("", "data.time", message, hint))
+    moment: Any = pd.Timestamp(parse_time(spec.timestamp)) if spec.timestamp else pd.NaT
+    if time is None:
+        return pd.Series(moment, index=rows.index, dtype="datetime64[us, UTC]")
+    return utc_times(rows[time], time).fillna(moment)
+
+
+def _log(n_rows: int, columns: tuple[str, ...], unmatched: dict[str, int]) -> None:
+    logger.info("Joined %d features from %d views to %d label rows", len(columns), len(unmatched), n_rows)
+    for view, missing in unmatched.items():
+        if missing:
+            logger.info("%d of %d label rows got nothing from the view %s", missing, n_rows, view)

@@ -1,4 +1,4 @@
-"""Which features are joined: references of the spec, resolved against the repo; on-demand views computed after."""
+"""Which features are joined: the references of the spec, resolved against the repo."""
 
 from __future__ import annotations
 
