@@ -31,86 +31,6 @@ from mlwf.text import format_name, format_share, pluralize, printable
 SEVERITY_STYLES = {"error": BAD, "warning": DOUBTFUL, "info": QUIET}
 READ_ON = "README, What the findings mean"
 
-
-def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Show the findings, the gravest first, and where to read on."""
-    findings = _findings(summary)
-    if not findings:
-        return
-    listed = Table.grid(padding=(0, 2, 0, 0))
-    for finding in findings:
-        style = SEVERITY_STYLES.get(finding["severity"], "")
-        quiet = QUIET if style == QUIET else ""
-        text = Text.assemble((str(finding["code"]), quiet or "bold"), ": ", str(finding["message"]), style=quiet)
-        listed.add_row(Text(str(finding["severity"]), style), text)
-    yield from (Text(), Text("Findings", SEVERITY_STYLES.get(findings[0]["severity"], "bold")), listed)
-    yield Text(f"See {READ_ON}.", QUIET)
-
-
-def findings_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Write the findings as lines of Markdown."""
-    if findings := _findings(summary):
-        yield from ("", "### Findings", "")
-        for finding in findings:
-            yield f"- **{finding['severity']}** `{finding['code']}`: {sentence(finding['message'])}"
-        yield from ("", f"See {READ_ON}.")
-
-
-def gates_outcome(summary: Mapping[str, Any]) -> Text:
-    """Sum up in a few words whether the gates are met; nothing without gates."""
-    gates = summary.get("gates") or []
-    missed = sum(not gate["passed"] for gate in gates)
-    if missed:
-        return Text(f"{missed} of {pluralize(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met", BAD)
-    return Text(f"{pluralize(len(gates), 'gate')} met", GOOD) if gates else Text()
-
-
-def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Show what each gate requires and what the run has."""
-    if gates := summary.get("gates"):
-        block = _gates(gates, met="met", missed="not met")
-        listed = [[cells[0], _in_words(gate)] for cells, gate in zip(block.rows, gates, strict=True)]
-        yield from render_block(block, Block(block.title, block.how, ["", ""], listed, n_words=2))
-
-
-def gates_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Write what each gate requires and what the run has as lines of Markdown."""
-    if gates := summary.get("gates"):
-        yield from block_markdown(_gates(gates, met="✅ met", missed="❌ not met"))
-
-
-def _findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    findings: Sequence[Mapping[str, Any]] = summary.get("findings") or []
-    rank = {severity: number for number, severity in enumerate(SEVERITIES)}
-    return sorted(findings, key=lambda each: rank.get(each["severity"], 0))
-
-
-def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Block:
-    columns = ["verdict", "asked", "got", "where", "note"]
-    rows = [
-        [
-            Text(met, GOOD) if gate["passed"] else Text(missed, BAD),
-            Text(str(gate["asked"])),
-            Text(str(gate["got"]), "" if gate["passed"] else BAD),
-            Text(source_label(gate)),
-            _note(gate),
-        ]
-        for gate in gates
-    ]
-    used = [at for at in range(len(columns)) if at < 3 or any(cells[at] for cells in rows)]
-    return Block("Gates", "", [columns[at] for at in used], [[cells[at] for at in used] for cells in rows], len(used))
-
-
-def _in_words(gate: Mapping[str, Any]) -> Text:
-    where = f" ({source_label(gate).lower()})" if source_label(gate) else ""
-    got = Text(f"got: {gate['got']}{where}", "" if gate["passed"] else BAD)
-    return Text("\n").join(filter(None, [Text(str(gate["asked"])), got, _note(gate)]))
-
-
-def _note(gate: Mapping[str, Any]) -> Text:
-    return with_alarm(Text(str(gate.get("note") or ""), QUIET))
-
-
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
 MEASURES = ("log_loss", "brier_score", "ece")
@@ -191,8 +111,59 @@ def describe_refit(refit: Mapping[str, Any]) -> str:
     return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if has else ''}{', '.join(has)}"])
 
 
+def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show the findings, the gravest first, and where to read on."""
+    findings = _findings(summary)
+    if not findings:
+        return
+    listed = Table.grid(padding=(0, 2, 0, 0))
+    for finding in findings:
+        style = SEVERITY_STYLES.get(finding["severity"], "")
+        quiet = QUIET if style == QUIET else ""
+        text = Text.assemble((str(finding["code"]), quiet or "bold"), ": ", str(finding["message"]), style=quiet)
+        listed.add_row(Text(str(finding["severity"]), style), text)
+    yield from (Text(), Text("Findings", SEVERITY_STYLES.get(findings[0]["severity"], "bold")), listed)
+    yield Text(f"See {READ_ON}.", QUIET)
+
+
+def findings_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Write the findings as lines of Markdown."""
+    if findings := _findings(summary):
+        yield from ("", "### Findings", "")
+        for finding in findings:
+            yield f"- **{finding['severity']}** `{finding['code']}`: {sentence(finding['message'])}"
+        yield from ("", f"See {READ_ON}.")
+
+
+def gates_outcome(summary: Mapping[str, Any]) -> Text:
+    """Sum up in a few words whether the gates are met; nothing without gates."""
+    gates = summary.get("gates") or []
+    missed = sum(not gate["passed"] for gate in gates)
+    if missed:
+        return Text(f"{missed} of {pluralize(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met", BAD)
+    return Text(f"{pluralize(len(gates), 'gate')} met", GOOD) if gates else Text()
+
+
+def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Show what each gate requires and what the run has."""
+    if gates := summary.get("gates"):
+        block = _gates(gates, met="met", missed="not met")
+        listed = [[cells[0], _in_words(gate)] for cells, gate in zip(block.rows, gates, strict=True)]
+        yield from render_block(block, Block(block.title, block.how, ["", ""], listed, n_words=2))
+
+
+def gates_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Write what each gate requires and what the run has as lines of Markdown."""
+    if gates := summary.get("gates"):
+        yield from block_markdown(_gates(gates, met="✅ met", missed="❌ not met"))
+
+
 def _param(name: str) -> str:
     return format_name(name.removeprefix("classifier__"))
+
+
+def _yaml(value: Any) -> str:
+    return printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _votes(values: Sequence[Any]) -> str:
@@ -238,5 +209,33 @@ def _labels(result: Mapping[str, Any]) -> str:
     return f" ({'; '.join(labels)})" if labels else ""
 
 
-def _yaml(value: Any) -> str:
-    return printable(json.dumps(value, ensure_ascii=False, default=str))
+def _findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    findings: Sequence[Mapping[str, Any]] = summary.get("findings") or []
+    rank = {severity: number for number, severity in enumerate(SEVERITIES)}
+    return sorted(findings, key=lambda each: rank.get(each["severity"], 0))
+
+
+def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Block:
+    columns = ["verdict", "asked", "got", "where", "note"]
+    rows = [
+        [
+            Text(met, GOOD) if gate["passed"] else Text(missed, BAD),
+            Text(str(gate["asked"])),
+            Text(str(gate["got"]), "" if gate["passed"] else BAD),
+            Text(source_label(gate)),
+            _note(gate),
+        ]
+        for gate in gates
+    ]
+    used = [at for at in range(len(columns)) if at < 3 or any(cells[at] for cells in rows)]
+    return Block("Gates", "", [columns[at] for at in used], [[cells[at] for at in used] for cells in rows], len(used))
+
+
+def _in_words(gate: Mapping[str, Any]) -> Text:
+    where = f" ({source_label(gate).lower()})" if source_label(gate) else ""
+    got = Text(f"got: {gate['got']}{where}", "" if gate["passed"] else BAD)
+    return Text("\n").join(filter(None, [Text(str(gate["asked"])), got, _note(gate)]))
+
+
+def _note(gate: Mapping[str, Any]) -> Text:
+    return with_alarm(Text(str(gate.get("note") or ""), QUIET))

@@ -39,81 +39,10 @@ PLAN_COLUMNS = {"Phase": "name", "One by one": "asked", "To fit": "fits", "Recor
 """What a column is called, and what it shows of a phase: the fits of a naive script, those that are left to make, and
 those that earlier runs have cached."""
 
-
-def plan_table(phases: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show the fits of each phase, and of all."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in PLAN_COLUMNS:
-        table.add_column(column, justify="left" if column == "Phase" else "right", no_wrap=True)
-    *rows, total = _rows(phases)
-    for row in rows:
-        table.add_row(*row)
-    table.add_row(*(Text(cell, "bold") for cell in total))
-    return table
-
-
-def plan_markdown(phases: Sequence[Mapping[str, Any]]) -> str:
-    """Write the fits of each phase as a Markdown table."""
-    lines = [markdown_row(PLAN_COLUMNS), markdown_row(["---", *["---:"] * (len(PLAN_COLUMNS) - 1)])]
-    return "\n".join([*lines, *(markdown_row(row) for row in _rows(phases))]) + "\n"
-
-
-def _rows(phases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    rows = [[str(phase["name"]), *(f"{phase[key]:,}" for key in _counts())] for phase in phases if phase["asked"]]
-    return [*rows, ["all", *(f"{sum(phase[key] for phase in phases):,}" for key in _counts())]]
-
-
-def _counts() -> list[str]:
-    return [key for key in PLAN_COLUMNS.values() if key != "name"]
-
-
 RUN_COLUMNS = ("Run", "Name", "Status", "Score", "Test", "Time", "Algorithm", "Started")
 FEWEST = 4
 RIGHT = {"Score", "Test", "Time"}
 GATES = {"met": "gates met", "not met": "gate not met"}
-
-
-def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Show runs, a row each; a narrow terminal shows fewer columns."""
-    rows = printable_in(rows)
-    return FirstThatFits([_table(rows, RUN_COLUMNS[:count]) for count in range(len(RUN_COLUMNS), FEWEST - 1, -1)])
-
-
-def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write runs as a Markdown table."""
-    lines = [markdown_row(RUN_COLUMNS), markdown_row(["---:" if column in RIGHT else "---" for column in RUN_COLUMNS])]
-    for row in printable_in(rows):
-        cells = _run_cells(row)
-        lines.append(markdown_row([escaped(cells[column]) for column in RUN_COLUMNS]))
-    return "\n".join(lines) + "\n"
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        # Names alone may fold, and what stands beside a status: of a run id every character is needed.
-        justify: JustifyMethod = "right" if column in RIGHT else "left"
-        table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
-    for row in rows:
-        cells = _run_cells(row)
-        styles = {"Status": BAD if row.get("gates") == "not met" else STATUS_STYLES.get(str(row.get("status")), "")}
-        table.add_row(*(Text(cells[column], styles.get(column, "")) for column in columns))
-    return table
-
-
-def _run_cells(row: Mapping[str, Any]) -> dict[str, str]:
-    score, test = row.get("score"), row.get("test")
-    started = row.get("started_at")
-    return {
-        "Run": str(row["run_id"]),
-        "Name": str(row.get("name") or ""),
-        "Status": ", ".join(filter(None, [str(row.get("status") or ""), GATES.get(row.get("gates") or "")])),
-        "Score": f"{score['metric']} {number(score.get('value'))}" if score else NOTHING,
-        "Test": f"{test['metric']} {number(test.get('value'))}" if test else NOTHING,
-        "Time": duration(row.get("seconds")),
-        "Algorithm": str(row.get("algorithm") or NOTHING),
-        "Started": f"{datetime.fromisoformat(started).astimezone():%Y-%m-%d %H:%M}" if started else NOTHING,
-    }
 
 
 def summary_table(summary: Mapping[str, Any]) -> RenderableType:
@@ -151,6 +80,39 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def runs_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show runs, a row each; a narrow terminal shows fewer columns."""
+    rows = printable_in(rows)
+    return FirstThatFits([_table(rows, RUN_COLUMNS[:count]) for count in range(len(RUN_COLUMNS), FEWEST - 1, -1)])
+
+
+def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write runs as a Markdown table."""
+    lines = [markdown_row(RUN_COLUMNS), markdown_row(["---:" if column in RIGHT else "---" for column in RUN_COLUMNS])]
+    for row in printable_in(rows):
+        cells = _run_cells(row)
+        lines.append(markdown_row([escaped(cells[column]) for column in RUN_COLUMNS]))
+    return "\n".join(lines) + "\n"
+
+
+def plan_table(phases: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Show the fits of each phase, and of all."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in PLAN_COLUMNS:
+        table.add_column(column, justify="left" if column == "Phase" else "right", no_wrap=True)
+    *rows, total = _rows(phases)
+    for row in rows:
+        table.add_row(*row)
+    table.add_row(*(Text(cell, "bold") for cell in total))
+    return table
+
+
+def plan_markdown(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Write the fits of each phase as a Markdown table."""
+    lines = [markdown_row(PLAN_COLUMNS), markdown_row(["---", *["---:"] * (len(PLAN_COLUMNS) - 1)])]
+    return "\n".join([*lines, *(markdown_row(row) for row in _rows(phases))]) + "\n"
+
+
 def _head(summary: Mapping[str, Any]) -> Text:
     style = STATUS_STYLES.get(summary.get("status", ""), "")
     name, run_id = str(summary.get("name", "")), str(summary.get("run_id", ""))
@@ -186,3 +148,40 @@ def _warnings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         for warning in warnings:
             listed.add_row("-", Text(str(warning)))
         yield from (Text(), Text("Warnings", STATUS_STYLES["degraded"]), listed)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        # Names alone may fold, and what stands beside a status: of a run id every character is needed.
+        justify: JustifyMethod = "right" if column in RIGHT else "left"
+        table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
+    for row in rows:
+        cells = _run_cells(row)
+        styles = {"Status": BAD if row.get("gates") == "not met" else STATUS_STYLES.get(str(row.get("status")), "")}
+        table.add_row(*(Text(cells[column], styles.get(column, "")) for column in columns))
+    return table
+
+
+def _run_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    score, test = row.get("score"), row.get("test")
+    started = row.get("started_at")
+    return {
+        "Run": str(row["run_id"]),
+        "Name": str(row.get("name") or ""),
+        "Status": ", ".join(filter(None, [str(row.get("status") or ""), GATES.get(row.get("gates") or "")])),
+        "Score": f"{score['metric']} {number(score.get('value'))}" if score else NOTHING,
+        "Test": f"{test['metric']} {number(test.get('value'))}" if test else NOTHING,
+        "Time": duration(row.get("seconds")),
+        "Algorithm": str(row.get("algorithm") or NOTHING),
+        "Started": f"{datetime.fromisoformat(started).astimezone():%Y-%m-%d %H:%M}" if started else NOTHING,
+    }
+
+
+def _rows(phases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    rows = [[str(phase["name"]), *(f"{phase[key]:,}" for key in _counts())] for phase in phases if phase["asked"]]
+    return [*rows, ["all", *(f"{sum(phase[key] for phase in phases):,}" for key in _counts())]]
+
+
+def _counts() -> list[str]:
+    return [key for key in PLAN_COLUMNS.values() if key != "name"]
