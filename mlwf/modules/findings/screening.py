@@ -18,72 +18,6 @@ FEWEST_OF_CLASS = 10
 MOSTLY_KNOWN = 0.5
 """Share of rows that must have a value, for a column to be scored on those rows alone."""
 
-Floats = NDArray[np.float64]
-Counts = Floats
-"""Rows of each class in each bin, of shape (n_columns, n_bins, n_classes); the last bin is of missing values."""
-
-
-def roc_aucs(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
-    """Score columns by the scores of their bins and the test rows in them, on all rows or those with a value."""
-    n_rows = sum(test.sum(axis=(1, 2)) for _, test in parts)
-    known = sum(test[:, :-1].sum(axis=(1, 2)) for _, test in parts)
-    share = known / np.maximum(n_rows, 1)
-    everywhere = _macro(parts)
-    of_known = _macro([(scores[:, :-1], test[:, :-1]) for scores, test in parts])
-    return np.where((share >= MOSTLY_KNOWN) & (share < 1), np.fmax(everywhere, of_known), everywhere)
-
-
-def _macro(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
-    """Average over the splits, then over the classes of which there are rows enough."""
-    if parts[0][1].shape[2] == 2:
-        # Of two classes one is enough, whose AUC is the other's too.
-        parts = [(scores[:, :, 1:], test) for scores, test in parts]
-    of_class = [_of_class(test, scores.shape[2]) for scores, test in parts]
-    positive = sum(positive.sum(axis=1) for positive, _ in of_class)
-    negative = sum(negative.sum(axis=1) for _, negative in of_class)
-    is_enough = (positive >= FEWEST_OF_CLASS) & (negative >= FEWEST_OF_CLASS)
-    aucs = [_roc_auc(scores, *counts) for (scores, _), counts in zip(parts, of_class, strict=True)]
-    weights = [(~np.isnan(auc)) * test.sum(axis=(1, 2))[:, None] for auc, (_, test) in zip(aucs, parts, strict=True)]
-    weight = sum(weights)
-    total = sum(np.nan_to_num(auc) * each for auc, each in zip(aucs, weights, strict=True))
-    averaged = total / np.where(weight > 0, weight, np.nan)
-    if np.isnan(averaged).any():
-        # Where each group is of one class, no split has both.
-        together = (
-            np.concatenate([scores for scores, _ in parts], axis=1),
-            *(np.concatenate([counts[side] for counts in of_class], axis=1) for side in (0, 1)),
-        )
-        averaged = np.where(np.isnan(averaged), _roc_auc(*together), averaged)
-    n_enough = is_enough.sum(axis=1)
-    macro: Floats = np.where(is_enough, np.nan_to_num(averaged), 0).sum(axis=1) / np.where(n_enough, n_enough, np.nan)
-    return macro
-
-
-def _of_class(counts: Counts, n_wanted: int) -> tuple[Floats, Floats]:
-    """Count the rows of each of the last `n_wanted` classes, and all others, in each bin."""
-    positive = counts[:, :, -n_wanted:]
-    return positive, counts.sum(axis=2, keepdims=True) - positive
-
-
-def _roc_auc(scores: Floats, positive: Floats, negative: Floats) -> Floats:
-    """Compute the ROC AUC of each column and class from the scores of bins; NaN without rows on both sides.
-
-    All are of shape (n_columns, n_bins, n_classes); bins with equal scores are ties.
-    """
-    order = np.argsort(scores, axis=1)
-    scores, positive, negative = (np.take_along_axis(each, order, axis=1) for each in (scores, positive, negative))
-    until = np.cumsum(negative, axis=1)
-    differs = scores[:, 1:] != scores[:, :-1]
-    edge = np.ones_like(scores[:, :1], dtype=bool)
-    before = np.maximum.accumulate(np.where(np.concatenate([edge, differs], axis=1), until - negative, 0), axis=1)
-    last = np.concatenate([differs, edge], axis=1)
-    through = np.minimum.accumulate(np.where(last, until, np.inf)[:, ::-1], axis=1)[:, ::-1]
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    won = (positive * (before + through)).sum(axis=1) / 2
-    roc_auc: Floats = won / np.where(pairs > 0, pairs, np.nan)
-    return roc_auc
-
-
 MOST_NUMBERS = 5_000
 """Rows that a column of numbers is scored on, on each side of a split; those of rare classes come first."""
 BINS = 128
@@ -96,6 +30,9 @@ COARSER = (1, 4, 16)
 """So many bins are also taken together: wide ones see a weak trend, narrow ones a value."""
 BLOCK = 2**21
 """Numbers that are held at once, about."""
+Floats = NDArray[np.float64]
+Counts = Floats
+"""Rows of each class in each bin, of shape (n_columns, n_bins, n_classes); the last bin is of missing values."""
 OnColumns = Callable[[int, int], None]
 """Called with how many columns are screened, and how many there are."""
 
@@ -153,12 +90,37 @@ def screen_columns(
     return strengths
 
 
+def roc_aucs(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
+    """Score columns by the scores of their bins and the test rows in them, on all rows or those with a value."""
+    n_rows = sum(test.sum(axis=(1, 2)) for _, test in parts)
+    known = sum(test[:, :-1].sum(axis=(1, 2)) for _, test in parts)
+    share = known / np.maximum(n_rows, 1)
+    everywhere = _macro(parts)
+    of_known = _macro([(scores[:, :-1], test[:, :-1]) for scores, test in parts])
+    return np.where((share >= MOSTLY_KNOWN) & (share < 1), np.fmax(everywhere, of_known), everywhere)
+
+
 def _blocks(columns: Sequence[Column], width: int) -> Iterator[list[int]]:
     """Take as many columns of numbers together as there is room for, and every other column alone."""
     numeric = [place for place, column in enumerate(columns) if column.spec.type == "numeric"]
     size = max(1, BLOCK // width)
     yield from (numeric[start : start + size] for start in range(0, len(numeric), size))
     yield from ([place] for place, column in enumerate(columns) if column.spec.type != "numeric")
+
+
+def _fewer(rows: Rows, codes: NDArray[np.intp]) -> Rows:
+    """Draw a sample of many rows that keeps the rows of rare classes, by which a ROC AUC is least sure."""
+    if len(rows) <= MOST_NUMBERS:
+        return rows
+    order = np.random.default_rng(0).permutation(len(rows))
+    by_class = order[np.argsort(codes[rows.index][order], kind="stable")]
+    counts = np.bincount(codes[rows.index])
+    counts = counts[counts > 0]
+    least = np.minimum(counts, MOST_NUMBERS // (2 * len(counts)))
+    taken = np.maximum(least, counts * MOST_NUMBERS // len(rows))
+    starts = np.cumsum(counts) - counts
+    kept = np.concatenate([by_class[start : start + n] for start, n in zip(starts, taken, strict=True)])
+    return rows.take(np.sort(kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,21 +151,6 @@ class _Sample:
     @property
     def fewest_learnt_from(self) -> int:
         return min(len(train) for train, _ in self.parts)
-
-
-def _fewer(rows: Rows, codes: NDArray[np.intp]) -> Rows:
-    """Draw a sample of many rows that keeps the rows of rare classes, by which a ROC AUC is least sure."""
-    if len(rows) <= MOST_NUMBERS:
-        return rows
-    order = np.random.default_rng(0).permutation(len(rows))
-    by_class = order[np.argsort(codes[rows.index][order], kind="stable")]
-    counts = np.bincount(codes[rows.index])
-    counts = counts[counts > 0]
-    least = np.minimum(counts, MOST_NUMBERS // (2 * len(counts)))
-    taken = np.maximum(least, counts * MOST_NUMBERS // len(rows))
-    starts = np.cumsum(counts) - counts
-    kept = np.concatenate([by_class[start : start + n] for start, n in zip(starts, taken, strict=True)])
-    return rows.take(np.sort(kept))
 
 
 def _numbers(column: Column, table: Table, index: NDArray[np.intp]) -> Floats:
@@ -335,3 +282,54 @@ def _highest(variants: Sequence[Floats]) -> Floats:
     for each in variants[1:]:
         highest = np.fmax(highest, each)
     return highest
+
+
+def _macro(parts: Sequence[tuple[Floats, Counts]]) -> Floats:
+    """Average over the splits, then over the classes of which there are rows enough."""
+    if parts[0][1].shape[2] == 2:
+        # Of two classes one is enough, whose AUC is the other's too.
+        parts = [(scores[:, :, 1:], test) for scores, test in parts]
+    of_class = [_of_class(test, scores.shape[2]) for scores, test in parts]
+    positive = sum(positive.sum(axis=1) for positive, _ in of_class)
+    negative = sum(negative.sum(axis=1) for _, negative in of_class)
+    is_enough = (positive >= FEWEST_OF_CLASS) & (negative >= FEWEST_OF_CLASS)
+    aucs = [_roc_auc(scores, *counts) for (scores, _), counts in zip(parts, of_class, strict=True)]
+    weights = [(~np.isnan(auc)) * test.sum(axis=(1, 2))[:, None] for auc, (_, test) in zip(aucs, parts, strict=True)]
+    weight = sum(weights)
+    total = sum(np.nan_to_num(auc) * each for auc, each in zip(aucs, weights, strict=True))
+    averaged = total / np.where(weight > 0, weight, np.nan)
+    if np.isnan(averaged).any():
+        # Where each group is of one class, no split has both.
+        together = (
+            np.concatenate([scores for scores, _ in parts], axis=1),
+            *(np.concatenate([counts[side] for counts in of_class], axis=1) for side in (0, 1)),
+        )
+        averaged = np.where(np.isnan(averaged), _roc_auc(*together), averaged)
+    n_enough = is_enough.sum(axis=1)
+    macro: Floats = np.where(is_enough, np.nan_to_num(averaged), 0).sum(axis=1) / np.where(n_enough, n_enough, np.nan)
+    return macro
+
+
+def _of_class(counts: Counts, n_wanted: int) -> tuple[Floats, Floats]:
+    """Count the rows of each of the last `n_wanted` classes, and all others, in each bin."""
+    positive = counts[:, :, -n_wanted:]
+    return positive, counts.sum(axis=2, keepdims=True) - positive
+
+
+def _roc_auc(scores: Floats, positive: Floats, negative: Floats) -> Floats:
+    """Compute the ROC AUC of each column and class from the scores of bins; NaN without rows on both sides.
+
+    All are of shape (n_columns, n_bins, n_classes); bins with equal scores are ties.
+    """
+    order = np.argsort(scores, axis=1)
+    scores, positive, negative = (np.take_along_axis(each, order, axis=1) for each in (scores, positive, negative))
+    until = np.cumsum(negative, axis=1)
+    differs = scores[:, 1:] != scores[:, :-1]
+    edge = np.ones_like(scores[:, :1], dtype=bool)
+    before = np.maximum.accumulate(np.where(np.concatenate([edge, differs], axis=1), until - negative, 0), axis=1)
+    last = np.concatenate([differs, edge], axis=1)
+    through = np.minimum.accumulate(np.where(last, until, np.inf)[:, ::-1], axis=1)[:, ::-1]
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    won = (positive * (before + through)).sum(axis=1) / 2
+    roc_auc: Floats = won / np.where(pairs > 0, pairs, np.nan)
+    return roc_auc
