@@ -26,6 +26,116 @@ from mlwf.splitting.rows import Rows, Split, Splitter, Table
 FEWEST_ROWS = 30
 """A slice of fewer rows is not scored."""
 
+BASELINE = Pipeline([("classifier", DummyClassifier(strategy="prior"))])
+NO_SLICES: Mapping[str, NDArray[np.bool_]] = {}
+
+
+def cross_validate(
+    train_fn: TrainFn,
+    table: Table,
+    rows: Rows,
+    splitter: Splitter,
+    fitter: Fitter,
+    *,
+    metrics: Sequence[str],
+    positive_class: Any = None,
+    slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
+    choices: Callable[[TrainedModel], Mapping[str, Any]] | None = None,
+    provenance: Provenance,
+) -> Evaluation:
+    """Train on the training rows of every fold of `rows`, and score the predictions of its test rows.
+
+    Without tuning and calibration the scores are those of scikit-learn's `cross_val_score` on the same folds, each with
+    a corrected resampled t interval. Slices are scored on the predictions of all folds together.
+
+    Parameters
+    ----------
+    train_fn
+        Trains and predicts on a split.
+    slices
+        For each slice which rows of the table are in it: booleans of shape (n_samples,).
+    choices
+        Gives what was chosen in a fold, from its trained model.
+
+    Raises
+    ------
+    FitError
+        A fit failed.
+    """
+    splits = splitter(table, rows)
+    trained = at_once(lambda split: train_fn(split, fitter), splits)
+    predictions = [part.predictions for part in trained]
+    baseline = baselines(table, splits, fitter)
+    sample = _pooled(predictions, baseline, table, splits, rows)
+    counted = sample.weighted()
+    wanted = wanted_metrics(metrics, table.classes, positive_class)
+    scores, problems = score_folds(_folds(predictions, baseline, table, splits), wanted, provenance, counted.n_rows)
+    masks = {name: mask[sample.index] for name, mask in slices.items()}
+    return Evaluation(
+        provenance=provenance,
+        scores=scores,
+        predictions=sample.predictions,
+        y=sample.y,
+        problems=problems,
+        slices=score_slices(sample, masks, wanted, replace(provenance, is_pooled=True)),
+        choices=() if choices is None else tuple(choices(part) for part in trained),
+        **class_report(counted),
+    )
+
+
+def evaluate(
+    predictions: Predictions,
+    y: NDArray[Any],
+    *,
+    weight: NDArray[np.float64] | None,
+    baseline: Predictions,
+    metrics: Sequence[str],
+    positive_class: Any = None,
+    groups: NDArray[Any] | None = None,
+    slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
+    provenance: Provenance,
+) -> Evaluation:
+    """Score predictions of rows that the model was not trained on: a hold-out or a test set.
+
+    Intervals are of a bootstrap of the rows, or of whole groups. `slices` holds for each slice which of these rows are
+    in it: booleans of shape (n_rows,).
+    """
+    wanted = wanted_metrics(metrics, predictions.classes, positive_class)
+    sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
+    counted = sample.weighted()
+    scores, problems = score_sample(counted, wanted, provenance)
+    return Evaluation(
+        provenance=provenance,
+        scores=scores,
+        predictions=predictions,
+        y=y,
+        problems=problems,
+        slices=score_slices(sample, slices, wanted, provenance),
+        **class_report(counted),
+    )
+
+
+def baselines(table: Table, splits: Sequence[Split], fitter: Fitter) -> list[Predictions]:
+    """Predict the rows of each split by the class shares of its training rows."""
+    # With balanced class weights all classes would be equally frequent to it, which makes it a weaker baseline.
+    requests = [FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits]
+    fit_results = fitter(requests)
+    for result in fit_results:
+        if result.error:
+            raise FitError(result.error)
+    return [result.predictions[0] for result in fit_results]
+
+
+def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[str]:
+    """List the metrics reported when none are named: those that the model and the number of classes allow."""
+    target = "binary" if len(classes) == 2 else "multiclass"
+    infos = ((name, metric_info(name)) for name in DEFAULT_METRICS)
+    return [
+        name
+        for name, info in infos
+        if target in info.default_for and (has_probabilities or not info.needs_probabilities)
+    ]
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -189,63 +299,6 @@ def class_report(sample: Sample) -> dict[str, Any]:
     return {"classes": tuple(report), "confusion": tuple(tuple(map(int, row)) for row in counts)}
 
 
-BASELINE = Pipeline([("classifier", DummyClassifier(strategy="prior"))])
-NO_SLICES: Mapping[str, NDArray[np.bool_]] = {}
-
-
-def cross_validate(
-    train_fn: TrainFn,
-    table: Table,
-    rows: Rows,
-    splitter: Splitter,
-    fitter: Fitter,
-    *,
-    metrics: Sequence[str],
-    positive_class: Any = None,
-    slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
-    choices: Callable[[TrainedModel], Mapping[str, Any]] | None = None,
-    provenance: Provenance,
-) -> Evaluation:
-    """Train on the training rows of every fold of `rows`, and score the predictions of its test rows.
-
-    Without tuning and calibration the scores are those of scikit-learn's `cross_val_score` on the same folds, each with
-    a corrected resampled t interval. Slices are scored on the predictions of all folds together.
-
-    Parameters
-    ----------
-    train_fn
-        Trains and predicts on a split.
-    slices
-        For each slice which rows of the table are in it: booleans of shape (n_samples,).
-    choices
-        Gives what was chosen in a fold, from its trained model.
-
-    Raises
-    ------
-    FitError
-        A fit failed.
-    """
-    splits = splitter(table, rows)
-    trained = at_once(lambda split: train_fn(split, fitter), splits)
-    predictions = [part.predictions for part in trained]
-    baseline = baselines(table, splits, fitter)
-    sample = _pooled(predictions, baseline, table, splits, rows)
-    counted = sample.weighted()
-    wanted = wanted_metrics(metrics, table.classes, positive_class)
-    scores, problems = score_folds(_folds(predictions, baseline, table, splits), wanted, provenance, counted.n_rows)
-    masks = {name: mask[sample.index] for name, mask in slices.items()}
-    return Evaluation(
-        provenance=provenance,
-        scores=scores,
-        predictions=sample.predictions,
-        y=sample.y,
-        problems=problems,
-        slices=score_slices(sample, masks, wanted, replace(provenance, is_pooled=True)),
-        choices=() if choices is None else tuple(choices(part) for part in trained),
-        **class_report(counted),
-    )
-
-
 def _folds(
     predictions: Sequence[Predictions | None], baseline: Sequence[Predictions], table: Table, splits: Sequence[Split]
 ) -> Folds:
@@ -272,60 +325,6 @@ def _pooled(
     groups = index if is_repeated else table.groups_of(pooled.rows)
     y, weight = table.y_of(pooled.rows), table.weight_of(pooled.rows)
     return Sample(pooled.predictions, floor.predictions, y, weight, groups, index)
-
-
-def evaluate(
-    predictions: Predictions,
-    y: NDArray[Any],
-    *,
-    weight: NDArray[np.float64] | None,
-    baseline: Predictions,
-    metrics: Sequence[str],
-    positive_class: Any = None,
-    groups: NDArray[Any] | None = None,
-    slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
-    provenance: Provenance,
-) -> Evaluation:
-    """Score predictions of rows that the model was not trained on: a hold-out or a test set.
-
-    Intervals are of a bootstrap of the rows, or of whole groups. `slices` holds for each slice which of these rows are
-    in it: booleans of shape (n_rows,).
-    """
-    wanted = wanted_metrics(metrics, predictions.classes, positive_class)
-    sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
-    counted = sample.weighted()
-    scores, problems = score_sample(counted, wanted, provenance)
-    return Evaluation(
-        provenance=provenance,
-        scores=scores,
-        predictions=predictions,
-        y=y,
-        problems=problems,
-        slices=score_slices(sample, slices, wanted, provenance),
-        **class_report(counted),
-    )
-
-
-def baselines(table: Table, splits: Sequence[Split], fitter: Fitter) -> list[Predictions]:
-    """Predict the rows of each split by the class shares of its training rows."""
-    # With balanced class weights all classes would be equally frequent to it, which makes it a weaker baseline.
-    requests = [FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits]
-    fit_results = fitter(requests)
-    for result in fit_results:
-        if result.error:
-            raise FitError(result.error)
-    return [result.predictions[0] for result in fit_results]
-
-
-def default_metrics(classes: NDArray[Any], *, has_probabilities: bool) -> list[str]:
-    """List the metrics reported when none are named: those that the model and the number of classes allow."""
-    target = "binary" if len(classes) == 2 else "multiclass"
-    infos = ((name, metric_info(name)) for name in DEFAULT_METRICS)
-    return [
-        name
-        for name, info in infos
-        if target in info.default_for and (has_probabilities or not info.needs_probabilities)
-    ]
 
 
 def _stacked(predictions: Sequence[Predictions | None], splits: Sequence[Split], rows: Rows) -> OutOfFold:
