@@ -25,6 +25,17 @@ from mlwf.evaluation.predictions import Predictions, from_arrays, to_arrays
 from mlwf.processes import is_running, this_process
 from mlwf.results import CacheSize
 
+FORMAT = 1
+"""Counted up when files of another layout or content are written; entries of other formats are removed."""
+CACHEDIR_TAG = """Signature: 8a477f597d28d172789f06886806bc55
+# This file is a cache directory tag created by mlwf: the folder may be deleted, and its fits are then made again.
+# For information about cache directory tags, see https://bford.info/cachedir/
+"""
+ATTEMPTS = 20
+"""How often to try to write an entry into a folder that other processes clear."""
+SECONDS_OF_A_DRAFT = 86_400.0
+"""Age after which a draft is removed although it is unknown whether its process, on another host, still runs."""
+
 
 @dataclass(frozen=True, eq=False)
 class CacheEntry:
@@ -36,57 +47,6 @@ class CacheEntry:
     predict_seconds: float
     warnings: tuple[tuple[str, str], ...] = ()
     """What was warned of meanwhile: the category and the message."""
-
-
-def pack(entry: CacheEntry) -> bytes | None:
-    """Write the predictions of a fit for some rows as an .npz file; None when it would not come back to the bit."""
-    parts: dict[str, Any] = {}
-    for predictions in entry.predictions:
-        parts |= to_arrays(predictions)
-    if entry.warnings:
-        parts["warnings"] = np.array(entry.warnings, dtype=np.str_)
-    # Of these kinds nothing is pickled.
-    if any(part is None or part.dtype.kind not in "biufU" for part in parts.values()):
-        return None
-    content = BytesIO()
-    # Their number, since a zip file whose list of members is damaged may seem to have fewer.
-    np.savez(content, about=np.array([entry.fit_seconds, entry.predict_seconds, len(parts)]), **parts)
-    return content.getvalue()
-
-
-def unpack(content: bytes) -> CacheEntry | None:
-    """Read an entry; None when it is damaged."""
-    try:
-        # Members first: numpy would make room for whatever a damaged header says, before any checksum is known.
-        with ZipFile(BytesIO(content)) as archive:
-            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-        parts = {name: np.load(BytesIO(member), allow_pickle=False) for name, member in members.items()}
-    except Exception as error:  # what is raised depends on the bytes, and these can be anything
-        raise_if_bug(error)
-        return None
-    try:
-        fit_seconds, predict_seconds, n_parts = parts.pop("about").tolist()
-        if len(parts) != n_parts:
-            return None
-        warned = tuple(map(tuple, parts.pop("warnings").tolist())) if "warnings" in parts else ()
-        if not parts:
-            return CacheEntry((), fit_seconds, predict_seconds, warned)
-        predictions = from_arrays(parts)
-    except (ArithmeticError, LookupError, TypeError, ValueError):  # undamaged members, and not those of an entry
-        return None
-    return CacheEntry((predictions,), fit_seconds, predict_seconds, warned)
-
-
-FORMAT = 1
-"""Counted up when files of another layout or content are written; entries of other formats are removed."""
-CACHEDIR_TAG = """Signature: 8a477f597d28d172789f06886806bc55
-# This file is a cache directory tag created by mlwf: the folder may be deleted, and its fits are then made again.
-# For information about cache directory tags, see https://bford.info/cachedir/
-"""
-ATTEMPTS = 20
-"""How often to try to write an entry into a folder that other processes clear."""
-SECONDS_OF_A_DRAFT = 86_400.0
-"""Age after which a draft is removed although it is unknown whether its process, on another host, still runs."""
 
 
 class FitCache:
@@ -281,6 +241,45 @@ class FitCache:
         tag = self.folder / "CACHEDIR.TAG"
         if not tag.exists():
             _replace(tag, lambda draft: draft.write_text(CACHEDIR_TAG))
+
+
+def pack(entry: CacheEntry) -> bytes | None:
+    """Write the predictions of a fit for some rows as an .npz file; None when it would not come back to the bit."""
+    parts: dict[str, Any] = {}
+    for predictions in entry.predictions:
+        parts |= to_arrays(predictions)
+    if entry.warnings:
+        parts["warnings"] = np.array(entry.warnings, dtype=np.str_)
+    # Of these kinds nothing is pickled.
+    if any(part is None or part.dtype.kind not in "biufU" for part in parts.values()):
+        return None
+    content = BytesIO()
+    # Their number, since a zip file whose list of members is damaged may seem to have fewer.
+    np.savez(content, about=np.array([entry.fit_seconds, entry.predict_seconds, len(parts)]), **parts)
+    return content.getvalue()
+
+
+def unpack(content: bytes) -> CacheEntry | None:
+    """Read an entry; None when it is damaged."""
+    try:
+        # Members first: numpy would make room for whatever a damaged header says, before any checksum is known.
+        with ZipFile(BytesIO(content)) as archive:
+            members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+        parts = {name: np.load(BytesIO(member), allow_pickle=False) for name, member in members.items()}
+    except Exception as error:  # what is raised depends on the bytes, and these can be anything
+        raise_if_bug(error)
+        return None
+    try:
+        fit_seconds, predict_seconds, n_parts = parts.pop("about").tolist()
+        if len(parts) != n_parts:
+            return None
+        warned = tuple(map(tuple, parts.pop("warnings").tolist())) if "warnings" in parts else ()
+        if not parts:
+            return CacheEntry((), fit_seconds, predict_seconds, warned)
+        predictions = from_arrays(parts)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # undamaged members, and not those of an entry
+        return None
+    return CacheEntry((predictions,), fit_seconds, predict_seconds, warned)
 
 
 def _save(model: Any, draft: Path) -> None:
