@@ -228,6 +228,6 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
         rows=TrackedRows(datasets, np.arange(len(X), dtype=np.uint64) + 2**60),
         texts={"config.yaml": "name: penguins\n", "environment.txt": "scikit-learn==1.9.1\n"},
     )
-    tracker.log_summary({"run_id": RUN_ID, "cv_score": np.float64(0.97), "classes": classes})
+    tracker.log_summary({"run_id": RUN_ID, "cv_score": np.float64(0.97), "spread": np.nan, "classes": classes})
     tracker.end_run(status="FINISHED")
     return Tracked(tracker, tracker.connect().client, model, X, search)

@@ -31,7 +31,8 @@ from mlwf.processes import this_process
 def test_find_run_takes_our_id_a_prefix_or_mlflows_id(tracked, text):
     text = tracked.tracker.run_id if text == "mlflow's" else text
     summary = find_run(tracked.tracker.tracking_uri, text)
-    assert summary == {"run_id": "20260101-120000-abcd", "cv_score": 0.97, "classes": ["Adelie", "Chinstrap", "Gentoo"]}
+    classes = ["Adelie", "Chinstrap", "Gentoo"]
+    assert summary == {"run_id": "20260101-120000-abcd", "cv_score": 0.97, "spread": None, "classes": classes}
 
 
 @pytest.mark.parametrize("text", ["nope", "20260101_120000", "' OR 1=1", ""])
