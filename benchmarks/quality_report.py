@@ -27,11 +27,15 @@ INTRODUCTION = """\
 Written by `{command}`; an edit would not last. Measured on {machine}.
 
 Each table is split {splits} at random, stratified: 70 % of the rows to train on, 30 % to test on. A fit is a
-process of its own with {cores} cores, and a system that takes a time limit got {seconds:g} seconds for it. CPU is the
-user and system time of the process with all its children, from its start to its end, imports and predictions
+process of its own with {cores} cores, and a system that takes a time limit got {seconds:g} seconds for it{clock}.
+CPU is the user and system time of the process with all its children, from its start to its end, imports and predictions
 included. Everything is measured on the test rows, which no fit has seen; the AUC of several classes is one against the
 rest.{remarks}"""
 
+CPU_CLOCK = """\
+: of CPU time by cores for
+FLAML and AutoGluon, which is more than they get of a wall clock, since others used the machine, and of wall time for
+mlwf"""
 RANKS = """\
 The rank is that by log loss on each split, averaged over splits and then tables; a system that failed is last."""
 DIFFERENCES = f"""\
@@ -40,7 +44,9 @@ The intervals of {CONFIDENCE:.0%} are of the corrected resampled t-test (Nadeau 
 rows; with one split there are none."""
 
 
-def write_report(measured: Measured, *, command: str, machine: str, seconds: float, n_cores: int) -> str:
+def write_report(
+    measured: Measured, *, command: str, machine: str, seconds: float, n_cores: int, clock: str = "wall"
+) -> str:
     """Write the mean ranks, the paired differences and a table for each data set."""
     complete = {name: {system: list(splits.values()) for system, splits in of.items()} for name, of in measured.items()}
     n_splits = max(len(splits) for of in complete.values() for splits in of.values())
@@ -51,6 +57,7 @@ def write_report(measured: Measured, *, command: str, machine: str, seconds: flo
             splits="once" if n_splits == 1 else f"{n_splits} times",
             cores=n_cores,
             seconds=seconds,
+            clock=CPU_CLOCK if clock == "cpu" else "",
             remarks=_remarks(complete),
         ),
         "## All tables",

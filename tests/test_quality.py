@@ -108,7 +108,7 @@ def test_report_has_ranks_differences_and_a_table_for_each_data_set():
 
 def test_kept_fits_are_not_measured_again_but_ours_if_wished(tmp_path):
     path = tmp_path / "fits.json"
-    kept = KeptFits(path, seconds=60, is_again=False)
+    kept = KeptFits(path, seconds=60)
     kept.add("iris", "portfolio", 0, fit_of(0.1))
     kept.add("iris", "flaml", 0, fit_of(0.2))
     again = KeptFits(path, seconds=60, is_again=True)
@@ -121,9 +121,9 @@ def test_kept_fits_are_not_measured_again_but_ours_if_wished(tmp_path):
 
 def test_fits_of_another_time_limit_are_refused(tmp_path):
     path = tmp_path / "fits.json"
-    KeptFits(path, seconds=60, is_again=False).add("iris", "flaml", 0, fit_of(0.2))
+    KeptFits(path, seconds=60).add("iris", "flaml", 0, fit_of(0.2))
     with pytest.raises(SystemExit, match="was measured otherwise"):
-        KeptFits(path, seconds=10, is_again=False)
+        KeptFits(path, seconds=10)
 
 
 def test_command_measures_what_is_missing_and_writes_the_report(tmp_path, capsys):
