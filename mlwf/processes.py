@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 _PROC = Path("/proc/self/stat")
 
@@ -92,6 +93,10 @@ def _asked(*command: str) -> str:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         return ""
+
+
+STRAGGLERS: WeakSet[threading.Thread] = WeakSet()
+"""Threads that nobody waits for any more, in the middle of what cannot be ended."""
 
 
 def cores() -> int:

@@ -76,6 +76,8 @@ class TuningResult(WithProvenance):
     """The errors of the failed fits, each once."""
     stopped: str = ""
     """Why not all candidates were tried; empty when they were."""
+    is_timed_out: bool = False
+    """Whether there was no time for all candidates, so that the result depends on how fast the machine is."""
     inexact: str = ""
     """What a faster strategy did not compare in full; empty for grid and random, which compare all that they try."""
     cpu_seconds: float = field(default=0.0, compare=False)
@@ -103,7 +105,7 @@ class TuningResult(WithProvenance):
             "rows": list(self.rows),
         }
         if self.stopped:
-            summary["stopped"] = self.stopped
+            summary |= {"stopped": self.stopped, "is_timed_out": self.is_timed_out}
         if self.inexact:
             summary |= {"inexact": self.inexact, "cpu_seconds": self.cpu_seconds}
         return summary

@@ -35,6 +35,9 @@ FARTHEST = 8
 MOST_MEASURED = 64
 """Of one algorithm, or of one classifier with its hyperparameters: the latest."""
 
+PREPARATION = "preparation"
+"""Stands for the preprocessor among the names of classifiers."""
+
 MARGIN = 1.15
 """Predictions times this are what is planned with: other processes come and go."""
 
@@ -96,11 +99,25 @@ class FitCosts:
             saved = self._saved.get(_names(classifier, None)[0])
             return _ratio(saved) * estimated if saved else 0.0
 
-    def is_measured(self, classifier: Any, estimated: float) -> bool:
-        """Tell whether a fit of the algorithm was measured that is like one of so many estimated seconds."""
+    def record_preparing(self, n_cells: int, seconds: float) -> None:
+        """Take what it took to prepare training rows of so many cells, with the rows to predict."""
+        with self._lock:
+            self._measured[PREPARATION].append(Measured(float(max(1, n_cells)), seconds))
+
+    def predict_preparing(self, n_cells: int) -> float:
+        """Predict the seconds to prepare training rows of so many cells; none where nothing was prepared."""
+        with self._lock:
+            measured = self._measured.get(PREPARATION)
+            return _ratio(measured) * n_cells if measured else 0.0
+
+    def is_measured(self, classifier: Any, estimated: float, *, enough: float = FAITHFUL_SECONDS) -> bool:
+        """Tell whether a fit of the algorithm was measured that is like one of so many estimated seconds.
+
+        One that took `enough` seconds is like any: of those its overhead is the least part.
+        """
         with self._lock:
             measured = tuple(self._measured.get(_names(classifier, None)[0], ()))
-        return any(each.seconds >= FAITHFUL_SECONDS or each.estimated * FARTHEST >= estimated for each in measured)
+        return any(each.seconds >= enough or each.estimated * FARTHEST >= estimated for each in measured)
 
 
 def _names(classifier: Any, learner: str | None) -> list[str]:
@@ -185,7 +202,10 @@ class SearchTime:
         self.reserve = reserve
         self.share = share
         self.started = monotonic()
+        self.turn: int | None = None
+        """When the engine was first asked for fits of it: searches take turns in that order."""
         self._reserved = 0.0
+        self._lock = threading.Lock()
 
     @property
     def costs(self) -> FitCosts:
@@ -202,11 +222,18 @@ class SearchTime:
 
         If so, what follows is reserved for it: a later candidate may not take that time.
         """
-        reserved = max(self._reserved, self.reserve(params))
-        if monotonic() + MARGIN * seconds > self._ends(reserved):
-            return False
-        self._reserved = reserved
-        return True
+        with self._lock:
+            if monotonic() + MARGIN * seconds > self.ends:
+                return False
+            reserved = max(self._reserved, self.reserve(params))
+            if monotonic() + MARGIN * seconds > self._ends(reserved):
+                return False
+            self._reserved = reserved
+            return True
+
+    def may_ship(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether all that follows is expected to be finished in time when this candidate is chosen."""
+        return self.reserve(params) <= self.run_time.left
 
     def _ends(self, reserved: float) -> float:
         last = self.run_time.ends - MARGIN * reserved

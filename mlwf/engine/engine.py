@@ -9,26 +9,28 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
-from mlwf.engine.costs import FitCosts
+from mlwf.engine.costs import RunTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.model_cache import CachedModel, ModelCache
 from mlwf.engine.prepared_folds import PreparedFold, PreparedFolds
-from mlwf.engine.process_pools import Pool, ProcessPool, ThreadPool, WorkerLostError
-from mlwf.engine.requests import LATE, FitRequest, FitResult
-from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, releases_gil, sort_tasks
+from mlwf.engine.process_pools import CallInterruptedError, Pool, ProcessPool, ThreadPool, WorkerLostError
+from mlwf.engine.requests import LATE_RESULT, FitRequest, FitResult
+from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, group_tasks, releases_gil, sort_tasks
 from mlwf.engine.staged_ensembles import truncated
+from mlwf.engine.time_keeping import TimeKeeper
 from mlwf.engine.work import (
     BLAS,
     ROWS_WORTH_THREADS,
     Job,
     JobResult,
+    PreparedRows,
     fit_whole_pipeline,
     openmp_threads,
     run_job,
@@ -87,8 +89,8 @@ class Engine:
         Called after each fit, from the threads that do them.
     on_warning
         Called with the category and the message of what an earlier fit warned of, when its result is used again.
-    costs
-        Takes what each fit took.
+    run_time
+        The time of the run, which is told what each fit took.
     """
 
     def __init__(
@@ -100,17 +102,17 @@ class Engine:
         pool: Pool | None = None,
         on_fit: OnFit | None = None,
         on_warning: Callable[[str, str], None] | None = None,
-        costs: FitCosts | None = None,
+        run_time: RunTime | None = None,
     ) -> None:
         self.table = table
-        self.costs = FitCosts() if costs is None else costs
+        self.run_time = run_time or RunTime()
         self.counts = FitCounts()
         self._resources = ExitStack()
         lasts = fit_cache is not None
         if fit_cache is None:
             fit_cache = FitCache(Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
         self.fit_cache = fit_cache
-        self._model_cache = ModelCache(fit_cache, lasts=lasts)
+        self._model_cache = ModelCache(fit_cache, lasts=lasts, run_time=self.run_time)
         self._key_builder = FitKeyBuilder()
         self._own: set[str] = set()
         self._on_fit = on_fit
@@ -140,16 +142,25 @@ class Engine:
         tasks = sort_tasks(
             {place: request for place, request in requests.items() if place not in fit_results}, fit_keys, self.table
         )
+        group_tasks(tasks)
         folds, pools = self._folds.gather(tasks), self._pools(tasks)
         call = next(self._calls)
         # What was requested first is fitted first, so that few folds are in memory.
-        futures = [
-            self._queue.put((call, task.rank), partial(self._do_task, task, folds.get(task), pools[task]))
-            for task in tasks
-        ]
-        for future in futures:
-            fit_results |= future.result()
+        places = {task: tuple(task.requests) for task in tasks}
+        futures = {
+            task: self._queue.put((_turn(task, call), task.rank), partial(self._do_task, task, folds.get(task), pool))
+            for task, pool in pools.items()
+        }
+        for task, future in futures.items():
+            self._time.wait_for(task, future, futures)
+            fit_results |= dict.fromkeys(places[task], LATE_RESULT) if task.is_given_up else future.result()
         return fit_results
+
+    def until(self, ends: float) -> Engine:
+        """Make an engine that shares all with this one; what it has not done at that reading of `monotonic` is late."""
+        other = copy.copy(self)
+        other._time = self._time.until(ends)
+        return other
 
     def with_jobs(self, n_jobs: int) -> Engine:
         """Make an engine that shares all with this one but the number of fits at the same time.
@@ -186,6 +197,7 @@ class Engine:
         self._threads = ThreadPool(count_workers(n_jobs))
         self._processes: Pool | None = None
         self._queue = PriorityExecutor((self._given_pool or self._threads).slots)
+        self._time = TimeKeeper(self.run_time.costs, self._queue, self._threads)
 
     def _pools(self, tasks: Sequence[Task]) -> dict[Task, Pool]:
         """Choose where each task runs."""
@@ -195,7 +207,9 @@ class Engine:
             remote = self._given_pool
         else:
             sent = [task for task in sent if not releases_gil(task.fit_key.parts.classifier)]
-            is_worth_it = self._queue.slots > 1 and sum(task.seconds for task in sent) > SECONDS_WORTH_PROCESSES
+            left = min((self._time.left_for(task) for task in sent), default=0.0) * self._queue.slots
+            seconds = min(left, sum(task.seconds for task in sent))
+            is_worth_it = self._queue.slots > 1 and seconds > SECONDS_WORTH_PROCESSES
             remote = self._started_processes() if is_worth_it else local
         return dict.fromkeys(tasks, local) | dict.fromkeys(sent, remote)
 
@@ -240,17 +254,11 @@ class Engine:
 
     def _do_task(self, task: Task, fold: PreparedFold | None, pool: Pool) -> dict[int, FitResult]:
         """Make a fit, put it into the cache, and give the results of its requests."""
-        if task.deadline is not None and monotonic() >= task.deadline:
-            fit_results = dict.fromkeys(task.requests, FitResult(error=LATE, is_late=True))
-        elif fold is None:
-            with openmp_threads(self._n_threads(task)):
-                fit_results = {
-                    place: fit_whole_pipeline(self.table, request) for place, request in task.requests.items()
-                }
-            for fit_result in fit_results.values():
-                self._record_cost(task, fit_result)
-        else:
-            fit_results = self._fit(task, fold, pool)
+        fit_results = dict.fromkeys(task.requests, LATE_RESULT)
+        prepare = None if fold is None else partial(_prepared_here, fold, self._threads)
+        with suppress(CallInterruptedError), self._time.under_way(task, pool):
+            if self._time.drop_late(task, prepare):
+                fit_results |= self._fit_whole(task) if fold is None else self._fit(task, fold, pool)
         if fold is not None:
             self._folds.release(fold)
         for place, request in task.requests.items():
@@ -263,10 +271,21 @@ class Engine:
                 self._on_fit(task.seconds)
         return fit_results
 
+    def _fit_whole(self, task: Task) -> dict[int, FitResult]:
+        with openmp_threads(self._n_threads(task)):
+            fit_results = {
+                place: self._threads.run(fit_whole_pipeline, self.table, request)
+                for place, request in task.requests.items()
+            }
+        task.begin_writing()
+        for fit_result in fit_results.values():
+            self._record_cost(task, fit_result)
+        return fit_results
+
     def _fit(self, task: Task, fold: PreparedFold, pool: Pool) -> dict[int, FitResult]:
         with recorded_warnings() as warned:
             try:
-                preprocessor, prepared = fold.prepared(pool)
+                preprocessor, prepared = self._prepare(fold, pool)
             except Exception as error:
                 raise_if_bug(error)
                 return dict.fromkeys(task.requests, FitResult(error=f"{type(error).__name__}: {error}"))
@@ -275,11 +294,20 @@ class Engine:
             if done.error and len(by_stage) > 1:
                 # Perhaps one of them alone cannot be fitted; then it must not take the others along.
                 by_stage = {stage: self._do(task, (stage,), prepared, pool) for stage in task.stages}
+        task.begin_writing()
         written = perf_counter()
         fit_results = {place: self._result(task, place, preprocessor, by_stage, warned) for place in task.requests}
         if not done.is_resumed:
             self._record_cost(task, done, perf_counter() - written)
         return fit_results
+
+    def _prepare(self, fold: PreparedFold, pool: Pool) -> tuple[Any, Any]:
+        started = perf_counter()
+        is_new = not fold.is_prepared
+        prepared: tuple[Any, Any] = self._threads.run(fold.prepared, pool)
+        if is_new:
+            self.run_time.costs.record_preparing(fold.n_cells, perf_counter() - started)
+        return prepared
 
     def _do(self, task: Task, stages: tuple[int, ...], prepared: Any, pool: Pool) -> JobResult:
         job = Job(
@@ -325,7 +353,7 @@ class Engine:
             classifier = done.model if fit_key.stage is None else truncated(done.model, fit_key.stage[1])
             model = fit_key.parts.assemble(preprocessor, classifier)
         if request.keep_model:
-            self._model_cache.write(fit_key.key, model)
+            self._model_cache.write(fit_key, model)
         requested = tuple(predictions[rows.digest] for rows in request.predict)
         fit_result = FitResult(requested, model if request.keep_model else None, fit_seconds, predict_seconds)
         if request.candidate_fold and request.candidate_fold.leaderboard.enter(
@@ -338,13 +366,27 @@ class Engine:
         """Record what a fit took, with its predictions and the seconds that were spent on its results."""
         if done.error is None:
             seconds += done.fit_seconds + done.predict_seconds
-            self.costs.record(task.classifier, task.seconds, seconds, learner=task.learner)
+            self.run_time.costs.record(task.classifier, task.seconds, seconds, learner=task.learner)
 
     def _n_threads(self, task: Task) -> int:
         """Share the cores: a histogram booster would otherwise take them all, beside the other fits."""
         if len(task.request.train) < ROWS_WORTH_THREADS:
             return 1
         return max(1, cores() // max(1, min(self._queue.slots, len(self._queue))))
+
+
+def _prepared_here(fold: PreparedFold, threads: ThreadPool) -> PreparedRows:
+    prepared: PreparedRows = fold.prepared(threads)[1]
+    return prepared
+
+
+def _turn(task: Task, call: int) -> int:
+    """Give the number of the call whose tasks a task takes turns with: searches that share their time are as one."""
+    if task.group is None:
+        return call
+    if task.group.time.turn is None:
+        task.group.time.turn = call
+    return task.group.time.turn
 
 
 def _stage(fit_key: FitKey) -> int | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from mlwf.engine.costs import RunTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey
 from mlwf.engine.requests import Leaderboard
+from mlwf.engine.scheduling import estimate_seconds
 from mlwf.engine.staged_ensembles import is_resumable
 
 MOST_MODELS = 32
@@ -34,9 +36,10 @@ class CachedModel:
 class ModelCache:
     """Keeps the models of the best candidates, and writes them to the fit cache where that outlasts the run."""
 
-    def __init__(self, fit_cache: FitCache, *, lasts: bool) -> None:
+    def __init__(self, fit_cache: FitCache, *, lasts: bool, run_time: RunTime | None = None) -> None:
         self._fit_cache = fit_cache
         self._lasts = lasts
+        self._run_time = run_time or RunTime()
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._begun: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         self._written: set[str] = set()
@@ -61,7 +64,7 @@ class ModelCache:
         for kept in leaderboard.kept:
             self._keep(kept.fit_key.key, kept.model)
             if self._lasts:
-                self.write(kept.fit_key.key, kept.model)
+                self.write(kept.fit_key, kept.model)
         for kept in leaderboard.take_ranked_models():
             self._keep_begun(kept)
 
@@ -69,11 +72,15 @@ class ModelCache:
         """Write a new best candidate's models already now, while that takes little of the time."""
         for kept in leaderboard.kept:
             if self._lasts and self._seconds_writing <= SHARE_FOR_WRITING * self.seconds_fitting:
-                self.write(kept.fit_key.key, kept.model)
+                self.write(kept.fit_key, kept.model)
 
-    def write(self, key: str, model: Any) -> None:
-        """Write a model to the fit cache, once; where that does not outlast the run, keep it in memory."""
-        if not self._lasts:
+    def write(self, fit_key: FitKey, model: Any) -> None:
+        """Write a model to the fit cache, once; where that does not outlast the run, keep it in memory.
+
+        In a run whose time is limited one that takes long to write is kept in memory alone.
+        """
+        key = fit_key.key
+        if not self._lasts or not self._has_time_for(fit_key):
             self._keep(key, model)
             return
         with self._lock:
@@ -84,6 +91,15 @@ class ModelCache:
         self._fit_cache.put_model(key, model)
         with self._lock:
             self._seconds_writing += perf_counter() - started
+
+    def _has_time_for(self, fit_key: FitKey) -> bool:
+        if not self._run_time.is_limited:
+            return True
+        table, classifier = fit_key.table, fit_key.parts.classifier
+        n_rows, n_columns = table.X.shape
+        estimated = estimate_seconds(classifier, n_rows, n_columns, len(table.classes))
+        seconds = self._seconds_writing + self._run_time.costs.predict_saving(classifier, estimated)
+        return seconds <= SHARE_FOR_WRITING * self.seconds_fitting
 
     def _keep(self, key: str, model: Any) -> None:
         with self._lock:

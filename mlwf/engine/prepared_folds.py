@@ -38,6 +38,16 @@ class PreparedFold:
         self._made: tuple[Any, PreparedRows] | None = None
         self._shared: dict[int, tuple[Pool, Any]] = {}
 
+    @property
+    def n_cells(self) -> int:
+        """How many cells of the table there are in its training rows."""
+        return len(self._train) * int(self._table.X.shape[1])
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the rows are there."""
+        return self._made is not None
+
     def prepared(self, pool: Pool) -> tuple[Any, Any]:
         """Give the fitted preprocessor, or None, and the rows as the workers of a pool take them.
 

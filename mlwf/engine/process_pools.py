@@ -117,17 +117,17 @@ class ThreadPool:
         if self._is_closed:
             raise CancelledError("the pool is closed")
         thread, is_raised = threading.get_ident(), False
-        with self._lock:
-            self._calls[thread] = False
         try:
             try:
+                with self._lock:
+                    self._calls[thread] = False
                 return function(*args)
             except _Interrupted:
                 is_raised = True
                 raise
             finally:
                 with self._lock:
-                    is_interrupted = self._calls.pop(thread)
+                    is_interrupted = self._calls.pop(thread, False)
                 # What was raised here must be caught here, and not later in something else.
                 for _ in range(RAISING_STEPS if is_interrupted and not is_raised else 0):
                     time.sleep(0.001)

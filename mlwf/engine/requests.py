@@ -180,6 +180,8 @@ class FitResult:
 
 LATE = "not finished: the time was up"
 
+LATE_RESULT = FitResult(error=LATE, is_late=True)
+
 Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
 """Makes the fits of some requests; the results are in their order. `Engine` in a run, `DryRunFitter` in a plan."""
 

@@ -19,6 +19,7 @@ from sklearn.base import clone
 from mlwf.engine.costs import FitCosts, SearchTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
+from mlwf.engine.process_pools import CallInterruptedError
 from mlwf.engine.requests import FitRequest, FitResult
 from mlwf.evaluation.predictions import PrecomputedClassifier, Predictions
 from mlwf.results import FitCounts
@@ -147,7 +148,7 @@ class Task:
     lock: Any = field(default_factory=threading.Lock, repr=False)
     """Held while its results are written down, and while it is given up."""
     is_written: bool = False
-    """Whether its results are written down."""
+    """Whether its results are there, and being written down."""
     is_given_up: bool = False
     """Whether nobody waits for it any more."""
 
@@ -200,6 +201,13 @@ class Task:
         """The first candidate of a search that it serves; 0 outside of one."""
         folds = [request.candidate_fold for request in self.requests.values()]
         return min((fold.candidate for fold in folds if fold), default=0)
+
+    def begin_writing(self) -> None:
+        """From now on its results are waited for; raises CallInterruptedError when nobody waits any more."""
+        with self.lock:
+            if self.is_given_up:
+                raise CallInterruptedError
+            self.is_written = True
 
     @property
     def n_folds_to_come(self) -> int:
@@ -259,14 +267,14 @@ class CandidateGroup:
                 return
         self.is_refused = True
 
-    def split(self, task: Task) -> tuple[list[int], list[int]]:
-        """Give the places of a task's requests that there is time for, and those of the others."""
-        in_time = [place for place in task.requests if not self.is_refused and self._is_in_time(task, place)]
-        return in_time, [place for place in task.requests if place not in in_time]
-
-    def _is_in_time(self, task: Task, place: int) -> bool:
-        fit_key = task.fit_keys.get(place)
-        return self.most is None or fit_key is None or fit_key.stage is None or fit_key.stage[1] <= self.most
+    def late_places(self, task: Task) -> list[int]:
+        """Give the places of a task's requests that there is no time for."""
+        if self.is_refused:
+            return list(task.requests)
+        most = self.most
+        if most is None:
+            return []
+        return [place for place, fit_key in task.fit_keys.items() if fit_key.stage and fit_key.stage[1] > most]
 
     def _params(self, stage: int | None) -> Mapping[str, Any]:
         """Give the parameters of a candidate, of those with this stage."""

@@ -85,7 +85,7 @@ def test_the_engine_records_what_its_fits_took_and_a_plan_predicts_by_it():
     table = Table(X, Y)
     pipeline = Pipeline([("classifier", GradientBoostingClassifier(n_estimators=40, random_state=0))])
     costs = FitCosts()
-    with Engine(table, costs=costs) as engine:
+    with Engine(table, run_time=RunTime(costs=costs)) as engine:
         (result,) = engine([FitRequest(pipeline, {}, TRAIN, (TEST,))])
     more = FitRequest(pipeline, {"classifier__n_estimators": 80}, TRAIN, (TEST,))
     predicted, estimated = DryRunFitter(table, costs=costs), DryRunFitter(table)

@@ -42,8 +42,9 @@ def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], ran
         order = range(len(candidates))[:: -1 if rungs else 1]
         trials.request([(candidate, fold) for candidate in order for fold in range(len(trials.splits))])
         rungs.append(trials)
-        if trials.is_late:
+        if trials.is_late and (search.time is None or not trials.tried):
             break
+        # Where costly candidates were left out, the others go on.
         candidates = _keep(trials, candidates, n_kept)
     return SearchOutcome(rungs, _progress(rungs, len(schedule)), _describe_rungs(rungs, resource))
 
@@ -129,7 +130,7 @@ def _keep(trials: Trials, candidates: Sequence[Params], n_kept: int) -> list[Par
     means = np.array([trials.leaderboard.mean(candidate) for candidate in range(len(candidates))], dtype=np.float64)
     # The very call of scikit-learn, since the sort does not keep the order of equals.
     order = np.roll(np.argsort(means), np.count_nonzero(np.isnan(means)))
-    return [candidates[candidate] for candidate in order[-n_kept:]]
+    return [candidates[candidate] for candidate in order[-n_kept:] if not trials.is_candidate_late(candidate)]
 
 
 def _progress(rungs: Sequence[Trials], n_rungs: int) -> str:

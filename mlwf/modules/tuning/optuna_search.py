@@ -56,11 +56,16 @@ def _propose(spec: OptunaSearchSpec, search: Search, candidates: list[Params], r
     space = {name: _distribution(values) for name, values in spec.param_distributions.items()}
     trials = Trials(search, search.splits, candidates)
     planned = min(spec.n_iter, spec.max_candidates or spec.n_iter)
-    while len(trials.candidates) < planned and not trials.is_late:
+    is_time_left = True
+    while len(trials.candidates) < planned and is_time_left:
         proposed = [study.ask(space) for _ in range(min(BATCH, planned - len(trials.candidates)))]
         begin = len(trials.candidates)
         trials.candidates += [_params(spec, trial.params) for trial in proposed]
         _try(study, dict(enumerate(proposed, begin)), trials)
+        # For one of them there may be time where there was none for a costlier one.
+        is_time_left = not all(
+            trials.is_candidate_late(candidate) for candidate in range(begin, len(trials.candidates))
+        )
     n_tried, n_pruned = len(trials.tried), len(trials.pruned)
     inexact = (
         f"optuna: candidates proposed by earlier scores, {n_pruned:,} of {n_tried:,} given up before their last fold"
@@ -76,8 +81,10 @@ def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
     last = len(trials.splits) - 1
     for fold in range(len(trials.splits)):
         trials.request([(candidate, fold) for candidate in alive])
-        if trials.is_late:
+        if trials.is_late and trials.search.time is None:
             return
+        for candidate in [candidate for candidate in alive if trials.is_candidate_late(candidate)]:
+            study.tell(alive.pop(candidate), state=TrialState.FAIL)
         for candidate, trial in list(alive.items()):
             mean = _mean_so_far(trials, candidate, fold)
             if np.isnan(mean):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mlwf.engine.costs import SearchTime
 from mlwf.engine.requests import CandidateFold, FitRequest, FitResult, Fitter, Leaderboard
 from mlwf.evaluation.predictions import Predictions, score
 from mlwf.splitting.rows import Rows, Split, Table
@@ -110,6 +111,8 @@ class Search:
     fitter: Fitter
     deadline: float | None = None
     """Reading of `time.monotonic` from which on no fit is begun."""
+    time: SearchTime | None = None
+    """Which candidates there is time for; None where the run has no time limit."""
 
 
 @dataclass(eq=False)
@@ -142,6 +145,7 @@ class Trials:
                 (self.splits[fold].test,),
                 candidate_fold=CandidateFold(self.leaderboard, candidate, fold),
                 deadline=self.search.deadline,
+                search_time=self.search.time,
             )
             for candidate, fold in cells
         ]
@@ -162,19 +166,22 @@ class Trials:
 
     @property
     def tried(self) -> list[int]:
-        """The candidates that were fitted on all splits or pruned; the deadline passed before the others were."""
+        """The candidates that were fitted on all splits or pruned; for the others there was no time."""
         return [candidate for candidate in range(len(self.candidates)) if self._is_tried(candidate)]
 
     @property
     def is_late(self) -> bool:
-        """Whether the deadline passed before all requested fits had begun."""
+        """Whether there was no time for all requested fits."""
         return any(result.is_late for result in self.fit_results.values())
 
+    def is_candidate_late(self, candidate: int) -> bool:
+        """Whether there was no time for all fits of a candidate."""
+        return any(result is not None and result.is_late for result in self.of(candidate))
+
     def _is_tried(self, candidate: int) -> bool:
-        fit_results = self.of(candidate)
-        if any(result is not None and result.is_late for result in fit_results):
+        if self.is_candidate_late(candidate):
             return False
-        return candidate in self.pruned or None not in fit_results
+        return candidate in self.pruned or None not in self.of(candidate)
 
     def _score(self, name: str, fold: int, predictions: Predictions) -> float:
         return score(self.search.scorers[name], predictions, self.search.table.y_of(self.splits[fold].test))

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+from mlwf.engine.costs import SearchTime
 from mlwf.engine.engine import Engine
 from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
@@ -47,10 +48,12 @@ def tune(
     *,
     random_state: int = 42,
     positive_class: Any = None,
+    time: SearchTime | None = None,
 ) -> TuningResult:
     """Try the candidates of `spec` on folds of `rows` and name the best.
 
-    A fit that fails scores NaN. When the time ends, the best of the candidates that are complete is named.
+    A fit that fails scores NaN. When the time ends, the best of the candidates that are complete is named; with `time`
+    the best of those that can still be fitted, calibrated and validated.
 
     Raises
     ------
@@ -69,10 +72,11 @@ def tune(
         chosen_by=spec.choosing_scorer,
         fitter=fitter,
         deadline=None if spec.timeout_seconds is None else monotonic() + spec.timeout_seconds,
+        time=time,
     )
     candidates = list_candidates(spec, random_state=random_state)
     outcome = STRATEGIES[spec.strategy].try_candidates(spec, search, candidates, random_state)
-    stopped = "; ".join(_stopped(spec, outcome, len(_all_candidates(spec, random_state))))
+    stopped = "; ".join(_stopped(spec, search, outcome, len(_all_candidates(spec, random_state))))
     return _result(spec, search, outcome, stopped)
 
 
@@ -104,7 +108,7 @@ def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopp
     rows = [(trials, candidate) for trials in outcome.trials for candidate in trials.tried]
     fit_results = [result for trials, candidate in rows for result in trials.of(candidate) if result is not None]
     failures = _failures(rows, fit_results)
-    best = _best(spec, outcome, rows, failures)
+    best = _affordable(search, _best(spec, search, outcome, rows, failures))
     names = {name: name if len(search.scorers) > 1 else "score" for name in search.scorers}
     cv_results = make_cv_results(rows, names)
     position = rows.index(best)
@@ -120,23 +124,37 @@ def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopp
         cv_results=cv_results,
         failures=tuple(failures),
         stopped=stopped,
+        is_timed_out=any(trials.is_late for trials in outcome.trials),
         inexact=outcome.inexact,
         cpu_seconds=_seconds(outcome),
         out_of_fold=_out_of_fold(search, *best),
     )
 
 
-def _best(spec: ParamTuningSpec, outcome: SearchOutcome, rows: Sequence[Row], failures: Sequence[str]) -> Row:
+def _best(
+    spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, rows: Sequence[Row], failures: Sequence[str]
+) -> Row:
     """Find the best candidate of the last trials that have one."""
     if not rows:
-        raise FitError(
-            f"the time ended before any candidate was complete: tuning.timeout_seconds is {spec.timeout_seconds:g}"
-        )
+        raise FitError(f"the time ended before any candidate was complete: {_limit(spec, search)}")
     for trials in reversed(outcome.trials):
         if trials.leaderboard.best is not None:
             return trials, trials.leaderboard.best
     why = failures[0] if failures else "NaN"
     raise FitError(f"none of the {len(outcome.trials[0].tried)} candidates could be scored: {why}")
+
+
+def _affordable(search: Search, best: Row) -> Row:
+    """Give the best candidate of the same trials that there is still time to fit on all rows; `best` where none is."""
+    trials, candidate = best
+    if search.time is None or search.time.may_ship(trials.candidates[candidate]):
+        return best
+    means = {each: trials.leaderboard.mean(each) for each in trials.tried}
+    ranked = sorted((-mean, each) for each, mean in means.items() if mean is not None and not np.isnan(mean))
+    for _, each in ranked:
+        if search.time.may_ship(trials.candidates[each]):
+            return trials, each
+    return best
 
 
 def _failures(rows: Sequence[Row], fit_results: Sequence[FitResult]) -> list[str]:
@@ -151,11 +169,24 @@ def _failures(rows: Sequence[Row], fit_results: Sequence[FitResult]) -> list[str
     return list(dict.fromkeys([*of_fits, *of_scorers]))
 
 
-def _stopped(spec: ParamTuningSpec, outcome: SearchOutcome, n_all: int) -> Iterator[str]:
+def _stopped(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, n_all: int) -> Iterator[str]:
     if spec.max_candidates is not None and spec.max_candidates < n_all:
         yield f"the first {spec.max_candidates:,} of {n_all:,} candidates, as tuning.max_candidates says"
     if any(trials.is_late for trials in outcome.trials):
-        yield f"stopped after {spec.timeout_seconds:g} s: {outcome.progress}; a faster machine tries more"
+        if _is_past_timeout(search):
+            yield f"stopped after {spec.timeout_seconds:g} s: {outcome.progress}; a faster machine tries more"
+        else:
+            yield f"cut by {_limit(spec, search)}: {outcome.progress}, the cheapest first; a faster machine tries more"
+
+
+def _limit(spec: ParamTuningSpec, search: Search) -> str:
+    if search.time is None or _is_past_timeout(search):
+        return f"tuning.timeout_seconds is {spec.timeout_seconds:g}"
+    return f"compute.time_limit, which is {search.time.run_time.seconds:g} s"
+
+
+def _is_past_timeout(search: Search) -> bool:
+    return search.time is None or (search.deadline is not None and monotonic() >= search.deadline)
 
 
 def _seconds(outcome: SearchOutcome) -> float:
