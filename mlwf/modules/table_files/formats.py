@@ -52,7 +52,7 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
         if duplicated:
             raise DataError(duplicated)
         table = parquet.read()
-    except (pa.ArrowException, UnicodeDecodeError, NotImplementedError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # the second for the name of a column that is not UTF-8
         first_line = str(error).partition("\n")[0]
         raise _parquet_error(file, f"is a damaged Parquet file: {first_line}") from error
     kept = [name for name in table.column_names if not UNNAMED_INDEX.fullmatch(name)]
