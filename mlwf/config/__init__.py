@@ -8,8 +8,8 @@ document.py      the result: plain data, and the origin of every value and key
 
 from __future__ import annotations
 
-from mlwf.config.document import Document
+from mlwf.config.document import Document, value_at
 from mlwf.config.layers import expanded
 from mlwf.config.strict_yaml import KeyPath, Order, dotted, kind
 
-__all__ = ["Document", "KeyPath", "Order", "dotted", "expanded", "kind"]
+__all__ = ["Document", "KeyPath", "Order", "dotted", "expanded", "kind", "value_at"]

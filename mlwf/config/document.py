@@ -114,6 +114,14 @@ class Document:
         return key_origin if key else origin
 
 
+def value_at(data: Any, path: KeyPath) -> Any:
+    """Give the value at a path of plain data; None when there is none."""
+    for part in path:
+        is_there = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
+        data = data[part] if is_there else None
+    return data
+
+
 def _inner(value: Value, part: Any) -> Entry | Value | None:
     """Step into a map by key or a list by index."""
     if isinstance(value.content, dict):

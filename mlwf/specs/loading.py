@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mlwf.config import Document, KeyPath, Order, dotted
+from mlwf.config import Document, KeyPath, Order, dotted, value_at
 from mlwf.errors import ConfigError, Problem
 from mlwf.specs.base import DEFAULT_STORE, absolute, path_keys
 from mlwf.specs.experiment import ExperimentSpec
@@ -104,11 +104,11 @@ def _resolved(document: Document) -> dict[str, Any]:
     data.setdefault("name", os.fsencode(document.path.stem).decode("utf-8", "backslashreplace"))
     for path in path_keys(data):
         if _has(document.data, path):
-            placed = absolute(_at(data, path), document.folder(path))
+            placed = absolute(value_at(data, path), document.folder(path))
         else:
-            is_used = _at(data, ("tracking", "enabled")) is not False
+            is_used = value_at(data, ("tracking", "enabled")) is not False
             placed = (environment_store() if is_used else None) or absolute(DEFAULT_STORE, document.path.parent)
-        _at(data, path[:-1])[path[-1]] = placed
+        value_at(data, path[:-1])[path[-1]] = placed
     return data
 
 
@@ -175,31 +175,23 @@ def _validate(
 def _leave_out(data: dict[str, Any], path: KeyPath, *, is_missing: bool = False) -> set[KeyPath]:
     """Take a value out of `data`, or the section that lacks it; return what was taken out, if it was there still."""
     if path in _STAND_INS:
-        holder = _at(data, path[:-1])
+        holder = value_at(data, path[:-1])
         if isinstance(holder, dict):
             holder[path[-1]] = copy.deepcopy(_STAND_INS[path])
         return {path}
     path = path[:-1] if is_missing else path
     # Without one of its items a list would be another list: leave out all of it.
-    while path and not isinstance(_at(data, path[:-1]), dict | None):
+    while path and not isinstance(value_at(data, path[:-1]), dict | None):
         path = path[:-1]
     if not path or not _has(data, path):
         return set()
-    del _at(data, path[:-1])[path[-1]]
+    del value_at(data, path[:-1])[path[-1]]
     return {path}
 
 
 def _has(data: Any, path: KeyPath) -> bool:
-    holder = _at(data, path[:-1])
+    holder = value_at(data, path[:-1])
     return isinstance(holder, dict) and path[-1] in holder
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    """Return the value at a path; None when there is none."""
-    for part in path:
-        is_there = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
-        data = data[part] if is_there else None
-    return data
 
 
 def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
@@ -211,7 +203,7 @@ def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
     secret = next((text for path, text in document.secrets.items() if path[: len(problem.path)] == problem.path), None)
     if secret is not None and problem.tells_value:
         message, hint = f"is not accepted: {secret}", "" if problem.suggests else hint
-    got = document.secrets.get(problem.path) or describe_value(_at(document.data, problem.path))
+    got = document.secrets.get(problem.path) or describe_value(value_at(document.data, problem.path))
     message, hint = document.redact(message).replace(GOT, got), document.redact(hint)
     return document.problem(problem.path, message, hint, key=problem.at_key, about=problem.about)
 
@@ -219,5 +211,5 @@ def _located(problem: SpecProblem, document: Document) -> tuple[Order, Problem]:
 def _unlocated(problem: SpecProblem, data: dict[str, Any]) -> Problem:
     path = problem.path if problem.about is None else problem.about
     return Problem(
-        "", dotted(path), problem.message.replace(GOT, describe_value(_at(data, problem.path))), problem.hint
+        "", dotted(path), problem.message.replace(GOT, describe_value(value_at(data, problem.path))), problem.hint
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mlwf.config import Document
+from mlwf.config import Document, value_at
 from mlwf.specs.base import Spec, address_keys, beside
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.problems import KeyPath
@@ -41,8 +41,8 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     for problem in _refused(data):
         _remove(data, problem)
     for path in address_keys(data):
-        if (address := _at(data, path)) is not None:
-            _at(data, path[:-1])[path[-1]] = redact(address)
+        if (address := value_at(data, path)) is not None:
+            value_at(data, path[:-1])[path[-1]] = redact(address)
     if document:
         _restore_env(data, document)
     return _yaml(data)
@@ -127,7 +127,7 @@ def _refused(data: dict[str, Any]) -> Iterator[KeyPath]:
 
 
 def _remove(data: Any, path: KeyPath) -> None:
-    holder = _at(data, path[:-1])
+    holder = value_at(data, path[:-1])
     if isinstance(holder, dict):
         holder.pop(path[-1], None)
 
@@ -135,7 +135,7 @@ def _remove(data: Any, path: KeyPath) -> None:
 def _restore_env(data: dict[str, Any], document: Document) -> None:
     """Write `${env:...}` again for what came from the environment, such that it is read as the same kind of value."""
     for path, text in document.secrets.items():
-        holder, value, read = _at(data, path[:-1]), _at(data, path), _at(document.data, path)
+        holder, value, read = value_at(data, path[:-1]), value_at(data, path), value_at(document.data, path)
         # What a run resolves, such as `features: auto` to a list, is its own.
         if value is None or isinstance(value, dict | list):
             continue
@@ -150,13 +150,6 @@ class _Env:
 
     text: str
     kind: type
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    for part in path:
-        known = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
-        data = data[part] if known else None
-    return data
 
 
 class _Dumper(yaml.SafeDumper):
