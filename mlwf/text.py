@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -201,6 +201,17 @@ def printable_in(content: Any) -> Any:
             readable[repr(key) if shown in readable else shown] = printable_in(value)
         return readable
     return [*map(printable_in, content)] if isinstance(content, list | tuple) else content
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Give the name, with as many underscores behind it as make it one that is not taken.
+
+    >>> free_name("time", ["time", "time_"])
+    'time__'
+    """
+    while name in taken:
+        name = f"{name}_"
+    return name
 
 
 def pluralize(count: int | None, noun: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from mlwf.config.parsing import MAX_DEPTH, scalar
 from mlwf.config.strict_yaml import Entry, KeyPath, NotYaml, Origin, ReadLog, Value, dotted, kind, read_yaml
+from mlwf.errors import closest
 
 AFTER_ALL_FILES = 1_000_000
 
@@ -249,5 +249,5 @@ def _neighbour(path: Path) -> str:
         return f"there is no folder {path.parent}"
     # By stem: a shared .yaml would make all names alike.
     by_stem = {other.stem: other for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")}
-    close = get_close_matches(path.stem, by_stem, n=1, cutoff=0.6)
-    return f"did you mean {by_stem[close[0]]}?" if close else ""
+    close = closest(path.stem, by_stem)
+    return "" if close is None else f"did you mean {by_stem[close]}?"

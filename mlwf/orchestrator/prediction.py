@@ -20,6 +20,7 @@ from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved
 from mlwf.table_schema import RawTable, UnknownValues, load_schema, resolve_schema, uses_of
+from mlwf.text import free_name
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,11 @@ def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) 
         }
     kept = table.columns.select([name for name in table.columns.column_names if name not in features])
     taken = {*columns, *kept.column_names}
-    renamed = {name: _free_name(f"input_{name}", taken) for name in kept.column_names if name in columns}
+    renamed = {name: free_name(f"input_{name}", taken) for name in kept.column_names if name in columns}
     kept = kept.rename_columns([renamed.get(name, name) for name in kept.column_names])
     for name, values in columns.items():
         kept = kept.append_column(name, values)
     return kept, renamed
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name = f"{name}_"
-    return name
 
 
 def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, TableSchema | None, Any]:

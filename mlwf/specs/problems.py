@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlwf.errors import InvalidValueError, Refusal, nearest
+from mlwf.errors import InvalidValueError, Refusal, closest, nearest
 from mlwf.specs.base import Spec
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.text import format_value
@@ -234,15 +234,13 @@ def _misspelt_tag(located: _Located, name: str, tags: Sequence[str]) -> Any:
 
     What some kind of the section knows is a key of its own. None where there is none.
     """
-    from difflib import get_close_matches
-
     written = located.error["input"]
     if not isinstance(written, Mapping):
         return None
     known = {field for member in _members(located.declared) if _is_spec(member) for field in member.model_fields}
     others = {str(key).lower(): key for key in written if key not in known}
-    alike = get_close_matches(name, others, n=1, cutoff=0.6) or [key for key in others if written[others[key]] in tags]
-    return others[alike[0]] if alike else None
+    alike = closest(name, others) or next((key for key in others if written[others[key]] in tags), None)
+    return None if alike is None else others[alike]
 
 
 def _explain_own(located: _Located) -> SpecProblem:

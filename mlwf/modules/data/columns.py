@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mlwf.errors import Problem, nearest
+from mlwf.errors import Problem, closest, nearest
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
 from mlwf.table_schema import booleans_of, date_formats, dates_of
 from mlwf.text import format_name, format_value, pluralize
@@ -145,7 +144,7 @@ def absent(where: str, roles: Iterable[tuple[str, str]], names: Sequence[str]) -
     known = set(names)
     for role, name in roles:
         if name not in known:
-            few = len(names) <= FEW_NAMES or get_close_matches(name, names, n=1, cutoff=0.6)
+            few = len(names) <= FEW_NAMES or closest(name, names)
             hint = nearest(name, names) if few else f"the table has {pluralize(len(names), 'column')}"
             message = "no such column"
             problem = Problem(where, name, f"{message}, which {role} names", hint)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from mlwf.atomic import writing
 from mlwf.errors import DataError, Problem, nearest
 from mlwf.specs.feature_store import FeatureViewSpec
+from mlwf.text import free_name
 
 HOLDS_AT_ANY_TIME = "mlwf_holds_at_any_time"
 """Tag of a view whose rows have no time of their own."""
@@ -95,7 +96,7 @@ def declare(position: int, view: FeatureViewSpec, repo: Path) -> Declared:
     if not needs_copy or declared.problems:
         return declared
     copy = f"sources/{view.name}.parquet"
-    timestamp = view.timestamp or _free_name("event_timestamp", schema.names)
+    timestamp = view.timestamp or free_name("event_timestamp", schema.names)
     return replace(declared, timestamp=timestamp, source=copy, copy=copy, source_state=_state(view.source, original))
 
 
@@ -233,9 +234,3 @@ def _state(source: str, relative: str) -> dict[str, Any]:
 def _relative(path: str, repo: Path) -> str:
     # Relative to the repo, so that a project can be moved; Feast resolves it against the repo's folder.
     return Path(os.path.relpath(Path(path).resolve(), repo.resolve())).as_posix()
-
-
-def _free_name(name: str, taken: list[str]) -> str:
-    while name in taken:
-        name = f"{name}_"
-    return name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from mlwf.errors import DataError, Problem
+from mlwf.errors import DataError, Problem, closest
 from mlwf.modules.table_files.formats import FORMATS, accepted_suffixes, format_of, suffix_of
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
@@ -214,9 +213,9 @@ def _what_is_there(missing: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder {folder}"
     names = sorted(file.name for file in folder.iterdir() if format_of(file))
-    close = get_close_matches(missing.name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
+    close = closest(missing.name, names)
+    if close is not None:
+        return f"did you mean {close}?"
     if not names:
         return f"the folder {folder} holds no table"
     more = ", ..." if len(names) > SHOWN_NAMES else ""
