@@ -17,6 +17,7 @@ from pyarrow import csv as arrow_csv
 
 from mlwf.errors import DataError, Problem
 from mlwf.specs.data import ReadSpec
+from mlwf.text import pluralize
 
 MAGIC = {
     b"PAR1": ("is a Parquet file, though its suffix says CSV", "name it .parquet"),
@@ -47,11 +48,16 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
         names, n_lines = _header(file, read.encoding, sep)
         return _columns(file, read.encoding, sep, names, n_lines)
     except UnicodeError as error:
-        raise _undecodable(file, read.encoding) or _error(file, f"is not {read.encoding} text") from error
+        raise _undecodable(file, read.encoding) or file_error(file, f"is not {read.encoding} text") from error
     except csv.Error as error:
-        raise _error(file, f"cannot be read as CSV: {error}") from error
+        raise file_error(file, f"cannot be read as CSV: {error}") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _error(file, f"is damaged or no gzip file: {error}") from error
+        raise file_error(file, f"is damaged or no gzip file: {error}") from error
+
+
+def file_error(file: Path | str, message: str, hint: str = "") -> DataError:
+    """Make the error of a file as a whole."""
+    return DataError(Problem(where=str(file), key="", message=message, hint=hint))
 
 
 def duplicated_columns(where: str, names: Sequence[str]) -> list[Problem]:
@@ -115,7 +121,7 @@ def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int
         else:
             break
     if not all(ragged):
-        raise _ragged(file, encoding, sep) or _error(file, "cannot be read as CSV: lines differ in their fields")
+        raise _ragged(file, encoding, sep) or file_error(file, "cannot be read as CSV: lines differ in their fields")
     _refuse_open_quote(file, encoding, sep)
     return table
 
@@ -125,7 +131,7 @@ def _refuse_open_quote(file: Path, encoding: str, sep: str) -> None:
     with _open_bytes(file) as content:
         n_quotes = sum(chunk.count(b'"') for chunk in iter(lambda: content.read(1 << 20), b""))
     if n_quotes % 2 and (line := _open_quote(file, encoding, sep)):
-        raise _error(file, f"line {line} opens a double quote that is never closed")
+        raise file_error(file, f"line {line} opens a double quote that is never closed")
 
 
 def _open_quote(file: Path, encoding: str, sep: str) -> int | None:
@@ -156,14 +162,14 @@ def _header(file: Path, encoding: str, sep: str) -> tuple[list[str], int]:
     _refuse_binary(file, encoding)
     n_lines, header = next(((end, record) for _, end, record in _records(file, encoding, sep)), (0, None))
     if header is None:
-        raise _error(file, "is empty")
+        raise file_error(file, "is empty")
     duplicated = duplicated_columns(str(file), header)
     if duplicated:
         raise DataError(duplicated)
     other = next((mark for mark in SEPARATORS if mark in header[0]), None)
     if len(header) == 1 and other:
         message = f"has one column, named {header[0]!r}"
-        raise _error(file, message, f"if {other!r} separates its columns, set data.read.sep: {_yaml_text(other)}")
+        raise file_error(file, message, f"if {other!r} separates its columns, set data.read.sep: {_yaml_text(other)}")
     return [name or f"Unnamed: {position}" for position, name in enumerate(header)], n_lines
 
 
@@ -172,14 +178,14 @@ def _refuse_binary(file: Path, encoding: str) -> None:
         start = raw.read(4)
     for magic, (message, hint) in MAGIC.items():
         if start.startswith(magic) and not (magic == b"\x1f\x8b" and _is_compressed(file)):
-            raise _error(file, message, hint)
+            raise file_error(file, message, hint)
     with _open_bytes(file) as content:
         start = content.read(65536)
     if b"\0" in start and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         is_utf_16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         hint = "set data.read.encoding: utf-16" if is_utf_16 else ""
         line = start[: start.index(0)].count(b"\n") + 1
-        raise _error(file, f"is not {encoding} text: line {line} has a zero byte", hint)
+        raise file_error(file, f"is not {encoding} text: line {line} has a zero byte", hint)
 
 
 def _open_bytes(file: Path) -> IO[bytes]:
@@ -213,17 +219,19 @@ def _ragged(file: Path, encoding: str, sep: str) -> DataError | None:
     if not wrong:
         return None
     line, seen = wrong[0]
-    message = f"line {line} has {_fields(seen)}, the header has {expected}"
+    message = f"line {line} has {pluralize(seen, 'field')}, the header has {expected}"
     if len(wrong) > 1:
         message += f" (and so for {len(wrong) - 1} more {'line' if len(wrong) == 2 else 'lines'})"
-    return _error(file, message, f"a text with {sep!r} in it must stand in double quotes" if seen > expected else "")
+    return file_error(
+        file, message, f"a text with {sep!r} in it must stand in double quotes" if seen > expected else ""
+    )
 
 
 def _malformed(file: Path, encoding: str, sep: str, error: Exception) -> DataError:
     if line := _open_quote(file, encoding, sep):
-        return _error(file, f"line {line} opens a double quote that is never closed")
+        return file_error(file, f"line {line} opens a double quote that is never closed")
     reason = str(error).partition("\n")[0].strip()
-    return _ragged(file, encoding, sep) or _error(file, f"cannot be read as CSV: {reason}")
+    return _ragged(file, encoding, sep) or file_error(file, f"cannot be read as CSV: {reason}")
 
 
 def _undecodable(file: Path, encoding: str) -> DataError | None:
@@ -241,21 +249,13 @@ def _undecodable(file: Path, encoding: str) -> DataError | None:
                     line += error.object[: error.start].decode(encoding, errors="ignore").count("\n")
                 at = offset - pending + error.start
                 message = f"line {line} is not {encoding} text: byte 0x{error.object[error.start]:02x} at offset {at}"
-                return _error(file, message, "set data.read.encoding to the file's, such as cp1252 or latin-1")
+                return file_error(file, message, "set data.read.encoding to the file's, such as cp1252 or latin-1")
             except UnicodeError as error:
-                return _error(file, f"is not {encoding} text: {error}", "set data.read.encoding to the file's")
+                return file_error(file, f"is not {encoding} text: {error}", "set data.read.encoding to the file's")
             offset += len(chunk)
             if not chunk:
                 return None
 
 
-def _fields(count: int) -> str:
-    return f"{count} field" if count == 1 else f"{count} fields"
-
-
 def _yaml_text(text: str) -> str:
     return '"\\t"' if text == "\t" else f'"{text}"'
-
-
-def _error(file: Path, message: str, hint: str = "") -> DataError:
-    return DataError(Problem(where=str(file), key="", message=message, hint=hint))

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlwf.atomic import writing
-from mlwf.errors import DataError, MlwfError, Problem, UsageError
-from mlwf.modules.table_files.csv_files import duplicated_columns, read_csv_file, write_csv_file
+from mlwf.errors import DataError, MlwfError, UsageError
+from mlwf.modules.table_files.csv_files import duplicated_columns, file_error, read_csv_file, write_csv_file
 from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
 
 # pandas stores an index that has no name under such a column.
@@ -45,7 +45,7 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
     """
     with file.open("rb") as opened:
         if opened.read(4) != b"PAR1":
-            raise _parquet_error(file, "is not a Parquet file, though its suffix says so", "name a CSV file .csv")
+            raise file_error(file, "is not a Parquet file, though its suffix says so", "name a CSV file .csv")
     try:
         parquet = pq.ParquetFile(file)
         duplicated = duplicated_columns(str(file), parquet.schema_arrow.names)
@@ -54,7 +54,7 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
         table = parquet.read()
     except (pa.ArrowException, UnicodeDecodeError) as error:  # the second for the name of a column that is not UTF-8
         first_line = str(error).partition("\n")[0]
-        raise _parquet_error(file, f"is a damaged Parquet file: {first_line}") from error
+        raise file_error(file, f"is a damaged Parquet file: {first_line}") from error
     kept = [name for name in table.column_names if not UNNAMED_INDEX.fullmatch(name)]
     return table.select(kept).replace_schema_metadata()
 
@@ -62,10 +62,6 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
 def write_parquet_file(table: pa.Table, file: Path) -> None:
     """Write a table as Parquet with its own types."""
     pq.write_table(table, file)
-
-
-def _parquet_error(file: Path, message: str, hint: str = "") -> DataError:
-    return DataError(Problem(where=str(file), key="", message=message, hint=hint))
 
 
 CSV = FileFormat(

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from mlwf.errors import DataError, Problem, closest
+from mlwf.modules.table_files.csv_files import file_error
 from mlwf.modules.table_files.formats import FORMATS, accepted_suffixes, format_of, suffix_of
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
@@ -54,11 +55,11 @@ def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
     try:
         table = _read_parts(_parts_of(path), read or ReadSpec())
     except PermissionError as error:
-        raise _problem(error.filename or path, "permission denied") from error
+        raise file_error(error.filename or path, "permission denied") from error
     except OSError as error:
-        raise _problem(error.filename or path, f"cannot be read: {error.strerror or error}") from error
+        raise file_error(error.filename or path, f"cannot be read: {error.strerror or error}") from error
     if not len(table):
-        raise _problem(path, "has a header and no rows")
+        raise file_error(path, "has a header and no rows")
     return table
 
 
@@ -71,7 +72,7 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
         try:
             with file.open("rb") as opened:
                 if not opened.read(1):
-                    raise _problem(str(file), "is empty")
+                    raise file_error(file, "is empty")
             tables.append(file_format.read(file, read))
         except DataError as error:
             problems.extend(error.problems)
@@ -81,7 +82,7 @@ def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
         raise DataError(different)
     names = tables[0].column_names
     if not names:
-        raise _problem(str(files[0]), "has no column")
+        raise file_error(files[0], "has no column")
     keys = _keys_of(parts, names)
     tables = [_with_keys(table.select(names), part) for table, part in zip(tables, parts, strict=True)]
     try:
@@ -125,7 +126,7 @@ def _keys_of(parts: Sequence[_Part], names: Sequence[str]) -> list[str]:
     for part in parts:
         if list(part.keys) != keys:
             message = f"lies in folders of {_named(part.keys)}, and {parts[0].file} in folders of {_named(keys)}"
-            raise _problem(str(part.file), message)
+            raise file_error(part.file, message)
     for key in keys:
         if key in names:
             message = "is a column of the file and the key of its folder too"
@@ -157,10 +158,10 @@ def _parts_of(path: str) -> list[_Part]:
             if files:
                 fixed = len(Path(path[: _magic_at(path)]).parent.parts) if "/" in path else 0
                 return _of_one_kind(path, [_Part(file, _keys_in(file.parent.parts[fixed:])) for file in files])
-            raise _problem(path, "no file matches")
+            raise file_error(path, "no file matches")
     except PermissionError as error:
-        raise _problem(path, "permission denied") from error
-    raise _problem(path, "no such file", _what_is_there(here))
+        raise file_error(path, "permission denied") from error
+    raise file_error(path, "no such file", _what_is_there(here))
 
 
 def _magic_at(pattern: str) -> int:
@@ -181,7 +182,7 @@ def _parts_in_folder(folder: Path, keys: dict[str, str | None] | None = None) ->
     partitions = [entry for entry in entries if entry.is_dir() and _keys_in([entry.name])]
     tables = [entry for entry in entries if entry.is_file() and format_of(entry)]
     if tables and partitions:
-        raise _problem(
+        raise file_error(
             str(folder), f"holds tables, and the folder {partitions[0].name} beside them", "name one of them"
         )
     for partition in partitions:
@@ -192,19 +193,21 @@ def _parts_in_folder(folder: Path, keys: dict[str, str | None] | None = None) ->
 
 def _of_one_kind(path: str, parts: list[_Part]) -> list[_Part]:
     if not parts:
-        raise _problem(path, "is a folder without a table", accepted_suffixes())
+        raise file_error(path, "is a folder without a table", accepted_suffixes())
     unknown = [part.file for part in parts if format_of(part.file) is None]
     if unknown:
         suffix = suffix_of(unknown[0])
         message = f"suffix {suffix} is no table's" if suffix else "has no suffix that says what it is"
-        raise _problem(str(unknown[0]), message, accepted_suffixes())
+        raise file_error(unknown[0], message, accepted_suffixes())
     # A pipe would be waited for, and can be read only once.
     special = [part.file for part in parts if part.file.exists() and not part.file.is_file()]
     if special:
-        raise _problem(str(special[0]), "is no regular file")
+        raise file_error(special[0], "is no regular file")
     names = sorted({FORMATS[suffix_of(part.file)].name for part in parts})
     if len(names) > 1:
-        raise _problem(path, f"holds {' and '.join(names)} files", "name one kind with a glob, such as data/*.parquet")
+        raise file_error(
+            path, f"holds {' and '.join(names)} files", "name one kind with a glob, such as data/*.parquet"
+        )
     return parts
 
 
@@ -220,7 +223,3 @@ def _what_is_there(missing: Path) -> str:
         return f"the folder {folder} holds no table"
     more = ", ..." if len(names) > SHOWN_NAMES else ""
     return f"the folder {folder} holds {', '.join(names[:SHOWN_NAMES])}{more}"
-
-
-def _problem(where: str, message: str, hint: str = "") -> DataError:
-    return DataError(Problem(where=str(where), key="", message=message, hint=hint))
