@@ -164,6 +164,7 @@ def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
 
 def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
     """Write a list of runs to stdout."""
+    from mlwf.modules.runs import NO_RUN
     from mlwf.tables import runs_markdown, runs_table
 
     if form is Format.json:
@@ -173,7 +174,7 @@ def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -
     elif runs:
         _show(runs_table(_as_read_here(runs)))
     else:
-        write_error(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
+        write_error(f"{runs_dir}: {NO_RUN}")
 
 
 def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:

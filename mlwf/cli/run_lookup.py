@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
-from mlwf.modules.runs import MODEL_URI, STATE, SUMMARY, RunFolder, find_run, newest_first
+from mlwf.modules.runs import CONFIG, MODEL_URI, STATE, SUMMARY, RunFolder, find_run, newest_first
 
 
 def from_here(text: str) -> str:
@@ -87,7 +87,7 @@ def _tracked(runs_dir: Path) -> Iterator[tuple[str, str | None]]:
 
     for folder in newest_first(runs_dir):
         tracking = folder.read_json(SUMMARY).get("tracking") or {}
-        config = folder.file("config.yaml")
+        config = folder.file(CONFIG)
         try:
             store = store_of_run(config) if tracking.get("run_id") and config.exists() else None
         except MlwfError:  # a file that somebody has edited

@@ -22,6 +22,11 @@ from mlwf.text import json_text
 
 STATE = "state.json"
 SUMMARY = "summary.json"
+CONFIG = "config.yaml"
+"""The experiment as it was resolved."""
+ENVIRONMENT = "environment.txt"
+MODEL_FILE = "model.skops"
+NO_RUN = "no run here; `mlwf train CONFIG` makes one"
 
 MODEL_URI = "models:/"
 """What the URI of a registered model begins with, where a run can be named as well."""
@@ -143,7 +148,7 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
         return RunFolder(Path(text), Path(text).resolve().name)
     runs = {run.run_id: run for run in newest_first(runs_dir)}
     if not runs:
-        raise RunNotFoundError(f"{runs_dir}: no run here; `mlwf train CONFIG` makes one")
+        raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")
     if text == "latest":
         return next(iter(runs.values()))
     if text in runs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlwf.config import Document
 from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.data import Dataset
-from mlwf.modules.runs import STATE, RunFolder, environment
+from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, STATE, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import RunLog
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 100
-MODEL_FILE = "model.skops"
-"""The model in the folder of a run."""
-
 TRACKING = "tracking"
 """Folder of a run in which waits what its store does not have yet."""
 
@@ -135,7 +132,7 @@ class MLflowLogger:
                 X_sample=run_data.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
                 register_model=self._tracking.should_register_model() and not self.withheld,
                 rows=rows,
-                texts={"config.yaml": config, "environment.txt": environment()},
+                texts={CONFIG: config, ENVIRONMENT: environment()},
                 model_file=self._folder.file(MODEL_FILE) if self._folder else None,
             )
         )
@@ -223,23 +220,23 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     finally:
         summary = _completed(folder, unsent, unsent.missing)
         if summary:
-            folder.write_json("summary.json", summary)
+            folder.write_json(SUMMARY, summary)
             folder.write_json(STATE, {**folder.read_json(STATE), "status": summary["status"]})
     return waiting
 
 
 def _store_of(folder: RunFolder) -> str:
-    store = store_of_run(folder.file("config.yaml"))
+    store = store_of_run(folder.file(CONFIG))
     if store is None:
         raise UsageError(
-            f"{folder.file('config.yaml')}: tracking.tracking_uri came from a variable that is not set now; set it, or "
+            f"{folder.file(CONFIG)}: tracking.tracking_uri came from a variable that is not set now; set it, or "
             "name the store with --tracking-uri"
         )
     return store
 
 
 def _why_untracked(folder: RunFolder) -> str:
-    tracking = load_resolved(folder.file("config.yaml")).tracking if folder.file("config.yaml").exists() else None
+    tracking = load_resolved(folder.file(CONFIG)).tracking if folder.file(CONFIG).exists() else None
     if tracking is None or not tracking.enabled:
         return "its experiment has no tracking section"
     return "it ended before one was begun"
@@ -259,7 +256,7 @@ def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> di
     """Give the run's summary without what was missing on the store and is there now."""
     from mlwf.modules.tracking import describe_missing
 
-    summary = folder.read_json("summary.json")
+    summary = folder.read_json(SUMMARY)
     if not summary.get("tracking"):
         return summary
     error = describe_missing(missing) or None

@@ -13,7 +13,7 @@ from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
-from mlwf.modules.runs import MODEL_URI, find_run
+from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
@@ -103,10 +103,10 @@ def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) 
 
 def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, TableSchema | None, Any]:
     folder = find_run(runs_dir, run)
-    path = folder.file("model.skops")
+    path = folder.file(MODEL_FILE)
     if not path.exists():
         raise RunNotFoundError(f"{folder.path}: the run ended before it had a model ({folder.status})")
-    spec = load_resolved(folder.file("config.yaml"))
+    spec = load_resolved(folder.file(CONFIG))
     return spec, load_schema(folder.file(SCHEMA_FILE)), load_model(path)
 
 

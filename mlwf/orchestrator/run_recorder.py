@@ -14,9 +14,9 @@ from mlwf.config import Document
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.modules.data import Dataset
-from mlwf.modules.runs import RunFolder, environment
+from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.mlflow_logger import MODEL_FILE, MLflowLogger
+from mlwf.orchestrator.mlflow_logger import MLflowLogger
 from mlwf.orchestrator.run_inputs import name_rows
 from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder
 from mlwf.results import TuningResult
@@ -129,8 +129,8 @@ class RunRecorder:
         run_data = context.run_data
         test = run_data.test
         fingerprints = {"training": _fingerprint(run_data.data), "test": _fingerprint(test) if test else None}
-        folder.write_text("config.yaml", self._config())
-        folder.write_text("environment.txt", environment())
+        folder.write_text(CONFIG, self._config())
+        folder.write_text(ENVIRONMENT, environment())
         folder.write_json("data.json", self._redact(fingerprints))
         if run_data.schema is not None:
             folder.write_json(SCHEMA_FILE, run_data.schema.model_dump(mode="json"))
@@ -193,12 +193,12 @@ class RunRecorder:
         if self.folder is None:
             return
         try:
-            self.folder.write_json("summary.json", self.summary)
+            self.folder.write_json(SUMMARY, self.summary)
             self.folder.end(status, error)
         except OSError:
             # One of the two alone, such as the summary of an earlier moment, would show a wrong end of the run.
             with suppress(OSError):
-                self.folder.file("summary.json").unlink(missing_ok=True)
+                self.folder.file(SUMMARY).unlink(missing_ok=True)
             with suppress(OSError):
                 self.folder.end("failed", error or "its summary could not be written")
             raise
