@@ -91,10 +91,15 @@ def with_models(calibrated: CalibratedClassifierCV, models: Sequence[Any], *, es
     """Put the fitted models in, one for each calibrator, and the parameters that describe how they were fitted."""
     shipped = with_estimators(calibrated, models)
     shipped.set_params(estimator=estimator, cv=cv)
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(models[0], name):
-            setattr(shipped, name, getattr(models[0], name))
+    copy_input_names(models[0], shipped)
     return shipped
+
+
+def copy_input_names(fitted: Any, wrapper: Any) -> None:
+    """Let a wrapper that is made of a fitted estimator know the columns that this was fitted on."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(fitted, name):
+            setattr(wrapper, name, getattr(fitted, name))
 
 
 def with_predictions(calibrated: CalibratedClassifierCV, predictions: Sequence[Predictions]) -> Predictions:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import FixedThresholdClassifier
 
+from mlwf.engine.calibrators import copy_input_names
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
@@ -86,9 +87,7 @@ def with_threshold(trained: TrainedModel, threshold: ThresholdResult, *, positiv
             pos_label=positive.item() if hasattr(positive, "item") else positive,
             response_method=threshold.response,
         )
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(model, name):
-                setattr(wrapped, name, getattr(model, name))
+        copy_input_names(model, wrapped)
         model = wrapped
     return replace(trained, predictions=predictions, model=model, threshold=threshold)
 
