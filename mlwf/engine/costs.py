@@ -1,16 +1,17 @@
 """What fits cost, predicted and measured, and the time of a run: which fits may begin, and when all must have ended.
 
-A run with a time limit has one `RunTime`. Each search in it gets a `SearchTime` of its own, which knows what must
-still be done after the search, and which the engine asks before it begins the fits of a candidate. Several searches
-after each other share what time there is::
+A run with a time limit has one `RunTime`. Its searches that run at the same time share one `SearchTime`, which knows
+what must still be done after them, and which the engine asks before it begins the fits of a candidate; candidates of
+all of them are tried the cheapest first::
 
-    for number, model in enumerate(models):
-        time = SearchTime(run_time, reserve=..., share=1 / (len(models) - number))
+    time = SearchTime(run_time, reserve=..., n_shipped=1)
+    for model in models:
         tune(..., time=time)
 
-`reserve` gives the seconds on the clock that everything after all searches takes if the candidate with these parameters
-ships: of an ensemble the refits of its members too. `time.may_begin(seconds, params)` says whether fits that take that
-many seconds on the clock may begin; `run_time.may_take(seconds)` says it of what is no search.
+`reserve` gives the seconds on the clock that everything after the search takes when a pipeline with these parameters
+ships. Where several candidates ship together, as an average, `n_shipped` is how many. `time.may_begin(seconds,
+pipeline, params)` says whether fits that take that many seconds on the clock may begin, `time.may_ship(pipeline,
+params)` whether there still is time for what follows, and `run_time.may_take(seconds)` says it of what is no search.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
@@ -173,51 +174,50 @@ class RunTime:
         return MARGIN * (seconds + reserve) <= self.left
 
 
-def no_reserve(params: Mapping[str, Any]) -> float:
+Reserve = Callable[[Any, Mapping[str, Any]], float]
+"""Gives the seconds on the clock of all that follows a search, when this pipeline with these parameters ships."""
+
+
+def no_reserve(pipeline: Any, params: Mapping[str, Any]) -> float:
     """Reserve nothing."""
     return 0.0
 
 
 class SearchTime:
-    """The time of one search: which of its candidates may begin, and when its fits must have ended.
+    """The time of a search, or of several at once: which candidates may begin, and when all fits must have ended.
 
     Parameters
     ----------
     run_time
         The time of the run.
     reserve
-        Gives the seconds on the clock that all that follows takes, when the candidate with these parameters is chosen.
+        What follows for each candidate that ships.
+    n_shipped
+        How many candidates ship, at most.
     share
-        Which part of the time that is left this search may take: less than 1 where other searches follow.
+        Which part of the time that is left the search may take: less than 1 where other searches follow.
     """
 
     def __init__(
-        self,
-        run_time: RunTime,
-        *,
-        reserve: Callable[[Mapping[str, Any]], float] = no_reserve,
-        share: float = 1.0,
+        self, run_time: RunTime, *, reserve: Reserve = no_reserve, n_shipped: int = 1, share: float = 1.0
     ) -> None:
         self.run_time = run_time
         self.reserve = reserve
+        self.n_shipped = n_shipped
         self.share = share
         self.started = monotonic()
         self.turn: int | None = None
         """When the engine was first asked for fits of it: searches take turns in that order."""
-        self._reserved = 0.0
+        self._reserves: list[float] = []
+        """Those of the costliest candidates that have begun, the largest first."""
         self._lock = threading.Lock()
-
-    @property
-    def costs(self) -> FitCosts:
-        """What fits take."""
-        return self.run_time.costs
 
     @property
     def ends(self) -> float:
         """Reading of `time.monotonic` at which the fits of the search must have ended, by what is reserved now."""
-        return self._ends(self._reserved)
+        return self._ends(self._reserves)
 
-    def may_begin(self, seconds: float, params: Mapping[str, Any]) -> bool:
+    def may_begin(self, seconds: float, pipeline: Any, params: Mapping[str, Any]) -> bool:
         """Tell whether a candidate's fits, which take so many seconds on the clock, can be finished in time.
 
         If so, what follows is reserved for it: a later candidate may not take that time.
@@ -225,16 +225,16 @@ class SearchTime:
         with self._lock:
             if monotonic() + MARGIN * seconds > self.ends:
                 return False
-            reserved = max(self._reserved, self.reserve(params))
-            if monotonic() + MARGIN * seconds > self._ends(reserved):
+            reserves = sorted([*self._reserves, self.reserve(pipeline, params)], reverse=True)[: self.n_shipped]
+            if monotonic() + MARGIN * seconds > self._ends(reserves):
                 return False
-            self._reserved = reserved
+            self._reserves = reserves
             return True
 
-    def may_ship(self, params: Mapping[str, Any]) -> bool:
+    def may_ship(self, pipeline: Any, params: Mapping[str, Any]) -> bool:
         """Tell whether all that follows is expected to be finished in time when this candidate is chosen."""
-        return self.reserve(params) <= self.run_time.left
+        return self.reserve(pipeline, params) <= self.run_time.left
 
-    def _ends(self, reserved: float) -> float:
-        last = self.run_time.ends - MARGIN * reserved
+    def _ends(self, reserves: Sequence[float]) -> float:
+        last = self.run_time.ends - MARGIN * sum(reserves)
         return self.started + self.share * (last - self.started)

@@ -262,7 +262,7 @@ class CandidateGroup:
         stages = sorted({stage for task in self.tasks for stage in task.stages}, reverse=True)
         for stage in stages or (None,):
             share = 1.0 if stage is None else stage / stages[0]
-            if self.time.may_begin(share * needed, self._params(stage)):
+            if self.time.may_begin(share * needed, *self._candidate(stage)):
                 self.most = stage
                 return
         self.is_refused = True
@@ -276,13 +276,16 @@ class CandidateGroup:
             return []
         return [place for place, fit_key in task.fit_keys.items() if fit_key.stage and fit_key.stage[1] > most]
 
-    def _params(self, stage: int | None) -> Mapping[str, Any]:
-        """Give the parameters of a candidate, of those with this stage."""
-        for task in self.tasks:
-            for place, fit_key in task.fit_keys.items():
-                if fit_key.stage is not None and fit_key.stage[1] == stage:
-                    return task.requests[place].params
-        return self.tasks[0].request.params
+    def _candidate(self, stage: int | None) -> tuple[Any, Mapping[str, Any]]:
+        """Give the pipeline and the parameters of a candidate, of those with this stage."""
+        requests = [
+            task.requests[place]
+            for task in self.tasks
+            for place, fit_key in task.fit_keys.items()
+            if fit_key.stage is not None and fit_key.stage[1] == stage
+        ]
+        request = requests[0] if requests else self.tasks[0].request
+        return request.pipeline, request.params
 
 
 def group_tasks(tasks: Sequence[Task]) -> None:

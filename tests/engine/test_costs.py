@@ -97,30 +97,36 @@ def test_the_engine_records_what_its_fits_took_and_a_plan_predicts_by_it():
 
 
 def test_a_candidate_may_begin_while_it_and_what_follows_fit_into_the_time():
-    time = SearchTime(RunTime(100.0), reserve=lambda params: params["reserve"])
-    assert time.may_begin(40.0, {"reserve": 40.0})
-    assert not time.may_begin(60.0, {"reserve": 40.0})
-    assert not time.may_begin(1.0, {"reserve": 100.0})
+    time = SearchTime(RunTime(100.0), reserve=lambda pipeline, params: params["reserve"])
+    assert time.may_begin(40.0, None, {"reserve": 40.0})
+    assert not time.may_begin(60.0, None, {"reserve": 40.0})
+    assert not time.may_begin(1.0, None, {"reserve": 100.0})
 
 
 def test_what_is_reserved_for_one_candidate_is_not_given_to_a_later_one():
-    time = SearchTime(RunTime(100.0), reserve=lambda params: params["reserve"])
-    assert time.may_begin(1.0, {"reserve": 50.0})
-    assert not time.may_begin(60.0, {"reserve": 0.0})
+    time = SearchTime(RunTime(100.0), reserve=lambda pipeline, params: params["reserve"])
+    assert time.may_begin(1.0, None, {"reserve": 50.0})
+    assert not time.may_begin(60.0, None, {"reserve": 0.0})
+    assert time.ends == pytest.approx(time.run_time.ends - MARGIN * 50.0)
+
+
+def test_of_candidates_that_ship_together_what_follows_is_reserved_for_each():
+    time = SearchTime(RunTime(100.0), reserve=lambda pipeline, params: params["reserve"], n_shipped=2)
+    assert all(time.may_begin(1.0, None, {"reserve": reserve}) for reserve in (10.0, 30.0, 20.0))
     assert time.ends == pytest.approx(time.run_time.ends - MARGIN * 50.0)
 
 
 def test_a_search_takes_no_more_than_its_share_of_the_time():
-    time = SearchTime(RunTime(100.0), reserve=lambda params: 20.0, share=0.5)
-    assert not time.may_begin(45.0, {})
-    assert time.may_begin(30.0, {})
+    time = SearchTime(RunTime(100.0), reserve=lambda pipeline, params: 20.0, share=0.5)
+    assert not time.may_begin(45.0, None, {})
+    assert time.may_begin(30.0, None, {})
 
 
 def test_a_run_without_a_limit_may_do_anything():
     run_time = RunTime()
     assert not run_time.is_limited
     assert run_time.may_take(1e9)
-    assert SearchTime(run_time, share=0.5).may_begin(1e9, {})
+    assert SearchTime(run_time, share=0.5).may_begin(1e9, None, {})
 
 
 def test_the_time_that_has_passed_is_gone():

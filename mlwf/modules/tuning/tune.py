@@ -147,12 +147,12 @@ def _best(
 def _affordable(search: Search, best: Row) -> Row:
     """Give the best candidate of the same trials that there is still time to fit on all rows; `best` where none is."""
     trials, candidate = best
-    if search.time is None or search.time.may_ship(trials.candidates[candidate]):
+    if search.time is None or search.time.may_ship(search.pipeline, trials.candidates[candidate]):
         return best
     means = {each: trials.leaderboard.mean(each) for each in trials.tried}
     ranked = sorted((-mean, each) for each, mean in means.items() if mean is not None and not np.isnan(mean))
     for _, each in ranked:
-        if search.time.may_ship(trials.candidates[each]):
+        if search.time.may_ship(search.pipeline, trials.candidates[each]):
             return trials, each
     return best
 
