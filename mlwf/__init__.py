@@ -19,9 +19,12 @@ _HOMES = {
     "mlwf.modules.feature_store": ["create_feast_manager"],
     "mlwf.specs.experiment": [
         "CalibrationSpec",
+        "CandidateModelSpec",
         "ClassifierModelSpec",
+        "EnsembleSpec",
         "FindingsSpec",
         "GateSpec",
+        "SelectionSpec",
         "ThresholdSpec",
         "ValidationSpec",
     ],
@@ -65,9 +68,12 @@ if TYPE_CHECKING:
     from mlwf.specs.data import DataSpec, ReadSpec
     from mlwf.specs.experiment import (
         CalibrationSpec,
+        CandidateModelSpec,
         ClassifierModelSpec,
+        EnsembleSpec,
         FindingsSpec,
         GateSpec,
+        SelectionSpec,
         ThresholdSpec,
         ValidationSpec,
     )

@@ -8,16 +8,21 @@ from typing import Any, Literal
 
 from mlwf.specs.catalogue import SPLITTERS, Source
 
-Choice = Literal["hyperparameters", "features", "calibration", "threshold"]
+Choice = Literal["hyperparameters", "model", "ensemble", "features", "calibration", "threshold"]
 """What a run chooses."""
 SelectedOn = Mapping[Choice, tuple[str, ...]]
 """What was chosen, and the names of the rows that it was chosen on."""
 
 LABELS: Mapping[str, str] = {
     "hyperparameters": "tuned on the same rows",
+    "model": "chosen among several models on the same rows",
+    "ensemble": "averaged by weights chosen on the same rows",
     "features": "features inferred on the same rows",
 }
 """The label of a number that is computed on the rows on which something was chosen, by what was chosen."""
+
+COMPARED: tuple[Choice, ...] = ("hyperparameters", "model", "ensemble")
+"""What is chosen by comparing scores, which flatters the best."""
 
 _AT_ONCE = "split off before anything was fitted"
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -86,8 +91,8 @@ class Provenance:
 
     @property
     def tuned_on_same_rows(self) -> bool:
-        """Whether hyperparameters were chosen on rows that the number is computed on."""
-        return "hyperparameters" in self.labels
+        """Whether hyperparameters, a model or an ensemble were chosen on rows that the number is computed on."""
+        return any(choice in self.labels for choice in COMPARED)
 
     @property
     def title(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,6 +87,8 @@ class TuningResult(WithProvenance):
     """On which rows the candidates were scored."""
     out_of_fold: Any = field(default=None, repr=False)
     """Out-of-fold predictions of the best candidate."""
+    predictions_of: Callable[[int], Any] | None = field(default=None, repr=False, compare=False)
+    """Gives the out-of-fold predictions of a candidate, by its place in `cv_results`; None where it has none."""
 
     def summary(self) -> dict[str, Any]:
         """Give the `tuning_summary` among the results of `run_ml_workflow`.
@@ -147,6 +149,96 @@ class ReliabilityBin:
     high: float
     """95 % Wilson interval of `observed`."""
     n_rows: int
+
+
+@dataclass(frozen=True)
+class ModelScore:
+    """One of several models: its best candidate, as all are compared."""
+
+    name: str
+    algorithm: str
+    score: float | None = None
+    """Mean over the folds, in scikit-learn's sign: greater is better. None where no candidate could be scored."""
+    interval: Interval | None = None
+    difference: Difference | None = None
+    """How much worse it is than the best model: zero or less."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What its search chose."""
+    n_candidates: int = 0
+    n_failed: int = 0
+    search_seconds: float = 0.0
+    """Seconds of all fits of its search, and their predictions."""
+    fit_seconds: float | None = None
+    """Seconds of a fit of its best candidate, the mean over the folds."""
+    predict_seconds: float | None = None
+    """Seconds of 1,000 predictions of its best candidate, the mean over the folds."""
+    weight: float = 0.0
+    """Its share in the model that ships."""
+    stopped: str = ""
+    """Why not all of its candidates were tried."""
+    error: str | None = None
+    """Why it could not be scored."""
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """A candidate of an ensemble."""
+
+    name: str
+    model: str
+    """Name of the model that it is a candidate of."""
+    params: Mapping[str, Any]
+    weight: float
+    """Its share of the average; all shares add up to 1."""
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """An average of candidates' probabilities, compared with the best single candidate."""
+
+    members: tuple[EnsembleMember, ...]
+    n_candidates: int
+    """Candidates that it was selected from."""
+    log_loss: float | None
+    """Of out-of-fold predictions, by weights that were chosen on other folds."""
+    best_log_loss: float | None
+    """Of the best single candidate, on the same rows."""
+    difference: Difference | None
+    """How much smaller the log loss of the ensemble is, row by row."""
+    kept: bool
+    reason: str
+    """Why it was kept, or was not."""
+
+
+@dataclass(frozen=True)
+class SelectionResult(WithProvenance):
+    """Which of several models was chosen."""
+
+    scoring: str
+    """The scorer that chose."""
+    cv_folds: int
+    best: str
+    """Name of the best model."""
+    models: tuple[ModelScore, ...]
+    """The best first; those that failed last."""
+    ensemble: EnsembleResult | None = None
+    """None where none was asked for."""
+    provenance: Provenance | None = None
+    """On which rows they were compared."""
+
+    @property
+    def ships_ensemble(self) -> bool:
+        """Whether the average ships, and not the best model."""
+        return self.ensemble is not None and self.ensemble.kept
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why models failed, by name."""
+        return {model.name: model.error for model in self.models if model.error}
+
+    def summary(self) -> dict[str, Any]:
+        """Give the `leaderboard` among the results of `run_ml_workflow`."""
+        return asdict(self) | _provenance_keys(self)
 
 
 @dataclass(frozen=True)

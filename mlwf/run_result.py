@@ -19,6 +19,7 @@ from mlwf.results import (
     LeakSearch,
     PhaseResult,
     Score,
+    SelectionResult,
     ThresholdResult,
     TuningResult,
 )
@@ -40,6 +41,9 @@ SUMMARY_KEYS = (
     "mlflow_enabled",
     "feature_store_enabled",
 )
+SEVERAL, ENSEMBLE = "several", "ensemble"
+"""What stands for the algorithm before one of several models is chosen, and where an average of them ships."""
+
 DISTRIBUTIONS = ("mlwf", "scikit-learn", "numpy", "pandas")
 
 
@@ -135,10 +139,15 @@ class RunResult:
 
     name: str
     started_at: datetime
-    algorithm: str = ""
+    algorithms: tuple[str, ...] = ()
+    """Those of the experiment's models."""
     run_id: str | None = None
     inputs: RunInputs | None = None
     tuning: TuningResult | None = None
+    selection: SelectionResult | None = None
+    """Which of several models was chosen; None where there is one."""
+    searches: Mapping[str, TuningResult] = field(default_factory=dict)
+    """The searches of several models, by their names."""
     model: ShippedModel | None = None
     validation: Evaluation | None = None
     refit: Refit | None = None
@@ -151,6 +160,14 @@ class RunResult:
     error: str | None = None
     files: Mapping[str, str] | None = None
     """Its folder, and the model there."""
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of the model that ships: of several models that of the best, or `ensemble`."""
+        if self.selection is None:
+            return self.algorithms[0] if len(self.algorithms) == 1 else SEVERAL if self.algorithms else ""
+        best = next(model for model in self.selection.models if model.name == self.selection.best)
+        return ENSEMBLE if self.selection.ships_ensemble else best.algorithm
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -173,6 +190,8 @@ class RunResult:
         found |= _of_inputs(self) | _of_model(self) | _of_evaluations(self)
         if self.tuning:
             found["tuning_summary"] = self.tuning.summary()
+        if self.selection:
+            found["leaderboard"] = self.selection.summary()
         if self.gates is not None:
             found |= {"findings": list(self.findings or ()), "gates": list(self.gates)}
         return {
@@ -204,6 +223,7 @@ class RunResult:
             "classes": [_classes(evaluation) for evaluation in self.evaluations],
             "folds": _folds(self),
             "tuning": results.get("tuning_summary"),
+            "selection": results.get("leaderboard"),
             "calibration": results.get("calibration_summary"),
             "threshold": results.get("threshold_summary"),
             "refit": results.get("refit_summary"),
@@ -214,7 +234,7 @@ class RunResult:
             "feature_store": inputs and inputs.feature_store,
             "tracking": self.tracking and asdict(self.tracking),
             "warnings": list(log.warnings),
-            "versions": _versions(self.algorithm),
+            "versions": _versions(self.algorithms),
             "files": self.files and dict(self.files),
         }
 
@@ -231,12 +251,13 @@ def get_workflow_summary(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _versions(algorithm: str) -> dict[str, str]:
+def _versions(algorithms: tuple[str, ...]) -> dict[str, str]:
     # To look one up reads the distribution's whole description.
     found = {name: version(name) for name in DISTRIBUTIONS}
-    info = ALGORITHMS.get(algorithm)
-    with suppress(PackageNotFoundError):  # then the run has failed because of it
-        return found if info is None else {**found, info.distribution: version(info.distribution)}
+    for name in algorithms:
+        with suppress(PackageNotFoundError, KeyError):  # then the run has failed because of it
+            distribution = ALGORITHMS[name].distribution
+            found |= {distribution: version(distribution)}
     return found
 
 

@@ -25,6 +25,7 @@ from mlwf.engine.requests import LATE_RESULT, FitRequest, FitResult
 from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, group_tasks, releases_gil, sort_tasks
 from mlwf.engine.staged_ensembles import truncated
 from mlwf.engine.time_keeping import TimeKeeper
+from mlwf.engine.votes import fit_votes
 from mlwf.engine.work import (
     BLAS,
     ROWS_WORTH_THREADS,
@@ -126,6 +127,9 @@ class Engine:
 
     def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Give the results of the requests, in their order."""
+        return fit_votes(requests, self._fit_all)
+
+    def _fit_all(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         fit_keys = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
         fit_results: dict[int, FitResult] = {}
         while left := {place: request for place, request in enumerate(requests) if place not in fit_results}:

@@ -21,6 +21,7 @@ from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.process_pools import CallInterruptedError
 from mlwf.engine.requests import FitRequest, FitResult
+from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.predictions import PrecomputedClassifier, Predictions
 from mlwf.results import FitCounts
 from mlwf.specs.catalogue import find_algorithm
@@ -365,6 +366,9 @@ class DryRunFitter:
 
     def __call__(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         """Give the results of the requests, in their order; may be called from several threads."""
+        return fit_votes(requests, self._fit_all)
+
+    def _fit_all(self, requests: Sequence[FitRequest]) -> list[FitResult]:
         fit_keys = {place: self._key_builder.identify(request, self.table) for place, request in enumerate(requests)}
         with self._lock:
             fit_results = {

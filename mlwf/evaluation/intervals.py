@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +161,36 @@ def paired_difference(
     chunks = _chunks(draw, weight, len(gain), n_resamples, random)
     values = np.concatenate([counts @ gain / counts.sum(axis=1) for counts in chunks])
     return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units), _count(units)))
+
+
+def decide_kept(
+    keep: Literal["better", "always"], log_losses: tuple[float, float] | None, difference: Difference | None
+) -> tuple[bool, str]:
+    """Decide whether a change of a model is kept, and say why: with `better`, if the log loss falls beyond doubt.
+
+    Parameters
+    ----------
+    keep
+        What the experiment asks for.
+    log_losses : (float, float), optional
+        Out-of-fold, without the change and with it; None where they could not be measured.
+    difference
+        How much smaller it is with the change, row by row.
+    """
+    always = keep == "always"
+    if log_losses is None or difference is None:
+        return always, "as `keep: always` asks" if always else "it could not be measured on other folds"
+    change = f"out-of-fold log loss {log_losses[0]:.4f} -> {log_losses[1]:.4f}"
+    if difference.interval is not None:
+        ends = (difference.interval.low, difference.interval.high)
+        better = difference.value >= 0
+        low, high = ends if better else (-ends[1], -ends[0])
+        change += f", {'better' if better else 'worse'} by {abs(difference.value):.4f} [{low:.4f}, {high:.4f}]"
+    if always:
+        return True, f"as `keep: always` asks; {change}"
+    if difference.distinguishable and difference.value > 0:
+        return True, change
+    return False, change if difference.distinguishable else f"{change}, which may be chance"
 
 
 Draw = Callable[[np.random.Generator], NDArray[np.intp]]

@@ -80,6 +80,15 @@ def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> P
     )
 
 
+def row_losses(predictions: Predictions, y: NDArray[Any]) -> NDArray[np.float64]:
+    """Give the log loss of each row, clipped as scikit-learn clips it."""
+    assert predictions.proba is not None
+    proba = np.clip(predictions.proba, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
+    true = np.searchsorted(predictions.classes, y)
+    losses: NDArray[np.float64] = -np.log(proba[np.arange(len(y)), true] / proba.sum(axis=1))
+    return losses
+
+
 def to_arrays(predictions: Predictions) -> dict[str, NDArray[Any] | None]:
     """Give arrays of numbers and texts, without objects, for `from_arrays`; None for one that would not be equal."""
     parts: dict[str, NDArray[Any] | None] = {

@@ -18,9 +18,9 @@ from mlwf.engine.engine import Engine
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import FitError
-from mlwf.evaluation.intervals import paired_difference
+from mlwf.evaluation.intervals import decide_kept, paired_difference
 from mlwf.evaluation.metrics import build_metrics, reliability_bins
-from mlwf.evaluation.predictions import Predictions, gather
+from mlwf.evaluation.predictions import Predictions, gather, row_losses
 from mlwf.results import CalibrationError, CalibrationResult, Difference
 from mlwf.specs.experiment import CalibrationSpec
 from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table
@@ -77,7 +77,8 @@ def describe(
             difference = _difference(same, calibrated, table)
     kept, reason = True, "the classifier has no probabilities of its own"
     if uncalibrated.predictions.proba is not None:
-        kept, reason = _is_kept(spec, before, after, difference)
+        losses = (before.log_loss, after.log_loss) if before and after else None
+        kept, reason = decide_kept(spec.keep, losses, difference)
     return CalibrationResult(
         method=spec.method,
         ensemble=spec.ensemble and spec.holdout is None,
@@ -121,40 +122,9 @@ def _positions(full: OutOfFold, some: OutOfFold) -> NDArray[np.intp]:
 
 def _difference(before: Predictions, after: OutOfFold, table: Table) -> Difference:
     y, weight = table.y_of(after.rows), table.weight_of(after.rows)
-    gain = _losses(before, y) - _losses(after.predictions, y)
+    gain = row_losses(before, y) - row_losses(after.predictions, y)
     units = after.rows.index if table.groups is None else table.groups[after.rows.index]
     return paired_difference(gain, units=units, weight=weight)
-
-
-def _losses(predictions: Predictions, y: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the log loss of each row, clipped as scikit-learn clips it."""
-    assert predictions.proba is not None
-    proba = np.clip(predictions.proba, np.finfo(np.float64).eps, 1 - np.finfo(np.float64).eps)
-    true = np.searchsorted(predictions.classes, y)
-    losses: NDArray[np.float64] = -np.log(proba[np.arange(len(y)), true] / proba.sum(axis=1))
-    return losses
-
-
-def _is_kept(
-    spec: CalibrationSpec,
-    before: CalibrationError | None,
-    after: CalibrationError | None,
-    difference: Difference | None,
-) -> tuple[bool, str]:
-    always = spec.keep == "always"
-    if before is None or after is None or difference is None:
-        return always, "as `keep: always` asks" if always else "it could not be measured on other folds"
-    change = f"out-of-fold log loss {before.log_loss:.4f} -> {after.log_loss:.4f}"
-    if difference.interval is not None:
-        ends = (difference.interval.low, difference.interval.high)
-        better = difference.value >= 0
-        low, high = ends if better else (-ends[1], -ends[0])
-        change += f", {'better' if better else 'worse'} by {abs(difference.value):.4f} [{low:.4f}, {high:.4f}]"
-    if always:
-        return True, f"as `keep: always` asks; {change}"
-    if difference.distinguishable and difference.value > 0:
-        return True, change
-    return False, change if difference.distinguishable else f"{change}, which may be chance"
 
 
 def calibrate(

@@ -25,9 +25,12 @@ from mlwf.specs.catalogue import SPLITTERS, default_splitter
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
 from mlwf.specs.experiment import (
     CalibrationSpec,
+    CandidateModelSpec,
     ClassifierModelSpec,
+    EnsembleSpec,
     ExperimentSpec,
     GateSpec,
+    SelectionSpec,
     ThresholdSpec,
     ValidationSpec,
 )
@@ -85,7 +88,7 @@ def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
 
 def run_ml_workflow(
     feature_specs: Sequence[FeatureSpec] | Literal["auto"],
-    model_spec: ClassifierModelSpec,
+    model_spec: ClassifierModelSpec | Mapping[str, CandidateModelSpec],
     X: Any,
     y: Any,
     validation_strategy: str = "cross_validation",
@@ -104,6 +107,8 @@ def run_ml_workflow(
     time: Any = None,
     fold: Any = None,
     threshold_spec: ThresholdSpec | None = None,
+    selection_spec: SelectionSpec | None = None,
+    ensemble_spec: EnsembleSpec | None = None,
     gates: Sequence[GateSpec] = (),
     positive_class: ClassLabel | None = None,
     on_error: Literal["degrade", "fail"] = "degrade",
@@ -117,7 +122,7 @@ def run_ml_workflow(
     feature_specs
         Features and how each is prepared, or `auto`.
     model_spec
-        The classifier.
+        The classifier; or several, by their names, of which the best ships.
     X : DataFrame or array of shape (n_samples, n_features), or None with a feature store
         A DataFrame is addressed by name, an array by position in the order of the specs.
     y : array of shape (n_samples,), or None with a feature store
@@ -145,6 +150,10 @@ def run_ml_workflow(
         Name of the fold in which each row is held out.
     threshold_spec
         Choose the threshold of a model of two classes; None leaves it at one half.
+    selection_spec
+        How one of several models is chosen; None takes the defaults.
+    ensemble_spec
+        Average the best candidates of several models; None ships the best.
     gates
         What the run must reach. A gate that is not met keeps the model from being registered, and raises nothing.
     positive_class
@@ -161,8 +170,8 @@ def run_ml_workflow(
     -------
     dict
         `pipeline`, the scores (`cv_score` and `cv_std`, or `val_score`; `test_accuracy`), `tuning_summary`,
-        `calibration_summary`, `threshold_summary`, `findings`, `gates`, `mlflow_run_id`, `phases`, and what
-        `get_workflow_summary` shows.
+        `leaderboard`, `calibration_summary`, `threshold_summary`, `findings`, `gates`, `mlflow_run_id`, `phases`, and
+        what `get_workflow_summary` shows.
 
     Raises
     ------
@@ -181,6 +190,8 @@ def run_ml_workflow(
         tuning=tuning_spec,
         calibration=_kept(calibration_spec),
         threshold=threshold_spec,
+        selection=selection_spec,
+        ensemble=ensemble_spec,
         tracking=mlflow_spec and with_environment(mlflow_spec),
         feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
         gates=list(gates),
@@ -206,7 +217,7 @@ def run_ml_workflow(
 
 def _experiment(
     feature_specs: Sequence[FeatureSpec] | Literal["auto"],
-    model_spec: ClassifierModelSpec,
+    model_spec: ClassifierModelSpec | Mapping[str, CandidateModelSpec],
     *,
     validation: Mapping[str, Any],
     y: Any,
@@ -226,8 +237,8 @@ def _experiment(
         positive_class=positive_class,
     )
     # Names that no column of X is likely to have.
-    named = {name: name if name == "sample_weight" else f"({name})" for name in carried}
-    data = data.model_copy(update=named)
+    columns = {name: name if name == "sample_weight" else f"({name})" for name in carried}
+    data = data.model_copy(update=columns)
     if feature_store is not None:
         if feature_store.labels is None:
             raise DataError("feature_store_spec.labels: names no label rows; accepted: a DataSpec with path and target")
@@ -237,11 +248,14 @@ def _experiment(
         data = feature_store.labels
         if positive_class is not None:
             data = data.model_copy(update={"positive_class": positive_class})
+    if isinstance(model_spec, ClassifierModelSpec):
+        named: dict[str, Any] = {"name": model_spec.model_name or model_spec.algorithm, "model": model_spec}
+    else:
+        named = {"models": dict(model_spec)}
     spec = ExperimentSpec(
-        name=model_spec.model_name or model_spec.algorithm,
+        **named,
         data=data,
         features="auto" if isinstance(feature_specs, str) else list(feature_specs),  # type: ignore[arg-type]
-        model=model_spec,
         validation=_validation(validation, data),
         feature_store=feature_store,
         **sections,

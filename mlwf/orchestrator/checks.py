@@ -113,14 +113,15 @@ def _is_of(where: str, path: Any) -> bool:
 
 
 def _class_weights(context: RunContext) -> Iterator[Problem]:
-    weights = context.spec.model.class_weight
+    weights = context.spec.class_weight
+    key = "model" if context.spec.candidates is None else "selection"
     if isinstance(weights, dict):
         known = context.table.classes.tolist()
         accepted = f"accepted: {', '.join(map(format_value, known))}"
         message = f"is no class of {context.spec.data.target}"
         for label in weights:
             if label not in known:
-                yield Problem("", f"model.class_weight.{label}", message, accepted)
+                yield Problem("", f"{key}.class_weight.{label}", message, accepted)
 
 
 def _scorers(context: RunContext) -> Iterator[Problem]:
@@ -131,6 +132,8 @@ def _scorers(context: RunContext) -> Iterator[Problem]:
     wanted = {"validation.metrics": context.spec.validation.metrics or []}
     if context.tuning:
         wanted["tuning.scoring"] = context.tuning.scorers
+    if context.spec.candidates is not None:
+        wanted["selection.scoring"] = [context.spec.choice.scoring]
     message = "serves two classes, and the target has"
     for key, names in wanted.items():
         for name in names:
@@ -154,8 +157,9 @@ def _gates(context: RunContext) -> list[Problem]:
     except DataError as error:
         return list(error.problems)
     spec = context.spec
-    model = spec.model
-    has_probabilities = context.calibration is not None or gives_probabilities(model.algorithm, model.hyperparameters)
+    has_probabilities = context.calibration is not None or all(
+        gives_probabilities(section.model.algorithm, section.model.hyperparameters) for section in spec.model_sections
+    )
     default = default_metrics(context.table.classes, has_probabilities=has_probabilities)
     strategy = spec.validation.strategy
     sources: set[Source] = set() if strategy == "none" else {strategy}
@@ -205,16 +209,20 @@ def _folds(context: RunContext) -> list[Problem]:
     return list({(problem.key, problem.message): problem for problem in found}.values())[:1]
 
 
+def _search_key(context: RunContext) -> str:
+    return "tuning.cv_folds" if context.spec.candidates is None else "selection.cv_folds"
+
+
 def _stages(context: RunContext) -> dict[str, int]:
     """List the stages that split the training rows into folds, and into how many."""
     spec = context.spec
     stages: dict[str, int] = {}
-    if context.tuning:
-        stages["tuning.cv_folds"] = spec.tuning_folds
+    if spec.is_searched:
+        stages[_search_key(context)] = spec.tuning_folds
     if context.calibration and context.calibration.holdout is None:
         stages["calibration.cv_folds"] = spec.calibration_folds
     if context.threshold and not context.calibration:
-        stages.setdefault("tuning.cv_folds" if context.tuning else "validation.cv_folds", context.threshold_folds)
+        stages.setdefault(_search_key(context) if spec.is_searched else "validation.cv_folds", context.threshold_folds)
     if spec.validation.strategy == "cross_validation":
         stages["validation.cv_folds"] = spec.validation.cv_folds
     return stages
@@ -224,9 +232,9 @@ def _inside_folds(context: RunContext, stages: dict[str, int]) -> dict[str, int]
     """List the stages that split the training rows of each fold of the validation once more."""
     inside = {"calibration.cv_folds"}
     if context.is_nested or (context.threshold and not context.calibration):
-        inside.add("tuning.cv_folds")
+        inside.add(_search_key(context))
     found = {key: folds for key, folds in stages.items() if key in inside}
-    if context.threshold and not context.calibration and not context.tuning:
+    if context.threshold and not context.calibration and not context.spec.is_searched:
         found["validation.cv_folds"] = context.threshold_folds
     return found if context.spec.validation.strategy == "cross_validation" else {}
 

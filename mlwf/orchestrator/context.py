@@ -10,7 +10,7 @@ from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.catalogue import SPLITTERS
-from mlwf.specs.experiment import CalibrationSpec, ExperimentSpec, ThresholdSpec
+from mlwf.specs.experiment import CalibrationSpec, EnsembleSpec, ExperimentSpec, ThresholdSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.slice_spec import SliceSpec
 from mlwf.specs.tuning import ParamTuningSpec
@@ -60,8 +60,14 @@ class RunContext:
 
     @property
     def tuning(self) -> ParamTuningSpec | None:
-        """The search, where one is asked for."""
+        """The search of the one model, where one is asked for."""
         return self.spec.tuning if self.spec.tuning and self.spec.tuning.enabled else None
+
+    @property
+    def ensemble(self) -> EnsembleSpec | None:
+        """The ensemble, where one is asked for."""
+        ensemble = self.spec.averaging
+        return ensemble if ensemble and ensemble.enabled else None
 
     @property
     def calibration(self) -> CalibrationSpec | None:
@@ -82,7 +88,8 @@ class RunContext:
     def resolved(self) -> ExperimentSpec:
         """The spec with what was inferred in it: the features, and how rows are split."""
         validation = self.spec.validation.model_copy(update={"splitter": self.spec.splitter})
-        return self.spec.model_copy(update={"features": list(self.run_data.features), "validation": validation})
+        found = {"features": list(self.run_data.features), "validation": validation}
+        return self.spec.resolved.model_copy(update=found)
 
     @property
     def is_ordered(self) -> bool:
@@ -150,7 +157,7 @@ class RunContext:
             data.X,
             data.y,
             data.weight,
-            self.spec.model.class_weight,
+            self.spec.class_weight,
             data.digest,
             groups=data.groups,
             time=data.instants,

@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import predict
@@ -36,11 +35,13 @@ from mlwf.orchestrator.training_steps import (
     describe_choices,
     make_nested_train_fn,
     make_train_fn,
+    request_choice_fits,
     request_fits,
     split_all_rows,
 )
-from mlwf.results import Evaluation, Finding, LeakSearch, TuningResult
+from mlwf.results import Evaluation, Finding, LeakSearch
 from mlwf.run_result import Refit
+from mlwf.specs.experiment import ModelSection
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Split
 
@@ -79,8 +80,11 @@ def plan_validate(context: RunContext, config: PipelineConfig, fitter: Fitter) -
     strategy = context.spec.validation.strategy
     if strategy == "cross_validation":
         own = config.for_validation()
-        make = make_nested_train_fn if context.is_nested else make_train_fn
-        request = make(context, own, request_fits)
+        request = (
+            make_nested_train_fn(context, own, request_fits, choose=request_choice_fits)
+            if context.is_nested
+            else make_train_fn(context, own, request_fits)
+        )
         for split in context.validation_splits:
             request(split, fitter)
         baselines(context.table, context.validation_splits, fitter)
@@ -125,7 +129,7 @@ def run_findings(run: Run, status: PhaseStatus) -> Run:
     """Find what a person should look at, and check the gates; without findings when their fits fail."""
     context, result = run.context, run.result
     try:
-        findings = _look_for_findings(context, run.trained, result.tuning, result.evaluations, run.engine)
+        findings = _look_for_findings(run)
         run = run.add(findings=findings)
     except FitError as error:
         run = run.degrade(status, error, failed="Looking for findings failed", instead="Proceeding without.")
@@ -184,7 +188,7 @@ def _refit(run: Run) -> Run:
     logger.info("Fitting again on all rows")
     context, config = run.context, run.config
     refitted = make_train_fn(context, config)(split_all_rows(context), run.engine)
-    refitted = add_refit_provenance(context, refitted, tuned=config.is_tuned)
+    refitted = add_refit_provenance(context, config, refitted)
     run.run_log.warn("validation.refit: the shipped model was fitted again on all rows; the score is of the one before")
     refit = Refit(len(context.shipped_rows), scored_model=describe_choices(context, run.trained))
     return run.with_trained(refitted).ship(refit=refit)
@@ -209,31 +213,37 @@ def _format(score: float | None) -> str:
     return "n/a" if score is None else f"{score:.4f}"
 
 
-def _look_for_findings(
-    context: RunContext,
-    trained: TrainedModel,
-    tuned: TuningResult | None,
-    evaluations: Sequence[Evaluation],
-    fit: Fitter,
-) -> tuple[Finding, ...]:
+def _look_for_findings(run: Run) -> tuple[Finding, ...]:
     """Find what a person should look at before trusting the run."""
+    context, result = run.context, run.result
     run_data, spec = context.run_data, context.spec
+    shipped = _shipped_section(run)
     inputs = FindingInputs(
         table=context.table,
         rows=context.shipped_rows,
         splits=_splits(context),
-        leaks=_search_leaks(context, fit),
+        leaks=_search_leaks(context, run.engine),
         identifiers=_identifiers(context),
-        evaluations=evaluations,
-        tuned=tuned,
-        tuning=context.tuning,
-        algorithm=spec.model.algorithm,
-        calibration=trained.calibration,
+        evaluations=result.evaluations,
+        tuned=result.tuning if shipped else None,
+        tuning=spec.search_of(shipped) if shipped else None,
+        algorithm=shipped.model.algorithm if shipped else result.algorithm,
+        calibration=run.trained.calibration,
         digests=row_digests(run_data.data),
         test_digests=None if run_data.test is None else row_digests(run_data.test),
         degraded=context.run_log.degraded,
     )
     return find(inputs, ignore=spec.findings.ignore)
+
+
+def _shipped_section(run: Run) -> ModelSection | None:
+    """Give the model that ships, as it is written; None for an ensemble."""
+    selection = run.result.selection
+    if selection is None:
+        return run.spec.model_sections[0]
+    if selection.ships_ensemble:
+        return None
+    return next(section for section in run.spec.model_sections if section.name == selection.best)
 
 
 def _splits(context: RunContext) -> Sequence[Split]:

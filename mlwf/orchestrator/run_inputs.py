@@ -104,7 +104,7 @@ def describe_inputs(context: RunContext) -> RunInputs:
         n_features=context.n_features,
         validation_strategy=spec.validation.strategy,
         cv_folds=spec.validation.cv_folds,
-        tuning_enabled=context.tuning is not None,
+        tuning_enabled=any(section.tuning and section.tuning.enabled for section in spec.model_sections),
         calibration_enabled=context.calibration is not None,
         threshold_enabled=context.threshold is not None,
         feature_store_enabled=context.run_data.joined is not None,

@@ -11,7 +11,7 @@ from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.training_steps import PipelineConfig
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
-from mlwf.results import CalibrationResult, ThresholdResult, TuningResult
+from mlwf.results import CalibrationResult, ThresholdResult
 from mlwf.specs.catalogue import SPLITTERS
 
 TRAIN, ALL = "train", "all"
@@ -31,6 +31,8 @@ def list_choices(context: RunContext, config: PipelineConfig) -> tuple[Choice, .
     """List what the run has chosen by now."""
     is_chosen: dict[Choice, bool] = {
         "hyperparameters": config.is_tuned,
+        "model": config.is_selected,
+        "ensemble": config.is_averaged,
         "features": context.run_data.inferred is not None,
         "calibration": config.is_calibrated,
         "threshold": config.has_threshold,
@@ -88,48 +90,49 @@ def of_test(context: RunContext, choices: tuple[Choice, ...]) -> Provenance:
     return _with_weights(context, provenance, test.weight)
 
 
-def add_tuning_provenance(context: RunContext, result: TuningResult) -> TuningResult:
-    """Add how the candidates were scored."""
+def of_search(context: RunContext, config: PipelineConfig, cv_folds: int) -> Provenance:
+    """Give the provenance of the scores by which candidates, or models, were compared."""
     # The search's scores are scikit-learn's, which count all rows alike.
     ignores_weights = context.table.weight is not None
-    protocol = Protocol("search", n_folds=result.cv_folds)
-    provenance = _of_choice(context, protocol, len(context.split.train), tuned=True)
-    return replace(result, provenance=replace(provenance, ignores_weights=ignores_weights))
+    provenance = _of_choice(context, config, Protocol("search", n_folds=cv_folds), len(context.split.train))
+    return replace(provenance, ignores_weights=ignores_weights)
 
 
 def add_calibration_provenance(
-    context: RunContext, result: CalibrationResult, *, tuned: bool, rows: str = TRAIN
+    context: RunContext, config: PipelineConfig, result: CalibrationResult, *, rows: str = TRAIN
 ) -> CalibrationResult:
     """Add how the calibration was measured."""
-    provenance = _of_choice(context, Protocol("calibration"), result.n_rows, tuned=tuned, rows=rows)
+    provenance = _of_choice(context, config, Protocol("calibration"), result.n_rows, rows=rows)
     return replace(result, provenance=provenance)
 
 
 def add_threshold_provenance(
-    context: RunContext, trained: TrainedModel, *, tuned: bool, rows: str = TRAIN
+    context: RunContext, config: PipelineConfig, trained: TrainedModel, *, rows: str = TRAIN
 ) -> ThresholdResult:
     """Add how the threshold was chosen and scored."""
     assert trained.threshold is not None
-    provenance = _of_choice(context, Protocol("threshold"), trained.threshold.n_rows, tuned=tuned, rows=rows)
+    provenance = _of_choice(context, config, Protocol("threshold"), trained.threshold.n_rows, rows=rows)
     if trained.calibration is not None:
         provenance = replace(provenance, selected_on={**provenance.selected_on, "calibration": (rows,)})
     return replace(trained.threshold, provenance=provenance)
 
 
-def add_refit_provenance(context: RunContext, trained: TrainedModel, *, tuned: bool) -> TrainedModel:
+def add_refit_provenance(context: RunContext, config: PipelineConfig, trained: TrainedModel) -> TrainedModel:
     """Add how the calibration and the threshold of the model that was fitted again were chosen."""
     calibration, threshold = trained.calibration, trained.threshold
     if calibration is not None:
-        calibration = add_calibration_provenance(context, calibration, tuned=tuned, rows=ALL)
+        calibration = add_calibration_provenance(context, config, calibration, rows=ALL)
     if threshold is not None:
-        threshold = add_threshold_provenance(context, trained, tuned=tuned, rows=ALL)
+        threshold = add_threshold_provenance(context, config, trained, rows=ALL)
     return replace(trained, calibration=calibration, threshold=threshold)
 
 
-def _of_choice(context: RunContext, protocol: Protocol, n_rows: int, *, tuned: bool, rows: str = TRAIN) -> Provenance:
+def _of_choice(
+    context: RunContext, config: PipelineConfig, protocol: Protocol, n_rows: int, *, rows: str = TRAIN
+) -> Provenance:
     """Give the provenance of a number that something is chosen by."""
-    before: dict[Choice, bool] = {"hyperparameters": tuned, "features": context.run_data.inferred is not None}
-    selected_on: SelectedOn = {choice: (TRAIN,) for choice, is_so in before.items() if is_so}
+    before = [choice for choice in list_choices(context, config) if choice in LABELS]
+    selected_on: SelectedOn = dict.fromkeys(before, (TRAIN,))
     return Provenance(None, n_rows, protocol, (rows,), selected_on, _labels(selected_on))
 
 

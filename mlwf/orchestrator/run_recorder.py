@@ -46,7 +46,8 @@ class RunRecorder:
         self.document = document
         """The experiment file, where the run has one."""
         run_id = folder.run_id if folder else None
-        self.result = RunResult(spec.name, datetime.now(UTC), spec.model.algorithm, run_id)
+        algorithms = tuple(dict.fromkeys(section.model.algorithm for section in spec.model_sections))
+        self.result = RunResult(spec.name, datetime.now(UTC), algorithms, run_id)
         self.summary: dict[str, Any] = {}
         """The content of `summary.json`, as it was written last."""
         self._context: RunContext | None = None
@@ -83,8 +84,8 @@ class RunRecorder:
         assert self._context is not None
         params = {
             "model_name": self.spec.model_name,
-            "algorithm": self.spec.model.algorithm,
-            **self.spec.model.hyperparameters,
+            "algorithm": self.result.algorithm,
+            **(self.spec.model.hyperparameters if self.spec.candidates is None else {}),
             "n_features": self._context.n_features,
             "n_samples": len(self._context.split.train),
         }
@@ -95,6 +96,8 @@ class RunRecorder:
         before, self.result = self.result, result
         if result.tuning is not None and result.tuning is not before.tuning:
             self._record_tuning(result.tuning)
+        if result.selection is not None and result.selection is not before.selection and self.folder:
+            self.folder.write_json("candidates.json", {name: each.cv_results for name, each in result.searches.items()})
         if result.model is not None and result.model is not before.model:
             self._record_model(result.model)
         if result.gates is not None and result.gates is not before.gates:

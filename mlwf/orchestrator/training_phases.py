@@ -20,7 +20,7 @@ from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_provenance import (
     add_calibration_provenance,
     add_threshold_provenance,
-    add_tuning_provenance,
+    of_search,
 )
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.training_steps import (
@@ -29,8 +29,10 @@ from mlwf.orchestrator.training_steps import (
     calibrate_pipeline,
     fit_pipeline,
     request_calibration_fits,
+    request_selection_fits,
     request_threshold_fits,
     search,
+    select,
 )
 from mlwf.results import TuningResult
 from mlwf.run_result import RunResult, ShippedModel
@@ -144,8 +146,14 @@ NOT_ASKED_FOR = "not asked for"
 
 
 def run_tune(run: Run, status: PhaseStatus) -> Run:
-    """Search for the best parameters; if the search fails, those of the model section stay."""
+    """Search for the best parameters, or for the best of several models.
+
+    If the search of the one model fails, the parameters of the model section stay; of several models those that fail
+    are left out.
+    """
     context, tuning = run.context, run.context.tuning
+    if run.config.models:
+        return _select(run, status)
     if tuning is None:
         status.skip(NOT_ASKED_FOR)
         return run
@@ -156,14 +164,37 @@ def run_tune(run: Run, status: PhaseStatus) -> Run:
             tuned = search(context, run.config, context.split.train, fitter)
     except FitError as error:
         return run.degrade(status, error, failed="Tuning failed", instead="Proceeding without tuning.")
-    tuned = add_tuning_provenance(context, tuned)
+    config = run.config.with_search(tuned)
+    tuned = replace(tuned, predictions_of=None, provenance=of_search(context, config, tuned.cv_folds))
     logger.info("Tuning completed: best score=%.4f", tuned.best_score)
     _warn_of_tuning(run, tuned)
-    return run.add(tuning=tuned).with_config(run.config.with_search(tuned))
+    return run.add(tuning=tuned).with_config(config)
+
+
+def _select(run: Run, status: PhaseStatus) -> Run:
+    """Choose one of several models; raises FitError when all of them fail, or when one does and on_error is fail."""
+    context = run.context
+    logger.info("Comparing %d models by %s", len(run.config.models), run.spec.choice.scoring)
+    selected = select(context, run.config, context.split.train, run.engine)
+    config, result = selected.config, selected.result
+    provenance = of_search(context, config, result.cv_folds)
+    result = replace(result, provenance=provenance)
+    logger.info("Model chosen: %s", "the ensemble" if result.ships_ensemble else result.best)
+    for name, tuned in selected.searches.items():
+        _warn_of_tuning(run, tuned, of=name)
+    tuning = selected.tuning and replace(selected.tuning, provenance=provenance)
+    run = run.add(selection=result, tuning=tuning, searches=selected.searches).with_config(config)
+    if result.failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failures.items())
+        error = FitError(f"{reasons}")
+        return run.degrade(status, error, failed="Models failed", instead="Proceeding without them.")
+    return run
 
 
 def plan_tune(context: RunContext, config: PipelineConfig, fitter: Fitter) -> PipelineConfig:
-    """Request the fits of the search."""
+    """Request the fits of the search, or of the searches of several models."""
+    if config.models:
+        return request_selection_fits(context, config, context.split.train, fitter)
     if context.tuning is None:
         return config
     return config.with_search(search(context, config, context.split.train, fitter))
@@ -193,7 +224,7 @@ def run_calibrate(run: Run, status: PhaseStatus) -> Run:
     except FitError as error:
         return run.degrade(status, error, failed="Calibration failed", instead="Proceeding without.")
     assert trained.calibration is not None
-    result = add_calibration_provenance(context, trained.calibration, tuned=run.config.is_tuned)
+    result = add_calibration_provenance(context, run.config, trained.calibration)
     logger.info("Calibration completed: %s", result.reason)
     return run.with_trained(replace(trained, calibration=result)).with_config(replace(run.config, is_calibrated=True))
 
@@ -216,7 +247,7 @@ def run_threshold(run: Run, status: PhaseStatus) -> Run:
     except FitError as error:
         failed = "The choice of a threshold failed"
         return run.degrade(status, error, failed=failed, instead="Proceeding without.")
-    result = add_threshold_provenance(context, trained, tuned=run.config.is_tuned)
+    result = add_threshold_provenance(context, run.config, trained)
     logger.info("Threshold chosen: %.4f", result.value)
     return run.with_trained(replace(trained, threshold=result)).with_config(replace(run.config, has_threshold=True))
 
@@ -228,8 +259,8 @@ def plan_threshold(context: RunContext, config: PipelineConfig, fitter: Fitter) 
     return config
 
 
-def _warn_of_tuning(run: Run, tuned: TuningResult) -> None:
+def _warn_of_tuning(run: Run, tuned: TuningResult, *, of: str = "tuning") -> None:
     if tuned.stopped:
-        run.run_log.warn(f"tuning: {tuned.stopped}")
+        run.run_log.warn(f"{of}: {tuned.stopped}")
     if tuned.failures:
-        run.run_log.warn(f"tuning: {tuned.n_failed} fits failed and score NaN; {first_line(tuned.failures[0])}")
+        run.run_log.warn(f"{of}: {tuned.n_failed} fits failed and score NaN; {first_line(tuned.failures[0])}")

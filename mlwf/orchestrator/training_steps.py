@@ -7,34 +7,67 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, recut, stack
+from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, at_once, recut, stack
 from mlwf.engine.requests import FitRequest, Fitter, on_table
+from mlwf.engine.votes import build_vote
 from mlwf.errors import FitError, SplitError
 from mlwf.modules.calibration import calibrate, cross_fit, describe, request_fold_models
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
+from mlwf.modules.model_selection import (
+    Candidate,
+    Ensemble,
+    Search,
+    list_candidates,
+    name_of,
+    rank_models,
+    select_ensemble,
+    with_ensemble,
+)
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.threshold import choose_threshold, with_threshold
 from mlwf.modules.tuning import tune
 from mlwf.orchestrator.context import RunContext
-from mlwf.results import TuningResult
+from mlwf.results import SelectionResult, TuningResult
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import FeatureSpec
+from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.text import first_line
+
+
+@dataclass(frozen=True, eq=False)
+class ModelConfig:
+    """One of several models to choose from."""
+
+    name: str
+    algorithm: str
+    pipeline: Pipeline
+    search: ParamTuningSpec
 
 
 @dataclass(frozen=True, eq=False)
 class PipelineConfig:
     """The pipeline that is fitted, and what is done to it afterwards."""
 
-    pipeline: Pipeline
+    pipeline: Any
     table: Table
     params: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[ModelConfig, ...] = ()
+    """The models to choose from, where there are several; the pipeline is then that of the chosen one."""
     is_tuned: bool = False
     """Whether a search chose the parameters."""
+    is_selected: bool = False
+    """Whether the model was chosen among several."""
+    is_averaged: bool = False
+    """Whether weights of an ensemble were chosen, and whether it ships."""
+    fold_pipelines: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """For training rows of a fold, by their digest, the pipeline whose weights were chosen without the fold."""
     is_calibrated: bool = False
     """Whether to calibrate, and to keep that if it is better."""
     has_threshold: bool = False
@@ -47,13 +80,27 @@ class PipelineConfig:
         """Take the parameters that a search found, and its out-of-fold predictions."""
         return replace(self, params=dict(tuned.best_params), is_tuned=True, out_of_fold=tuned.out_of_fold)
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether anything was compared on folds before the pipeline is fitted."""
+        return self.is_tuned or bool(self.models)
+
     def for_validation(self) -> PipelineConfig:
         """Give what the folds of the validation repeat."""
         # A calibration that somebody adds later needs models of these folds; after a search there are such already.
-        return replace(self, keep_model=not self.is_tuned and not self.is_calibrated)
+        return replace(self, keep_model=not self.is_searched and not self.is_calibrated)
+
+    def on_folds(self, fitter: Fitter) -> Fitter:
+        """Make a fitter that fits each fold with the weights that were chosen without it."""
+        return lambda requests: fitter([self._without_fold(request) for request in requests])
+
+    def _without_fold(self, request: FitRequest) -> FitRequest:
+        is_own = request.pipeline is self.pipeline and request.train.digest in self.fold_pipelines
+        return replace(request, pipeline=self.fold_pipelines[request.train.digest]) if is_own else request
 
 
 TrainStep = Callable[[RunContext, PipelineConfig, Split, Fitter], TrainedModel]
+ChooseStep = Callable[[RunContext, PipelineConfig, Split, Fitter], PipelineConfig]
 
 
 def build_ml_pipeline(
@@ -92,6 +139,114 @@ def search(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitt
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """The chosen model, and what it was compared with."""
+
+    result: SelectionResult
+    config: PipelineConfig
+    tuning: TuningResult | None
+    """The search of the chosen model; None where it had nothing to search, or an ensemble was chosen."""
+    searches: Mapping[str, TuningResult]
+    """By the names of the models; those that failed are missing."""
+
+
+def select(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter) -> Selected:
+    """Choose one of several models, or their average, by out-of-fold predictions of some rows.
+
+    A model whose fits fail is left out. Raises FitError when all fail.
+    """
+    spec = context.spec
+    splits = context.folds(spec.tuning_folds)(config.table, rows)
+    searches = dict(
+        zip(
+            [model.name for model in config.models],
+            at_once(lambda model: _search_model(context, config.table, model, rows, fitter), config.models),
+            strict=True,
+        )
+    )
+    ratio = float(np.mean([len(split.test) / len(split.train) for split in splits]))
+    result = rank_models(searches, scoring=spec.choice.scoring, cv_folds=len(splits), test_to_train=ratio)
+    chosen = next(model for model in config.models if model.name == result.best)
+    best = searches[chosen.name].result
+    assert best is not None
+    config = replace(
+        config,
+        pipeline=chosen.pipeline,
+        params=dict(best.best_params),
+        is_tuned=any(len(model.search.parameters) for model in config.models),
+        is_selected=len(config.models) > 1,
+        out_of_fold=best.out_of_fold,
+    )
+    if context.ensemble is not None:
+        candidates = list_candidates(searches)
+        if best.out_of_fold is not None and candidates:
+            ensemble = select_ensemble(
+                context.ensemble, candidates, best.out_of_fold, config.table, ordered=context.is_ordered
+            )
+            result = with_ensemble(result, ensemble.result)
+            config = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
+    found = {name: search.result for name, search in searches.items() if search.result is not None}
+    # The predictions of all candidates are much memory, and have served.
+    found = {name: replace(tuned, predictions_of=None) for name, tuned in found.items()}
+    has_own = chosen.search.parameters and not result.ships_ensemble
+    return Selected(result, config, found[chosen.name] if has_own else None, found)
+
+
+def _search_model(context: RunContext, table: Table, model: ModelConfig, rows: Rows, fitter: Fitter) -> Search:
+    spec = context.spec
+    try:
+        tuned = tune(
+            model.search,
+            model.pipeline,
+            table,
+            rows,
+            context.folds(spec.tuning_folds),
+            fitter,
+            random_state=spec.random_state,
+            positive_class=spec.data.positive_class,
+        )
+    except FitError as error:
+        return Search(model.algorithm, None, first_line(error))
+    return Search(model.algorithm, tuned)
+
+
+def _with_ensemble(
+    config: PipelineConfig, candidates: Sequence[Candidate], ensemble: Ensemble, splits: Sequence[Split]
+) -> PipelineConfig:
+    """Take the average of candidates for the pipeline, where it is kept."""
+    if not ensemble.result.kept:
+        return config
+    pipelines = {model.name: model.pipeline for model in config.models}
+
+    def vote(weights: NDArray[np.intp]) -> Any:
+        places = np.flatnonzero(weights).tolist()
+        members = {
+            name_of(candidates, place): clone(pipelines[candidates[place].model]).set_params(**candidates[place].params)
+            for place in places
+        }
+        return build_vote(members, weights[places].tolist())
+
+    folds = {
+        split.train.digest: vote(weights)
+        for split, weights in zip(splits, ensemble.fold_weights, strict=True)
+        if weights.any()
+    }
+    return replace(
+        config, pipeline=vote(ensemble.weights), params={}, fold_pipelines=folds, out_of_fold=ensemble.out_of_fold
+    )
+
+
+def request_selection_fits(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter) -> PipelineConfig:
+    """Request the fits of all searches; give the config as if the first model, or an average of all, were chosen."""
+    at_once(lambda model: _search_model(context, config.table, model, rows, fitter), config.models)
+    config = replace(config, is_tuned=any(model.search.parameters for model in config.models), is_selected=True)
+    if context.ensemble is None or len(config.models) < 2:
+        return config
+    members = {model.name: model.pipeline for model in config.models}
+    return replace(config, pipeline=build_vote(members, [1] * len(members)), is_averaged=True)
+
+
 def fit_pipeline(config: PipelineConfig, split: Split, fitter: Fitter) -> TrainedModel:
     """Fit the pipeline on `split.train` and predict `split.test`; raises FitError."""
     # A lazy classifier such as knn fails only when it predicts, so a model that ships predicts a row at least.
@@ -124,7 +279,7 @@ def calibrate_pipeline(
         table,
         split,
         context.calibration_splitter,
-        fitter,
+        config.on_folds(fitter),
         keep_model=config.keep_model,
         random_state=context.spec.random_state,
     )
@@ -212,19 +367,22 @@ def request_fits(context: RunContext, config: PipelineConfig, split: Split, fitt
 def make_train_fn(context: RunContext, config: PipelineConfig, step: TrainStep = train) -> TrainFn:
     """Make what repeats fit, calibration and threshold on any rows, with the parameters of the config."""
     # The search's rows are not those that the function will be given.
-    own = replace(config, out_of_fold=None)
+    own = replace(config, out_of_fold=None, fold_pipelines={})
     return lambda split, fitter: step(context, own, split, fitter)
 
 
-def make_nested_train_fn(context: RunContext, config: PipelineConfig, step: TrainStep = train) -> TrainFn:
+def make_nested_train_fn(
+    context: RunContext, config: PipelineConfig, step: TrainStep = train, *, choose: ChooseStep | None = None
+) -> TrainFn:
     """Make what repeats everything on any rows: feature inference and the search too, where the run has them."""
+    choose = choose or _choose
     # What the run's own search found, it found on rows that are held out here.
-    as_written = replace(config, params={}, out_of_fold=None)
+    as_written = replace(config, params={}, out_of_fold=None, fold_pipelines={})
 
     def train_fold(split: Split, fitter: Fitter) -> TrainedModel:
         own, features = _infer(context, as_written, split)
         own_fitter = on_table(fitter, own.table)
-        own = _tune(context, own, split, own_fitter) if config.is_tuned else own
+        own = choose(context, own, split, own_fitter) if config.is_searched else own
         return replace(step(context, own, split, own_fitter), features=features)
 
     return train_fold
@@ -260,17 +418,55 @@ def _infer(
         return config, features
     if not features:
         raise FitError("the rows of a fold of the nested validation suggest no feature; list the features")
-    pipeline = build_ml_pipeline(
-        features,
-        context.spec.model,
-        random_state=context.spec.random_state,
-        date_formats=context.spec.data.date_formats,
-    )
-    return replace(config, pipeline=pipeline, table=context.table_with(features)), features
+    return replace(configure(context, features), table=context.table_with(features), **_flags(config)), features
 
 
-def _tune(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
+def _flags(config: PipelineConfig) -> dict[str, Any]:
+    names = ("is_tuned", "is_selected", "is_averaged", "is_calibrated", "has_threshold", "keep_model")
+    return {name: getattr(config, name) for name in names}
+
+
+def configure(context: RunContext, features: Sequence[FeatureSpec]) -> PipelineConfig:
+    """Build the pipeline of the experiment, or those of its models; raises ConfigError."""
+    spec = context.spec
+    models = [
+        (
+            section,
+            build_ml_pipeline(
+                features,
+                section.model,
+                random_state=spec.random_state,
+                by_position=not hasattr(context.table.X, "columns"),
+                date_formats=spec.data.date_formats,
+            ),
+        )
+        for section in spec.model_sections
+    ]
+    _, pipeline = models[0]
+    if spec.candidates is None:
+        return PipelineConfig(pipeline, context.table)
+    candidates = []
+    for section, own in models:
+        search = spec.search_of(section)
+        assert search is not None
+        candidates.append(ModelConfig(section.name, section.model.algorithm, own, search))
+    return PipelineConfig(pipeline, context.table, models=tuple(candidates))
+
+
+def request_choice_fits(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
+    """Request the fits of the search on the training rows of a fold."""
+    if config.models:
+        return request_selection_fits(context, config, split.train, fitter)
+    return _choose(context, config, split, fitter)
+
+
+def _choose(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
     """Search on the training rows of a fold; when that fails the fold is trained as written, with a warning."""
+    if config.models:
+        selected = select(context, config, split.train, fitter)
+        for name, reason in selected.result.failures.items():
+            context.run_log.warn(f"a fold of the nested validation did without the model {name}: {reason}")
+        return selected.config
     try:
         tuned = search(context, config, split.train, fitter)
     except FitError as error:

@@ -42,10 +42,10 @@ from mlwf.orchestrator.training_phases import (
     run_threshold,
     run_tune,
 )
-from mlwf.orchestrator.training_steps import PipelineConfig, build_ml_pipeline
+from mlwf.orchestrator.training_steps import PipelineConfig, configure
 from mlwf.processes import muted
 from mlwf.results import PhasePlan
-from mlwf.specs.experiment import ComputeSpec, ExperimentSpec
+from mlwf.specs.experiment import ComputeSpec, ExperimentSpec, ModelSection
 from mlwf.specs.loading import describe_unused
 
 logger = logging.getLogger(__name__)
@@ -129,26 +129,31 @@ def open_pool(compute: ComputeSpec) -> Iterator[Pool | None]:
 
 
 def build_pipeline(context: RunContext) -> PipelineConfig:
-    """Build the pipeline; raises ConfigError for a search over parameters that it does not have."""
-    spec = context.spec
-    pipeline = build_ml_pipeline(
-        context.run_data.features,
-        spec.model,
-        random_state=spec.random_state,
-        by_position=not hasattr(context.table.X, "columns"),
-        date_formats=spec.data.date_formats,
-    )
-    if context.tuning:
-        check_installed(context.tuning)
-        accepted = set(pipeline.get_params())
-        unknown = sorted(set(context.tuning.parameters) - accepted)
-        if unknown:
-            key = f"tuning.{context.tuning.space_key}"
-            raise ConfigError(
-                Problem("", f"{key}.{name}", "unknown parameter of the pipeline", nearest(name, accepted), at_key=True)
-                for name in unknown
-            )
-    return PipelineConfig(pipeline, context.table, keep_model=True)
+    """Build the pipelines; raises ConfigError for searches over parameters that they do not have."""
+    config = configure(context, context.run_data.features)
+    problems = [
+        problem
+        for section, pipeline in zip(context.spec.model_sections, _pipelines(config), strict=True)
+        for problem in _unknown_parameters(context.spec, section, pipeline)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return replace(config, keep_model=True)
+
+
+def _pipelines(config: PipelineConfig) -> list[Any]:
+    return [model.pipeline for model in config.models] or [config.pipeline]
+
+
+def _unknown_parameters(spec: ExperimentSpec, section: ModelSection, pipeline: Any) -> Iterator[Problem]:
+    tuning = spec.search_of(section)
+    if tuning is None:
+        return
+    check_installed(tuning, key=".".join(section.tuning_path))
+    accepted = set(pipeline.get_params())
+    for name in sorted(set(tuning.parameters) - accepted):
+        key = ".".join([*section.tuning_path, tuning.space_key, name])
+        yield Problem("", key, "unknown parameter of the pipeline", nearest(name, accepted), at_key=True)
 
 
 def _initialise(run: Run, status: PhaseStatus) -> Run:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -16,6 +18,7 @@ from mlwf.specs.catalogue.splitter_table import SplitterName, default_splitter
 from mlwf.specs.data import ClassLabel, DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
 from mlwf.specs.features import FeaturesSection
+from mlwf.specs.portfolio import ENSEMBLE_SIZE, build_portfolio
 from mlwf.specs.tracking import MLflowSpec
 from mlwf.specs.tuning import GridSearchSpec, ParamTuningSpec, TuningSection
 
@@ -26,7 +29,7 @@ class ClassifierModelSpec(Spec):
     model_name: str | None = Field(None, min_length=1)
     """Name shown in tables and tracking; the default is the experiment's name."""
     algorithm: str = "gradient_boosting"
-    """Which classifier, by its name in the catalogue."""
+    """Which classifier, by its name in the catalogue, or `auto`."""
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     """scikit-learn's parameters of the classifier; what is left out keeps scikit-learn's default."""
     class_weight: Literal["balanced"] | dict[ClassLabel, float] | None = None
@@ -68,6 +71,17 @@ class EnsembleSpec(Spec):
     """How often a candidate is added; one that is added again weighs more."""
     keep: Literal["better", "always"] = "better"
     """Ship the ensemble only if its log loss, by weights of other folds, is better beyond doubt, or always."""
+
+
+AUTO = "auto"
+"""The algorithm that stands for all models of the portfolio."""
+
+
+@cache
+def _portfolio() -> dict[str, CandidateModelSpec]:
+    # What is not installed is left out, and the resolved experiment says what is there.
+    installed = [name for name, info in catalogue.ALGORITHMS.items() if find_spec(info.package)]
+    return {name: CandidateModelSpec.model_validate(model) for name, model in build_portfolio(installed).items()}
 
 
 @dataclass(frozen=True)
@@ -280,7 +294,26 @@ class ExperimentSpec(Spec):
     @property
     def candidates(self) -> Mapping[str, CandidateModelSpec] | None:
         """The models of which the best ships, by their names; None for an experiment with one model."""
-        return self.models
+        return _portfolio() if self.is_automatic else self.models
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the models are those of the portfolio."""
+        return self.models is None and self.model.algorithm == AUTO
+
+    @property
+    def averaging(self) -> EnsembleSpec | None:
+        """The ensemble as written, or that of the portfolio."""
+        return EnsembleSpec(size=ENSEMBLE_SIZE) if self.ensemble is None and self.is_automatic else self.ensemble
+
+    @property
+    def resolved(self) -> ExperimentSpec:
+        """The experiment with the models of the portfolio written out, where it names `auto`."""
+        if not self.is_automatic:
+            return self
+        model = ClassifierModelSpec(model_name=self.model.model_name)
+        found = {"model": model, "models": self.candidates, "selection": self.choice, "ensemble": self.averaging}
+        return self.model_copy(update=found)
 
     @property
     def choice(self) -> SelectionSpec:

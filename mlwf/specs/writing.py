@@ -40,6 +40,8 @@ def dump_experiment(spec: ExperimentSpec, *, document: Document | None = None) -
     # A key that has no effect beside the others is refused or reported where it is written, so it is not.
     for problem in _refused(data):
         _remove(data, problem)
+    if not data.get("model"):
+        data.pop("model", None)
     for path in address_keys(data):
         if (address := value_at(data, path)) is not None:
             value_at(data, path[:-1])[path[-1]] = redact(address)

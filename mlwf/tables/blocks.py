@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mlwf.provenance import LABELS, Provenance
+from mlwf.provenance import COMPARED, LABELS, Provenance
 from mlwf.specs.catalogue import SOURCES
 from mlwf.text import pluralize
 
@@ -33,9 +33,9 @@ STATUS_STYLES = {
 }
 MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
 """What Markdown would take for its own; underscores inside a word it leaves alone."""
-LABEL = LABELS["hyperparameters"]
+COMPARED_LABELS = [LABELS[choice] for choice in COMPARED]
 """The label that must not be missed: of scores on rows that the hyperparameters were chosen on."""
-ANY_LABEL = re.compile(LABEL, re.IGNORECASE)
+ANY_LABEL = re.compile("|".join(COMPARED_LABELS), re.IGNORECASE)
 
 
 def duration(seconds: float | None) -> str:
@@ -125,7 +125,7 @@ def labels_of(number: Mapping[str, Any]) -> list[str]:
     if provenance := provenance_of(number):
         return [LABELS[choice] for choice in provenance.labels]
     if number.get("tuned_on_same_rows"):
-        return [LABEL]
+        return [LABELS["hyperparameters"]]
     # What was chosen on all rows that are trained on was chosen on those that a fold holds out.
     chosen = (number.get("chosen") or {}) if number.get("source") in (None, "cross_validation") else {}
     return [label for choice, label in LABELS.items() if "train" in chosen.get(choice, ())]

@@ -24,6 +24,7 @@ from mlwf.tables.blocks import (
     with_alarm,
 )
 from mlwf.tables.descriptions import findings_markdown, gates_markdown, gates_outcome, render_findings, render_gates
+from mlwf.tables.leaderboard import leaderboard_markdown, render_leaderboard
 from mlwf.tables.score_tables import (
     best_slices,
     details_markdown,
@@ -52,6 +53,7 @@ def summary_table(summary: Mapping[str, Any]) -> RenderableType:
         _head(summary),
         Text(),
         _fields(summary),
+        *render_leaderboard(summary),
         *render_scores(summary),
         *render_details(summary),
         *_notes(summary),
@@ -71,7 +73,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     for field in summary_rows(summary):
         text = escaped(field.text)
         lines.append(markdown_row([f"**{field.label}**", f"**{text}**" if field.tone else marked(text)]))
-    lines += [*scores_markdown(summary), *details_markdown(summary)]
+    lines += [*leaderboard_markdown(summary), *scores_markdown(summary), *details_markdown(summary)]
     if notes := notes_of(summary, slices=best_slices(summary)):
         lines += ["", *(f"- {marked(sentence(note.plain))}" for note in notes)]
     lines += findings_markdown(summary)

@@ -12,8 +12,8 @@ from rich.text import Text
 from mlwf.specs.catalogue import SOURCES
 from mlwf.tables.blocks import (
     BAD,
+    COMPARED_LABELS,
     DOUBTFUL,
-    LABEL,
     NOT_AVAILABLE,
     QUIET,
     Block,
@@ -37,7 +37,7 @@ MOST_CLASSES = 20
 WIDEST_LABEL = 20
 WIDEST_HEADING = 12
 LABELLED = (
-    f"{LABEL.capitalize()}: the settings were chosen on rows that these scores are of, so the scores flatter; "
+    "the settings were chosen on rows that these scores are of, so the scores flatter; "
     "`validation.nested: true` removes that."
 )
 BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
@@ -99,8 +99,9 @@ def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] 
     scores = summary.get("scores") or []
     shown = [*scores, *slices]
     differences = [score["difference"] for score in scores if score.get("difference")]
+    compared = [label for score in shown for label in _compared(score)]
     notes = [
-        with_alarm(Text(LABELLED)) if any(is_tuned(score) for score in shown) else None,
+        with_alarm(Text(f"{compared[0].capitalize()}: {LABELLED}")) if compared else None,
         _interval_note(scores, slices),
         BASELINE_NOTE if any(score.get("baseline") is not None for score in scores) else None,
         _difference_note(differences) if differences else None,
@@ -109,9 +110,9 @@ def notes_of(summary: Mapping[str, Any], *, slices: Sequence[Mapping[str, Any]] 
     return [note if isinstance(note, Text) else Text(note, QUIET) for note in notes if note is not None]
 
 
-def is_tuned(score: Mapping[str, Any]) -> bool:
-    """Tell whether hyperparameters were chosen on the rows that a score is computed on."""
-    return LABEL in labels_of(score)
+def _compared(score: Mapping[str, Any]) -> list[str]:
+    """List the labels of what was chosen by comparing scores of the rows that a score is computed on."""
+    return [label for label in labels_of(score) if label in COMPARED_LABELS]
 
 
 def interval_column(scores: Iterable[Mapping[str, Any]]) -> str:

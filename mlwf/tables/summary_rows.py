@@ -15,6 +15,7 @@ from mlwf.tables.descriptions import (
     describe_threshold,
     describe_tuning,
 )
+from mlwf.tables.leaderboard import describe_selection
 from mlwf.text import format_name, format_share, pluralize
 
 
@@ -110,6 +111,11 @@ def _nested(summary: Mapping[str, Any]) -> Iterator[Field]:
         yield Field("Nested", describe_folds(folds))
 
 
+def _selection(summary: Mapping[str, Any]) -> Iterator[Field]:
+    if selection := summary.get("selection"):
+        yield Field("Chosen", describe_selection(selection))
+
+
 def _tuning(summary: Mapping[str, Any]) -> Iterator[Field]:
     tuning = summary.get("tuning")
     yield Field("Tuning", describe_tuning(tuning) if tuning else _asked(summary, "tuning_enabled", "tune"))
@@ -199,8 +205,8 @@ def _files(summary: Mapping[str, Any]) -> Iterator[Field]:
 
 
 FIELDS = (
-    _model, _trouble, _data, _features, _validation, _nested, _tuning, _calibration, _threshold, _refit, _importances,
-    _feature_store, _tracking, _fits, _time, _files,
+    _model, _trouble, _data, _features, _validation, _nested, _selection, _tuning, _calibration, _threshold, _refit,
+    _importances, _feature_store, _tracking, _fits, _time, _files,
 )  # fmt: skip
 
 

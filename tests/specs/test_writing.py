@@ -147,7 +147,7 @@ features:
 
 # The classifier.
 model:
-  # Which classifier, by its name in the catalogue.
+  # Which classifier, by its name in the catalogue, or `auto`.
   algorithm: gradient_boosting
 
 # How the reported score is estimated.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlwf.results import SelectionResult
 from mlwf.run_result import RunResult
+from mlwf.text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +25,36 @@ def describe_model(model: Any) -> str:
     return "\n".join(_outline("model", model, "")) + "\n"
 
 
-TEXTS: dict[str, Callable[[RunResult, Any], str]] = {"estimator.txt": lambda run, model: describe_model(model)}
-"""Files of text about a run and its model, by their names."""
+def write_leaderboard(selection: SelectionResult | None) -> str | None:
+    """Write the models that were compared as MLflow's `log_table` writes a table; None where there is one model."""
+    if selection is None:
+        return None
+    rows = [{**asdict(model), "params": repr(dict(model.params))} for model in selection.models]
+    flat = [{**row, "interval": _ends(row["interval"]), "difference": _value(row["difference"])} for row in rows]
+    columns = list(flat[0])
+    table = {"columns": columns, "data": [[row[name] for name in columns] for row in flat]}
+    return json_text(table)
+
+
+def _ends(interval: Mapping[str, Any] | None) -> str | None:
+    return None if interval is None else f"{interval['low']:.6g} to {interval['high']:.6g}"
+
+
+def _value(difference: Mapping[str, Any] | None) -> float | None:
+    return None if difference is None else difference["value"]
+
+
+TEXTS: dict[str, Callable[[RunResult, Any], str | None]] = {
+    "estimator.txt": lambda run, model: describe_model(model),
+    "leaderboard.json": lambda run, model: write_leaderboard(run.selection),
+}
+"""Files of text about a run and its model, by their names; None where a run has no such file."""
 
 
 def write_texts(run: RunResult, model: Any) -> dict[str, str]:
     """Write the files of text about a run and its model, by their names."""
-    return {name: write(run, model) for name, write in TEXTS.items()}
+    texts = {name: write(run, model) for name, write in TEXTS.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def write_candidates(cv_results: Mapping[str, Any], path: Path) -> None:
@@ -77,6 +103,8 @@ def _parts(part: Any) -> list[tuple[str, Any]]:
             for name, transformer, columns in part.transformers_
             if transformer != "drop"
         ]
+    if hasattr(part, "named_estimators_"):
+        return list(part.named_estimators_.items())
     return part.steps if hasattr(part, "steps") else [("estimator", part.estimator)] if _is_wrapper(part) else []
 
 
@@ -91,7 +119,7 @@ def _settings(part: Any) -> str:
     settings = [
         f"{name}={_written(value)}"
         for name, value in part.get_params(deep=False).items()
-        if name not in {"steps", "transformers", "estimator"} and repr(value) != repr(defaults.get(name))
+        if name not in {"steps", "transformers", "estimator", "estimators"} and repr(value) != repr(defaults.get(name))
     ]
     return f"({', '.join(settings)})" if settings else ""
 

@@ -91,11 +91,11 @@ def list_candidates(spec: ParamTuningSpec, *, random_state: int = 42) -> list[Pa
     return list(islice(_all_candidates(spec, random_state), spec.max_candidates))
 
 
-def check_installed(spec: ParamTuningSpec) -> None:
+def check_installed(spec: ParamTuningSpec, *, key: str = "tuning") -> None:
     """Raise ConfigError when the strategy of a search needs a package that is not installed."""
     if spec.needs_package and find_spec(spec.needs_package) is None:
         message = f"is {spec.strategy!r}, and that package is not installed"
-        raise ConfigError(Problem("", "tuning.strategy", message, f"pip install 'mlwf[{spec.needs_package}]'"))
+        raise ConfigError(Problem("", f"{key}.strategy", message, f"pip install 'mlwf[{spec.needs_package}]'"))
 
 
 def _all_candidates(spec: ParamTuningSpec, random_state: int) -> Collection[Any]:
@@ -128,6 +128,7 @@ def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopp
         inexact=outcome.inexact,
         cpu_seconds=_seconds(outcome),
         out_of_fold=_out_of_fold(search, *best),
+        predictions_of=lambda place: _out_of_fold(search, *rows[place]),
     )
 
 
@@ -197,8 +198,9 @@ def _seconds(outcome: SearchOutcome) -> float:
 def _out_of_fold(search: Search, trials: Trials, candidate: int) -> OutOfFold | None:
     """Stack the predictions of the best candidate's fold models, so that they need not be fitted again."""
     fit_results = [result for result in trials.of(candidate) if result is not None]
-    # A halving by rows predicts only a part of them.
-    if trials.splits is not search.splits or any(result.error for result in fit_results):
+    # A halving by rows predicts only a part of them, and what was pruned not all of them.
+    is_complete = trials.splits is search.splits and len(fit_results) == len(search.splits)
+    if not is_complete or any(result.error for result in fit_results):
         return None
     try:
         return stack(fit_results, search.splits, search.rows)

@@ -9,7 +9,7 @@ from typing import Any
 from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 from mlwf.specs.catalogue import ALGORITHMS
-from mlwf.specs.experiment import ExperimentSpec, ModelSection, threshold_scorers
+from mlwf.specs.experiment import AUTO, ExperimentSpec, ModelSection, threshold_scorers
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slice_spec import SliceError, parse_slice
 from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
@@ -18,7 +18,8 @@ from mlwf.specs.tuning import N_SAMPLES, HalvingSearchSpec
 def _algorithms_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for section in spec.model_sections:
         if section.model.algorithm not in ALGORITHMS:
-            refusal = Refusal.of_name(f"is {GOT}", section.model.algorithm, ALGORITHMS)
+            accepted = ALGORITHMS if spec.models is not None else [*ALGORITHMS, AUTO]
+            refusal = Refusal.of_name(f"is {GOT}", section.model.algorithm, accepted)
             yield SpecProblem.of((*section.path, "algorithm"), refusal)
 
 
@@ -68,10 +69,23 @@ MODEL_RULES = (
 
 
 def _one_way_to_name_models(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    for key in ("model", "tuning") if spec.models is not None else ():
-        if key in spec.model_fields_set and getattr(spec, key) is not None:
-            message = "contradicts models, each of which has an algorithm and a search of its own"
-            yield SpecProblem((key,), message, "leave one of the two out", at_key=True)
+    if spec.models is not None:
+        for name in ("algorithm", "hyperparameters", "class_weight"):
+            if name in spec.model.model_fields_set:
+                yield SpecProblem(("model", name), "contradicts models", "leave one of the two out", at_key=True)
+        if spec.tuning is not None:
+            message = "contradicts models, each of which has a search of its own"
+            yield SpecProblem(("tuning",), message, "leave one of the two out", at_key=True)
+    elif spec.is_automatic:
+        if spec.model.hyperparameters:
+            message = f"has no effect with algorithm: {AUTO}"
+            yield SpecProblem(("model", "hyperparameters"), message, "leave it out", at_key=True)
+        if spec.model.class_weight is not None:
+            message = f"has no effect with algorithm: {AUTO}"
+            yield SpecProblem(("model", "class_weight"), message, "write selection.class_weight", at_key=True)
+        if spec.tuning is not None:
+            message = f"contradicts model.algorithm: {AUTO}, which searches by itself"
+            yield SpecProblem(("tuning",), message, "leave one of the two out", at_key=True)
 
 
 def _selection_has_models(spec: ExperimentSpec) -> Iterator[SpecProblem]:
@@ -111,7 +125,7 @@ def _one_scorer_serves_all_models(spec: ExperimentSpec) -> Iterator[SpecProblem]
 
 
 def _ensemble_has_probabilities(spec: ExperimentSpec) -> Iterator[SpecProblem]:
-    if spec.ensemble is None or not spec.ensemble.enabled or spec.candidates is None:
+    if spec.averaging is None or not spec.averaging.enabled or spec.candidates is None:
         return
     for section in spec.model_sections:
         model = section.model
