@@ -46,10 +46,10 @@ def _model(algorithm: str, hyperparameters: dict[str, Any], **searched: list[Any
 
 
 PORTFOLIO: dict[str, dict[str, Any]] = {
-    "catboost": _model(
-        "catboost",
-        {"learning_rate": 0.1, "depth": 4, "l2_leaf_reg": 5.0, "boosting_type": "Plain"},
-        iterations=FEWER_ROUNDS,
+    "lightgbm_columns": _model(
+        "lightgbm",
+        {"learning_rate": 0.05, "num_leaves": 16, "min_child_samples": 10, "colsample_bytree": 0.5},
+        n_estimators=FEWER_ROUNDS,
     ),
     "hist_shallow": _model(
         "hist_gradient_boosting",
@@ -64,11 +64,6 @@ PORTFOLIO: dict[str, dict[str, Any]] = {
         max_iter=FEWER_ROUNDS,
     ),
     "linear": _model("logistic_regression", {"max_iter": 300}, C=[0.01, 0.1, 1.0, 10.0]),
-    "lightgbm_shallow": _model(
-        "lightgbm",
-        {"learning_rate": 0.05, "num_leaves": 4, "min_child_samples": 5, "colsample_bytree": 0.5},
-        n_estimators=ROUNDS,
-    ),
     "lightgbm_random": _model(
         "lightgbm",
         {
@@ -80,6 +75,7 @@ PORTFOLIO: dict[str, dict[str, Any]] = {
         },
         n_estimators=ROUNDS,
     ),
+    "lightgbm": _model("lightgbm", {"learning_rate": 0.1, "num_leaves": 31}, n_estimators=FEWER_ROUNDS),
     "hist": _model(
         "hist_gradient_boosting",
         {
@@ -92,19 +88,17 @@ PORTFOLIO: dict[str, dict[str, Any]] = {
         },
         max_iter=FEWER_ROUNDS,
     ),
-    "lightgbm_columns": _model(
+    "catboost": _model(
+        "catboost",
+        {"learning_rate": 0.1, "depth": 4, "l2_leaf_reg": 5.0, "boosting_type": "Plain"},
+        iterations=FEWER_ROUNDS,
+    ),
+    "lightgbm_shallow": _model(
         "lightgbm",
-        {"learning_rate": 0.05, "num_leaves": 16, "min_child_samples": 10, "colsample_bytree": 0.5},
-        n_estimators=FEWER_ROUNDS,
+        {"learning_rate": 0.05, "num_leaves": 4, "min_child_samples": 5, "colsample_bytree": 0.5},
+        n_estimators=ROUNDS,
     ),
     "network": _model("mlp", {"hidden_layer_sizes": [100], "alpha": 1.0, "learning_rate_init": 0.003, "max_iter": 60}),
-    "lightgbm": _model("lightgbm", {"learning_rate": 0.1, "num_leaves": 31}, n_estimators=FEWER_ROUNDS),
-    "forest": _model(
-        "random_forest", {"criterion": "entropy", "max_features": 0.4, "min_samples_leaf": 5}, n_estimators=[100, 300]
-    ),
-    "trees": _model(
-        "extra_trees", {"criterion": "entropy", "max_features": 0.5, "min_samples_leaf": 3}, n_estimators=[100, 300]
-    ),
     "xgboost": _model(
         "xgboost",
         {
@@ -117,6 +111,12 @@ PORTFOLIO: dict[str, dict[str, Any]] = {
         },
         n_estimators=ROUNDS,
     ),
+    "forest": _model(
+        "random_forest", {"criterion": "entropy", "max_features": 0.4, "min_samples_leaf": 5}, n_estimators=[100, 300]
+    ),
+    "trees": _model(
+        "extra_trees", {"criterion": "entropy", "max_features": 0.5, "min_samples_leaf": 3}, n_estimators=[100, 300]
+    ),
 }
 """All entries, shaped like the `models` section of an experiment, in the order in which they are tried."""
 
@@ -128,7 +128,7 @@ def build_portfolio(installed: Collection[str]) -> dict[str, dict[str, Any]]:
     """Give the entries whose algorithms are installed, in the order in which they are tried.
 
     >>> list(build_portfolio({"logistic_regression", "hist_gradient_boosting", "lightgbm"}))
-    ['linear', 'lightgbm_shallow', 'lightgbm_random', 'lightgbm_columns', 'lightgbm']
+    ['lightgbm_columns', 'linear', 'lightgbm_random', 'lightgbm', 'lightgbm_shallow']
     >>> list(build_portfolio({"logistic_regression", "hist_gradient_boosting"}))
     ['hist_shallow', 'linear', 'hist']
     """
