@@ -57,9 +57,11 @@ def main(system: str, folder: str, seconds: str, cores: str, clock: str) -> None
     predict, note = FITS.get(system, fit_mlwf)(system, place, train, float(seconds), int(cores))
     fitted = perf_counter()
     probabilities = np.asarray(predict(test.drop(columns=TARGET)), dtype=float)
-    predicted = perf_counter()
     np.save(place / "probabilities.npy", probabilities)
-    found = {"fit_seconds": fitted - started, "predict_seconds": predicted - fitted, "note": note}
+    thousand = test.drop(columns=TARGET).iloc[np.arange(1000) % len(test)].reset_index(drop=True)
+    begun = perf_counter()
+    predict(thousand)
+    found = {"fit_seconds": fitted - started, "predict_seconds": perf_counter() - begun, "note": note}
     (place / "fit.json").write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -116,12 +116,10 @@ def _overall(measured: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) 
     for system, rank in mean_ranks(measured).items():
         of = [[one for one in table[system] if "failed" not in one] for table in measured.values() if system in table]
         cpu = [float(np.mean([one["cpu"] for one in splits])) for splits in of if splits]
-        predicting = [1e3 * one["predict_seconds"] / one["n_test"] for splits in of for one in splits]
+        predicting = [1e3 * one["predict_seconds"] for splits in of for one in splits]
         best = sum(_mean_loss(table, system) <= _best_loss(table) for table in measured.values())
         near = sum(_mean_loss(table, system) <= 1.01 * _best_loss(table) for table in measured.values())
-        times = (
-            [f"{np.median(cpu):.0f}", f"{max(cpu):.0f}", f"{1e3 * np.median(predicting):.0f}"] if cpu else [NONE] * 3
-        )
+        times = [f"{np.median(cpu):.0f}", f"{max(cpu):.0f}", f"{np.median(predicting):.0f}"] if cpu else [NONE] * 3
         rows.append([SYSTEMS[system].title, f"{rank:.2f}", str(best), str(near), *times])
     head = ["system", "mean rank", "best", "within 1 % of it", "CPU s, median", "CPU s, most", "ms for 1,000 rows"]
     return _markdown(head, rows)
@@ -163,7 +161,7 @@ def _of_table(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
             rows.append([SYSTEMS[system].title, *[NONE] * (len(FORMATS) + 1)])
             continue
         means = [format(float(np.mean([one[key] for one in fitted])), style) for key, style in FORMATS.items()]
-        predicting = 1e6 * float(np.mean([one["predict_seconds"] / one["n_test"] for one in fitted]))
+        predicting = 1e3 * float(np.mean([one["predict_seconds"] for one in fitted]))
         rows.append([SYSTEMS[system].title, *means, f"{predicting:.0f}"])
     return _markdown(["system", *HEADS.values(), "ms for 1,000 rows"], rows)
 
