@@ -79,8 +79,8 @@ def measure_fit(
     """Fit a system to one split in a process of its own.
 
     Gives `log_loss`, `roc_auc` and `accuracy` on the test rows, `cpu` of the process with all its children and
-    imports, `fit_seconds` and `predict_seconds` (of 1,000 rows) of wall time, and the numbers of rows; `failed` alone if
-    it failed.
+    imports, `fit_seconds` and `predict_seconds` (of 1,000 rows) of wall time, and the numbers of rows; `failed` alone
+    if it failed.
     """
     train, test = table.split(split)
     with TemporaryDirectory() as folder:
