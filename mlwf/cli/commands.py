@@ -327,10 +327,10 @@ def cache(
     When it grows beyond 2 GB, what was not used for longest is removed.
     """
     from mlwf.engine.fit_cache import FitCache
-    from mlwf.modules.runs import fits_of
+    from mlwf.modules.runs import fit_cache_folder
     from mlwf.tables.blocks import describe_cache_size
 
-    fit_cache = FitCache(fits_of(runs_dir))
+    fit_cache = FitCache(fit_cache_folder(runs_dir))
     size = describe_cache_size(fit_cache.size())
     if clear:
         fit_cache.clear()

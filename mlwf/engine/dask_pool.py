@@ -80,7 +80,7 @@ class DaskPool:
         """Call a function in a worker; when that is lost, or what was shared with it, once more."""
         from distributed import KilledWorker
 
-        with self._begun():
+        with self._running():
             self._calls.pop(threading.get_ident(), None)
             # Dask itself gives the task to another worker, as often as the scheduler allows.
             with suppress(KilledWorker, CancelledError):
@@ -121,7 +121,7 @@ class DaskPool:
         leaver.join(CLOSE_SECONDS)
 
     @contextmanager
-    def _begun(self) -> Iterator[None]:
+    def _running(self) -> Iterator[None]:
         with self._less_running:
             self._n_running += 1
         try:

@@ -22,7 +22,7 @@ from mlwf.engine.model_cache import CachedModel, ModelCache
 from mlwf.engine.prepared_folds import PreparedFold, PreparedFolds
 from mlwf.engine.process_pools import CallInterruptedError, Pool, ProcessPool, ThreadPool, WorkerLostError
 from mlwf.engine.requests import LATE_RESULT, FitRequest, FitResult
-from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, group_tasks, releases_gil, sort_tasks
+from mlwf.engine.scheduling import InFlightFits, PriorityExecutor, Task, group_requests, group_tasks, releases_gil
 from mlwf.engine.staged_ensembles import truncated
 from mlwf.engine.time_keeping import TimeKeeper
 from mlwf.engine.votes import fit_votes
@@ -143,7 +143,7 @@ class Engine:
 
     def _run(self, requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None]) -> dict[int, FitResult]:
         fit_results = self._look_up(requests, fit_keys)
-        tasks = sort_tasks(
+        tasks = group_requests(
             {place: request for place, request in requests.items() if place not in fit_results}, fit_keys, self.table
         )
         group_tasks(tasks)

@@ -41,7 +41,7 @@ class ModelCache:
         self._lasts = lasts
         self._run_time = run_time or RunTime()
         self._models: OrderedDict[str, Any] = OrderedDict()
-        self._begun: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._resumable: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         self._written: set[str] = set()
         self._lock = threading.Lock()
         self._seconds_writing = 0.0
@@ -56,7 +56,7 @@ class ModelCache:
     def find_resumable(self, fit_key: FitKey, stage: int) -> Any:
         """Give the same fit's classifier with fewer stages, fitted, where it can be resumed; None without one."""
         with self._lock:
-            stages, classifier = self._begun.get(fit_key.group, (stage, None))
+            stages, classifier = self._resumable.get(fit_key.group, (stage, None))
         return classifier if stages < stage else None
 
     def keep(self, leaderboard: Leaderboard) -> None:
@@ -66,7 +66,7 @@ class ModelCache:
             if self._lasts:
                 self.write(kept.fit_key, kept.model)
         for kept in leaderboard.take_ranked_models():
-            self._keep_begun(kept)
+            self._keep_resumable(kept)
 
     def write_affordable(self, leaderboard: Leaderboard) -> None:
         """Write a new best candidate's models already now, while that takes little of the time."""
@@ -108,12 +108,12 @@ class ModelCache:
             while len(self._models) > MOST_MODELS:
                 self._models.popitem(last=False)
 
-    def _keep_begun(self, kept: CachedModel) -> None:
+    def _keep_resumable(self, kept: CachedModel) -> None:
         fit_key, classifier = kept.fit_key, kept.fit_key.parts.classifier_of(kept.model)
         if fit_key.stage is None or kept.is_truncated or not is_resumable(classifier):
             return
         with self._lock:
-            self._begun[fit_key.group] = fit_key.stage[1], classifier
-            self._begun.move_to_end(fit_key.group)
-            while len(self._begun) > MOST_RESUMABLE:
-                self._begun.popitem(last=False)
+            self._resumable[fit_key.group] = fit_key.stage[1], classifier
+            self._resumable.move_to_end(fit_key.group)
+            while len(self._resumable) > MOST_RESUMABLE:
+                self._resumable.popitem(last=False)

@@ -301,7 +301,9 @@ def group_tasks(tasks: Sequence[Task]) -> None:
             task.group = group
 
 
-def sort_tasks(requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None], table: Table) -> list[Task]:
+def group_requests(
+    requests: Mapping[int, FitRequest], fit_keys: Mapping[int, FitKey | None], table: Table
+) -> list[Task]:
     """Group requests that one fit serves: those that differ only in the stage, or not at all."""
     groups: dict[str | int, list[int]] = {}
     for place in requests:
@@ -375,7 +377,7 @@ class DryRunFitter:
                 place: self._find(requests[place], fit_key) for place, fit_key in fit_keys.items() if fit_key
             }
             left = {place: request for place, request in enumerate(requests) if fit_results.get(place) is None}
-            tasks = sort_tasks(left, fit_keys, self.table)
+            tasks = group_requests(left, fit_keys, self.table)
             self.counts.asked += len(requests)
             self.counts.fitted += len(tasks)
             for task in tasks:

@@ -109,7 +109,7 @@ class RunFolder:
         return str(self.read_json(SUMMARY).get("status") or self.read_json(STATE).get("status", "unfinished"))
 
 
-def fits_of(runs_dir: Path) -> Path:
+def fit_cache_folder(runs_dir: Path) -> Path:
     """Give the folder of the fit cache that the runs of `runs_dir` share."""
     return runs_dir / ".fits"
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mlwf.config import Document, dotted
 from mlwf.engine.fit_cache import FitCache
 from mlwf.errors import ConfigError, DataError, Problem
-from mlwf.modules.runs import create_run, fits_of
+from mlwf.modules.runs import create_run, fit_cache_folder
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check, located
 from mlwf.orchestrator.context import RunContext
@@ -61,7 +61,7 @@ def run_experiment(
     recorder = RunRecorder(spec, run_log, folder=folder, document=document)
     with located(document):
         load = partial(load_tables, fail_on_unseen=fail_on_unseen)
-        run_workflow(spec, load, recorder, run_log, fits=FitCache(fits_of(runs_dir), fresh=fresh))
+        run_workflow(spec, load, recorder, run_log, fit_cache=FitCache(fit_cache_folder(runs_dir), fresh=fresh))
     return recorder.summary
 
 
@@ -70,7 +70,7 @@ def plan_experiment(spec: ExperimentSpec, document: Document, *, runs_dir: Path)
     with located(document):
         context = RunContext(spec, load_tables(spec), RunLog())
         check(context)
-        return plan_fits(context, build_pipeline(context), FitCache(fits_of(runs_dir)))
+        return plan_fits(context, build_pipeline(context), FitCache(fit_cache_folder(runs_dir)))
 
 
 def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
@@ -211,8 +211,8 @@ def run_ml_workflow(
     if runs_dir is None:
         return run_workflow(spec, load, RunRecorder(spec, run_log), run_log)
     folder = create_run(Path(runs_dir), spec.name)
-    fits = FitCache(fits_of(Path(runs_dir)))
-    return run_workflow(spec, load, RunRecorder(spec, run_log, folder=folder), run_log, fits=fits)
+    fit_cache = FitCache(fit_cache_folder(Path(runs_dir)))
+    return run_workflow(spec, load, RunRecorder(spec, run_log, folder=folder), run_log, fit_cache=fit_cache)
 
 
 def _experiment(

@@ -55,18 +55,18 @@ SECONDS_OF_A_COLUMN = 1e-3
 
 
 def run_workflow(
-    spec: ExperimentSpec, load: LoadData, recorder: RunRecorder, run_log: RunLog, *, fits: FitCache | None = None
+    spec: ExperimentSpec, load: LoadData, recorder: RunRecorder, run_log: RunLog, *, fit_cache: FitCache | None = None
 ) -> dict[str, Any]:
     """Run all phases and give the results of `run_ml_workflow`.
 
-    `fits` has what earlier runs fitted, and keeps what this one does.
+    `fit_cache` has what earlier runs fitted, and keeps what this one does.
     """
     with run_log.listening(), recorder.recording(), open_pool(spec.compute) as pool:
-        run = Run(spec, load, recorder, run_log, recorder.result, fits)
+        run = Run(spec, load, recorder, run_log, recorder.result, fit_cache)
         run = _run_phases(run, PREPARATION)
         callbacks: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
         table, n_jobs = run.context.table, spec.compute.n_jobs
-        with Engine(table, n_jobs=n_jobs, fit_cache=fits, pool=pool, **callbacks) as engine:
+        with Engine(table, n_jobs=n_jobs, fit_cache=fit_cache, pool=pool, **callbacks) as engine:
             run_log.start_counting(engine.counts)
             run = _run_phases(run.with_engine(engine), TRAINING).ship()
             run = _run_phases(run, EVALUATION)
