@@ -214,6 +214,15 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
+def join_reasons(reasons: Mapping[str, str]) -> str:
+    """Say why, name by name.
+
+    >>> join_reasons({"calibrate": "too few rows", "tune": "no time"})
+    'calibrate: too few rows; tune: no time'
+    """
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+
+
 def pluralize(count: int | None, noun: str) -> str:
     """Say a count with its noun; nothing when it is unknown.
 

@@ -11,13 +11,13 @@ from typing import Any
 from mlwf.atomic import write_text
 from mlwf.errors import DataError, Problem, UsageError, nearest
 from mlwf.modules.data import prepare
-from mlwf.modules.inference import Inferred, infer_features
+from mlwf.modules.inference import infer_features
 from mlwf.modules.table_files import read_raw
 from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import draft_experiment_text
 from mlwf.table_schema import RawTable, codes, missing_words, read_training, resolve_schema, uses_of
-from mlwf.text import format_name, format_value, pluralize
+from mlwf.text import format_name, format_value, join_reasons, pluralize
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def draft_experiment(
     )
     inferred = infer_features(prepare(frame, spec, where=data).X)
     if not inferred.features:
-        raise DataError(Problem(data, "", "no column could help to predict the target", _reasons(inferred)))
+        raise DataError(
+            Problem(data, "", "no column could help to predict the target", join_reasons(inferred.left_out))
+        )
     experiment = ExperimentSpec(
         name=output.stem,
         data=spec.model_copy(update={"drop": [*spec.drop, *inferred.left_out]}),
@@ -103,7 +105,3 @@ def _words(table: RawTable, schema: TableSchema, target: str) -> Iterator[str]:
         if column != target:
             counts = ", ".join(f"{format_value(word)} in {pluralize(count, 'row')}" for word, count in words.items())
             yield f"{format_name(column)}: {counts} read as missing; data.read.keep_default_na: false keeps such words"
-
-
-def _reasons(inferred: Inferred) -> str:
-    return "; ".join(f"{column}: {reason}" for column, reason in inferred.left_out.items())

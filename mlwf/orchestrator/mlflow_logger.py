@@ -20,7 +20,7 @@ from mlwf.run_result import RunResult, TrackingState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
-from mlwf.text import first_line
+from mlwf.text import first_line, join_reasons
 
 if TYPE_CHECKING:
     from mlwf.modules.tracking import MLflowTracker, TrackedDataset
@@ -248,8 +248,7 @@ def _completed_tags(folder: RunFolder, unsent: Any) -> tuple[dict[str, Any], dic
     if not summary:
         return {}, {"mlwf.status": folder.status}
     degraded = summary["summary"].get("degraded") or {}
-    reasons = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
-    return summary, {"mlwf.status": str(summary["status"]), "mlwf.degraded": reasons or None}
+    return summary, {"mlwf.status": str(summary["status"]), "mlwf.degraded": join_reasons(degraded) or None}
 
 
 def _completed(folder: RunFolder, unsent: Any, missing: Mapping[Any, str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from mlwf.table_schema import (
     uses_of,
     with_features,
 )
-from mlwf.text import format_name, format_value, pluralize
+from mlwf.text import format_name, format_value, join_reasons, pluralize
 
 MOST_NAMED = 5
 """Columns that one note names."""
@@ -230,7 +230,7 @@ def _features(spec: ExperimentSpec, data: Dataset, split: Split) -> tuple[Sequen
         raise DataError(Problem(data.source, "features", "auto needs a DataFrame", "X is an array: list the features"))
     inferred = infer_features(data.X.iloc[split.train.index])
     if not inferred.features:
-        reasons = "; ".join(f"{column}: {reason}" for column, reason in inferred.left_out.items())
+        reasons = join_reasons(inferred.left_out)
         raise DataError(Problem(data.source, "features", f"auto finds no column that could help: {reasons}"))
     return inferred.features, inferred
 

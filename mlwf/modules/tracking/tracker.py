@@ -23,7 +23,7 @@ from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, desc
 from mlwf.run_result import RunResult
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec, with_environment
-from mlwf.text import describe_error, json_text
+from mlwf.text import describe_error, join_reasons, json_text
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -281,5 +281,4 @@ def _draw_plots(unsent: Unsent, run: RunResult, model: Any) -> None:
 def _status_tags(degraded: Mapping[str, str]) -> dict[str, str]:
     if not degraded:
         return {"mlwf.status": "done"}
-    reasons = "; ".join(f"{phase}: {reason}" for phase, reason in degraded.items())
-    return {"mlwf.status": "degraded", "mlwf.degraded": reasons}
+    return {"mlwf.status": "degraded", "mlwf.degraded": join_reasons(degraded)}
