@@ -142,9 +142,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(folder, trai
     fits = again["fits"]
     assert fits["asked"] == whole["fits"]["asked"]
     assert fits["recorded"] > 0
-    # A fit gives the results of two candidates of the search at most; two are made at the same time, and were cut off.
-    done_before = whole["fits"]["fitted"] - fits["fitted"]
-    assert (kept - 2) / 2 <= done_before <= kept
+    # A fit gives the results of two candidates at most, and two are made at the same time. Of the best candidate the
+    # models of five folds are needed too, which the cache may lack.
+    spared = whole["fits"]["fitted"] - fits["fitted"]
+    assert (kept - 2) / 2 - 5 <= spared <= kept
     assert fits["fitted"] + fits["recorded"] <= whole["fits"]["asked"]
 
 
