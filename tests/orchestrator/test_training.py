@@ -23,9 +23,9 @@ from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import (
     add_calibration_provenance,
     add_threshold_provenance,
-    add_tuning_provenance,
     of_cross_validation,
     of_holdout,
+    of_search,
     of_test,
 )
 from mlwf.orchestrator.training_steps import (
@@ -584,16 +584,17 @@ def test_what_is_chosen_says_on_which_rows_and_what_was_chosen_on_them_before():
     context = context_of(MIXED, Y, carried={"sample_weight": np.ones(N)}, **EVERYTHING)
     with Counting(context) as fit:
         config = build_pipeline(context)
-        tuned = add_tuning_provenance(context, search(context, config, context.split.train, fit))
+        tuned = search(context, config, context.split.train, fit)
         config = dataclasses.replace(config.with_search(tuned), is_calibrated=True, has_threshold=True)
+        tuned = dataclasses.replace(tuned, provenance=of_search(context, config, tuned.cv_folds))
         trained = make_train_fn(context, config)(context.split, fit)
     before = {"hyperparameters": ("train",), "features": ("train",)}
     same = "; tuned on the same rows; features inferred on the same rows"
 
     assert tuned.note == f"mean over 3 folds {ROWS}{same}; all rows count alike, whatever their weight"
-    calibration = add_calibration_provenance(context, trained.calibration, tuned=True)
+    calibration = add_calibration_provenance(context, config, trained.calibration)
     assert calibration.note == f"out-of-fold predictions {ROWS}, by calibrators of other folds{same}"
-    threshold = add_threshold_provenance(context, trained, tuned=True)
+    threshold = add_threshold_provenance(context, config, trained)
     assert threshold.note == f"out-of-fold predictions {ROWS}, each by the threshold of other folds{same}"
     for told in (tuned, calibration, threshold):
         assert told.rows == ("train",)
@@ -606,7 +607,7 @@ def test_what_is_not_chosen_is_not_told():
     with Counting(context) as fit:
         config = config_of(context, fit)
         trained = make_train_fn(context, dataclasses.replace(config, is_calibrated=False))(context.split, fit)
-    told = add_threshold_provenance(context, trained, tuned=False)
+    told = add_threshold_provenance(context, config, trained)
     assert (told.note, told.chosen) == (
         f"out-of-fold predictions {ROWS}, each by the threshold of other folds", {},
     )  # fmt: skip
