@@ -5,29 +5,33 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 
 from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
-from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
+from mlwf import CandidateModelSpec, ClassifierModelSpec, DataSpec, EnsembleSpec, GridSearchSpec, SelectionSpec
 from mlwf.engine.out_of_fold import TrainedModel, TrainFn
 from mlwf.engine.requests import Fitter
+from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
-from mlwf.modules.tuning import tune
 from mlwf.modules.validation import baselines, cross_validate, evaluate
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.evaluation_phases import look_for_findings
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.run_provenance import of_cross_validation, of_holdout
-from mlwf.orchestrator.training_steps import PipelineConfig, make_nested_train_fn, make_train_fn
+from mlwf.orchestrator.run_provenance import list_choices, of_cross_validation, of_holdout
+from mlwf.orchestrator.training_steps import PipelineConfig, choose_on, make_nested_train_fn, make_train_fn
 from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.processes import OF_THREADS
-from mlwf.provenance import LABELS
-from mlwf.results import Evaluation
+from mlwf.provenance import COMPARED, LABELS
+from mlwf.results import Evaluation, Finding
+from mlwf.run_result import RunResult
 from mlwf.specs.catalogue.finding_table import FINDINGS
 from mlwf.specs.data import IN_MEMORY
 from mlwf.specs.experiment import ExperimentSpec, FindingsSpec, ValidationSpec
@@ -104,11 +108,26 @@ def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> Experim
         random_state=random_state,
         data=DataSpec(path=IN_MEMORY, target="target", **named),
         features=list(scenario.features),
-        model=ClassifierModelSpec(algorithm="decision_tree"),
-        tuning=GridSearchSpec(param_grid=dict(scenario.grid)),
+        **_models(scenario),
         validation=ValidationSpec(metrics=list(METRICS), **way.validation),
         findings=FindingsSpec(ignore=lines),
     )
+
+
+def _models(scenario: Scenario) -> dict[str, Any]:
+    if scenario.choice == "search":
+        model = ClassifierModelSpec(algorithm="decision_tree")
+        return {"model": model, "tuning": GridSearchSpec(param_grid=dict(scenario.grid))}
+    models = {
+        f"tree_{number}": CandidateModelSpec(
+            algorithm="decision_tree",
+            hyperparameters={name.removeprefix("classifier__"): value for name, value in params.items()},
+        )
+        for number, params in enumerate(ParameterGrid(dict(scenario.grid)))
+    }
+    # As the one search does: by the scores that are reported.
+    found: dict[str, Any] = {"models": models, "selection": SelectionSpec(scoring="accuracy")}
+    return {**found, "ensemble": EnsembleSpec(keep="always")} if scenario.choice == "ensemble" else found
 
 
 def evaluate_sample(
@@ -130,14 +149,14 @@ def evaluate_sample(
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
     context = _context(experiment_of(scenario, way, random_state=random_state), sample)
-    fit = SharedPreparation(context.table)
+    fit = partial(fit_votes, fit=SharedPreparation(context.table))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=OF_THREADS)
-        config = _tuned_config(context, fit)
+        config = _chosen_config(context, fit)
         train_fn = make_nested_train_fn(context, config) if context.is_nested else make_train_fn(context, config)
         witnessed = Witnessed(train_fn, sample, ordered=context.is_ordered)
-        evaluation = _validate(context, witnessed, fit)
-        findings = look_for_findings(context, TrainedModel(None), None, [evaluation], fit) if scenario.finding else ()
+        evaluation = _validate(context, config, witnessed, fit)
+        findings = _look_for_findings(context, evaluation, fit) if scenario.finding else ()
     return evaluation, witnessed.true, any(finding.code == scenario.finding for finding in findings)
 
 
@@ -180,7 +199,7 @@ def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Ite
             reported=score.value,
             true=true[score.metric],
             interval=score.interval and (score.interval.low, score.interval.high),
-            is_labelled=score.tuned_on_same_rows and LABELS["hyperparameters"] in score.note,
+            is_labelled=score.tuned_on_same_rows and any(LABELS[choice] in score.note for choice in COMPARED),
             note=score.note,
             has_finding=has_finding,
         )
@@ -199,27 +218,22 @@ def _context(spec: ExperimentSpec, sample: Sample) -> RunContext:
     return RunContext(spec, RunData(data, spec.features, None, split), RunLog())
 
 
-def _tuned_config(context: RunContext, fit: Fitter) -> PipelineConfig:
+def _chosen_config(context: RunContext, fit: Fitter) -> PipelineConfig:
     """Build the pipeline, and search on the training rows unless every fold does so itself."""
-    config = replace(build_pipeline(context), is_tuned=True, keep_model=False)
+    config = replace(build_pipeline(context), keep_model=False)
     if context.is_nested:
-        return config
-    spec, rows = context.spec, context.split.train
-    assert context.tuning is not None
-    tuned = tune(
-        context.tuning,
-        config.pipeline,
-        context.table,
-        rows,
-        context.folds(spec.tuning_folds),
-        fit,
-        random_state=spec.random_state,
-    )
-    return replace(config, params=tuned.best_params)
+        several = bool(config.models)
+        return replace(config, is_tuned=not several, is_selected=several, is_averaged=context.ensemble is not None)
+    return choose_on(context, config, Split(context.split.train, NO_ROWS), fit)
 
 
-def _validate(context: RunContext, train_fn: TrainFn, fit: Fitter) -> Evaluation:
-    chosen = ("hyperparameters",)
+def _look_for_findings(context: RunContext, evaluation: Evaluation, fit: Fitter) -> tuple[Finding, ...]:
+    result = RunResult(context.spec.name, datetime.now(UTC), validation=evaluation)
+    return look_for_findings(context, result, None, fit)
+
+
+def _validate(context: RunContext, config: PipelineConfig, train_fn: TrainFn, fit: Fitter) -> Evaluation:
+    chosen = list_choices(context, config)
     if context.spec.validation.strategy == "cross_validation":
         return cross_validate(
             train_fn,

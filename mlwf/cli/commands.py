@@ -270,6 +270,9 @@ def init(
         list[str] | None,
         typer.Option("--drop", metavar="COL", help="A column that is no feature; may be repeated."),
     ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="Compare many models within ten minutes, and average the best.")
+    ] = False,
     read: Read = None,
 ) -> None:
     """Write an experiment file for a table, ready to train.
@@ -281,7 +284,7 @@ def init(
     from mlwf.specs.data import ReadSpec
 
     spec = ReadSpec(**read_options(read or []))
-    draft = draft_experiment(data, target, output, read=spec, drop=drop or [])
+    draft = draft_experiment(data, target, output, read=spec, drop=drop or [], best=best)
     for remark in draft.lost:
         write_error(f"{draft.path}: {remark}")
     write_line(f"{draft.path}: ready; `mlwf train {draft.path}` trains it")

@@ -14,10 +14,13 @@ from mlwf.modules.data import prepare
 from mlwf.modules.inference import infer_features
 from mlwf.modules.table_files import read_raw
 from mlwf.specs.data import ColumnType, DataSpec, DateTypeSpec, ReadSpec, TableSchema
-from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.experiment import AUTO, ClassifierModelSpec, ComputeSpec, ExperimentSpec
 from mlwf.specs.writing import draft_experiment_text
 from mlwf.table_schema import RawTable, codes, missing_words, read_training, resolve_schema, uses_of
 from mlwf.text import format_name, format_value, join_reasons, pluralize
+
+BEST_TIME_LIMIT = "10m"
+"""How long a run that compares many models may take, where its file was drafted."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,15 @@ class Draft:
 
 
 def draft_experiment(
-    data: str, target: str, output: Path | None, *, read: ReadSpec | None = None, drop: Sequence[str] = ()
+    data: str,
+    target: str,
+    output: Path | None,
+    *,
+    read: ReadSpec | None = None,
+    drop: Sequence[str] = (),
+    best: bool = False,
 ) -> Draft:
-    """Write a commented experiment file with the features resolved.
+    """Write a commented experiment file with the features resolved; with `best` one that compares many models.
 
     Columns that no feature can be, such as lists, are left out, as are those in `drop`. Raises DataError when the
     table cannot be trained on, UsageError when the file is there already.
@@ -71,6 +80,9 @@ def draft_experiment(
         data=spec.model_copy(update={"drop": [*spec.drop, *inferred.left_out]}),
         features=inferred.features,
     )
+    if best:
+        sections = {"model": ClassifierModelSpec(algorithm=AUTO), "compute": ComputeSpec(time_limit=BEST_TIME_LIMIT)}
+        experiment = experiment.model_copy(update=sections).resolved
     lost = [*_without_target(frame[target], missing_words(table, schema, target=target).get(target, {}))]
     remarks = [
         *lost,

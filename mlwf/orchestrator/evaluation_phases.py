@@ -39,9 +39,9 @@ from mlwf.orchestrator.training_steps import (
     request_fits,
     split_all_rows,
 )
-from mlwf.results import Evaluation, Finding, LeakSearch
-from mlwf.run_result import Refit
-from mlwf.specs.experiment import ModelSection
+from mlwf.results import CalibrationResult, Evaluation, Finding, LeakSearch, SelectionResult
+from mlwf.run_result import Refit, RunResult
+from mlwf.specs.experiment import ExperimentSpec, ModelSection
 from mlwf.specs.features import FeatureSpec
 from mlwf.splitting.rows import Split
 
@@ -129,7 +129,7 @@ def run_findings(run: Run, status: PhaseStatus) -> Run:
     """Find what a person should look at, and check the gates; without findings when their fits fail."""
     context, result = run.context, run.result
     try:
-        findings = _look_for_findings(run)
+        findings = look_for_findings(context, result, run.trained.calibration, run.engine)
         run = run.add(findings=findings)
     except FitError as error:
         run = run.degrade(status, error, failed="Looking for findings failed", instead="Proceeding without.")
@@ -213,22 +213,23 @@ def _format(score: float | None) -> str:
     return "n/a" if score is None else f"{score:.4f}"
 
 
-def _look_for_findings(run: Run) -> tuple[Finding, ...]:
+def look_for_findings(
+    context: RunContext, result: RunResult, calibration: CalibrationResult | None, fitter: Fitter
+) -> tuple[Finding, ...]:
     """Find what a person should look at before trusting the run."""
-    context, result = run.context, run.result
     run_data, spec = context.run_data, context.spec
-    shipped = _shipped_section(run)
+    shipped = _shipped_section(spec, result.selection)
     inputs = FindingInputs(
         table=context.table,
         rows=context.shipped_rows,
         splits=_splits(context),
-        leaks=_search_leaks(context, run.engine),
+        leaks=_search_leaks(context, fitter),
         identifiers=_identifiers(context),
         evaluations=result.evaluations,
         tuned=result.tuning if shipped else None,
         tuning=spec.search_of(shipped) if shipped else None,
         algorithm=shipped.model.algorithm if shipped else result.algorithm,
-        calibration=run.trained.calibration,
+        calibration=calibration,
         digests=row_digests(run_data.data),
         test_digests=None if run_data.test is None else row_digests(run_data.test),
         degraded=context.run_log.degraded,
@@ -236,14 +237,13 @@ def _look_for_findings(run: Run) -> tuple[Finding, ...]:
     return find(inputs, ignore=spec.findings.ignore)
 
 
-def _shipped_section(run: Run) -> ModelSection | None:
+def _shipped_section(spec: ExperimentSpec, selection: SelectionResult | None) -> ModelSection | None:
     """Give the model that ships, as it is written; None for an ensemble."""
-    selection = run.result.selection
     if selection is None:
-        return run.spec.model_sections[0]
+        return spec.model_sections[0]
     if selection.ships_ensemble:
         return None
-    return next(section for section in run.spec.model_sections if section.name == selection.best)
+    return next(section for section in spec.model_sections if section.name == selection.best)
 
 
 def _splits(context: RunContext) -> Sequence[Split]:

@@ -375,7 +375,7 @@ def make_nested_train_fn(
     context: RunContext, config: PipelineConfig, step: TrainStep = train, *, choose: ChooseStep | None = None
 ) -> TrainFn:
     """Make what repeats everything on any rows: feature inference and the search too, where the run has them."""
-    choose = choose or _choose
+    choose = choose or choose_on
     # What the run's own search found, it found on rows that are held out here.
     as_written = replace(config, params={}, out_of_fold=None, fold_pipelines={})
 
@@ -457,11 +457,11 @@ def request_choice_fits(context: RunContext, config: PipelineConfig, split: Spli
     """Request the fits of the search on the training rows of a fold."""
     if config.models:
         return request_selection_fits(context, config, split.train, fitter)
-    return _choose(context, config, split, fitter)
+    return choose_on(context, config, split, fitter)
 
 
-def _choose(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
-    """Search on the training rows of a fold; when that fails the fold is trained as written, with a warning."""
+def choose_on(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
+    """Search on the training rows of a split, or choose a model; what fails is left out, with a warning."""
     if config.models:
         selected = select(context, config, split.train, fitter)
         for name, reason in selected.result.failures.items():

@@ -304,7 +304,9 @@ class ExperimentSpec(Spec):
     @property
     def averaging(self) -> EnsembleSpec | None:
         """The ensemble as written, or that of the portfolio."""
-        return EnsembleSpec(size=ENSEMBLE_SIZE) if self.ensemble is None and self.is_automatic else self.ensemble
+        # What was measured with the portfolio: its average is worth more than the doubt about it.
+        ensemble = EnsembleSpec(size=ENSEMBLE_SIZE, keep="always")
+        return ensemble if self.ensemble is None and self.is_automatic else self.ensemble
 
     @property
     def resolved(self) -> ExperimentSpec:

@@ -56,11 +56,21 @@ def draft_experiment_text(spec: ExperimentSpec) -> str:
         "name": spec.name,
         "data": spec.model_dump(exclude_defaults=True)["data"],
         "features": spec.model_dump()["features"],
-        "model": {"algorithm": spec.model.algorithm},
+        **_drafted_models(spec),
         "validation": {"strategy": spec.validation.strategy, "cv_folds": spec.validation.cv_folds},
     }
+    if spec.compute.time_limit is not None:
+        data["compute"] = {"time_limit": spec.compute.time_limit}
     data = _without_noise(data)
-    return "\n".join([*_sections(data), *_optional()]) + "\n"
+    left_out = {key: example for key, example in LEFT_OUT.items() if key != "tuning" or spec.models is None}
+    return "\n".join([*_sections(data), *_optional(left_out)]) + "\n"
+
+
+def _drafted_models(spec: ExperimentSpec) -> dict[str, Any]:
+    if spec.models is None:
+        return {"model": {"algorithm": spec.model.algorithm}}
+    models = spec.model_dump(include={"models"}, exclude_unset=True)
+    return {**models, "selection": {"scoring": spec.choice.scoring}, "ensemble": spec.model_dump()["ensemble"]}
 
 
 def _sections(data: Mapping[str, Any]) -> Iterator[str]:
@@ -77,8 +87,8 @@ def _sections(data: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _optional() -> Iterator[str]:
-    for key, example in LEFT_OUT.items():
+def _optional(left_out: Mapping[str, Any]) -> Iterator[str]:
+    for key, example in left_out.items():
         yield from _sentences(ExperimentSpec, key)
         yield "\n".join(f"# {line}" for line in _yaml({key: example}).splitlines())
         yield ""
@@ -112,7 +122,7 @@ def _without_noise(data: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
 
 
 def _of_candidate(model: Mapping[str, Any]) -> dict[str, Any]:
-    tuning = model["tuning"]
+    tuning = model.get("tuning")
     return _without_noise({**model, "tuning": tuning and _without_noise(tuning, depth=1)}, depth=1)
 
 
