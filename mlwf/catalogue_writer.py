@@ -1,7 +1,7 @@
 """Describe the installed algorithms and scorers; `python -m mlwf.catalogue_writer` writes `catalogue.json`.
 
 What a parameter accepts is what scikit-learn itself checks. A class of another library is described by the type hints
-of its constructor, or else by its default values; `AlgorithmInfo.accepts` of its entry has more.
+of its constructor, or else by its default values; `accepts` and `more` of its entry have what neither says.
 """
 
 from __future__ import annotations
@@ -79,10 +79,11 @@ def describe_algorithm(info: AlgorithmInfo) -> AlgorithmMetadata:
     estimator_class = info.load_class()
     estimator = estimator_class()
     hints = _type_hints(estimator_class)
+    defaults = estimator.get_params(deep=False) | {name: parameter.default for name, parameter in info.more.items()}
     parameters = {
         name: _describe_parameter(info, name, default, hints.get(name))
-        for name, default in estimator.get_params(deep=False).items()
-        if name not in SET_ELSEWHERE
+        for name, default in defaults.items()
+        if name not in SET_ELSEWHERE and name not in info.refuses
     }
     tags = get_tags(estimator).input_tags
     return {
@@ -117,6 +118,8 @@ def _describe_parameter(info: AlgorithmInfo, name: str, default: Any, hint: Any)
     declared = declared_constraints(info.load_class())
     if name in info.accepts:
         accepts = info.accepts[name]
+    elif name in info.more:
+        accepts = info.more[name].accepts
     elif declared is not None:
         found = [each for one in declared[name] for each in _constraints(one, info.items.get(name))]
         accepts = [constraint for constraint in found if constraint != LEFT_OUT.get(name)]

@@ -9,7 +9,7 @@ import pickle
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from typing import Any
 from mlwf.engine.process_pools import CallInterruptedError, WorkerLostError, interrupts_blocked
 from mlwf.errors import MlwfError
 from mlwf.processes import SharedState, count_workers
-from mlwf.specs.catalogue import distributions
+from mlwf.specs.catalogue import ALGORITHMS
 
 CONNECT_SECONDS = 6
 WORKER_SECONDS = 3
@@ -45,15 +45,17 @@ class DaskPool:
         Such as tcp://host:8786; None starts a cluster on this machine.
     n_jobs
         Workers of a cluster on this machine, as scikit-learn counts them.
+    algorithms
+        What the workers will fit; they need the same versions of its packages.
 
     Raises
     ------
     MlwfError
         When distributed is not installed, no scheduler answers within seconds, it has no worker, or a worker has
-        another version of mlwf, numpy or a library of the catalogue's classifiers: results would not be the same.
+        another version of mlwf, numpy or a library of the algorithms: results would not be the same.
     """
 
-    def __init__(self, address: str | None, n_jobs: int = -1) -> None:
+    def __init__(self, address: str | None, n_jobs: int = -1, algorithms: Sequence[str] = ()) -> None:
         self._scheduler = name_of(address)
         self._is_closed = False
         self._second_tries = threading.Lock()
@@ -64,7 +66,7 @@ class DaskPool:
         self._n_running = 0
         self._less_running = threading.Condition()
         with ExitStack() as stack:
-            self._client, self._cluster = stack.enter_context(joined(address, n_jobs))
+            self._client, self._cluster = stack.enter_context(joined(address, n_jobs, algorithms))
             self.slots = max(1, sum(self._client.nthreads().values()))
             self._held = stack.pop_all()
 
@@ -221,7 +223,7 @@ class _Sent:
 
 
 @contextmanager
-def joined(address: str | None, n_jobs: int) -> Iterator[tuple[Any, Any]]:
+def joined(address: str | None, n_jobs: int, algorithms: Sequence[str] = ()) -> Iterator[tuple[Any, Any]]:
     """Give the client of a cluster, and the cluster where it was started here; leave it, or end it, afterwards.
 
     Parameters and errors are those of `DaskPool`.
@@ -230,7 +232,7 @@ def joined(address: str | None, n_jobs: int) -> Iterator[tuple[Any, Any]]:
     with _QUIET.held(), _SETTINGS.held(), ExitStack() as stack:
         cluster = stack.enter_context(_start_cluster(n_jobs)) if address is None else None
         client = stack.enter_context(_connect(address, cluster))
-        _check_versions(client)
+        _check_versions(client, algorithms)
         yield client, cluster
 
 
@@ -338,9 +340,9 @@ async def _identify(address: str) -> None:
             await scheduler.identity()
 
 
-def _check_versions(client: Any) -> None:
-    here, problems = _versions(), []
-    for worker, there in client.run(_versions, on_error="return").items():
+def _check_versions(client: Any, algorithms: Sequence[str]) -> None:
+    here, problems = _versions(algorithms), []
+    for worker, there in client.run(_versions, algorithms, on_error="return").items():
         if isinstance(there, Exception):
             problems.append(f"{worker} cannot import mlwf ({there})")
         else:
@@ -352,12 +354,14 @@ def _check_versions(client: Any) -> None:
         raise MlwfError(f"compute.address: the worker at {'; the one at '.join(problems)}; {hint}")
 
 
-def _versions() -> dict[str, str]:
+def _versions(algorithms: Sequence[str]) -> dict[str, str]:
     import numpy
     import sklearn
 
-    others = {name: _installed(name) for name in ("mlwf", *distributions())}
-    return {**others, "scikit-learn": sklearn.__version__, "numpy": numpy.__version__}
+    # One package may be of several names for pip, such as xgboost and xgboost-cpu.
+    infos = [ALGORITHMS[name] for name in algorithms if name in ALGORITHMS]
+    others = {info.package: _installed(info.distribution) for info in infos if info.package != "sklearn"}
+    return {"mlwf": _installed("mlwf"), **others, "scikit-learn": sklearn.__version__, "numpy": numpy.__version__}
 
 
 def _installed(name: str) -> str:

@@ -69,6 +69,8 @@ class PriorityExecutor:
             left, self._heap = self._heap, []
         for *_, future in left:
             future.cancel()
+            # Without it `concurrent.futures.wait` would wait for what is cancelled.
+            future.set_running_or_notify_cancel()
 
     def _take(self) -> None:
         with self._lock:

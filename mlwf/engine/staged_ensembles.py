@@ -20,6 +20,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import validate_data
 
+from mlwf.engine.label_codes import encoded_classifier, with_encoded_classifier
+from mlwf.engine.staged_boosters import BOOSTERS, StagedBooster
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.specs.catalogue.algorithms import Stages, find_algorithm
 
@@ -55,6 +57,8 @@ def truncated(model: Any, stage: int) -> Any:
     random numbers after those of the longer fit.
     """
     stages, rounds = _stages_of(model)
+    if stages.library is not None:
+        return with_encoded_classifier(model, BOOSTERS[stages.library].cut(encoded_classifier(model), stage))
     cut = copy.copy(model).set_params(**{rounds: stage})
     for name, value in vars(model).items():
         # Early stopping by a scorer leaves a histogram booster a method of its own, which would call `model`.
@@ -97,6 +101,10 @@ def staged_predictions(model: Any, X: Any, stages: Sequence[int]) -> list[Predic
     classes depends on the layout.
     """
     stages_of_model, _ = _stages_of(model)
+    if stages_of_model.library is not None:
+        booster = BOOSTERS[stages_of_model.library]
+        n_stages = booster.n_stages(encoded_classifier(model))
+        return [_predict_booster(model, booster, X, min(stage, n_stages)) for stage in stages]
     if stages_of_model.prediction is None:
         return [predict(truncated(model, stage), X) for stage in stages]
     n_stages = len(getattr(model, stages_of_model.attributes[0]))
@@ -106,22 +114,36 @@ def staged_predictions(model: Any, X: Any, stages: Sequence[int]) -> list[Predic
 
 
 def _stages_of(model: Any) -> tuple[Stages, str]:
-    info = find_algorithm(model)
+    info = find_algorithm(encoded_classifier(model))
     if info is None or info.stages is None or info.rounds is None:
         raise TypeError(f"{type(model).__name__} has no stages")
     return info.stages, info.rounds
 
 
 def _is_plain(classifier: Any, parameter: str) -> bool:
-    value = getattr(classifier, parameter)
+    # CatBoost keeps its parameters there alone.
+    params = classifier.get_params(deep=False)
+    value = params.get(parameter)
     return (
         type(value) is int
         and value >= 1
-        and isinstance(classifier.random_state, int | np.integer)
-        and getattr(classifier, "n_jobs", None) in (None, 1)
-        and not getattr(classifier, "warm_start", False)
-        and not getattr(classifier, "oob_score", False)
+        and isinstance(params.get("random_state"), int | np.integer)
+        and params.get("n_jobs", params.get("thread_count")) in (None, 1)
+        and not params.get("warm_start")
+        and not params.get("oob_score")
     )
+
+
+def _predict_booster(model: Any, booster: StagedBooster, X: Any, end: int) -> Predictions:
+    classifier = encoded_classifier(model)
+    proba = booster.predict_proba(classifier, X, end)
+    decision = None
+    if classifier is not model:
+        # As a VotingClassifier averages one.
+        proba = np.average(np.asarray([proba]), axis=0)
+    elif booster.decision_function is not None and hasattr(model, "decision_function"):
+        decision = booster.decision_function(model, X, end)
+    return Predictions(model.classes_, model.classes_[proba.argmax(axis=1)], proba, decision)
 
 
 def _can_truncate(stages: Stages) -> bool:

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from mlwf.engine.label_codes import with_label_codes
 from mlwf.engine.requests import LATE, FitRequest, FitResult
 from mlwf.engine.staged_ensembles import resume, staged_predictions
 from mlwf.errors import raise_if_bug
@@ -39,7 +40,7 @@ def fit_whole_pipeline(table: Table, request: FitRequest) -> FitResult:
     table = table if request.table is None else request.table
     try:
         params = {name: clone(value, safe=False) for name, value in request.params.items()}
-        model = clone(request.pipeline).set_params(**params)
+        model = with_label_codes(clone(request.pipeline).set_params(**params))
         model.fit(table.X_of(request.train), table.y_of(request.train), **_weights(table, request, model))
         fitted = perf_counter()
         predictions = tuple(predict(model, table.X_of(rows)) for rows in request.predict)
@@ -117,6 +118,7 @@ def run_job(job: Job, prepared: PreparedRows) -> JobResult:
             model = clone(job.classifier) if job.resumable is None else resume(job.resumable)
             if job.stage_name:
                 model.set_params(**{job.stage_name: job.stages[-1]})
+            model = with_label_codes(model)
             weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
             model.fit(prepared.X, prepared.y, **weight)
             if job.resumable is not None:

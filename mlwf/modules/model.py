@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import Any
 
-from mlwf.errors import ConfigError, Problem, nearest
+from mlwf.errors import ConfigError, Problem, Refusal, nearest
 from mlwf.sklearn_compat import find_parameter_error
-from mlwf.specs.catalogue import ALGORITHMS, AlgorithmInfo
+from mlwf.specs.catalogue import ALGORITHMS, AlgorithmInfo, check_hyperparameters, check_installed
 from mlwf.specs.experiment import ClassifierModelSpec
+from mlwf.text import first_line
 
 
 def build_classifier(spec: ClassifierModelSpec, *, random_state: int = 42) -> Any:
@@ -60,15 +62,23 @@ def _find(algorithm: str) -> AlgorithmInfo:
 def _load_class(algorithm: str, info: AlgorithmInfo) -> Any:
     try:
         return info.load_class()
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library of the system that it needs is not there
         if info.extra is None:
             raise
-        message, hint = f"is {algorithm!r}, and {info.package} cannot be imported", f"pip install 'mlwf[{info.extra}]'"
-        raise ConfigError(Problem(where="", key="model.algorithm", message=message, hint=hint)) from error
+        refusal = check_installed(algorithm) or Refusal(
+            f"is {algorithm!r}, and {info.package} cannot be imported ({first_line(error)})",
+            f"pip install 'mlwf[{info.extra}]'",
+        )
+        raise ConfigError(Problem("", "model.algorithm", refusal.message, refusal.hint)) from error
 
 
 def _problems(algorithm: str, classifier: Any, hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Give what the installed library does not accept, in the order it is written."""
+    if ALGORITHMS[algorithm].more:  # its class does not check them
+        for name, refusal in check_hyperparameters(algorithm, hyperparameters):
+            key = f"model.hyperparameters.{name}"
+            yield Problem("", key, refusal.message, refusal.hint, at_key=refusal.at_key)
+        return
     known = classifier.get_params(deep=False)
     for name, value in hyperparameters.items():
         key = f"model.hyperparameters.{name}"
@@ -79,4 +89,6 @@ def _problems(algorithm: str, classifier: Any, hyperparameters: Mapping[str, Any
 
 
 def _seed(classifier: Any, random_state: int) -> dict[str, Any]:
-    return {"random_state": random_state} if "random_state" in classifier.get_params(deep=False) else {}
+    # CatBoost's get_params names only what was set.
+    names = {*classifier.get_params(deep=False), *signature(type(classifier)).parameters}
+    return {"random_state": random_state} if "random_state" in names else {}

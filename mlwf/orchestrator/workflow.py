@@ -61,7 +61,7 @@ def run_workflow(
 
     `fit_cache` has what earlier runs fitted, and keeps what this one does.
     """
-    with run_log.listening(), recorder.recording(), open_pool(spec.compute) as pool:
+    with run_log.listening(), recorder.recording(), open_pool(spec.compute, recorder.result.algorithms) as pool:
         run = Run(spec, load, recorder, run_log, recorder.result, fit_cache)
         run = _run_phases(run, PREPARATION)
         callbacks: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
@@ -109,8 +109,8 @@ def plan_fits(context: RunContext, config: PipelineConfig, fit_cache: FitCache |
 
 
 @contextmanager
-def open_pool(compute: ComputeSpec) -> Iterator[Pool | None]:
-    """Connect to the workers of `compute`; None when the run makes its fits in this process.
+def open_pool(compute: ComputeSpec, algorithms: Sequence[str] = ()) -> Iterator[Pool | None]:
+    """Connect to the workers of `compute`, which fit these algorithms; None when the run fits in this process.
 
     Raises MlwfError within seconds when no cluster answers.
     """
@@ -119,7 +119,7 @@ def open_pool(compute: ComputeSpec) -> Iterator[Pool | None]:
         return
     from mlwf.engine.dask_pool import DaskPool
 
-    pool = DaskPool(compute.address, compute.n_jobs)
+    pool = DaskPool(compute.address, compute.n_jobs, algorithms)
     try:
         yield pool
     except BaseException:

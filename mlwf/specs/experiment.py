@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -80,7 +79,7 @@ AUTO = "auto"
 @cache
 def _portfolio() -> dict[str, CandidateModelSpec]:
     # What is not installed is left out, and the resolved experiment says what is there.
-    installed = [name for name, info in catalogue.ALGORITHMS.items() if find_spec(info.package)]
+    installed = [name for name, info in catalogue.ALGORITHMS.items() if info.is_installed]
     return {name: CandidateModelSpec.model_validate(model) for name, model in build_portfolio(installed).items()}
 
 

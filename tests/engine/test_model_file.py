@@ -29,6 +29,7 @@ from sklearn.neighbors import VALID_METRICS, KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from mlwf.engine.label_codes import with_label_codes
 from mlwf.engine.model_file import load_model, save_model, trusted_types
 from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
@@ -53,6 +54,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "random_forest": {"n_estimators": 5},
     "extra_trees": {"n_estimators": 5},
     "mlp": {"hidden_layer_sizes": [4], "max_iter": 5000, "tol": 0.1},
+    "lightgbm": {"n_estimators": 5},
+    "xgboost": {"n_estimators": 5},
+    "catboost": {"iterations": 5},
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gradient_boosting with exponential loss": ("gradient_boosting", {"n_estimators": 5, "loss": "exponential"}),
@@ -62,6 +66,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "knn by ball tree": ("knn", {"algorithm": "ball_tree", "metric": "manhattan"}),
     "knn by brute force": ("knn", {"algorithm": "brute", "metric": "cosine"}),
     "mlp by sgd": ("mlp", {"solver": "sgd", "hidden_layer_sizes": [4], "max_iter": 5000, "tol": 0.1}),
+    "lightgbm of linear trees, dropped": (
+        "lightgbm",
+        {"n_estimators": 5, "boosting_type": "dart", "linear_tree": True},
+    ),
+    "lightgbm as a forest": (
+        "lightgbm",
+        {"n_estimators": 5, "boosting_type": "rf", "subsample": 0.5, "subsample_freq": 1},
+    ),
+    "xgboost with dropped trees": ("xgboost", {"n_estimators": 5, "booster": "dart", "rate_drop": 0.5}),
+    "xgboost as boosted forests": ("xgboost", {"n_estimators": 5, "num_parallel_tree": 3, "subsample": 0.5}),
+    "catboost of leaves": ("catboost", {"iterations": 5, "grow_policy": "Lossguide"}),
+    "catboost by ordered boosting": ("catboost", {"iterations": 5, "boosting_type": "Ordered"}),
     "mlp by lbfgs": ("mlp", {"solver": "lbfgs", "hidden_layer_sizes": [4], "max_iter": 50000, "alpha": 5.0}),
 }
 
@@ -134,7 +150,9 @@ def _frames_to_predict(specs: list[FeatureSpec]) -> list[pd.DataFrame]:
 
 def _pipeline(algorithm: str, hyperparameters: dict[str, Any], specs: list[FeatureSpec]) -> Pipeline:
     spec = ClassifierModelSpec(algorithm=algorithm, hyperparameters=hyperparameters)
-    return Pipeline([("preprocessor", build_preprocessor(specs)), ("classifier", build_classifier(spec))])
+    return with_label_codes(
+        Pipeline([("preprocessor", build_preprocessor(specs)), ("classifier", build_classifier(spec))])
+    )
 
 
 def _simple(algorithm: str = "logistic_regression") -> Pipeline:

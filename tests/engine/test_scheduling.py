@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 
 import pytest
 
@@ -55,4 +55,6 @@ def test_closing_cancels_what_has_not_begun():
     executor.close(wait=False)
     with pytest.raises(CancelledError):
         waiting.result(9)
+    # What waits for several futures ends too.
+    assert wait([waiting], 9).done == {waiting}
     go.set()

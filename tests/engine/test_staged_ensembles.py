@@ -40,8 +40,10 @@ from mlwf.engine.staged_ensembles import (
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.specs.catalogue import ALGORITHMS
 
-INFOS = {info.load_class(): info for info in ALGORITHMS.values() if info.stages}
-"""The algorithms of which one fit holds smaller ones, by class."""
+INFOS = {
+    info.load_class(): info for info in ALGORITHMS.values() if info.stages is not None and info.stages.library is None
+}
+"""The algorithms of scikit-learn of which one fit holds smaller ones, by class."""
 STAGES = (1, 3, 7, 10)
 SEED: dict[str, Any] = {"random_state": 5}
 N_TRAIN = 240

@@ -11,18 +11,20 @@ from mlwf.specs.experiment import ClassifierModelSpec
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_is_built_with_scikit_learns_defaults(algorithm: str) -> None:
-    default = ALGORITHMS[algorithm].load_class()()
+def test_every_algorithm_is_built_with_its_own_defaults_and_presets(algorithm: str) -> None:
+    info = ALGORITHMS[algorithm]
+    default = info.load_class()()
 
     built = build_classifier(ClassifierModelSpec(algorithm=algorithm), random_state=7)
 
     assert type(built) is type(default)
-    expected = default.get_params()
-    if "random_state" in expected:
-        expected["random_state"] = 7
-    if algorithm in ("random_forest", "extra_trees"):
-        expected["n_jobs"] = 1
-    assert built.get_params() == expected
+    seed = {} if algorithm in ("knn", "gaussian_nb") else {"random_state": 7}
+    expected = {**default.get_params(), **info.presets, **seed}
+    assert {name: value for name, value in built.get_params().items() if value == value} == {
+        name: value
+        for name, value in expected.items()
+        if value == value  # XGBoost's `missing` is NaN
+    }
 
 
 def test_the_default_algorithm_is_gradient_boosting() -> None:

@@ -21,6 +21,7 @@ from mlwf import (
     build_ml_pipeline,
     run_ml_workflow,
 )
+from mlwf.engine.label_codes import with_label_codes
 from mlwf.engine.model_file import load_model
 from mlwf.orchestrator.api import run_experiment
 from mlwf.specs.catalogue import ALGORITHMS, takes_sample_weight
@@ -32,6 +33,9 @@ SMALL = {
     "random_forest": {"n_estimators": 3},
     "extra_trees": {"n_estimators": 3},
     "mlp": {"hidden_layer_sizes": [4], "solver": "lbfgs", "max_iter": 2000, "alpha": 1.0},
+    "lightgbm": {"n_estimators": 3},
+    "xgboost": {"n_estimators": 3},
+    "catboost": {"iterations": 3},
 }
 WEIGHING = [name for name in ALGORITHMS if takes_sample_weight(name)]
 NOT_WEIGHING = [name for name in ALGORITHMS if not takes_sample_weight(name)]
@@ -147,7 +151,8 @@ def test_sample_weights_reach_the_fits(mixed, mixed_features, algorithm):
     X, y = mixed
     weight = np.where(X["weight"] > 70, 5.0, 0.5)
     results = run_ml_workflow(mixed_features, spec(algorithm), X, y, "none", sample_weight=weight)
-    pipeline = build_ml_pipeline(mixed_features, spec(algorithm)).fit(X, y, classifier__sample_weight=weight)
+    pipeline = with_label_codes(build_ml_pipeline(mixed_features, spec(algorithm)))
+    pipeline.fit(X, y, classifier__sample_weight=weight)
     assert np.array_equal(results["pipeline"].predict(X), pipeline.predict(X))
     unweighted = run_ml_workflow(mixed_features, spec(algorithm), X, y, "none")["pipeline"]
     said = "predict_proba" if hasattr(pipeline, "predict_proba") else "decision_function"

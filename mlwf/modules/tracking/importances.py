@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
+from mlwf.engine.label_codes import encoded_classifier
 from mlwf.specs.catalogue import AlgorithmInfo, find_algorithm
 
 
@@ -55,7 +56,11 @@ def describe_importances(model: Any) -> dict[str, Any]:
 
 def classifiers(model: Any) -> list[Any]:
     """List the classifiers inside a fitted model, one for each of its fold models."""
-    return [pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline for pipeline in _pipelines(model)]
+    return [_classifier(pipeline) for pipeline in _pipelines(model)]
+
+
+def _classifier(pipeline: Any) -> Any:
+    return encoded_classifier(pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline)
 
 
 def _pipelines(model: Any) -> Iterator[Any]:
@@ -74,8 +79,7 @@ def _pipelines(model: Any) -> Iterator[Any]:
 
 
 def _read(pipeline: Any) -> Importances | None:
-    is_pipeline = isinstance(pipeline, Pipeline)
-    classifier = pipeline.steps[-1][1] if is_pipeline else pipeline
+    is_pipeline, classifier = isinstance(pipeline, Pipeline), _classifier(pipeline)
     found = _values(classifier)
     if found is None:
         return None

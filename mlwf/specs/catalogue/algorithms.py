@@ -10,12 +10,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import pairwise
 from math import log2
 from typing import Any, Literal
 
 from mlwf.errors import Refusal, closest
+from mlwf.specs.catalogue.boosters import (
+    CATBOOST,
+    CATBOOST_REFUSES,
+    LIGHTGBM,
+    LIGHTGBM_REFUSES,
+    XGBOOST,
+    XGBOOST_REFUSES,
+    Parameter,
+    catboost_seconds,
+    is_exact_catboost,
+    is_exact_lightgbm,
+    is_exact_xgboost,
+    lightgbm_seconds,
+    xgboost_seconds,
+)
 from mlwf.specs.catalogue.metadata import AlgorithmMetadata, Constraint, accepted, meets, metadata, short_value
 
 Cost = Callable[[Any, int, int, int], float]
@@ -32,8 +50,10 @@ class Stages:
 
     prediction: Literal["boosting", "histogram_boosting", "forest"] | None = None
     """How `engine.staged_ensembles` predicts at several stages in one pass; None predicts at each stage anew."""
-    attributes: tuple[str, ...]
-    """Fitted attributes with one item a stage; the trees come first."""
+    library: Literal["lightgbm", "xgboost", "catboost"] | None = None
+    """The library that has its own way to predict with fewer trees and to cut them, in `engine.staged_boosters`."""
+    attributes: tuple[str, ...] = ()
+    """Fitted attributes with one item a stage; the trees come first. None where a library keeps them."""
     attributes_from_start: tuple[str, ...] = ()
     """Fitted attributes with one item more, from before the first stage, or with none."""
     is_exact: Callable[[Any, int], bool] = lambda classifier, n_rows: True
@@ -50,6 +70,13 @@ class AlgorithmInfo:
     """Where its class is imported from, such as `sklearn.svm.SVC`."""
     extra: str | None = None
     """The extra of mlwf that installs its package; None for what comes with mlwf."""
+    wheels: tuple[str, ...] = ()
+    """What pip may call its package, the likeliest first, where that is not the name by which it is imported."""
+    takes_codes: bool = False
+    """Whether its class takes the numbers from 0 on as labels, or gives labels in a shape of its own.
+
+    Then its fitted model is a VotingClassifier of one, which encodes the labels and decodes the predictions.
+    """
     rounds: str | None = None
     """The hyperparameter that says of how many rounds of boosting, or trees, its models are made."""
     presets: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +85,10 @@ class AlgorithmInfo:
     """Hyperparameters that are tuples; YAML and JSON have only lists."""
     accepts: Mapping[str, list[Constraint]] = field(default_factory=dict)
     """What hyperparameters accept, where the class itself does not declare it, or declares more than its fit takes."""
+    more: Mapping[str, Parameter] = field(default_factory=dict)
+    """Hyperparameters that the class itself does not describe, with their defaults."""
+    refuses: Mapping[str, Refusal] = field(default_factory=dict)
+    """Hyperparameters that no experiment sets: other names of one, and what belongs elsewhere."""
     items: Mapping[str, Constraint] = field(default_factory=dict)
     """What the items of a hyperparameter's list must be: scikit-learn checks them at the fit alone."""
     instead_of: Mapping[str, str] = field(default_factory=dict)
@@ -82,8 +113,15 @@ class AlgorithmInfo:
 
     @property
     def distribution(self) -> str:
-        """What pip calls the package."""
-        return "scikit-learn" if self.package == "sklearn" else self.package
+        """What pip calls the package; of several names the one that is installed."""
+        if self.package == "sklearn":
+            return "scikit-learn"
+        return next(filter(_is_distribution, self.wheels), (*self.wheels, self.package)[0])
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package can be imported, which is not done."""
+        return find_spec(self.package) is not None
 
     def load_class(self) -> Any:
         """Import its class; raises ImportError where the package is not installed."""
@@ -95,6 +133,15 @@ class AlgorithmInfo:
         module, _, name = self.class_path.rpartition(".")
         # An instance exists only where its module has been imported.
         return getattr(sys.modules.get(module), name, None) is type(estimator)
+
+
+@cache
+def _is_distribution(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _gradient_boosting_seconds(model: Any, n_rows: int, n_columns: int, n_outputs: int) -> float:
@@ -125,6 +172,7 @@ def _stops_by_its_own_loss(booster: Any, n_rows: int) -> bool:
 
 
 _TREE = "sklearn.tree._tree.Tree"
+_BUNCH = "sklearn.utils._bunch.Bunch"
 _DISTANCES = (
     *("BrayCurtis", "Canberra", "Chebyshev", "Dice", "Euclidean", "Hamming", "Haversine", "Jaccard", "Mahalanobis"),
     *("Manhattan", "Minkowski", "RogersTanimoto", "RussellRao", "SEuclidean", "SokalMichener", "SokalSneath"),
@@ -216,6 +264,52 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         ),
         seconds=_mlp_seconds,
     ),
+    "lightgbm": AlgorithmInfo(
+        class_path="lightgbm.LGBMClassifier",
+        extra="lightgbm",
+        rounds="n_estimators",
+        # Without the last one it would time two ways of summing up, and take the faster.
+        presets={"n_jobs": 1, "verbose": -1, "force_col_wise": True},
+        more=LIGHTGBM,
+        refuses=LIGHTGBM_REFUSES,
+        importances="splits by each column, counted",
+        trusted_types=("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"),
+        needs_seed=lambda booster: False,
+        seconds=lightgbm_seconds,
+        releases_gil=True,
+        stages=Stages(library="lightgbm", is_exact=is_exact_lightgbm),
+    ),
+    "xgboost": AlgorithmInfo(
+        class_path="xgboost.XGBClassifier",
+        extra="xgboost",
+        wheels=("xgboost-cpu", "xgboost"),
+        takes_codes=True,
+        rounds="n_estimators",
+        presets={"n_jobs": 1, "verbosity": 0, "n_estimators": 100},
+        more=XGBOOST,
+        refuses=XGBOOST_REFUSES,
+        importances="gain of the splits by each column, on the training rows",
+        trusted_types=(_BUNCH, "xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"),
+        needs_seed=lambda booster: False,
+        seconds=xgboost_seconds,
+        releases_gil=True,
+        stages=Stages(library="xgboost", is_exact=is_exact_xgboost),
+    ),
+    "catboost": AlgorithmInfo(
+        class_path="catboost.CatBoostClassifier",
+        extra="catboost",
+        takes_codes=True,
+        rounds="iterations",
+        presets={"thread_count": 1, "logging_level": "Silent", "allow_writing_files": False, "iterations": 1000},
+        more=CATBOOST,
+        refuses=CATBOOST_REFUSES,
+        importances="change of the prediction by each column, on the training rows",
+        trusted_types=(_BUNCH, "catboost.core.CatBoostClassifier"),
+        needs_seed=lambda booster: False,
+        seconds=catboost_seconds,
+        releases_gil=True,
+        stages=Stages(library="catboost", is_exact=is_exact_catboost),
+    ),
 }
 """All algorithms, by their names in an experiment file."""
 
@@ -223,11 +317,6 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
 def find_algorithm(estimator: Any) -> AlgorithmInfo | None:
     """Give the entry of an estimator's class; None for another class, and for one derived from it."""
     return next((info for info in ALGORITHMS.values() if info.is_class_of(estimator)), None)
-
-
-def distributions() -> list[str]:
-    """List what pip has to install for the algorithms that are not scikit-learn's, sorted."""
-    return sorted({info.distribution for info in ALGORITHMS.values()} - {"scikit-learn"})
 
 
 def algorithm_names() -> list[str]:
@@ -260,13 +349,25 @@ def has_probabilities(algorithm: AlgorithmMetadata, hyperparameters: Mapping[str
     return hyperparameters.get(condition["parameter"], default) in condition["values"]
 
 
+_JOBS = Refusal("belongs to the whole experiment", "set compute.n_jobs", at_key=True)
+_SEED = Refusal("belongs to the whole experiment", "set random_state at the top of the file", at_key=True)
+_PRINTS = Refusal("would print among the results", "use --verbose on the command line", at_key=True)
+
 SET_ELSEWHERE: dict[str, Refusal] = {
-    "n_jobs": Refusal("belongs to the whole experiment", "set compute.n_jobs", at_key=True),
-    "random_state": Refusal("belongs to the whole experiment", "set random_state at the top of the file", at_key=True),
-    "verbose": Refusal("would print among the results", "use --verbose on the command line", at_key=True),
+    **dict.fromkeys(("n_jobs", "n_threads", "nthread", "nthreads", "num_thread", "num_threads", "thread_count"), _JOBS),
+    **dict.fromkeys(("random_seed", "random_state", "seed"), _SEED),
+    **dict.fromkeys(("logging_level", "silent", "verbose", "verbose_eval", "verbosity"), _PRINTS),
     "warm_start": Refusal("would carry one fit over into the next", "leave it out", at_key=True),
 }
 """Parameters that no experiment sets on its classifier."""
+
+
+def check_installed(algorithm: str) -> Refusal | None:
+    """Give what is wrong with the name of a known algorithm whose package is not installed."""
+    info = ALGORITHMS.get(algorithm)
+    if info is None or info.extra is None or info.is_installed:
+        return None
+    return Refusal(f"is {algorithm!r}, and {info.package} is not installed", f"pip install 'mlwf[{info.extra}]'")
 
 
 def check_hyperparameters(algorithm: str, parameters: Mapping[str, Any]) -> list[tuple[str, Refusal]]:
@@ -286,6 +387,8 @@ def check_name(algorithm: str, name: str, *, prefix: str = "") -> Refusal | None
     """Give what is wrong with the name of a hyperparameter, whatever its value; a suggestion gets the prefix."""
     if name in SET_ELSEWHERE:
         return SET_ELSEWHERE[name]
+    if name in ALGORITHMS[algorithm].refuses:
+        return ALGORITHMS[algorithm].refuses[name]
     if name in hyperparameter_names(algorithm):
         return None
     if name in metadata()["algorithms"][algorithm]["parameters"]:

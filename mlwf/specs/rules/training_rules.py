@@ -23,6 +23,12 @@ def _algorithms_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
             yield SpecProblem.of((*section.path, "algorithm"), refusal)
 
 
+def _packages_are_installed(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    for section in spec.model_sections:
+        if refusal := catalogue.check_installed(section.model.algorithm):
+            yield SpecProblem.of((*section.path, "algorithm"), refusal)
+
+
 def _hyperparameters_are_known(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for section in spec.model_sections:
         model = section.model
@@ -62,6 +68,7 @@ _CLASS_WEIGHT = ("model.class_weight", "selection.class_weight", "models")
 
 MODEL_RULES = (
     Rule(_algorithms_are_known, _ALGORITHMS),
+    Rule(_packages_are_installed, _ALGORITHMS),
     Rule(_hyperparameters_are_known, (*_ALGORITHMS, *_HYPERPARAMETERS)),
     Rule(_class_weights_are_weights, _CLASS_WEIGHT),
     Rule(_weights_are_used, (*_ALGORITHMS, "data.sample_weight", *_CLASS_WEIGHT)),

@@ -17,7 +17,8 @@ import sys
 from mlwf.specs import catalogue
 catalogue.check_hyperparameters("gradient_boosting", {"max_depth": 0})
 catalogue.check_metric("roc_auc", "svc", {}, False)
-print(sorted({"feast", "mlflow", "numpy", "pandas", "scipy", "sklearn"} & set(sys.modules)))
+heavy = {"catboost", "feast", "lightgbm", "mlflow", "numpy", "pandas", "scipy", "sklearn", "xgboost"}
+print(sorted(heavy & set(sys.modules)))
 """
 
 
@@ -28,16 +29,19 @@ def test_catalogue_is_read_without_importing_scikit_learn() -> None:
 
 def test_algorithm_names_are_sorted() -> None:
     assert catalogue.algorithm_names() == [
+        "catboost",
         "decision_tree",
         "extra_trees",
         "gaussian_nb",
         "gradient_boosting",
         "hist_gradient_boosting",
         "knn",
+        "lightgbm",
         "logistic_regression",
         "mlp",
         "random_forest",
         "svc",
+        "xgboost",
     ]
 
 
