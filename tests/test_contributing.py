@@ -212,7 +212,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 @pytest.mark.parametrize("name", ["toys", "foreign"])
 def test_toys_are_valid_in_an_experiment(house, name):
-    assert house.light[f"validate --data {name}.yaml"] == Done(0, f"{name}.yaml: file and data are valid\n", "")
+    done = house.light[f"validate --data {name}.yaml"]
+    assert (done.code, done.out) == (0, f"{name}.yaml: file and data are valid\n")
 
 
 @pytest.mark.parametrize("kind", [kind for kind, toy in TOYS.items() if toy.light_proof])

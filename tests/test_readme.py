@@ -23,7 +23,7 @@ from typer.main import get_command
 from mlwf import errors
 from mlwf.cli import boundary
 from mlwf.cli.commands import GATE_NOT_MET, app
-from mlwf.specs.catalogue import FINDINGS
+from mlwf.specs.catalogue import ALGORITHMS, FINDINGS
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_experiment
 
@@ -62,6 +62,16 @@ KEYS_LEFT_OUT = {
     "validation": {"shuffle", "refit", "n_repeats", "gap", "max_train_size"},
 }  # fmt: skip
 """What the annotated example leaves to the schema: switches and fine tuning."""
+
+
+def test_search_spaces_are_those_of_the_catalogue():
+    shown = README.split("<!-- search spaces -->\n")[1].split("<!-- /search spaces -->")[0].splitlines()
+    spaces = {name: info.search_space for name, info in ALGORITHMS.items() if info.search_space is not None}
+    rows = [
+        f"| `{name}` | {', '.join(f'`{each}`' for each in space.distributions(1_000))} | {space.source} |"
+        for name, space in spaces.items()
+    ]
+    assert shown == ["| algorithm | searched | after |", "| --- | --- | --- |", *rows]
 
 
 def test_smallest_example_is_the_minimal_config():

@@ -73,7 +73,6 @@ model:
   algorithm: linear_discriminant
 tuning:
   strategy: ends
-  param_grid: {classifier__tol: [1.0e-4, 1.0e-3, 1.0e-2]}
 calibration: {method: cautious, keep: always}
 validation:
   strategy: train_test
@@ -101,6 +100,11 @@ LINEAR_DISCRIMINANT = """\
     "linear_discriminant": AlgorithmInfo(
         class_path="sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
         seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns**2,
+        search_space=SearchSpace(
+            source="scikit-learn's default, and above",
+            distributions=lambda n_rows: {"tol": {"loguniform": [1e-4, 1e-2]}},
+            grid=lambda n_rows: {"tol": [1e-4, 1e-3, 1e-2]},
+        ),
     ),
 """
 LIGHTGBM = """\
@@ -126,7 +130,7 @@ class EndsSearchSpec(ParamTuningSpec):
 
     strategy: Literal["ends"] = "ends"
     """How candidates are made."""
-    param_grid: dict[str, list[Any]]
+    param_grid: dict[str, list[Any]] | None = None
     """Values to try for each parameter."""
 
 
@@ -200,6 +204,11 @@ def _folds_are_lucky(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 """
+
+
+def proves_search_space(house: House) -> None:
+    searched = "toys.yaml: tuning: tries tol [0.0001, 0.001, 0.01]; after scikit-learn's default, and above\n"
+    assert house.light["validate --data toys.yaml"].err == searched
 
 
 def proves_algorithm(house: House) -> None:
@@ -277,7 +286,7 @@ def shows_summary_row(house: House) -> None:
 
 def proves_wording(house: House) -> None:
     done = house.light["validate wrong.yaml"]
-    expected = "wrong.yaml:12:13  validation.cv_folds: is 13, which is unlucky; accepted: any other number\n"
+    expected = "wrong.yaml:11:13  validation.cv_folds: is 13, which is unlucky; accepted: any other number\n"
     assert done == Done(2, "", expected)
 
 
@@ -289,6 +298,7 @@ TOYS: dict[str, Toy] = {
             ]
         },
         proves_algorithm,
+        proves_search_space,
     ),
     "foreign algorithm": Toy(
         {"mlwf/specs/catalogue/algorithms.py": [Edit(LIGHTGBM, after="ALGORITHMS: dict[str, AlgorithmInfo] = {\n")]},

@@ -138,7 +138,10 @@ def plan(config: Config, set_: Set = None, form: Form = Format.table, runs_dir: 
     spec, document = load_experiment(config, set_ or [])
     from mlwf.orchestrator.api import plan_experiment
 
-    show_plan(plan_experiment(spec, document, runs_dir=runs_dir), form)
+    phases, notes = plan_experiment(spec, document, runs_dir=runs_dir)
+    for note in notes:
+        write_error(f"{config}: {note}")
+    show_plan(phases, form)
 
 
 @app.command(cls=Command)

@@ -16,6 +16,7 @@ from mlwf.modules.runs import create_run, fit_cache_folder
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check, located
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.run_advice import describe_default_spaces, describe_faster_algorithms
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
@@ -65,25 +66,35 @@ def run_experiment(
     return recorder.summary
 
 
-def plan_experiment(spec: ExperimentSpec, document: Document, *, runs_dir: Path) -> tuple[PhasePlan, ...]:
-    """Count what `run_experiment` would fit, and fit nothing; raises what would stop it before the first fit."""
+def plan_experiment(
+    spec: ExperimentSpec, document: Document, *, runs_dir: Path
+) -> tuple[tuple[PhasePlan, ...], list[str]]:
+    """Count what `run_experiment` would fit, and fit nothing; raises what would stop it before the first fit.
+
+    Gives the phases, and what a person should know of what they will do.
+    """
     with located(document):
         context = RunContext(spec, load_tables(spec), RunLog())
         check(context)
-        return plan_fits(context, build_pipeline(context), FitCache(fit_cache_folder(runs_dir)))
+        phases = plan_fits(context, build_pipeline(context), FitCache(fit_cache_folder(runs_dir)))
+    return phases, [*describe_default_spaces(context, spec), *describe_faster_algorithms(context)]
 
 
 def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
     """Read the data of an experiment and raise everything that would stop its run before the first fit.
 
-    Gives what a person should know of how the tables were read.
+    Gives what a person should know of how the tables were read, and of what the run will do.
     """
     with located(document):
         context = RunContext(spec, load_tables(spec), RunLog())
         check(context)
         load_champions(context)
         build_pipeline(context)
-        return list(context.run_data.notes())
+        return [
+            *context.run_data.notes(),
+            *describe_default_spaces(context, spec),
+            *describe_faster_algorithms(context),
+        ]
 
 
 def run_ml_workflow(

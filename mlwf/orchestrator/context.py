@@ -10,6 +10,7 @@ from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.specs.catalogue import SPLITTERS
+from mlwf.specs.default_search import with_default_spaces
 from mlwf.specs.experiment import CalibrationSpec, EnsembleSpec, ExperimentSpec, ThresholdSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.slice_spec import SliceSpec
@@ -23,10 +24,15 @@ class RunContext:
     """A run's spec over its data."""
 
     spec: ExperimentSpec
+    """The experiment, with the parameters that searches try by default."""
     run_data: RunData
     run_log: RunLog
     _splits: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
     """The splits that were made already, by the number of folds and the rows."""
+
+    def __post_init__(self) -> None:
+        # Every phase reads the spec, and none of them which parameters a search tries by default.
+        object.__setattr__(self, "spec", with_default_spaces(self.spec, len(self.split.train)))
 
     @cached_property
     def table(self) -> Table:
@@ -86,7 +92,7 @@ class RunContext:
 
     @property
     def resolved(self) -> ExperimentSpec:
-        """The spec with what was inferred in it: the features, and how rows are split."""
+        """The spec with what was inferred in it: the features, what a search tries, and how rows are split."""
         validation = self.spec.validation.model_copy(update={"splitter": self.spec.splitter})
         found = {"features": list(self.run_data.features), "validation": validation}
         return self.spec.resolved.model_copy(update=found)

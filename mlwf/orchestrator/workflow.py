@@ -26,6 +26,7 @@ from mlwf.orchestrator.evaluation_phases import (
     run_test,
     run_validate,
 )
+from mlwf.orchestrator.run_advice import describe_default_spaces, describe_faster_algorithms
 from mlwf.orchestrator.run_data import LoadData
 from mlwf.orchestrator.run_inputs import describe_inputs, describe_weights
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog
@@ -164,8 +165,11 @@ def _initialise(run: Run, status: PhaseStatus) -> Run:
     for note in context.run_data.notes():
         run_log.warn(note)
     check(context)
-    for remark in (*describe_unused(spec, run.recorder.document), *describe_weights(context)):
+    unused = describe_unused(spec, run.recorder.document)
+    for remark in (*unused, *describe_weights(context), *describe_faster_algorithms(context)):
         run_log.warn(remark)
+    for remark in describe_default_spaces(context, spec):
+        logger.info(remark)
     champions = load_champions(context)
     logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
     run = run.with_context(context, champions).add(inputs=describe_inputs(context))

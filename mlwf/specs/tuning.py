@@ -72,8 +72,13 @@ class ParamTuningSpec(Spec):
     @property
     def space(self) -> list[dict[str, Any]]:
         """The search space as a list of maps from parameter to what is tried of it."""
-        space: dict[str, Any] | list[dict[str, Any]] = getattr(self, self.space_key)
-        return space if isinstance(space, list) else [space]
+        space: dict[str, Any] | list[dict[str, Any]] | None = getattr(self, self.space_key)
+        return space if isinstance(space, list) else [space or {}]
+
+    @property
+    def names_parameters(self) -> bool:
+        """Whether the search says what it tries, and does not leave that to the catalogue."""
+        return getattr(self, self.space_key) is not None
 
     @property
     def parameters(self) -> list[str]:
@@ -86,8 +91,9 @@ class GridSearchSpec(ParamTuningSpec):
 
     strategy: Literal["grid"] = "grid"
     """How candidates are made."""
-    param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]]
-    """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps."""
+    param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]] | None = None
+    """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps. Left out,
+    the search space of the algorithm, which the run writes out."""
 
 
 class RandomizedSearchSpec(ParamTuningSpec):
@@ -95,9 +101,11 @@ class RandomizedSearchSpec(ParamTuningSpec):
 
     strategy: Literal["random"] = "random"
     """How candidates are made."""
-    param_distributions: dict[str, Any] | list[dict[str, Any]]
+    param_distributions: dict[str, Any] | list[dict[str, Any]] | None = None
     """For each parameter a list of values, or one of `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
-    `{randint: [low, high]}` (low included, high not)."""
+    `{randint: [low, high]}` and `{lograndint: [low, high]}` (low included, high not). Of `{each: [50, 100]}` all
+    values are tried with whatever is drawn, which is cheap for rounds of boosting: one fit gives them all. Left out,
+    the search space of the algorithm, which the run writes out."""
     n_iter: int = Field(10, ge=1)
     """Candidates to draw."""
 
@@ -107,8 +115,9 @@ class HalvingSearchSpec(ParamTuningSpec):
 
     strategy: Literal["halving"] = "halving"
     """How candidates are made."""
-    param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]]
-    """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps."""
+    param_grid: dict[str, list[Any]] | list[dict[str, list[Any]]] | None = None
+    """Values to try for each parameter, `classifier__NAME` or `preprocessor__NAME`; or a list of such maps. Left out,
+    the search space of the algorithm, which the run writes out."""
     factor: int = Field(3, ge=2)
     """Each rung keeps one in `factor` candidates, and gives them `factor` times the resource."""
     resource: str | None = None
@@ -126,9 +135,11 @@ class OptunaSearchSpec(ParamTuningSpec):
 
     strategy: Literal["optuna"] = "optuna"
     """How candidates are made."""
-    param_distributions: dict[str, Any]
+    param_distributions: dict[str, Any] | None = None
     """For each parameter a list of values, or one of `{uniform: [low, high]}`, `{loguniform: [low, high]}`,
-    `{randint: [low, high]}` (low included, high not)."""
+    `{randint: [low, high]}` and `{lograndint: [low, high]}` (low included, high not). Of `{each: [50, 100]}` all
+    values are tried with whatever is drawn, which is cheap for rounds of boosting: one fit gives them all. Left out,
+    the search space of the algorithm, which the run writes out."""
     n_iter: int = Field(20, ge=1)
     """Candidates to try."""
 

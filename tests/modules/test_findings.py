@@ -460,6 +460,13 @@ def test_the_edge_is_that_of_the_grid_which_the_best_candidate_is_of():
     ]
 
 
+def test_a_value_that_every_candidate_was_tried_with_has_the_edges_of_a_list():
+    space = {"classifier__n_estimators": {"each": [50, 100, 200]}}
+    assert edges(space, {"classifier__n_estimators": 200}, random=True) == [
+        "classifier__n_estimators = 200 was best, the highest of the values tried: try higher ones too"
+    ]
+
+
 def test_a_search_by_several_scorers_is_evaluated_by_the_one_that_chose():
     tuned = make_tuned({"classifier__max_depth": 9}, scoring="f1", suffix="f1")
     tuning = GridSearchSpec(param_grid={"classifier__max_depth": [3, 5, 9]}, scoring=["accuracy", "f1"], refit="f1")
@@ -486,6 +493,9 @@ def test_a_search_by_several_scorers_is_evaluated_by_the_one_that_chose():
         ("max_depth", {"randint": [2, 9]}, 7, None),
         ("max_depth", {"randint": [1, 9]}, 1, None),
         ("max_depth", {"randint": [2, 4]}, 3, None),
+        ("max_depth", {"lograndint": [2, 257]}, 250, "upper end of lograndint [2, 257]: widen it upwards"),
+        ("max_depth", {"lograndint": [2, 257]}, 200, None),
+        ("max_depth", {"lograndint": [2, 4]}, 3, None),
     ],
 )
 def test_a_value_near_an_end_of_its_distribution_is_reported(name, distribution, best, named):

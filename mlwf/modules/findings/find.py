@@ -16,7 +16,7 @@ from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.leakage import describe_leaks
 from mlwf.results import CalibrationResult, Evaluation, Finding, LeakSearch, TuningResult
-from mlwf.specs.catalogue import FINDINGS, SEVERITIES, SOURCES, Severity, metric_info, rank_of
+from mlwf.specs.catalogue import EACH, FINDINGS, SEVERITIES, SOURCES, Severity, metric_info, rank_of
 from mlwf.specs.catalogue.metadata import Constraint, meets, metadata
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import Rows, Split, Table
@@ -265,9 +265,10 @@ class _Span:
 
 
 def _span(tried: Any) -> _Span | None:
-    if isinstance(tried, Mapping):
+    if isinstance(tried, Mapping) and EACH not in tried:
         ((kind, (low, high)),) = tried.items()
         return SPANS[kind](low, high) if kind in SPANS else None
+    tried = tried[EACH] if isinstance(tried, Mapping) else tried
     numbers = {value for value in tried if _is_finite(value)}
     if len(numbers) < FEWEST_VALUES:
         return None
@@ -286,10 +287,17 @@ def _randint(low: int, high: int) -> _Span | None:
     return _Span(low, high - 1, f"randint [{low}, {high}]", margin=MARGIN)
 
 
+def _lograndint(low: int, high: int) -> _Span | None:
+    if high - low < FEWEST_VALUES:
+        return None
+    return _Span(low, high - 1, f"lograndint [{low}, {high}]", math.log, MARGIN)
+
+
 SPANS: dict[str, Callable[[Any, Any], _Span | None]] = {
     "uniform": lambda low, high: _Span(low, high, f"uniform [{low}, {high}]", margin=MARGIN),
     "loguniform": lambda low, high: _Span(low, high, f"loguniform [{low}, {high}]", math.log, MARGIN),
     "randint": _randint,
+    "lograndint": _lograndint,
 }
 
 

@@ -5,12 +5,14 @@ Akiba et al. (2019), Optuna: A next-generation hyperparameter optimization frame
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mlwf.modules.tuning.distributions import split_each
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
 from mlwf.processes import SharedState
 from mlwf.specs.tuning import OptunaSearchSpec
@@ -23,7 +25,7 @@ def propose(spec: OptunaSearchSpec, search: Search, candidates: list[Params], ra
     """Try what Optuna's TPE sampler proposes, and prune candidates that are below the median after a split.
 
     The sampler is seeded and proposes a fixed number at a time: the same scores lead to the same candidates, which are
-    added to `candidates`.
+    added to `candidates`. Of a proposal with `{each: [...]}` all variants are tried, and it scores as the best of them.
     """
     with _QUIET.held():
         return _propose(spec, search, candidates, random_state)
@@ -53,57 +55,81 @@ def _propose(spec: OptunaSearchSpec, search: Search, candidates: list[Params], r
         sampler=optuna.samplers.TPESampler(seed=random_state, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(),
     )
-    space = {name: _distribution(values) for name, values in spec.param_distributions.items()}
+    drawn, variants = split_each(spec.space[0])
+    space = {name: _distribution(values) for name, values in drawn.items()}
     trials = Trials(search, search.splits, candidates)
-    planned = min(spec.n_iter, spec.max_candidates or spec.n_iter)
+    n_planned = min(spec.n_iter * len(variants), spec.max_candidates or spec.n_iter * len(variants))
     is_time_left = True
-    while len(trials.candidates) < planned and is_time_left:
-        proposed = [study.ask(space) for _ in range(min(BATCH, planned - len(trials.candidates)))]
-        begin = len(trials.candidates)
-        trials.candidates += [_params(spec, trial.params) for trial in proposed]
-        _try(study, dict(enumerate(proposed, begin)), trials)
+    while len(trials.candidates) < n_planned and is_time_left:
+        proposed: list[_Proposal] = []
+        while len(proposed) < BATCH and len(trials.candidates) < n_planned:
+            trial = study.ask(space)
+            params, begin = _params(drawn, trial.params), len(trials.candidates)
+            trials.candidates += [{**params, **variant} for variant in variants[: n_planned - begin]]
+            proposed.append(_Proposal(trial, range(begin, len(trials.candidates))))
+        _try(study, proposed, trials)
         # For one of them there may be time where there was none for a costlier one.
-        is_time_left = not all(
-            trials.is_candidate_late(candidate) for candidate in range(begin, len(trials.candidates))
-        )
+        is_time_left = not all(_is_late(trials, proposal) for proposal in proposed)
     n_tried, n_pruned = len(trials.tried), len(trials.pruned)
     inexact = (
         f"optuna: candidates proposed by earlier scores, {n_pruned:,} of {n_tried:,} given up before their last fold"
     )
-    return SearchOutcome([trials], f"{n_tried:,} of {planned:,} candidates were tried", inexact)
+    return SearchOutcome([trials], f"{n_tried:,} of {n_planned:,} candidates were tried", inexact)
 
 
-def _try(study: Any, proposed: Mapping[int, Any], trials: Trials) -> None:
-    """Try candidates split by split until they are pruned, and report the score of each to the study."""
+@dataclass(frozen=True)
+class _Proposal:
+    """What Optuna proposed, and the candidates that were made of it: one, or one for each variant."""
+
+    trial: Any
+    candidates: range
+
+
+def _try(study: Any, proposals: Sequence[_Proposal], trials: Trials) -> None:
+    """Try proposals split by split until they are pruned, and report the best score of each to the study."""
     from optuna.trial import TrialState
 
-    alive = dict(proposed)
+    alive = list(proposals)
     last = len(trials.splits) - 1
     for fold in range(len(trials.splits)):
-        trials.request([(candidate, fold) for candidate in alive])
+        trials.request([(candidate, fold) for proposal in alive for candidate in proposal.candidates])
         if trials.is_late and trials.search.time is None:
             return
-        for candidate in [candidate for candidate in alive if trials.is_candidate_late(candidate)]:
-            study.tell(alive.pop(candidate), state=TrialState.FAIL)
-        for candidate, trial in list(alive.items()):
-            mean = _mean_so_far(trials, candidate, fold)
+        for proposal in list(alive):
+            if _is_late(trials, proposal):
+                study.tell(proposal.trial, state=TrialState.FAIL)
+                alive.remove(proposal)
+                continue
+            mean = _mean_so_far(trials, proposal, fold)
             if np.isnan(mean):
-                study.tell(alive.pop(candidate), state=TrialState.FAIL)
+                state = TrialState.FAIL
             else:
-                trial.report(mean, fold)
-                if fold == last or not trial.should_prune():
+                proposal.trial.report(mean, fold)
+                if fold == last or not proposal.trial.should_prune():
                     continue
-                study.tell(alive.pop(candidate), state=TrialState.PRUNED)
-            if fold < last:
+                state = TrialState.PRUNED
+            study.tell(proposal.trial, state=state)
+            alive.remove(proposal)
+            for candidate in proposal.candidates if fold < last else ():
                 trials.prune(candidate)
     # Reported at the end of all: until then none may be pruned because of another of the same batch.
-    for candidate, trial in alive.items():
-        study.tell(trial, _mean_so_far(trials, candidate, last))
+    for proposal in alive:
+        study.tell(proposal.trial, _mean_so_far(trials, proposal, last))
 
 
-def _mean_so_far(trials: Trials, candidate: int, fold: int) -> float:
+def _is_late(trials: Trials, proposal: _Proposal) -> bool:
+    """Whether there was no time for a candidate of a proposal: where one fit gives all of them, for none."""
+    return any(trials.is_candidate_late(candidate) for candidate in proposal.candidates)
+
+
+def _mean_so_far(trials: Trials, proposal: _Proposal, fold: int) -> float:
+    """Give the mean over the splits up to `fold` of the best variant; NaN where none could be scored."""
     chosen_by = trials.leaderboard.chosen_by
-    return float(np.mean([trials.leaderboard.cells[candidate, number][chosen_by] for number in range(fold + 1)]))
+    means = [
+        np.mean([trials.leaderboard.cells[candidate, number][chosen_by] for number in range(fold + 1)])
+        for candidate in proposal.candidates
+    ]
+    return float(max((mean for mean in means if not np.isnan(mean)), default=np.nan))
 
 
 def _distribution(values: Any) -> Any:
@@ -113,14 +139,14 @@ def _distribution(values: Any) -> Any:
         # Of values of any kind, lists and estimators too, Optuna is given the positions.
         return CategoricalDistribution(range(len(values)))
     ((kind, (low, high)),) = values.items()
-    if kind == "randint":
-        return IntDistribution(low, high - 1)
+    if kind in ("randint", "lograndint"):
+        return IntDistribution(low, high - 1, log=kind == "lograndint")
     return FloatDistribution(low, high, log=kind == "loguniform")
 
 
-def _params(spec: OptunaSearchSpec, proposed: Mapping[str, Any]) -> dict[str, Any]:
+def _params(drawn: Mapping[str, Any], proposed: Mapping[str, Any]) -> dict[str, Any]:
     """Turn what Optuna proposes into parameters."""
     return {
         name: proposed[name] if isinstance(values, Mapping) else values[proposed[name]]
-        for name, values in spec.param_distributions.items()
+        for name, values in drawn.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -10,8 +10,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.model_selection import ParameterGrid
 
 from mlwf.engine.costs import SearchTime
 from mlwf.engine.engine import Engine
@@ -19,10 +18,10 @@ from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import ConfigError, FitError, Problem
 from mlwf.evaluation.predictions import build_scorers
+from mlwf.modules.tuning.distributions import draw
 from mlwf.modules.tuning.halving import halve
 from mlwf.modules.tuning.optuna_search import propose
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials, make_cv_results
-from mlwf.processes import muted
 from mlwf.results import TuningResult
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, ParamTuningSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Splitter, Table
@@ -30,12 +29,6 @@ from mlwf.splitting.splitters import fold_splitter
 
 Row = tuple[Trials, int]
 """A candidate, by its number among those of the same trials."""
-
-DISTRIBUTIONS = {
-    "uniform": lambda low, high: stats.uniform(low, high - low),
-    "loguniform": stats.loguniform,
-    "randint": stats.randint,
-}
 
 
 def tune(
@@ -275,18 +268,8 @@ def grid_candidates(spec: GridSearchSpec | HalvingSearchSpec, random_state: int)
 
 
 def random_candidates(spec: RandomizedSearchSpec, random_state: int) -> Collection[Params]:
-    """Draw `n_iter` candidates as scikit-learn's ParameterSampler does, or all of a smaller space."""
-    distributions = [{name: _distribution(value) for name, value in each.items()} for each in spec.space]
-    # scikit-learn warns of a space smaller than n_iter; to try all of it is what the file says.
-    with muted():
-        return list(ParameterSampler(distributions, spec.n_iter, random_state=random_state))
-
-
-def _distribution(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        ((kind, ends),) = value.items()
-        return DISTRIBUTIONS[kind](*ends)
-    return value
+    """Draw `n_iter` candidates, each with its variants where the distributions have `{each: [...]}`."""
+    return draw(spec.space, spec.n_iter, random_state)
 
 
 def try_all(spec: ParamTuningSpec, search: Search, candidates: list[Params], random_state: int) -> SearchOutcome:

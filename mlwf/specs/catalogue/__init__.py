@@ -33,7 +33,8 @@ from mlwf.specs.catalogue.metric_table import (
     rank_of,
     scorer_names,
 )
-from mlwf.specs.catalogue.param_grids import check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.param_grids import EACH, check_param_distributions, check_param_grid
+from mlwf.specs.catalogue.search_spaces import SearchSpace
 from mlwf.specs.catalogue.splitter_table import (
     SPLITTER_OPTIONS,
     SPLITTERS,
@@ -46,6 +47,7 @@ from mlwf.specs.catalogue.splitter_table import (
 __all__ = [
     "ALGORITHMS",
     "DEFAULT_METRICS",
+    "EACH",
     "FINDINGS",
     "METRICS",
     "SEVERITIES",
@@ -56,6 +58,7 @@ __all__ = [
     "AlgorithmInfo",
     "FindingInfo",
     "MetricInfo",
+    "SearchSpace",
     "Severity",
     "Source",
     "SourceInfo",

@@ -35,6 +35,18 @@ from mlwf.specs.catalogue.boosters import (
     xgboost_seconds,
 )
 from mlwf.specs.catalogue.metadata import AlgorithmMetadata, Constraint, accepted, meets, metadata, short_value
+from mlwf.specs.catalogue.search_spaces import (
+    DECISION_TREE,
+    FOREST,
+    GAUSSIAN_NB,
+    GRADIENT_BOOSTING,
+    HIST_GRADIENT_BOOSTING,
+    KNN,
+    LOGISTIC_REGRESSION,
+    MLP,
+    SVC,
+    SearchSpace,
+)
 
 Cost = Callable[[Any, int, int, int], float]
 """Seconds of a fit: of the unfitted classifier, the rows, the columns, and the outputs (one for two classes)."""
@@ -101,10 +113,14 @@ class AlgorithmInfo:
     """Whether an unfitted classifier without a seed gives other bits each time."""
     seconds: Cost = lambda classifier, n_rows, n_columns, n_outputs: 0.0
     """What a fit takes on one core of a machine of today, within a factor of three or so."""
+    faster: str | None = None
+    """The algorithm that makes such models in a fraction of the time where rows are many."""
     releases_gil: bool = False
     """Whether two threads fit nearly twice as many as one."""
     stages: Stages | None = None
     """How a fit contains the fits of fewer `rounds`; None where it does not."""
+    search_space: SearchSpace | None = None
+    """What a search tries where the experiment names no parameters; None where it must name them."""
 
     @property
     def package(self) -> str:
@@ -188,6 +204,7 @@ def _forest(class_path: str) -> AlgorithmInfo:
         seconds=_forest_seconds,
         releases_gil=True,
         stages=Stages(prediction="forest", attributes=("estimators_",)),
+        search_space=FOREST,
     )
 
 
@@ -198,6 +215,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         instead_of={"criterion": "it has no effect; leave it out"},
         trusted_types=(_TREE,),
         seconds=_gradient_boosting_seconds,
+        faster="hist_gradient_boosting",
         releases_gil=True,
         stages=Stages(
             prediction="boosting",
@@ -206,6 +224,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             # Early stopping compares with the rounds before, which a warm start has forgotten.
             is_resumable=lambda booster: booster.n_iter_no_change is None,
         ),
+        search_space=GRADIENT_BOOSTING,
     ),
     "hist_gradient_boosting": AlgorithmInfo(
         class_path="sklearn.ensemble.HistGradientBoostingClassifier",
@@ -221,6 +240,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             is_exact=_stops_by_its_own_loss,
             is_resumable=lambda booster: not booster.do_early_stopping_,
         ),
+        search_space=HIST_GRADIENT_BOOSTING,
     ),
     "random_forest": _forest("sklearn.ensemble.RandomForestClassifier"),
     "extra_trees": _forest("sklearn.ensemble.ExtraTreesClassifier"),
@@ -230,12 +250,14 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         needs_seed=lambda regression: regression.solver not in {"lbfgs", "newton-cg", "newton-cholesky"},
         seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns * model.max_iter * n_outputs,
         releases_gil=True,
+        search_space=LOGISTIC_REGRESSION,
     ),
     "decision_tree": AlgorithmInfo(
         class_path="sklearn.tree.DecisionTreeClassifier",
         trusted_types=(_TREE,),
         seconds=lambda model, n_rows, n_columns, n_outputs: 4e-8 * n_rows * log2(n_rows + 2) * n_columns,
         releases_gil=True,
+        search_space=DECISION_TREE,
     ),
     "knn": AlgorithmInfo(
         class_path="sklearn.neighbors.KNeighborsClassifier",
@@ -244,15 +266,19 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             "sklearn.neighbors._kd_tree.KDTree",
             *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES),
         ),
+        search_space=KNN,
     ),
     "svc": AlgorithmInfo(
         class_path="sklearn.svm.SVC",
         instead_of={"probability": "add a calibration section"},
         seconds=lambda model, n_rows, n_columns, n_outputs: 2e-9 * n_rows**2 * n_columns,
         releases_gil=True,
+        search_space=SVC,
     ),
     "gaussian_nb": AlgorithmInfo(
-        class_path="sklearn.naive_bayes.GaussianNB", items={"priors": {"type": "number", "min": 0, "max": 1}}
+        class_path="sklearn.naive_bayes.GaussianNB",
+        items={"priors": {"type": "number", "min": 0, "max": 1}},
+        search_space=GAUSSIAN_NB,
     ),
     "mlp": AlgorithmInfo(
         class_path="sklearn.neural_network.MLPClassifier",
@@ -263,6 +289,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         ),
         seconds=_mlp_seconds,
+        search_space=MLP,
     ),
     "lightgbm": AlgorithmInfo(
         class_path="lightgbm.LGBMClassifier",

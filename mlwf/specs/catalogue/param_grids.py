@@ -22,7 +22,12 @@ from mlwf.specs.catalogue.metadata import short_value
 from mlwf.text import format_name
 
 FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal")
-DISTRIBUTIONS = ("loguniform", "randint", "uniform")
+DISTRIBUTIONS = ("loguniform", "lograndint", "randint", "uniform")
+EACH = "each"
+"""Marks values all of which every candidate is tried with, whatever is drawn for it: `{each: [50, 100, 200]}`."""
+
+OF_INTEGERS = ("lograndint", "randint")
+ABOVE_ZERO = ("loguniform", "lograndint")
 
 Path = tuple[str | int, ...]
 Found = tuple[Path, Refusal]
@@ -53,7 +58,7 @@ def check_param_grid(algorithm: str, features: Features, grid: Grid | Sequence[G
 
 
 def check_param_distributions(algorithm: str, features: Features, distributions: Grid | Sequence[Grid]) -> list[Found]:
-    """List what is wrong in distributions: as in a grid, or `{uniform: [low, high]}`, `loguniform`, `randint`."""
+    """List what is wrong in distributions: as in a grid, or `{uniform: [low, high]}` and others, or `{each: [...]}`."""
     return [
         found
         for where, key, values in _entries(distributions)
@@ -163,8 +168,10 @@ def _check_distribution(algorithm: str, where: Path, key: str, distribution: Any
         return
     kind, bounds = next(iter(distribution.items()))
     where = (*where, kind)
-    if kind not in DISTRIBUTIONS:
-        unknown = Refusal.of_name(f"unknown distribution {kind!r}", str(kind), DISTRIBUTIONS)
+    if kind == EACH:
+        yield from _check_list(algorithm, where, key, bounds)
+    elif kind not in DISTRIBUTIONS:
+        unknown = Refusal.of_name(f"unknown distribution {kind!r}", str(kind), (*DISTRIBUTIONS, EACH))
         yield where, replace(unknown, at_key=isinstance(kind, str))
     elif refusal := _check_bounds(kind, bounds):
         yield where, refusal
@@ -173,11 +180,11 @@ def _check_distribution(algorithm: str, where: Path, key: str, distribution: Any
 
 
 def _forms() -> str:
-    return ", ".join(f"{{{kind}: [low, high]}}" for kind in DISTRIBUTIONS)
+    return ", ".join([*(f"{{{kind}: [low, high]}}" for kind in DISTRIBUTIONS), f"{{{EACH}: [value, ...]}}"])
 
 
 def _check_bounds(kind: str, bounds: Any) -> Refusal | None:
-    number, numbers = (Integral, "integers") if kind == "randint" else (Real, "numbers")
+    number, numbers = (Integral, "integers") if kind in OF_INTEGERS else (Real, "numbers")
     is_pair = isinstance(bounds, list) and len(bounds) == 2
     if not is_pair or not all(isinstance(end, number) and not isinstance(end, bool) for end in bounds):
         return Refusal(f"is {short_value(bounds)}", f"accepted: two {numbers}, [low, high]")
@@ -186,7 +193,7 @@ def _check_bounds(kind: str, bounds: Any) -> Refusal | None:
         return Refusal(f"is {short_value(bounds)}", "accepted: two finite numbers, [low, high]")
     if low >= high:
         return Refusal(f"is {short_value(bounds)}", "accepted: [low, high], low below high")
-    if kind == "loguniform" and low <= 0:
+    if kind in ABOVE_ZERO and low <= 0:
         return Refusal(f"is {short_value(bounds)}", "accepted: [low, high], both above 0")
     return None
 
@@ -194,11 +201,11 @@ def _check_bounds(kind: str, bounds: Any) -> Refusal | None:
 def _check_ends(algorithm: str, name: str, where: Path, kind: str, bounds: list[Any]) -> Iterator[Found]:
     low, high = bounds
     # The upper end itself is not drawn, so that [0.1, 1.0] serves a parameter that must be below 1.
-    drawn = [low, high - 1] if kind == "randint" else [float(low), math.nextafter(high, low)]
+    drawn = [low, high - 1] if kind in OF_INTEGERS else [float(low), math.nextafter(high, low)]
     for i, (end, value) in enumerate(zip(bounds, drawn, strict=True)):
         if refusal := check_value(algorithm, name, value):
-            if i == 0 and kind != "randint" and check_value(algorithm, name, math.ceil(value)) is None:
-                hint = f"{refusal.hint}; use randint, or a list"
+            if i == 0 and kind not in OF_INTEGERS and check_value(algorithm, name, math.ceil(value)) is None:
+                hint = f"{refusal.hint}; use {'lograndint' if kind in ABOVE_ZERO else 'randint'}, or a list"
                 yield where, Refusal("draws numbers that are no integers", hint, at_key=True)
                 return
             yield (*where, i), replace(refusal, message=f"is {short_value(end)}")

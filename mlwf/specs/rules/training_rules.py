@@ -9,6 +9,7 @@ from typing import Any
 from mlwf.errors import Refusal
 from mlwf.specs import catalogue
 from mlwf.specs.catalogue import ALGORITHMS
+from mlwf.specs.default_search import lacks_parameters
 from mlwf.specs.experiment import AUTO, ExperimentSpec, ModelSection, threshold_scorers
 from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
 from mlwf.specs.slice_spec import SliceError, parse_slice
@@ -164,6 +165,17 @@ def _refit_names_a_scorer(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         yield SpecProblem(("tuning", "refit"), f"is {GOT}, which scoring does not name", accepted)
 
 
+def _search_has_parameters(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    for section in spec.model_sections:
+        tuning = section.tuning
+        if tuning is None or tuning.names_parameters:
+            continue
+        if reason := lacks_parameters(tuning, section.model):
+            key, where = tuning.space_key, section.tuning_path
+            hint = f"name the parameters to try: {key}: {{classifier__NAME: [...]}}"
+            yield SpecProblem((*where, key), f"{key} is missing: {reason}", hint, about=where)
+
+
 def _search_has_candidates(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for _, path, parameters in _searches(spec):
         if not parameters:
@@ -203,7 +215,7 @@ def _resource_is_one(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 def _resource_is_not_tried(spec: ExperimentSpec) -> Iterator[SpecProblem]:
     for section in spec.model_sections:
         tuning = section.tuning
-        if not isinstance(tuning, HalvingSearchSpec):
+        if not isinstance(tuning, HalvingSearchSpec) or tuning.param_grid is None:
             continue
         rounds = _rounds(section.model.algorithm)
         resources = rounds if tuning.resource is None else [name for name in rounds if name == tuning.resource]
@@ -222,9 +234,9 @@ def _resource_is_not_tried(spec: ExperimentSpec) -> Iterator[SpecProblem]:
 
 
 def _searches(spec: ExperimentSpec) -> Iterator[tuple[ModelSection, KeyPath, Any]]:
-    """Give what each search tries, and where that is written."""
+    """Give what each search says that it tries, and where that is written."""
     for section in spec.model_sections:
-        if section.tuning is not None:
+        if section.tuning is not None and section.tuning.names_parameters:
             key = section.tuning.space_key
             yield section, (*section.tuning_path, key), getattr(section.tuning, key)
 
@@ -243,6 +255,7 @@ _RESOURCE = (*_ALGORITHMS, *_TRIED, "tuning.resource", "models.*.tuning.resource
 
 TUNING_RULES = (
     Rule(_refit_names_a_scorer, ("tuning.refit", "tuning.scoring")),
+    Rule(_search_has_parameters, (*_HYPERPARAMETERS, *_RESOURCE)),
     Rule(_search_has_candidates, _TRIED),
     Rule(_tried_parameters_are_known, (*_ALGORITHMS, "features.*.type", *_TRIED)),
     Rule(_scorers_serve, ("tuning.scoring", "model.algorithm", "model.hyperparameters")),

@@ -16,7 +16,10 @@ FEATURES = [
     CategoricalFeatureSpec(columns=["sex"]),
 ]
 NOWHERE = "names no parameter of the pipeline"
-FORMS = "{loguniform: [low, high]}, {randint: [low, high]}, {uniform: [low, high]}"
+FORMS = (
+    "{loguniform: [low, high]}, {lograndint: [low, high]}, {randint: [low, high]}, {uniform: [low, high]}, "
+    "{each: [value, ...]}"
+)
 
 
 def words(found: list[Found]) -> list[tuple[Any, str, str]]:
@@ -129,6 +132,8 @@ def test_check_param_grid_of_an_unknown_algorithm_checks_the_preprocessor() -> N
         pytest.param({"classifier__learning_rate": {"loguniform": [0.01, 0.3]}}, id="loguniform"),
         pytest.param({"classifier__n_estimators": {"randint": [1, 200]}}, id="randint"),
         pytest.param({"classifier__max_depth": {"randint": [1, 2]}}, id="one integer"),
+        pytest.param({"classifier__max_leaf_nodes": {"lograndint": [2, 200]}}, id="lograndint"),
+        pytest.param({"classifier__n_estimators": {"each": [50, 100]}}, id="each"),
         pytest.param({"classifier__validation_fraction": {"uniform": [0.1, 1.0]}}, id="open upper end"),
         pytest.param({"classifier__subsample": {"uniform": [0.5, 1]}}, id="integer end"),
         pytest.param({"classifier__loss": ["log_loss"]}, id="list"),
@@ -173,6 +178,16 @@ def test_check_param_distributions_accepts(distributions: Any) -> None:
             "draws numbers that are no integers",
             "accepted: an integer of at least 1; use randint, or a list",
         ),
+        (
+            "n_estimators",
+            {"loguniform": [10, 100]},
+            ("loguniform",),
+            "draws numbers that are no integers",
+            "accepted: an integer of at least 1; use lograndint, or a list",
+        ),
+        ("max_depth", {"lograndint": [0, 5]}, ("lograndint",), "is [0, 5]", "accepted: [low, high], both above 0"),
+        ("n_estimators", {"each": []}, ("each",), "is []", "accepted: a list of at least one value"),
+        ("n_estimators", {"each": [5, 0]}, ("each", 1), "is 0", "accepted: an integer of at least 1"),
         ("loss", ["hinge"], (0,), "is 'hinge'", "accepted: exponential or log_loss"),
     ],
 )

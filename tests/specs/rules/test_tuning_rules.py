@@ -82,11 +82,20 @@ SPACE = "param_distributions: {classifier__max_depth: [3]}"
             ),
         ),
         (
-            f"{DATA}tuning: {{strategy: optuna}}",
             (
-                "x.yaml:2:1  tuning: param_distributions is missing (For each parameter a list of values, or one of "
-                "`{uniform: [low, high]}`, `{loguniform: [low, high]}`, `{randint: [low, high]}` (low included, high "
-                "not))"
+                f"{DATA}model: {{algorithm: knn, hyperparameters: {{n_neighbors: 3, weights: uniform, p: 1}}}}\n"
+                "tuning: {strategy: optuna}"
+            ),
+            (
+                "x.yaml:3:1  tuning: param_distributions is missing: the hyperparameters set all that is searched of "
+                "knn; name the parameters to try: param_distributions: {classifier__NAME: [...]}"
+            ),
+        ),
+        (
+            f"{DATA}tuning: {{strategy: random, param_distributions: {{classifier__max_depth: {{each: [1, 0]}}}}}}",
+            (
+                "x.yaml:2:84  tuning.param_distributions.classifier__max_depth.each.1: is 0; "
+                "accepted: an integer of at least 1 or null"
             ),
         ),
         (
