@@ -6,18 +6,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import ParameterGrid
 
 from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
-from mlwf import CandidateModelSpec, ClassifierModelSpec, DataSpec, EnsembleSpec, GridSearchSpec, SelectionSpec
+from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
 from mlwf.engine.out_of_fold import TrainedModel, TrainFn
 from mlwf.engine.requests import Fitter
-from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.validation import baselines, cross_validate, evaluate
@@ -108,26 +105,11 @@ def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> Experim
         random_state=random_state,
         data=DataSpec(path=IN_MEMORY, target="target", **named),
         features=list(scenario.features),
-        **_models(scenario),
+        model=ClassifierModelSpec(algorithm="decision_tree"),
+        tuning=GridSearchSpec(param_grid=dict(scenario.grid)),
         validation=ValidationSpec(metrics=list(METRICS), **way.validation),
         findings=FindingsSpec(ignore=lines),
     )
-
-
-def _models(scenario: Scenario) -> dict[str, Any]:
-    if scenario.choice == "search":
-        model = ClassifierModelSpec(algorithm="decision_tree")
-        return {"model": model, "tuning": GridSearchSpec(param_grid=dict(scenario.grid))}
-    models = {
-        f"tree_{number}": CandidateModelSpec(
-            algorithm="decision_tree",
-            hyperparameters={name.removeprefix("classifier__"): value for name, value in params.items()},
-        )
-        for number, params in enumerate(ParameterGrid(dict(scenario.grid)))
-    }
-    # As the one search does: by the scores that are reported.
-    found: dict[str, Any] = {"models": models, "selection": SelectionSpec(scoring="accuracy")}
-    return {**found, "ensemble": EnsembleSpec(keep="always")} if scenario.choice == "ensemble" else found
 
 
 def evaluate_sample(
@@ -149,7 +131,7 @@ def evaluate_sample(
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
     context = _context(experiment_of(scenario, way, random_state=random_state), sample)
-    fit = partial(fit_votes, fit=SharedPreparation(context.table))
+    fit = SharedPreparation(context.table)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=OF_THREADS)
         config = _chosen_config(context, fit)
@@ -222,8 +204,7 @@ def _chosen_config(context: RunContext, fit: Fitter) -> PipelineConfig:
     """Build the pipeline, and search on the training rows unless every fold does so itself."""
     config = replace(build_pipeline(context), keep_model=False)
     if context.is_nested:
-        several = bool(config.models)
-        return replace(config, is_tuned=not several, is_selected=several, is_averaged=context.ensemble is not None)
+        return replace(config, is_tuned=True)
     return choose_on(context, config, Split(context.split.train, NO_ROWS), fit)
 
 

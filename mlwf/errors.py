@@ -5,7 +5,8 @@
     ├── ConfigError           2  the experiment file is wrong: every problem, in file order
     ├── DataError             2  the data cannot be used as the experiment file says
     ├── FitError              1  an estimator could not be fitted; the one error that a step may be left out for
-    │   └── SplitError        1  rows cannot be split as asked
+    │   ├── SplitError        1  rows cannot be split as asked
+    │   └── TimeUpError       1  there was no time left for a fit
     ├── MetricError           1  a metric is not defined for predictions like these
     ├── FeatureStoreError     1  the feature store is unreachable or does not hold what was asked
     ├── TrackingError         1  the tracking store is unreachable or refuses
@@ -148,6 +149,10 @@ class FitError(MlwfError):
 
 class SplitError(FitError, ValueError):
     """Rows cannot be split as asked."""
+
+
+class TimeUpError(FitError):
+    """There was no time left for a fit."""
 
 
 class MetricError(MlwfError, ValueError):

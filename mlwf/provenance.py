@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mlwf.specs.catalogue import SPLITTERS, Source
+from mlwf.text import pluralize
 
 Choice = Literal["hyperparameters", "model", "ensemble", "features", "calibration", "threshold"]
 """What a run chooses."""
@@ -88,6 +89,8 @@ class Provenance:
     """The model that is scored, where it is not the one that ships."""
     is_pooled: bool = False
     """Whether the predictions of all folds are scored together."""
+    n_folds_left_out: int = 0
+    """Folds that there was no time for."""
 
     @property
     def tuned_on_same_rows(self) -> bool:
@@ -115,6 +118,8 @@ class Provenance:
             remarks.append(f"weighted by {self.weighted_by}{left_out}")
         remarks += ["all rows count alike, whatever their weight"] if self.ignores_weights else []
         remarks += ["all folds together"] if self.is_pooled else []
+        if self.n_folds_left_out:
+            remarks.append(f"without {pluralize(self.n_folds_left_out, 'fold')} that the time limit left no time for")
         return tuple(remarks)
 
     @property

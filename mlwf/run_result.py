@@ -118,6 +118,15 @@ class TrackingState:
 
 
 @dataclass(frozen=True)
+class TimeLimit:
+    """The time that a run had, and what it had to do without."""
+
+    seconds: float
+    cut: tuple[str, ...] = ()
+    """Phases in which there was no time for something: their results depend on how fast the machine is."""
+
+
+@dataclass(frozen=True)
 class RunLogEntries:
     """What the log of a run has by now."""
 
@@ -126,6 +135,7 @@ class RunLogEntries:
     warnings: tuple[str, ...] = ()
     leak_search: LeakSearch | None = None
     seconds: float = 0.0
+    time_limit: TimeLimit | None = None
 
     @property
     def degraded(self) -> dict[str, str]:
@@ -215,6 +225,7 @@ class RunResult:
             "summary": get_workflow_summary(results),
             "data": inputs and dict(inputs.data),
             "features": inputs and dict(inputs.features),
+            "time_limit": log.time_limit and {**asdict(log.time_limit), "cut": list(log.time_limit.cut)},
             "phases": [asdict(phase) for phase in log.phases],
             "fits": asdict(log.counts),
             "rows": inputs and dict(inputs.rows),

@@ -13,7 +13,14 @@ from tests.provenances import ON_FOLDS, ON_HOLDOUT, ON_TEST
 NUMBERS = {
     "test": (ON_TEST, "test set of 200 rows", " that no step before saw", ()),
     "folds": (
-        replace(ON_FOLDS, labels=("hyperparameters", "features"), weighted_by="a; b", n_weightless=3, is_pooled=True),
+        replace(
+            ON_FOLDS,
+            labels=("hyperparameters", "features"),
+            weighted_by="a; b",
+            n_weightless=3,
+            is_pooled=True,
+            n_folds_left_out=1,
+        ),
         "3-fold stratified cross-validation of 90 rows",
         ", shuffled",
         (
@@ -21,6 +28,7 @@ NUMBERS = {
             "features inferred on the same rows",
             "weighted by a; b, 3 rows of weight 0 left out",
             "all folds together",
+            "without 1 fold that the time limit left no time for",
         ),
     ),
     "nested": (

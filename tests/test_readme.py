@@ -91,7 +91,9 @@ def test_annotated_example_is_valid_with_its_data(copy, capsys):
 def test_annotated_example_shows_every_section(copy):
     Path("configs/annotated.yaml").write_text(ANNOTATED)
     spec, _ = load_experiment(Path("configs/annotated.yaml"))
-    assert spec.model_fields_set == set(ExperimentSpec.model_fields)
+    assert "# models: {" in ANNOTATED
+    # Of one model nothing is chosen among others.
+    assert spec.model_fields_set == set(ExperimentSpec.model_fields) - {"models", "selection", "ensemble"}
     assert {feature.type for feature in spec.features} | set(re.findall(r"# - \{type: (\w+)", ANNOTATED)) == {
         "boolean", "categorical", "date", "numeric", "ordinal",
     }  # fmt: skip

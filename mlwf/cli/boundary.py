@@ -15,6 +15,7 @@ import typer
 from mlwf.cli.display import STDOUT, prepare_streams, write_error
 from mlwf.cli.run_lookup import from_here
 from mlwf.errors import MlwfError, Problem, closest
+from mlwf.processes import STRAGGLERS
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line, redact
 
 FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
@@ -44,7 +45,7 @@ def main() -> NoReturn:
     # pydantic would look through everything that is installed for plugins; a command's start cannot wait for that.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     code = run(sys.argv[1:])
-    if code in {INTERRUPTED, TERMINATED}:
+    if code in {INTERRUPTED, TERMINATED} or any(thread.is_alive() for thread in STRAGGLERS):
         # Fits that still run in threads cannot be interrupted and would be waited for; all is written down already.
         os._exit(code)
     # The interpreter looks through all that was imported for garbage twice before it ends: a tenth of a small run.

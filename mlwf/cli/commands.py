@@ -43,6 +43,10 @@ Set = Annotated[
         help="Set a value of the experiment, such as model.algorithm=svc; may be repeated.",
     ),
 ]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", metavar="TIME", help="How long the run may take, such as 10m: compute.time_limit."),
+]
 Form = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Each step's log on stderr.")]
@@ -82,6 +86,11 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _overrides(set_: list[str] | None, time_limit: str | None) -> list[str]:
+    """List what is set for one run."""
+    return [*(set_ or []), *([] if time_limit is None else [f"compute.time_limit={time_limit}"])]
+
+
 @app.callback()
 def root(
     version: Annotated[
@@ -95,6 +104,7 @@ def root(
 def train(
     config: Config,
     set_: Set = None,
+    time_limit: TimeLimit = None,
     form: Form = Format.table,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -114,7 +124,7 @@ def train(
         raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
     from mlwf.specs.loading import load_experiment
 
-    spec, document = load_experiment(config, set_ or [])
+    spec, document = load_experiment(config, _overrides(set_, time_limit))
     with progress(quiet=quiet, verbose=verbose, redact=document.redact) as on_progress:
         from mlwf.orchestrator.api import run_experiment
 
@@ -127,7 +137,13 @@ def train(
 
 
 @app.command(cls=Command)
-def plan(config: Config, set_: Set = None, form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
+def plan(
+    config: Config,
+    set_: Set = None,
+    time_limit: TimeLimit = None,
+    form: Form = Format.table,
+    runs_dir: RunsDir = RUNS,
+) -> None:
     """Count the fits of an experiment, without fitting.
 
     For each phase: the fits that a script would make one by one, those that are left to make, and the answers that
@@ -135,7 +151,7 @@ def plan(config: Config, set_: Set = None, form: Form = Format.table, runs_dir: 
     """
     from mlwf.specs.loading import load_experiment
 
-    spec, document = load_experiment(config, set_ or [])
+    spec, document = load_experiment(config, _overrides(set_, time_limit))
     from mlwf.orchestrator.api import plan_experiment
 
     phases, notes = plan_experiment(spec, document, runs_dir=runs_dir)

@@ -39,6 +39,9 @@ MOST_MEASURED = 64
 PREPARATION = "preparation"
 """Stands for the preprocessor among the names of classifiers."""
 
+MOST_UNUSED = 0.3
+"""Part of the time limit that may be left when costlier candidates cannot begin, rather than do without a phase."""
+
 MARGIN = 1.15
 """Predictions times this are what is planned with: other processes come and go."""
 
@@ -192,6 +195,8 @@ class SearchTime:
         The time of the run.
     reserve
         What follows for each candidate that ships.
+    least
+        The same, without what the run can do without.
     n_shipped
         How many candidates ship, at most.
     share
@@ -199,15 +204,26 @@ class SearchTime:
     """
 
     def __init__(
-        self, run_time: RunTime, *, reserve: Reserve = no_reserve, n_shipped: int = 1, share: float = 1.0
+        self,
+        run_time: RunTime,
+        *,
+        reserve: Reserve = no_reserve,
+        least: Reserve | None = None,
+        n_shipped: int = 1,
+        share: float = 1.0,
     ) -> None:
         self.run_time = run_time
         self.reserve = reserve
+        self.least = least or reserve
         self.n_shipped = n_shipped
         self.share = share
         self.started = monotonic()
         self.turn: int | None = None
         """When the engine was first asked for fits of it: searches take turns in that order."""
+        self.n_undecided = 0
+        """How many candidates, or groups of those that share their fits, wait to be decided on."""
+        self._has_least = False
+        self._has_only_one = False
         self._reserves: list[float] = []
         """Those of the costliest candidates that have begun, the largest first."""
         self._lock = threading.Lock()
@@ -217,23 +233,52 @@ class SearchTime:
         """Reading of `time.monotonic` at which the fits of the search must have ended, by what is reserved now."""
         return self._ends(self._reserves)
 
-    def may_begin(self, seconds: float, pipeline: Any, params: Mapping[str, Any]) -> bool:
+    @property
+    def fair_seconds(self) -> float:
+        """What a candidate may take in favour of which others are left out: twice an equal part of what is left."""
+        return (self.ends - monotonic()) * min(1.0, 2 / max(1, self.n_undecided))
+
+    def may_begin(self, seconds: float, pipeline: Any, params: Mapping[str, Any], *, with_least: bool = False) -> bool:
         """Tell whether a candidate's fits, which take so many seconds on the clock, can be finished in time.
 
-        If so, what follows is reserved for it: a later candidate may not take that time.
+        If so, what follows is reserved for it: a later candidate may not take that time. Only the least of it is
+        reserved `with_least`, and from then on for the others too.
         """
         with self._lock:
-            if monotonic() + MARGIN * seconds > self.ends:
+            if self._has_only_one or with_least not in self.levels or monotonic() + MARGIN * seconds > self.ends:
                 return False
-            reserves = sorted([*self._reserves, self.reserve(pipeline, params)], reverse=True)[: self.n_shipped]
+            reserve = (self.least if with_least else self.reserve)(pipeline, params)
+            reserves = sorted([*self._reserves, reserve], reverse=True)[: self.n_shipped]
             if monotonic() + MARGIN * seconds > self._ends(reserves):
                 return False
-            self._reserves = reserves
+            self._reserves, self._has_least = reserves, with_least
             return True
 
+    def begin_anyway(self, pipeline: Any, params: Mapping[str, Any]) -> bool:
+        """Let a candidate begin, whatever it takes, if none has begun; then no other may.
+
+        Without any candidate there would be no model.
+        """
+        with self._lock:
+            if self._reserves:
+                return False
+            self._reserves, self._has_least, self._has_only_one = [self.least(pipeline, params) / MARGIN], True, True
+            return True
+
+    @property
+    def levels(self) -> tuple[bool, ...]:
+        """Whether only the least that follows is to be reserved: False to begin with, then True where that is better.
+
+        That is where otherwise no candidate could begin, or much of the time would be left when none can any more.
+        """
+        if self._has_least:
+            return (True,)
+        is_wasteful = self.ends - monotonic() > MOST_UNUSED * self.run_time.seconds
+        return (False, True) if is_wasteful or not self._reserves else (False,)
+
     def may_ship(self, pipeline: Any, params: Mapping[str, Any]) -> bool:
-        """Tell whether all that follows is expected to be finished in time when this candidate is chosen."""
-        return self.reserve(pipeline, params) <= self.run_time.left
+        """Tell whether the least that follows is expected to be finished in time when this candidate is chosen."""
+        return self.least(pipeline, params) <= self.run_time.left
 
     def _ends(self, reserves: Sequence[float]) -> float:
         last = self.run_time.ends - MARGIN * sum(reserves)

@@ -157,8 +157,14 @@ class DaskPool:
             # A future of Client.get_executor never ends when the worker is killed between the task and its result.
             with self._placed() as where:
                 future = self._client.submit(function, *sent, pure=False, **where)
-                self._calls[threading.get_ident()] = future
-                return self._result_of(future)
+                thread = threading.get_ident()
+                self._calls[thread] = future
+                try:
+                    return self._result_of(future)
+                finally:
+                    # A future that is kept keeps what was sent; the mark of an interrupted call stays.
+                    if self._calls.get(thread) is not None:
+                        del self._calls[thread]
         except Exception as error:
             # Without its scheduler a Client fails in many ways, some of them before it knows.
             self._check_open(is_lost=isinstance(error, CommClosedError))

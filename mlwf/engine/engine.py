@@ -45,6 +45,8 @@ from mlwf.splitting.rows import Table
 
 SECONDS_WORTH_PROCESSES = 30.0
 """From how many seconds of fits on processes are started, where fits keep the GIL: to start two takes five of CPU."""
+SHARE_FOR_PROCESSES = 0.25
+"""Of the time that is left, how much may count in that."""
 SECONDS_WORTH_SENDING = 0.02
 """Fits that take less are not sent to another process."""
 
@@ -160,6 +162,11 @@ class Engine:
             fit_results |= dict.fromkeys(places[task], LATE_RESULT) if task.is_given_up else future.result()
         return fit_results
 
+    @property
+    def slots(self) -> int:
+        """Fits at the same time."""
+        return self._queue.slots
+
     def until(self, ends: float) -> Engine:
         """Make an engine that shares all with this one; what it has not done at that reading of `monotonic` is late."""
         other = copy.copy(self)
@@ -211,8 +218,9 @@ class Engine:
             remote = self._given_pool
         else:
             sent = [task for task in sent if not releases_gil(task.fit_key.parts.classifier)]
+            # On a busy machine they take long to start.
             left = min((self._time.left_for(task) for task in sent), default=0.0) * self._queue.slots
-            seconds = min(left, sum(task.seconds for task in sent))
+            seconds = min(SHARE_FOR_PROCESSES * left, sum(task.seconds for task in sent))
             is_worth_it = self._queue.slots > 1 and seconds > SECONDS_WORTH_PROCESSES
             remote = self._started_processes() if is_worth_it else local
         return dict.fromkeys(tasks, local) | dict.fromkeys(sent, remote)

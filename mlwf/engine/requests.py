@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from mlwf.engine.costs import SearchTime
-from mlwf.errors import raise_if_bug
+from mlwf.errors import FitError, TimeUpError, raise_if_bug
 from mlwf.evaluation.predictions import Predictions
 from mlwf.splitting.rows import Rows, Table
 
@@ -181,6 +181,14 @@ class FitResult:
 LATE = "not finished: the time was up"
 
 LATE_RESULT = FitResult(error=LATE, is_late=True)
+
+
+def check_fitted(result: FitResult, failed: str = "") -> None:
+    """Raise the error of a fit that failed, after `failed`: a FitError, or a TimeUpError where it was late."""
+    if result.error:
+        message = f"{failed}: {result.error}" if failed else result.error
+        raise TimeUpError(message) if result.is_late else FitError(message)
+
 
 Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
 """Makes the fits of some requests; the results are in their order. `Engine` in a run, `DryRunFitter` in a plan."""

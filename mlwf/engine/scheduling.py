@@ -258,17 +258,23 @@ class CandidateGroup:
         `busy_seconds` are those that fits under way still take, together.
         """
         self.is_decided = True
+        fair_seconds = self.time.fair_seconds
+        self.time.n_undecided -= 1
         seconds = [task.predict_seconds(costs) for task in self.tasks]
         # Folds that are requested later belong to the candidates as well.
         n_fits = max(len(seconds), max(task.n_folds_to_come for task in self.tasks))
         needed = max(max(seconds), (sum(seconds) / len(seconds) * n_fits + busy_seconds) / slots)
         stages = sorted({stage for task in self.tasks for stage in task.stages}, reverse=True)
-        for stage in stages or (None,):
+        for with_least, stage in itertools.product(self.time.levels, stages or (None,)):
             share = 1.0 if stage is None else stage / stages[0]
-            if self.time.may_begin(share * needed, *self._candidate(stage)):
+            # Few rounds of all candidates before many of one.
+            if stage != min(stages, default=None) and share * needed > fair_seconds:
+                continue
+            if self.time.may_begin(share * needed, *self._candidate(stage), with_least=with_least):
                 self.most = stage
                 return
-        self.is_refused = True
+        self.most = min(stages, default=None)
+        self.is_refused = not self.time.begin_anyway(*self._candidate(self.most))
 
     def late_places(self, task: Task) -> list[int]:
         """Give the places of a task's requests that there is no time for."""
@@ -298,7 +304,11 @@ def group_tasks(tasks: Sequence[Task]) -> None:
         time = task.request.search_time
         if time is not None:
             preparation = task.fit_key.parts.preparation.digest if task.fit_keys else task.candidate
-            group = groups.setdefault((id(time), task.learner, preparation), CandidateGroup(time, []))
+            key = id(time), task.learner, preparation
+            if key not in groups:
+                groups[key] = CandidateGroup(time, [])
+                time.n_undecided += 1
+            group = groups[key]
             group.tasks.append(task)
             task.group = group
 
@@ -358,8 +368,8 @@ class DryRunFitter:
         self.counts = FitCounts()
         self.seconds = 0.0
         """What the fits take on one core, roughly; of a fit like those that `costs` has measured, what those took."""
-        self.longest = 0.0
-        """What the longest of them takes."""
+        self.tasks: list[Task] = []
+        """All fits, in the order in which they were requested."""
         self._costs = costs
         self._fit_cache = fit_cache
         self._key_builder = FitKeyBuilder()
@@ -382,10 +392,9 @@ class DryRunFitter:
             tasks = group_requests(left, fit_keys, self.table)
             self.counts.asked += len(requests)
             self.counts.fitted += len(tasks)
+            self.tasks += tasks
             for task in tasks:
-                seconds = task.predict_seconds(self._costs)
-                self.seconds += seconds
-                self.longest = max(self.longest, seconds)
+                self.seconds += task.predict_seconds(self._costs)
                 self._remember(task)
         results = [fit_results.get(place) or self._placeholder(request) for place, request in enumerate(requests)]
         for place, (request, result) in enumerate(zip(requests, results, strict=True)):

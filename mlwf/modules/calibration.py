@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from mlwf.engine.calibrators import fit_calibrators, with_models, with_predictions
 from mlwf.engine.engine import Engine
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, stack
-from mlwf.engine.requests import FitRequest, FitResult, Fitter
+from mlwf.engine.requests import FitRequest, FitResult, Fitter, check_fitted
 from mlwf.errors import FitError
 from mlwf.evaluation.intervals import decide_kept, paired_difference
 from mlwf.evaluation.metrics import build_metrics, reliability_bins
@@ -250,8 +250,7 @@ def create_calibration(spec: CalibrationSpec, *, random_state: int = 42, n_jobs:
 
 def _succeeded(fit_results: Sequence[FitResult]) -> Sequence[FitResult]:
     for result in fit_results:
-        if result.error:
-            raise FitError(result.error)
+        check_fitted(result)
     return fit_results
 
 

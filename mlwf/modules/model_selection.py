@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlwf.engine.out_of_fold import OutOfFold
 from mlwf.engine.votes import average
-from mlwf.errors import FitError
+from mlwf.errors import FitError, TimeUpError
 from mlwf.evaluation.intervals import corrected_t, corrected_t_difference, decide_kept, paired_difference
 from mlwf.evaluation.predictions import Predictions, gather, row_losses
 from mlwf.results import Difference, EnsembleMember, EnsembleResult, ModelScore, SelectionResult, TuningResult
@@ -30,6 +30,8 @@ class Search:
     algorithm: str
     result: TuningResult | None
     error: str | None = None
+    is_timed_out: bool = False
+    """Whether there was no time for any of its candidates."""
 
 
 def rank_models(
@@ -56,7 +58,8 @@ def rank_models(
     found = {name: search.result for name, search in searches.items() if search.result is not None}
     if not found:
         reasons = "; ".join(f"{name}: {search.error}" for name, search in searches.items())
-        raise FitError(f"none of the models could be scored: {reasons}")
+        kind = TimeUpError if all(search.is_timed_out for search in searches.values()) else FitError
+        raise kind(f"none of the models could be scored: {reasons}")
     # Of equals the first one written is the best: `max` keeps it.
     chosen = max(found, key=lambda name: found[name].best_score)
     best = _fold_scores(found[chosen], found[chosen].best_index)
@@ -71,6 +74,8 @@ def _score(
     name: str, search: Search, best: NDArray[np.float64], test_to_train: float, within: tuple[float, float]
 ) -> ModelScore:
     result = search.result
+    if result is None and search.is_timed_out:
+        return ModelScore(name, search.algorithm, stopped=search.error or "")
     if result is None:
         return ModelScore(name, search.algorithm, error=search.error)
     scores = _fold_scores(result, result.best_index)

@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, at_once, stack
-from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.errors import FitError, raise_if_bug
+from mlwf.engine.requests import FitRequest, FitResult, Fitter, check_fitted
+from mlwf.errors import TimeUpError, raise_if_bug
 from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_difference
 from mlwf.evaluation.metrics import Metric, build_metrics
 from mlwf.evaluation.predictions import Predictions, codes_of
@@ -22,6 +22,9 @@ from mlwf.provenance import Provenance
 from mlwf.results import ClassReport, Evaluation, Score
 from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
+
+FEWEST_FOLDS = 2
+"""With fewer folds there is no cross-validation."""
 
 FEWEST_ROWS = 30
 """A slice of fewer rows is not scored."""
@@ -45,6 +48,8 @@ def cross_validate(
 ) -> Evaluation:
     """Train on the training rows of every fold of `rows`, and score the predictions of its test rows.
 
+    Folds that there was no time for are left out, which the provenance says; two at least must be there.
+
     Without tuning and calibration the scores are those of scikit-learn's `cross_val_score` on the same folds, each with
     a corrected resampled t interval. Slices are scored on the predictions of all folds together.
 
@@ -61,9 +66,17 @@ def cross_validate(
     ------
     FitError
         A fit failed.
+    TimeUpError
+        There was no time for two folds.
     """
-    splits = splitter(table, rows)
-    trained = at_once(lambda split: train_fn(split, fitter), splits)
+    all_splits = splitter(table, rows)
+    results = at_once(lambda split: _train_in_time(train_fn, split, fitter), all_splits)
+    in_time = [number for number, result in enumerate(results) if result is not None]
+    if len(in_time) < min(FEWEST_FOLDS, len(all_splits)):
+        raise TimeUpError(f"there was time for {len(in_time)} of {len(all_splits)} folds")
+    if len(in_time) < len(all_splits):
+        provenance = _on_folds(provenance, in_time, all_splits, table)
+    splits, trained = [all_splits[number] for number in in_time], [result for result in results if result is not None]
     predictions = [part.predictions for part in trained]
     baseline = baselines(table, splits, fitter)
     sample = _pooled(predictions, baseline, table, splits, rows)
@@ -115,14 +128,34 @@ def evaluate(
     )
 
 
+def _train_in_time(train_fn: TrainFn, split: Split, fitter: Fitter) -> TrainedModel | None:
+    try:
+        return train_fn(split, fitter)
+    except TimeUpError:
+        return None
+
+
+def _on_folds(provenance: Provenance, kept: Sequence[int], splits: Sequence[Split], table: Table) -> Provenance:
+    """Give the provenance of what was computed on some of the folds."""
+    index = np.unique(np.concatenate([splits[number].test.index for number in kept]))
+    weight = table.weight
+    return replace(
+        provenance,
+        n_rows=len(index),
+        rows=tuple(provenance.rows[number] for number in kept),
+        selected_on={choice: tuple(rows[number] for number in kept) for choice, rows in provenance.selected_on.items()},
+        n_weightless=0 if weight is None else int((weight[index] == 0).sum()),
+        n_folds_left_out=len(splits) - len(kept),
+    )
+
+
 def baselines(table: Table, splits: Sequence[Split], fitter: Fitter) -> list[Predictions]:
     """Predict the rows of each split by the class shares of its training rows."""
     # With balanced class weights all classes would be equally frequent to it, which makes it a weaker baseline.
     requests = [FitRequest(BASELINE, {}, split.train, (split.test,), class_weighted=False) for split in splits]
     fit_results = fitter(requests)
     for result in fit_results:
-        if result.error:
-            raise FitError(result.error)
+        check_fitted(result)
     return [result.predictions[0] for result in fit_results]
 
 

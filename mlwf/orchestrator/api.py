@@ -20,7 +20,7 @@ from mlwf.orchestrator.run_advice import describe_default_spaces, describe_faste
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
-from mlwf.orchestrator.workflow import build_pipeline, plan_fits, run_workflow
+from mlwf.orchestrator.workflow import build_pipeline, limit_time, plan_fits, reserve_time, run_workflow
 from mlwf.results import PhasePlan
 from mlwf.specs.catalogue import SPLITTERS, default_splitter
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
@@ -74,8 +74,10 @@ def plan_experiment(
     Gives the phases, and what a person should know of what they will do.
     """
     with located(document):
-        context = RunContext(spec, load_tables(spec), RunLog())
+        run_log = RunLog()
+        context = RunContext(spec, load_tables(spec), run_log, limit_time(spec, run_log))
         check(context)
+        reserve_time(context)
         phases = plan_fits(context, build_pipeline(context), FitCache(fit_cache_folder(runs_dir)))
     return phases, [*describe_default_spaces(context, spec), *describe_faster_algorithms(context)]
 

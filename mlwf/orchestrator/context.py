@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mlwf.engine.costs import RunTime
 from mlwf.modules.data import Dataset, list_slices, select_features
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
@@ -27,6 +28,8 @@ class RunContext:
     """The experiment, with the parameters that searches try by default."""
     run_data: RunData
     run_log: RunLog
+    time: RunTime = field(default_factory=RunTime)
+    """How much of it the run has."""
     _splits: dict[tuple[int, str], tuple[Split, ...]] = field(default_factory=dict, repr=False)
     """The splits that were made already, by the number of folds and the rows."""
 
@@ -74,6 +77,11 @@ class RunContext:
         """The ensemble, where one is asked for."""
         ensemble = self.spec.averaging
         return ensemble if ensemble and ensemble.enabled else None
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether candidates are compared before the model is fitted."""
+        return self.tuning is not None or self.spec.candidates is not None
 
     @property
     def calibration(self) -> CalibrationSpec | None:

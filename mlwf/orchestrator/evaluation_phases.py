@@ -10,8 +10,9 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+from mlwf.engine.costs import SearchTime
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.errors import FitError
+from mlwf.errors import FitError, TimeUpError
 from mlwf.evaluation.predictions import predict
 from mlwf.modules.data import row_digests, slice_masks
 from mlwf.modules.findings import FindingInputs, find, list_columns, search_leaks
@@ -24,6 +25,7 @@ from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_log import PhaseStatus
 from mlwf.orchestrator.run_provenance import (
     add_refit_provenance,
+    fold_rows,
     list_choices,
     of_cross_validation,
     of_holdout,
@@ -64,13 +66,18 @@ def run_validate(run: Run, status: PhaseStatus) -> Run:
         logger.info("Skipping validation")
         return run
     if strategy == "cross_validation":
-        validation = _cross_validate(run)
+        try:
+            validation = _cross_validate(run)
+        except TimeUpError as error:
+            return run.degrade(status, error, failed="The validation failed", instead="Proceeding without a score.")
         accuracy, std = _format(validation.value("accuracy")), _format(validation.std("accuracy"))
         logger.info("CV Accuracy: %s ± %s", accuracy, std)
     else:
         validation = _evaluate_holdout(run)
         logger.info("Hold-out accuracy: %s", _format(validation.value("accuracy")))
     _warn_of(run, validation)
+    if validation.provenance.n_folds_left_out:
+        run.run_log.cut()
     run = run.add(validation=validation)
     return _refit(run) if run.context.is_refitted else run
 
@@ -129,7 +136,7 @@ def run_findings(run: Run, status: PhaseStatus) -> Run:
     """Find what a person should look at, and check the gates; without findings when their fits fail."""
     context, result = run.context, run.result
     try:
-        findings = look_for_findings(context, result, run.trained.calibration, run.engine)
+        findings = look_for_findings(context, result, run.trained.calibration, run.engine_in_time)
         run = run.add(findings=findings)
     except FitError as error:
         run = run.degrade(status, error, failed="Looking for findings failed", instead="Proceeding without.")
@@ -150,9 +157,14 @@ def count_columns(context: RunContext) -> int:
 
 
 def _cross_validate(run: Run) -> Evaluation:
-    context, config = run.context, run.config.for_validation()
+    context, config, engine = run.context, run.config.for_validation(), run.engine_in_time
+    train_fn = (
+        make_nested_train_fn(context, config, time=_fold_search_time(run))
+        if context.is_nested
+        else make_train_fn(context, config)
+    )
     return cross_validate(
-        make_nested_train_fn(context, config) if context.is_nested else make_train_fn(context, config),
+        lambda split, fitter: train_fn(split, engine),
         context.table,
         context.split.train,
         context.folds(context.spec.validation.cv_folds),
@@ -163,6 +175,14 @@ def _cross_validate(run: Run) -> Evaluation:
         choices=(lambda part: describe_choices(context, part)) if context.is_nested else None,
         provenance=of_cross_validation(context, list_choices(context, config)),
     )
+
+
+def _fold_search_time(run: Run) -> SearchTime | None:
+    """Give the time of the searches of all folds of a nested validation."""
+    reserve = run.reserve
+    if reserve is None:
+        return None
+    return SearchTime(run.context.time, reserve=lambda pipeline, params: reserve.after("threshold", pipeline, params))
 
 
 def _evaluate_holdout(run: Run) -> Evaluation:
@@ -187,7 +207,7 @@ def _refit(run: Run) -> Run:
     """Train the scored model's pipeline again on all rows, the hold-out included; that is the one that ships."""
     logger.info("Fitting again on all rows")
     context, config = run.context, run.config
-    refitted = make_train_fn(context, config)(split_all_rows(context), run.engine)
+    refitted = make_train_fn(context, config)(split_all_rows(context), run.engine_at_last)
     refitted = add_refit_provenance(context, config, refitted)
     run.run_log.warn("validation.refit: the shipped model was fitted again on all rows; the score is of the one before")
     refit = Refit(len(context.shipped_rows), scored_model=describe_choices(context, run.trained))
@@ -222,7 +242,7 @@ def look_for_findings(
     inputs = FindingInputs(
         table=context.table,
         rows=context.shipped_rows,
-        splits=_splits(context),
+        splits=_scored_splits(context, result),
         leaks=_search_leaks(context, fitter),
         identifiers=_identifiers(context),
         evaluations=result.evaluations,
@@ -235,6 +255,14 @@ def look_for_findings(
         degraded=context.run_log.degraded,
     )
     return find(inputs, ignore=spec.findings.ignore)
+
+
+def _scored_splits(context: RunContext, result: RunResult) -> Sequence[Split]:
+    """Give the folds of the validation that there was time for, or the hold-out."""
+    splits, validation = _splits(context), result.validation
+    if validation is None or not validation.provenance.n_folds_left_out:
+        return splits
+    return [split for number, split in enumerate(splits) if fold_rows(number, "test") in validation.rows]
 
 
 def _shipped_section(spec: ExperimentSpec, selection: SelectionResult | None) -> ModelSection | None:

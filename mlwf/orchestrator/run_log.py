@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from mlwf.config import Document
 from mlwf.modules.runs import RunFolder
 from mlwf.processes import SharedState, handling_warnings
 from mlwf.results import FitCounts, LeakSearch, PhasePlan, PhaseResult, Status
-from mlwf.run_result import RunLogEntries
+from mlwf.run_result import RunLogEntries, TimeLimit
 from mlwf.text import LineFormatter, first_line, redact
 
 logger = logging.getLogger("mlwf")
@@ -62,6 +63,8 @@ class RunLog:
         self.counts = FitCounts()
         self.leak_search: LeakSearch | None = None
         """What the search for leaks looked at; None before it, and where it was not asked for."""
+        self.time_limit: TimeLimit | None = None
+        """How long the run may take; None where that is not limited."""
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._started = monotonic()
@@ -77,6 +80,11 @@ class RunLog:
         return monotonic() - self._started
 
     @property
+    def started(self) -> float:
+        """Reading of `time.monotonic` when the run began."""
+        return self._started
+
+    @property
     def degraded(self) -> dict[str, str]:
         """The phases that degraded, and why."""
         return self.entries.degraded
@@ -85,7 +93,12 @@ class RunLog:
     def entries(self) -> RunLogEntries:
         """What the log has by now."""
         return RunLogEntries(
-            tuple(self.phases), replace(self.counts), tuple(self.warnings), self.leak_search, self.seconds
+            tuple(self.phases),
+            replace(self.counts),
+            tuple(self.warnings),
+            self.leak_search,
+            self.seconds,
+            self.time_limit,
         )
 
     @contextmanager
@@ -124,6 +137,12 @@ class RunLog:
         self._fits_started = monotonic()
         self.counts = counts
 
+    def cut(self) -> None:
+        """Note that in the phase of now there was no time for something."""
+        limit = self.time_limit
+        if limit is not None and self._phase not in limit.cut:
+            self.time_limit = replace(limit, cut=(*limit.cut, self._phase))
+
     def warn(self, message: str) -> None:
         """Keep a warning for the summary, once."""
         if message not in self.warnings:
@@ -148,6 +167,10 @@ class RunLog:
         if self._fits_started is not None and self._size_done:
             left = sum(phase.seconds for phase in self.plan) - self._size_done
             remaining = (monotonic() - self._fits_started) / self._size_done * max(0.0, left)
+        if self.time_limit is not None:
+            remaining = min(
+                math.inf if remaining is None else remaining, max(0.0, self.time_limit.seconds - self.seconds)
+            )
         plan = next((phase for phase in self.plan if phase.name == self._phase), None)
         has_work = plan is None or plan.asked > 0 or plan.columns > 0
         columns = (self._columns_done, plan.columns if plan else 0)

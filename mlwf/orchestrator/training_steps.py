@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from mlwf.engine.costs import SearchTime
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, at_once, recut, stack
-from mlwf.engine.requests import FitRequest, Fitter, on_table
+from mlwf.engine.requests import FitRequest, Fitter, check_fitted, on_table
 from mlwf.engine.votes import build_vote
-from mlwf.errors import FitError, SplitError
+from mlwf.errors import FitError, SplitError, TimeUpError
 from mlwf.modules.calibration import calibrate, cross_fit, describe, request_fold_models
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
@@ -39,6 +41,8 @@ from mlwf.specs.features import FeatureSpec
 from mlwf.specs.tuning import ParamTuningSpec
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.text import first_line
+
+NO_TIME_FOR_MEMBERS = "the time limit leaves no time to fit its members"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +127,10 @@ def build_ml_pipeline(
     return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
 
 
-def search(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter) -> TuningResult:
-    """Search for the best parameters on some rows, as the experiment says; raises FitError."""
+def search(
+    context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter, *, time: SearchTime | None = None
+) -> TuningResult:
+    """Search for the best parameters on some rows, as the experiment says and `time` allows; raises FitError."""
     spec = context.spec
     assert context.tuning is not None
     return tune(
@@ -136,6 +142,7 @@ def search(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitt
         fitter,
         random_state=spec.random_state,
         positive_class=spec.data.positive_class,
+        time=time,
     )
 
 
@@ -151,7 +158,9 @@ class Selected:
     """By the names of the models; those that failed are missing."""
 
 
-def select(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter) -> Selected:
+def select(
+    context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitter, *, time: SearchTime | None = None
+) -> Selected:
     """Choose one of several models, or their average, by out-of-fold predictions of some rows.
 
     A model whose fits fail is left out. Raises FitError when all fail.
@@ -161,7 +170,7 @@ def select(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitt
     searches = dict(
         zip(
             [model.name for model in config.models],
-            at_once(lambda model: _search_model(context, config.table, model, rows, fitter), config.models),
+            at_once(lambda model: _search_model(context, config.table, model, rows, fitter, time), config.models),
             strict=True,
         )
     )
@@ -184,8 +193,11 @@ def select(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitt
             ensemble = select_ensemble(
                 context.ensemble, candidates, best.out_of_fold, config.table, ordered=context.is_ordered
             )
-            result = with_ensemble(result, ensemble.result)
+            averaged = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
+            if ensemble.result.kept and time is not None and not time.may_ship(averaged.pipeline, averaged.params):
+                ensemble = replace(ensemble, result=replace(ensemble.result, kept=False, reason=NO_TIME_FOR_MEMBERS))
             config = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
+            result = with_ensemble(result, ensemble.result)
     found = {name: search.result for name, search in searches.items() if search.result is not None}
     # The predictions of all candidates are much memory, and have served.
     found = {name: replace(tuned, predictions_of=None) for name, tuned in found.items()}
@@ -193,7 +205,14 @@ def select(context: RunContext, config: PipelineConfig, rows: Rows, fitter: Fitt
     return Selected(result, config, found[chosen.name] if has_own else None, found)
 
 
-def _search_model(context: RunContext, table: Table, model: ModelConfig, rows: Rows, fitter: Fitter) -> Search:
+def _search_model(
+    context: RunContext,
+    table: Table,
+    model: ModelConfig,
+    rows: Rows,
+    fitter: Fitter,
+    time: SearchTime | None = None,
+) -> Search:
     spec = context.spec
     try:
         tuned = tune(
@@ -205,7 +224,10 @@ def _search_model(context: RunContext, table: Table, model: ModelConfig, rows: R
             fitter,
             random_state=spec.random_state,
             positive_class=spec.data.positive_class,
+            time=time,
         )
+    except TimeUpError as error:
+        return Search(model.algorithm, None, first_line(error), is_timed_out=True)
     except FitError as error:
         return Search(model.algorithm, None, first_line(error))
     return Search(model.algorithm, tuned)
@@ -252,8 +274,7 @@ def fit_pipeline(config: PipelineConfig, split: Split, fitter: Fitter) -> Traine
     # A lazy classifier such as knn fails only when it predicts, so a model that ships predicts a row at least.
     predicted = split.test if len(split.test) else Rows(split.train.index[:1])
     (result,) = fitter([FitRequest(config.pipeline, config.params, split.train, (predicted,), config.keep_model)])
-    if result.error:
-        raise FitError(f"the model could not be fitted: {result.error}")
+    check_fitted(result, "the model could not be fitted")
     return TrainedModel(result.predictions[0] if len(split.test) else None, config.params, result.model)
 
 
@@ -339,8 +360,7 @@ def predict_inner_folds(context: RunContext, config: PipelineConfig, split: Spli
     inner = context.folds(context.threshold_folds)(config.table, split.train)
     results = fitter([FitRequest(config.pipeline, config.params, part.train, (part.test,)) for part in inner])
     for result in results:
-        if result.error:
-            raise FitError(result.error)
+        check_fitted(result)
     return stack(results, inner, split.train)
 
 
@@ -372,10 +392,18 @@ def make_train_fn(context: RunContext, config: PipelineConfig, step: TrainStep =
 
 
 def make_nested_train_fn(
-    context: RunContext, config: PipelineConfig, step: TrainStep = train, *, choose: ChooseStep | None = None
+    context: RunContext,
+    config: PipelineConfig,
+    step: TrainStep = train,
+    *,
+    choose: ChooseStep | None = None,
+    time: SearchTime | None = None,
 ) -> TrainFn:
-    """Make what repeats everything on any rows: feature inference and the search too, where the run has them."""
-    choose = choose or choose_on
+    """Make what repeats everything on any rows: feature inference and the search too, where the run has them.
+
+    `time` is that of the searches of all folds together.
+    """
+    choose = choose or partial(choose_on, time=time)
     # What the run's own search found, it found on rows that are held out here.
     as_written = replace(config, params={}, out_of_fold=None, fold_pipelines={})
 
@@ -460,20 +488,27 @@ def request_choice_fits(context: RunContext, config: PipelineConfig, split: Spli
     return choose_on(context, config, split, fitter)
 
 
-def choose_on(context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter) -> PipelineConfig:
+def choose_on(
+    context: RunContext, config: PipelineConfig, split: Split, fitter: Fitter, *, time: SearchTime | None = None
+) -> PipelineConfig:
     """Search on the training rows of a split, or choose a model; what fails is left out, with a warning."""
     if config.models:
-        selected = select(context, config, split.train, fitter)
+        selected = select(context, config, split.train, fitter, time=time)
+        if any(tuned.is_timed_out for tuned in selected.searches.values()):
+            context.run_log.cut()
         for name, reason in selected.result.failures.items():
             context.run_log.warn(f"a fold of the nested validation did without the model {name}: {reason}")
         return selected.config
     try:
-        tuned = search(context, config, split.train, fitter)
+        tuned = search(context, config, split.train, fitter, time=time)
     except FitError as error:
-        if context.spec.on_error == "fail":
+        # Without the time for a search there is none for the model as it is written.
+        if context.spec.on_error == "fail" or isinstance(error, TimeUpError):
             raise
         context.run_log.warn(f"a fold of the nested validation was not tuned: {first_line(error)}")
         return config
+    if tuned.is_timed_out:
+        context.run_log.cut()
     if tuned.stopped:
         context.run_log.warn(f"tuning in the folds of the nested validation: {tuned.stopped}")
     return config.with_search(tuned)

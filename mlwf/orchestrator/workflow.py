@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from mlwf.engine.costs import RunTime
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.process_pools import Pool
 from mlwf.engine.scheduling import DryRunFitter
 from mlwf.errors import ConfigError, MlwfError, Problem, nearest
-from mlwf.modules.tuning import check_installed
+from mlwf.modules.tuning import check_installed, list_cheap_candidates
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check
 from mlwf.orchestrator.context import RunContext
@@ -31,6 +32,7 @@ from mlwf.orchestrator.run_data import LoadData
 from mlwf.orchestrator.run_inputs import describe_inputs, describe_weights
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
+from mlwf.orchestrator.time_reserve import SECONDS_OF_A_COLUMN, TimeReserve, check_time_limit
 from mlwf.orchestrator.training_phases import (
     Phase,
     Run,
@@ -44,15 +46,14 @@ from mlwf.orchestrator.training_phases import (
     run_tune,
 )
 from mlwf.orchestrator.training_steps import PipelineConfig, configure
-from mlwf.processes import muted
+from mlwf.processes import count_workers, muted
 from mlwf.results import PhasePlan
+from mlwf.run_result import TimeLimit
 from mlwf.specs.experiment import ComputeSpec, ExperimentSpec, ModelSection
 from mlwf.specs.loading import describe_unused
+from mlwf.specs.tuning import ParamTuningSpec
 
 logger = logging.getLogger(__name__)
-
-SECONDS_OF_A_COLUMN = 1e-3
-"""How long the screen of a column takes, roughly."""
 
 
 def run_workflow(
@@ -67,6 +68,7 @@ def run_workflow(
         run = _run_phases(run, PREPARATION)
         callbacks: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
         table, n_jobs = run.context.table, spec.compute.n_jobs
+        callbacks["run_time"] = run.context.time
         with Engine(table, n_jobs=n_jobs, fit_cache=fit_cache, pool=pool, **callbacks) as engine:
             run_log.start_counting(engine.counts)
             run = _run_phases(run.with_engine(engine), TRAINING).ship()
@@ -107,6 +109,41 @@ def plan_fits(context: RunContext, config: PipelineConfig, fit_cache: FitCache |
                     logger.debug("the plan of %s is not complete", phase.name, exc_info=error)
                 plans.append(_plan_of(phase, context, fitter, *before))
     return tuple(plans)
+
+
+def limit_time(spec: ExperimentSpec, run_log: RunLog) -> RunTime:
+    """Give the time that a run has since its log began."""
+    seconds = spec.compute.time_limit_seconds
+    if seconds is None:
+        return RunTime(started=run_log.started)
+    run_log.time_limit = TimeLimit(seconds)
+    return RunTime(seconds, run_log.started)
+
+
+def reserve_time(context: RunContext) -> TimeReserve | None:
+    """Make what predicts the time that follows the search; None where the time of the run is not limited.
+
+    Raises ConfigError when the limit is too short for even one model.
+    """
+    if not context.time.is_limited:
+        return None
+    config, slots = build_pipeline(context), count_workers(context.spec.compute.n_jobs)
+    plans = {phase.name: phase.plan for phase in PHASES if phase.plan is not None}
+    reserve = TimeReserve(context, config, plans, _candidates(context, config), slots=slots)
+    check_time_limit(context, config, reserve, slots=slots)
+    return reserve
+
+
+def _candidates(context: RunContext, config: PipelineConfig) -> list[tuple[Any, Mapping[str, Any]]]:
+    """List candidates of the searches, or the pipeline as it is written."""
+    searches: list[tuple[Any, ParamTuningSpec | None]] = [(model.pipeline, model.search) for model in config.models]
+    searches = searches or [(config.pipeline, context.tuning)]
+    seed = context.spec.random_state
+    return [
+        (pipeline, params)
+        for pipeline, spec in searches
+        for params in ([{}] if spec is None else list_cheap_candidates(spec, pipeline, random_state=seed))
+    ]
 
 
 @contextmanager
@@ -161,7 +198,7 @@ def _initialise(run: Run, status: PhaseStatus) -> Run:
     """Read the data and check it; the MLflow run starts after that, so that a mistake leaves none."""
     spec, run_log = run.spec, run.run_log
     run.recorder.connect_tracking()
-    context = RunContext(spec, run.load(spec), run_log)
+    context = RunContext(spec, run.load(spec), run_log, limit_time(spec, run_log))
     for note in context.run_data.notes():
         run_log.warn(note)
     check(context)
@@ -171,6 +208,7 @@ def _initialise(run: Run, status: PhaseStatus) -> Run:
     for remark in describe_default_spaces(context, spec):
         logger.info(remark)
     champions = load_champions(context)
+    run = replace(run, reserve=reserve_time(context))
     logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
     run = run.with_context(context, champions).add(inputs=describe_inputs(context))
     run.recorder.start(context)

@@ -138,3 +138,18 @@ def parse_seconds(duration: float | str) -> float:
         hint = "accepted: seconds above 0, or a text such as 90s, 10m or 1h30m"
         raise InvalidValueError(f"is {format_value(duration)}", hint)
     return seconds
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration as `parse_seconds` reads it, rounded up.
+
+    >>> [format_seconds(seconds) for seconds in (0.5, 75, 121, 600, 3661)]
+    ['1s', '75s', '2m10s', '10m', '1h2m']
+    """
+    if seconds < 100:
+        return f"{math.ceil(seconds)}s"
+    # The longer it is, the less a little more of it matters.
+    step = 10 if seconds < 600 else 60
+    minutes, left = divmod(math.ceil(seconds / step) * step, 60)
+    hours, minutes = divmod(minutes, 60)
+    return "".join(f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (left, "s")) if count)

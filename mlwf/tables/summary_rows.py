@@ -200,13 +200,19 @@ def _fits(summary: Mapping[str, Any]) -> Iterator[Field]:
         yield Field("Fits", f"{fits['fitted']:,} made for {fits['asked']:,} asked for{reused}")
 
 
+def _time_limit(summary: Mapping[str, Any]) -> Iterator[Field]:
+    if limit := summary.get("time_limit"):
+        cut = f"; cut short: {', '.join(limit['cut'])}; a faster machine does more" if limit["cut"] else ""
+        yield Field("Time limit", f"{duration(limit['seconds'])}{cut}")
+
+
 def _files(summary: Mapping[str, Any]) -> Iterator[Field]:
     yield Field("Model file", str((summary.get("files") or {}).get("model") or ""))
 
 
 FIELDS = (
     _model, _trouble, _data, _features, _validation, _nested, _selection, _tuning, _calibration, _threshold, _refit,
-    _importances, _feature_store, _tracking, _fits, _time, _files,
+    _importances, _feature_store, _tracking, _fits, _time, _time_limit, _files,
 )  # fmt: skip
 
 

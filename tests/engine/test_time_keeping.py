@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlwf.engine.costs import FitCosts, RunTime, SearchTime
+from mlwf.engine.costs import MARGIN, FitCosts, RunTime, SearchTime
 from mlwf.engine.engine import Engine
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.probing import probe
@@ -204,23 +204,32 @@ def test_of_candidates_that_share_a_fit_those_with_few_rounds_are_tried():
 
 
 def test_the_folds_of_a_candidate_are_tried_together_or_not_at_all():
-    booster = GradientBoostingClassifier(n_estimators=4, random_state=0)
-    one_fit = seconds_of(booster, 1000)
-    run_time = RunTime(2.5 * one_fit, costs=measured(booster, 1000.0))
+    flat, deep = (GradientBoostingClassifier(n_estimators=4, max_depth=depth, random_state=0) for depth in (1, 8))
+    limit = MARGIN * (3 * seconds_of(flat, 1000) + 2.5 * seconds_of(deep, 1000))
+    run_time = RunTime(limit, costs=measured(flat, 1000.0))
     with Engine(TABLE, run_time=run_time) as engine:
-        assert search(engine, booster, [{}], SearchTime(run_time)) == [True]
-        assert engine.counts.fitted == 0
+        assert search(engine, flat, [{"max_depth": 8}, {"max_depth": 1}], SearchTime(run_time)) == [True, False]
+    assert engine.counts.fitted == len(FOLDS)
 
 
 def test_a_costly_fit_is_measured_by_a_cheap_one_before_it_begins():
-    booster = HistGradientBoostingClassifier(max_iter=20_000, early_stopping=False, random_state=0)
-    run_time = RunTime(6.0)
+    booster = HistGradientBoostingClassifier(max_iter=1, early_stopping=False, random_state=0)
+    run_time = RunTime(20.0)
     with Engine(TABLE, run_time=run_time) as engine:
         started = monotonic()
-        assert search(engine, booster, [{}], SearchTime(run_time)) == [True]
-        assert engine.counts.fitted == 0
-    assert monotonic() - started < 5
-    assert run_time.costs.is_measured(booster, seconds_of(booster), enough=0.02)
+        candidates = [{"max_leaf_nodes": 3}, {"max_leaf_nodes": 31, "max_iter": 100_000}]
+        assert search(engine, booster, candidates, SearchTime(run_time)) == [False, True]
+    assert monotonic() - started < 15
+    assert engine.counts.fitted == len(FOLDS)
+
+
+def test_one_candidate_is_tried_in_any_case_and_no_other():
+    booster = HistGradientBoostingClassifier(max_iter=100_000, early_stopping=False, random_state=0)
+    run_time = RunTime(2.0, costs=measured(booster, 10.0))
+    with Engine(TABLE, run_time=run_time) as engine:
+        started = monotonic()
+        assert search(engine, booster, [{}, {"max_leaf_nodes": 30}], SearchTime(run_time)) == [True, True]
+    assert 1.5 < monotonic() - started < 8
 
 
 @pytest.mark.parametrize(

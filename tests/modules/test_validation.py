@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 
 from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import FitRequest
-from mlwf.errors import FitError
+from mlwf.errors import FitError, TimeUpError
 from mlwf.evaluation.predictions import Predictions, gather, predict
 from mlwf.modules.validation import cross_validate, default_metrics, evaluate
 from mlwf.splitting.rows import Rows, Table
@@ -171,6 +171,39 @@ def test_a_metric_that_is_not_defined_is_reported_rather_than_nan(binary):
 def test_a_fit_that_fails_fails_the_validation(binary):
     with pytest.raises(FitError, match="ValueError: Solver lbfgs supports"):
         validated(LogisticRegression(l1_ratio=1.0), binary, metrics=["accuracy"])
+
+
+def test_folds_without_time_are_left_out_which_every_score_says(binary):
+    told = replace(ON_FOLDS, rows=("a", "b", "c", "d"), selected_on={"hyperparameters": ("k", "l", "m", "n")})
+    whole = validated(MODEL, binary, metrics=["f1"], provenance=told)
+    late = {split.train.digest for number, split in enumerate(FOLDS(binary, binary.all_rows)) if number in (1, 2)}
+
+    def train(split, fit):
+        if split.train.digest in late:
+            raise TimeUpError("not finished: the time was up")
+        return make_train_fn(MODEL)(split, fit)
+
+    with ReferenceFitter(binary) as fit:
+        part = cross_validate(train, binary, binary.all_rows, FOLDS, fit, metrics=["f1"], provenance=told)
+    for score, of_all in zip(part.scores, whole.scores, strict=True):
+        assert score.folds == (of_all.folds[0], of_all.folds[3])
+        assert score.n_rows == 60
+    assert (part.provenance.n_rows, part.rows, part.provenance.n_folds_left_out) == (60, ("a", "d"), 2)
+    assert part.chosen == {"hyperparameters": ("k", "n")}
+    assert part.note.endswith("without 2 folds that the time limit left no time for")
+    assert len(part.predictions.labels) == len(part.y) == 60
+
+
+def test_one_fold_is_no_cross_validation(binary):
+    first = FOLDS(binary, binary.all_rows)[0].train.digest
+
+    def train(split, fit):
+        if split.train.digest != first:
+            raise TimeUpError("not finished: the time was up")
+        return make_train_fn(MODEL)(split, fit)
+
+    with ReferenceFitter(binary) as fit, pytest.raises(TimeUpError, match=r"^there was time for 1 of 4 folds$"):
+        cross_validate(train, binary, binary.all_rows, FOLDS, fit, metrics=["f1"], provenance=ON_FOLDS)
 
 
 def test_predictions_of_models_that_know_other_classes_are_not_put_together():

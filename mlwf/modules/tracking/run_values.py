@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.results import Evaluation, Finding, GateResult, Score
+from mlwf.run_result import TimeLimit
 from mlwf.specs.catalogue import SOURCES
 from mlwf.specs.data import IN_MEMORY, TableSchema
 from mlwf.text import redact
@@ -107,6 +108,14 @@ def outcome_tags(
         source = f" ({SOURCES[gate.source].in_text})" if gate.source else ""
         tags[f"mlwf.gate.{number}"] = f"{_met(gate.passed)}: {gate.asked}; {gate.got}{source}"
     return tags
+
+
+def time_limit_tags(time_limit: TimeLimit | None) -> dict[str, str]:
+    """Make the tags of a run whose time was limited: how long it had, and the phases that were cut short."""
+    if time_limit is None:
+        return {}
+    cut = {"mlwf.cut_by_time_limit": ", ".join(time_limit.cut)} if time_limit.cut else {}
+    return {"mlwf.time_limit": f"{time_limit.seconds:g} s", **cut}
 
 
 def _met(passed: bool) -> str:

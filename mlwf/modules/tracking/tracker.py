@@ -17,7 +17,7 @@ from mlwf.modules.tracking.artifacts import write_texts
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, begin_run, check_uri, open_store
 from mlwf.modules.tracking.plots import draw_plots
-from mlwf.modules.tracking.run_values import TrackedRows, describe_scores, outcome_tags, start_tags
+from mlwf.modules.tracking.run_values import TrackedRows, describe_scores, outcome_tags, start_tags, time_limit_tags
 from mlwf.modules.tracking.sending import Sender
 from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, describe_missing
 from mlwf.run_result import RunResult
@@ -210,6 +210,7 @@ class MLflowTracker:
             content.add_registration(self.spec.registered_model_name or self.experiment_name, self.spec.alias)
         note = describe_scores(run.evaluations, content.slice_digests)
         tags = outcome_tags(run.evaluations, run.gates or (), run.findings or ())
+        tags |= time_limit_tags(run.log.time_limit)
         content.add_tags({**_status_tags(run.log.degraded), "mlflow.note.content": note, **tags})
         sender.send_all()
         self._raise_for_missing()

@@ -16,6 +16,7 @@ from mlwf.modules.tuning.tune import (
     check_installed,
     create_tuning,
     list_candidates,
+    list_cheap_candidates,
     tune,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "check_installed",
     "create_tuning",
     "list_candidates",
+    "list_cheap_candidates",
     "tune",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -16,16 +16,21 @@ from mlwf.engine.costs import SearchTime
 from mlwf.engine.engine import Engine
 from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
-from mlwf.errors import ConfigError, FitError, Problem
+from mlwf.errors import ConfigError, FitError, Problem, TimeUpError
 from mlwf.evaluation.predictions import build_scorers
 from mlwf.modules.tuning.distributions import draw
-from mlwf.modules.tuning.halving import halve
+from mlwf.modules.tuning.halving import halve, rounds_parameter
 from mlwf.modules.tuning.optuna_search import propose
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials, make_cv_results
 from mlwf.results import TuningResult
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, ParamTuningSpec, RandomizedSearchSpec
 from mlwf.splitting.rows import Rows, Splitter, Table
 from mlwf.splitting.splitters import fold_splitter
+
+MOST_COMPARED = 300
+"""Candidates among which the cheapest is looked for."""
+
+PASSED_OVER = "a better candidate was passed over, since its model would not be finished in time"
 
 Row = tuple[Trials, int]
 """A candidate, by its number among those of the same trials."""
@@ -69,7 +74,7 @@ def tune(
     )
     candidates = list_candidates(spec, random_state=random_state)
     outcome = STRATEGIES[spec.strategy].try_candidates(spec, search, candidates, random_state)
-    stopped = "; ".join(_stopped(spec, search, outcome, len(_all_candidates(spec, random_state))))
+    stopped = list(_stopped(spec, search, outcome, len(_all_candidates(spec, random_state))))
     return _result(spec, search, outcome, stopped)
 
 
@@ -82,6 +87,27 @@ def list_candidates(spec: ParamTuningSpec, *, random_state: int = 42) -> list[Pa
     if STRATEGIES[spec.strategy].candidates is None:
         return []
     return list(islice(_all_candidates(spec, random_state), spec.max_candidates))
+
+
+def list_cheap_candidates(spec: ParamTuningSpec, pipeline: Any, *, random_state: int = 42) -> list[Params]:
+    """List candidates among which those are that take the least time, as far as that is known before the search."""
+    rounds = rounds_parameter(pipeline)
+    candidates = list_candidates(spec, random_state=random_state)[:MOST_COMPARED] or [{}]
+    if isinstance(spec, HalvingSearchSpec):
+        # On the first rung each has so many, where rounds are what they get more and more of.
+        most = spec.max_resources or pipeline.get_params().get(rounds)
+        if rounds is None or spec.resource not in (None, rounds) or not isinstance(most, int):
+            return candidates
+        return [{**params, rounds: max(1, most // len(candidates))} for params in candidates]
+    if STRATEGIES[spec.strategy].candidates is None and rounds is not None and rounds in spec.parameters:
+        values = spec.space[0][rounds]
+        return [{rounds: min(values, default=1)} if isinstance(values, list) else {rounds: int(_lowest(values))}]
+    return candidates
+
+
+def _lowest(distribution: Mapping[str, Sequence[float]]) -> float:
+    ((low, _),) = distribution.values()
+    return max(1.0, low)
 
 
 def check_installed(spec: ParamTuningSpec, *, key: str = "tuning") -> None:
@@ -97,11 +123,14 @@ def _all_candidates(spec: ParamTuningSpec, random_state: int) -> Collection[Any]
     return range(getattr(spec, "n_iter", 0)) if list_all is None else list_all(spec, random_state)
 
 
-def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopped: str) -> TuningResult:
+def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopped: Sequence[str]) -> TuningResult:
     rows = [(trials, candidate) for trials in outcome.trials for candidate in trials.tried]
     fit_results = [result for trials, candidate in rows for result in trials.of(candidate) if result is not None]
     failures = _failures(rows, fit_results)
-    best = _affordable(search, _best(spec, search, outcome, rows, failures))
+    best = _best(spec, search, outcome, rows, failures)
+    affordable = _affordable(search, best)
+    is_passed_over = affordable != best
+    best, stopped = affordable, [*stopped, *([PASSED_OVER] if is_passed_over else [])]
     names = {name: name if len(search.scorers) > 1 else "score" for name in search.scorers}
     cv_results = make_cv_results(rows, names)
     position = rows.index(best)
@@ -116,8 +145,8 @@ def _result(spec: ParamTuningSpec, search: Search, outcome: SearchOutcome, stopp
         cv_folds=len(search.splits),
         cv_results=cv_results,
         failures=tuple(failures),
-        stopped=stopped,
-        is_timed_out=any(trials.is_late for trials in outcome.trials),
+        stopped="; ".join(stopped),
+        is_timed_out=is_passed_over or any(trials.is_late for trials in outcome.trials),
         inexact=outcome.inexact,
         cpu_seconds=_seconds(outcome),
         out_of_fold=_out_of_fold(search, *best),
@@ -130,7 +159,7 @@ def _best(
 ) -> Row:
     """Find the best candidate of the last trials that have one."""
     if not rows:
-        raise FitError(f"the time ended before any candidate was complete: {_limit(spec, search)}")
+        raise TimeUpError(f"the time ended before any candidate was complete: {_limit(spec, search)}")
     for trials in reversed(outcome.trials):
         if trials.leaderboard.best is not None:
             return trials, trials.leaderboard.best

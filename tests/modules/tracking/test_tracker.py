@@ -17,9 +17,9 @@ from sklearn.dummy import DummyClassifier
 from mlwf.errors import TrackingError
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import TrackedDataset, TrackedRows, training_rows
-from mlwf.modules.tracking.run_values import outcome_tags
+from mlwf.modules.tracking.run_values import outcome_tags, time_limit_tags
 from mlwf.results import Evaluation, GateResult, Score
-from mlwf.run_result import RunResult, ShippedModel
+from mlwf.run_result import RunResult, ShippedModel, TimeLimit
 from tests.provenances import ON_TEST
 
 DIGEST = "0123456789abcdef" * 4
@@ -104,6 +104,22 @@ def test_gates_are_met_when_all_are(passed, expected):
 
 def test_a_run_without_gates_and_judgements_has_no_tags_for_them():
     assert outcome_tags([], [], []) == {}
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "tags"),
+    [
+        (None, {}),
+        (TimeLimit(600.0), {"mlwf.time_limit": "600 s"}),
+        (
+            TimeLimit(1.5, ("tune", "validate")),
+            {"mlwf.time_limit": "1.5 s", "mlwf.cut_by_time_limit": "tune, validate"},
+        ),
+    ],
+    ids=["none", "enough", "cut"],
+)
+def test_a_run_has_tags_of_its_time_limit_and_of_what_that_cut(time_limit, tags):
+    assert time_limit_tags(time_limit) == tags
 
 
 def test_run_has_the_rows_that_its_model_was_trained_on(tracked):
