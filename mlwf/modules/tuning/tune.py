@@ -106,8 +106,8 @@ def list_cheap_candidates(spec: ParamTuningSpec, pipeline: Any, *, random_state:
 
 
 def _lowest(distribution: Mapping[str, Sequence[float]]) -> float:
-    ((low, _),) = distribution.values()
-    return max(1.0, low)
+    (values,) = distribution.values()
+    return max(1.0, min(values))
 
 
 def check_installed(spec: ParamTuningSpec, *, key: str = "tuning") -> None:
