@@ -125,7 +125,9 @@ def _describe_parameter(info: AlgorithmInfo, name: str, default: Any, hint: Any)
         accepts = [constraint for constraint in found if constraint != LEFT_OUT.get(name)]
     else:
         accepts = _constraints_of_types(_types(hint) or ([] if default is None else [type(default)]))
-    described: ParameterMetadata = {"accepts": accepts, "default": default}
+    # XGBoost's own word for a missing value is NaN, which JSON has no word for.
+    is_number = not isinstance(default, float) or math.isfinite(default)
+    described: ParameterMetadata = {"accepts": accepts, "default": default if is_number else None}
     if default == _DEPRECATED:
         described["deprecated"] = True
     return described

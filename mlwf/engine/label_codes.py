@@ -12,6 +12,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
 
 from mlwf.specs.catalogue import find_algorithm
 
@@ -48,5 +49,5 @@ def with_encoded_classifier(model: Any, classifier: Any) -> Any:
     copied = copy.copy(model)
     copied.estimators = [(name, clone(unfitted).set_params(**params))]
     copied.estimators_ = [classifier]
-    copied.named_estimators_ = type(model.named_estimators_)(**{name: classifier})
+    copied.named_estimators_ = Bunch(**{name: classifier})
     return copied

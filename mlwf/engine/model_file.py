@@ -87,6 +87,11 @@ def load_model(path: Path) -> Any:
     except UntrustedTypesFoundException as error:
         refused = _refused(skops.io.get_untrusted_types(data=content))
         raise MlwfError(f"{path}: refused, because it holds types that a model of mlwf never has: {refused}") from error
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        extra = next((info.extra for info in ALGORITHMS.values() if info.package == package), None)
+        hint = f"pip install 'mlwf[{extra}]'" if extra else f"install {package}"
+        raise MlwfError(f"{path}: the model needs {package}, which is not installed; {hint}") from error
     except Exception as error:  # what is raised depends on the bytes, and these can be anything
         raise MlwfError(f"{path}: this is not a whole skops file ({type(error).__name__}: {error})") from error
 

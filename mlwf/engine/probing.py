@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from mlwf.engine.costs import FitCosts
+from mlwf.engine.label_codes import with_label_codes
 from mlwf.engine.model_file import save_model
 from mlwf.engine.scheduling import estimate_seconds
 from mlwf.engine.work import PreparedRows
@@ -98,7 +99,7 @@ def _sample(y: Any, n_rows: int) -> np.ndarray[Any, Any]:
 def _fit(classifier: Any, prepared: PreparedRows, rows: np.ndarray[Any, Any]) -> Any:
     X = _take(prepared.X, rows)
     weight = {} if prepared.weight is None else {"sample_weight": prepared.weight[rows]}
-    model = classifier.fit(X, prepared.y[rows], **weight)
+    model = with_label_codes(classifier).fit(X, prepared.y[rows], **weight)
     # About as many rows for each that is learnt from as in five folds.
     predict(model, _take(X, np.arange(max(1, len(rows) // STEP))))
     return model

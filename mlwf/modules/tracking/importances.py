@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
@@ -50,13 +51,18 @@ def describe_importances(model: Any) -> dict[str, Any]:
     found = read_importances(model)
     if found is not None:
         return {"available": True, "note": found.note}
-    names = ", ".join(dict.fromkeys(type(classifier).__name__ for classifier in classifiers(model)))
+    names = ", ".join(dict.fromkeys(type(_classifier(pipeline)).__name__ for pipeline in _pipelines(model)))
     return {"available": False, "note": f"{names} has none of its own, so there is no plot of them"}
 
 
 def classifiers(model: Any) -> list[Any]:
-    """List the classifiers inside a fitted model, one for each of its fold models."""
-    return [_classifier(pipeline) for pipeline in _pipelines(model)]
+    """List the classifiers inside a fitted model: of each fold model, and of each model that is averaged."""
+    found = []
+    for pipeline in _pipelines(model):
+        classifier = _classifier(pipeline)
+        is_average = isinstance(classifier, VotingClassifier)
+        found += [each for part in classifier.estimators_ for each in classifiers(part)] if is_average else [classifier]
+    return found
 
 
 def _classifier(pipeline: Any) -> Any:

@@ -9,12 +9,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlwf import ClassifierModelSpec
+from mlwf.engine.label_codes import with_label_codes
 from mlwf.modules.model import build_classifier
 from mlwf.modules.tracking.importances import describe_importances
 from mlwf.specs.catalogue import algorithm_names
 
 IRIS = load_iris(as_frame=True)
-HAVE_SOME = {"decision_tree", "extra_trees", "gradient_boosting", "logistic_regression", "random_forest"}
+HAVE_SOME = {
+    *("catboost", "decision_tree", "extra_trees", "gradient_boosting", "lightgbm", "logistic_regression"),
+    *("random_forest", "xgboost"),
+}
 HAVE_NONE = {
     "gaussian_nb": "GaussianNB",
     "hist_gradient_boosting": "HistGradientBoostingClassifier",
@@ -23,12 +27,13 @@ HAVE_NONE = {
     "svc": "SVC",
 }
 QUICK = {"hist_gradient_boosting": {"max_iter": 2}, "logistic_regression": {"max_iter": 500}, "mlp": {"max_iter": 2000}}
+QUICK |= {"catboost": {"iterations": 2}, "lightgbm": {"n_estimators": 2}, "xgboost": {"n_estimators": 2}}
 
 
 def fitted(algorithm):
     spec = ClassifierModelSpec(algorithm=algorithm, hyperparameters=QUICK.get(algorithm, {}))
     pipeline = Pipeline([("preprocessor", StandardScaler()), ("classifier", build_classifier(spec, random_state=0))])
-    return pipeline.fit(IRIS.data, IRIS.target)
+    return with_label_codes(pipeline).fit(IRIS.data, IRIS.target)
 
 
 @pytest.mark.parametrize("algorithm", algorithm_names())

@@ -217,7 +217,7 @@ def test_a_resource_without_an_end_is_reported(pipeline, data, classifier, resou
 
 @pytest.mark.parametrize(("algorithm", "info"), ALGORITHMS.items(), ids=ALGORITHMS)
 def test_rounds_are_a_parameter_of_what_grows_in_stages(pipeline, algorithm, info):
-    classifier = info.load_class()()
+    classifier = info.load_class()(**info.presets)
     grows = "n_estimators" in classifier.get_params() or hasattr(classifier, "staged_predict")
     assert bool(info.rounds) == grows
     assert info.rounds is None or info.rounds in classifier.get_params()
