@@ -52,7 +52,9 @@ def test_private_names_of_scikit_learn_are_in_one_file_and_the_catalogue() -> No
 def test_every_algorithm_of_scikit_learn_declares_its_constraints() -> None:
     for info in ALGORITHMS.values():
         declared = declared_constraints(info.load_class())
-        assert declared is not None
+        assert (declared is not None) == (info.package == "sklearn")
+        if declared is None:
+            continue
         assert set(info.load_class()().get_params()) <= set(declared)
 
 
