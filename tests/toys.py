@@ -86,7 +86,7 @@ gates:
 """
 FOREIGN_YAML = """\
 data: {path: penguins.jsonl, target: species}
-model: {algorithm: lightgbm, hyperparameters: {n_estimators: 10}}
+model: {algorithm: boosted_forest, hyperparameters: {n_estimators: 10}}
 validation: {strategy: none}
 """
 
@@ -107,14 +107,15 @@ LINEAR_DISCRIMINANT = """\
         ),
     ),
 """
-LIGHTGBM = """\
-    "lightgbm": AlgorithmInfo(
-        class_path="lightgbm.LGBMClassifier",
-        extra="lightgbm",
+BOOSTED_FOREST = """\
+    "boosted_forest": AlgorithmInfo(
+        class_path="xgboost.XGBRFClassifier",
+        extra="xgboost",
+        takes_codes=True,
         rounds="n_estimators",
-        presets={"n_jobs": 1, "verbose": -1},
+        presets={"n_jobs": 1, "verbosity": 0},
         accepts={"n_estimators": [{"type": "integer", "min": 1}]},
-        trusted_types=("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"),
+        trusted_types=("xgboost.sklearn.XGBRFClassifier",),
     ),
 """
 CHOOSE_ENDS = '''\
@@ -216,7 +217,7 @@ def proves_algorithm(house: House) -> None:
 
 
 def proves_foreign_algorithm(house: House) -> None:
-    assert house.foreign["summary"]["algorithm"] == "lightgbm"
+    assert house.foreign["summary"]["algorithm"] == "boosted_forest"
     assert house.after["predict foreign"].code == 0, house.after["predict foreign"].err
     predicted = pd.read_csv(house.folder / "foreign.csv")
     assert (predicted["prediction"] == predicted["species"]).mean() > 0.9
@@ -301,7 +302,11 @@ TOYS: dict[str, Toy] = {
         proves_search_space,
     ),
     "foreign algorithm": Toy(
-        {"mlwf/specs/catalogue/algorithms.py": [Edit(LIGHTGBM, after="ALGORITHMS: dict[str, AlgorithmInfo] = {\n")]},
+        {
+            "mlwf/specs/catalogue/algorithms.py": [
+                Edit(BOOSTED_FOREST, after="ALGORITHMS: dict[str, AlgorithmInfo] = {\n")
+            ]
+        },
         proves_foreign_algorithm,
     ),
     "metric": Toy(

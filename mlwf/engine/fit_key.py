@@ -83,7 +83,9 @@ class Parts:
         """Identify the classifier, whatever its stage."""
         name = None if stage is None else stage[0]
         if name not in self._digests:
-            alike = self.classifier if name is None else clone(self.classifier).set_params(**{name: 1})
+            # A clone, since LightGBM remembers in its attributes which parameters were set one by one.
+            alike = clone(self.classifier)
+            alike = alike if name is None else alike.set_params(**{name: 1})
             self._digests[name] = str(joblib.hash(alike)) + _version_of(alike)
         return self._digests[name]
 

@@ -30,7 +30,10 @@ class StagedBooster:
 def _cut_lightgbm(model: Any, stage: int) -> Any:
     from lightgbm import Booster
 
-    cut = copy.copy(model).set_params(n_estimators=stage)
+    cut = copy.copy(model)
+    # What was set one by one is kept there as well, and would be set in the model too.
+    cut._other_params = copy.copy(model._other_params)
+    cut.set_params(n_estimators=stage)
     cut._Booster = Booster(model_str=model.booster_.model_to_string(num_iteration=stage))
     return cut
 

@@ -55,7 +55,9 @@ def _signs() -> Parameter:
 
 
 def _parameter(default: Any, constraint: Constraint) -> Parameter:
-    return Parameter(default, [constraint] if default is not None else [constraint, {"type": "null"}])
+    # No null: where the default depends on the data, it is had by leaving the parameter out. CatBoost drops a null
+    # when it is cloned.
+    return Parameter(default, [constraint])
 
 
 LIGHTGBM: dict[str, Parameter] = {
@@ -63,7 +65,7 @@ LIGHTGBM: dict[str, Parameter] = {
     "boosting_type": _option("gbdt", "dart", "gbdt", "rf"),
     "cat_l2": _number(10.0),
     "cat_smooth": _number(10.0),
-    "class_weight": Parameter(None, [{"type": "options", "values": ["balanced"]}, {"type": "map"}, {"type": "null"}]),
+    "class_weight": Parameter(None, [{"type": "options", "values": ["balanced"]}, {"type": "map"}]),
     "colsample_bytree": _share(1.0),
     "data_sample_strategy": _option("bagging", "bagging", "goss"),
     "drop_rate": _number(0.1, 0, 1),
@@ -114,7 +116,7 @@ LIGHTGBM: dict[str, Parameter] = {
 """Those of LGBMClassifier, and those that it passes on to the library."""
 
 XGBOOST: dict[str, Parameter] = {
-    "base_score": Parameter(None, [{"type": "number", "above": 0, "below": 1}, {"type": "null"}]),
+    "base_score": Parameter(None, [{"type": "number", "above": 0, "below": 1}]),
     "booster": _option("gbtree", "dart", "gbtree"),
     "colsample_bylevel": _share(1.0),
     "colsample_bynode": _share(1.0),
@@ -177,7 +179,7 @@ CATBOOST: dict[str, Parameter] = {
     "one_hot_max_size": _integer(None, 0, 255),
     "random_strength": _number(1.0),
     "rsm": _share(1.0),
-    "sampling_frequency": _option("PerTreeLevel", "PerTree", "PerTreeLevel"),
+    "sampling_frequency": _option("PerTree", "PerTree", "PerTreeLevel"),
     "score_function": _option("Cosine", "Cosine", "L2", "NewtonCosine", "NewtonL2"),
     "subsample": _share(None),
 }
