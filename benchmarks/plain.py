@@ -35,6 +35,15 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
     )
 
 
+def search(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
+    """Search and refit."""
+    load = grid_of_64(algorithm, is_quick=is_quick)
+    watch.count_fits(type(load.pipeline[-1]))
+    with watch.part("search"):
+        found_by_grid = _search(load)
+    watch.record("search", **found(found_by_grid, load))
+
+
 def fewest_fits(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
     """Make the fits alone that the chain cannot do without, of rows that are prepared once, and use none of them."""
     load = grid_of_64(algorithm, is_quick=is_quick)

@@ -54,6 +54,8 @@ SIDES: dict[str, Side] = {
     **_both("mlwf chain", "ours:chain"),
     **_both("mlwf halving", "ours:inexact", strategy="halving"),
     **_both("mlwf optuna", "ours:inexact", strategy="optuna"),
+    "plain search, lightgbm": Side("plain:search", {"algorithm": "lightgbm"}, repeats=2, is_alone=True),
+    "mlwf search, lightgbm": Side("ours:search", {"algorithm": "lightgbm"}, repeats=2, is_alone=True),
     "baseline": Side("ours:baseline", repeats=3, is_alone=True),
     "many columns": Side("ours:leaks", repeats=3, is_alone=True),
     "same command twice": Side("commands:twice"),

@@ -203,6 +203,14 @@ LINES: tuple[Line, ...] = (
     _quickstart(
         "the quickstart without tracking", "untracked imports", "the imports that it then needs", "untracked", 2
     ),
+    Line(
+        14,
+        "64 candidates, lightgbm",
+        "`GridSearchCV`",
+        Reading("plain search, lightgbm", "search"),
+        Reading("mlwf search, lightgbm", "search"),
+        saves(2.2),
+    ),
     _light("--help", 1.5),
     _light("summary", 1.5),
     _light("validate", 2.5),

@@ -19,7 +19,7 @@ from mlwf.specs.loading import load_experiment
 CONFIGS = Path(__file__).parent.parent / "configs"
 SCORING = "roc_auc"
 CV_FOLDS = 5
-STAGES = {"gradient_boosting": "n_estimators", "hist_gradient_boosting": "max_iter"}
+STAGES = {"gradient_boosting": "n_estimators", "hist_gradient_boosting": "max_iter", "lightgbm": "n_estimators"}
 """What each booster calls its number of rounds."""
 
 
