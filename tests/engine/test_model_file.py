@@ -64,6 +64,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "hist_gradient_boosting that stops early": ("hist_gradient_boosting", {"max_iter": 9, "early_stopping": True}),
     "logistic_regression by saga": ("logistic_regression", {"solver": "saga", "l1_ratio": 0.5, "max_iter": 9999}),
     "knn by ball tree": ("knn", {"algorithm": "ball_tree", "metric": "manhattan"}),
+    "gaussian_process of several optimisations": ("gaussian_process", {"n_restarts_optimizer": 2}),
     "knn by brute force": ("knn", {"algorithm": "brute", "metric": "cosine"}),
     "mlp by sgd": ("mlp", {"solver": "sgd", "hidden_layer_sizes": [4], "max_iter": 5000, "tol": 0.1}),
     "lightgbm of linear trees, dropped": (

@@ -275,6 +275,22 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         releases_gil=True,
         search_space=SVC,
     ),
+    "gaussian_process": AlgorithmInfo(
+        class_path="sklearn.gaussian_process.GaussianProcessClassifier",
+        presets={"n_jobs": 1},
+        refuses={
+            "kernel": Refusal("is an object of Python: 1.0 * RBF(1.0) is taken", "leave it out", at_key=True),
+            "multi_class": Refusal("gives no probabilities but by one_vs_rest", "leave it out", at_key=True),
+        },
+        trusted_types=(
+            "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+            "sklearn.gaussian_process.kernels.ConstantKernel",
+            "sklearn.gaussian_process.kernels.Product",
+            "sklearn.gaussian_process.kernels.RBF",
+        ),
+        seconds=lambda model, n_rows, n_columns, n_outputs: 3e-10 * n_rows**3 * n_outputs,
+        releases_gil=True,
+    ),
     "gaussian_nb": AlgorithmInfo(
         class_path="sklearn.naive_bayes.GaussianNB",
         items={"priors": {"type": "number", "min": 0, "max": 1}},

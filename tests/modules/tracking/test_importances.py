@@ -21,6 +21,7 @@ HAVE_SOME = {
 }
 HAVE_NONE = {
     "gaussian_nb": "GaussianNB",
+    "gaussian_process": "GaussianProcessClassifier",
     "hist_gradient_boosting": "HistGradientBoostingClassifier",
     "knn": "KNeighborsClassifier",
     "mlp": "MLPClassifier",

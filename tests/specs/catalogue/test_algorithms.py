@@ -33,6 +33,7 @@ def test_algorithm_names_are_sorted() -> None:
         "decision_tree",
         "extra_trees",
         "gaussian_nb",
+        "gaussian_process",
         "gradient_boosting",
         "hist_gradient_boosting",
         "knn",
@@ -159,7 +160,10 @@ def test_check_hyperparameters_accepts(algorithm: str, parameters: dict[str, Any
 
 
 def test_only_knn_takes_no_sample_weight() -> None:
-    assert [name for name in catalogue.algorithm_names() if not catalogue.takes_sample_weight(name)] == ["knn"]
+    assert [name for name in catalogue.algorithm_names() if not catalogue.takes_sample_weight(name)] == [
+        "gaussian_process",
+        "knn",
+    ]
 
 
 def test_only_svc_gives_no_probabilities() -> None:
