@@ -37,6 +37,7 @@ _HOMES = {
         "FeatureSpec",
         "NumericFeatureSpec",
         "OrdinalFeatureSpec",
+        "TextFeatureSpec",
     ],
     "mlwf.specs.tracking": ["MLflowSpec"],
     "mlwf.specs.tuning": [
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         FeatureSpec,
         NumericFeatureSpec,
         OrdinalFeatureSpec,
+        TextFeatureSpec,
     )
     from mlwf.specs.tracking import MLflowSpec
     from mlwf.specs.tuning import (

@@ -34,6 +34,7 @@ _PREPROCESSING = (
     "numpy.expand_dims",
     "numpy.strings.replace",
     "operator.attrgetter",
+    "pandas.core.frame.DataFrame",
     "pandas.core.series.Series",
     "pandas.core.tools.datetimes.to_datetime",
     # A parameter (missing_values) and an attribute (the dtype seen in fit) of SimpleImputer.

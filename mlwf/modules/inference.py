@@ -16,6 +16,7 @@ from mlwf.specs.features import (
     DateFeatureSpec,
     Feature,
     NumericFeatureSpec,
+    TextFeatureSpec,
 )
 from mlwf.table_schema import ISO_DATE, date_formats, dates_of, read_dates
 from mlwf.text import format_name, format_value
@@ -31,6 +32,8 @@ FEW_WORDS = 3
 """So few words among numbers, as - or unknown, may mean a missing value from half of the numbers on."""
 LONG_TEXT = 50
 """Mean length in characters from which texts that mostly differ are prose."""
+SENTENCE = r"\S\s+\S+\s+\S"
+"""Three words, which half of the texts have that are prose; hashes and addresses have none."""
 
 # Also "paid": the name counts only where the values, too, look like a key.
 KEY_NAME = re.compile(r"^id\b|^id_|id$|(?:^|[^a-z])(?:key|index|idx|pk)$|^unnamed: 0$", re.IGNORECASE)
@@ -52,6 +55,7 @@ ONEHOT = CategoricalFeatureSpec(columns=["x"], encoder="onehot")
 TARGET = CategoricalFeatureSpec(columns=["x"], encoder="target")
 DAYS = DateFeatureSpec(columns=["x"])
 HOURS = DateFeatureSpec(columns=["x"], parts=[*DAYS.parts, "hour"])
+PROSE = TextFeatureSpec(columns=["x"])
 
 SCALARS = (str, bool, int, float, np.generic)
 
@@ -88,7 +92,8 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     """Choose a type and a preparation for each column that can help a classifier.
 
     Booleans are boolean, numbers numeric, dates and ISO 8601 texts dates, other texts categorical: one-hot up to 30
-    categories, target encoded above. Left out are columns with one value or none, and those that seem to identify
+    categories, target encoded above; texts of several words that mostly differ, of more than 50 characters on average,
+    are prose. Left out are columns with one value or none, and those that seem to identify
     the row: texts of which more than 95 % differ, whole numbers that all differ and are sorted or named like a key.
     A measurement whose values all differ stays in.
     """
@@ -170,7 +175,9 @@ def _text(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Prepara
         differ = f"{'all' if share == 1 else f'{len(counts):,} of'} {len(present):,} values are different"
         length = texts.str.len().mean()
         if share > MOSTLY / 2 and length > LONG_TEXT:
-            return None, f"free text: {differ}, of {length:.0f} characters on average"
+            is_prose = texts.str.contains(SENTENCE).mean() > HALF
+            # Addresses and hashes that repeat are no categories either.
+            return (PROSE, "") if is_prose else (None, Identifier(f"{differ}, of {length:.0f} characters on average"))
         if share > MOSTLY:
             return None, Identifier("; ".join(filter(None, [differ, meant])))
     return (ONEHOT if len(counts) <= MOST_ONEHOT else TARGET), meant

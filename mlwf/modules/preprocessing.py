@@ -7,6 +7,7 @@ the file, and `mlwf.engine.model_file` allow-lists exactly these:
 - `numpy.asarray`, for every value as a Python object first, and for floats, texts and dates afterwards
 - `functools.partial(numpy.remainder, "%s...")`, the `%` of Python on each element: any value as text
 - `numpy.strings.replace`, to write equal categories equally
+- `pandas.DataFrame`, for the one classifier that takes categories as texts
 - `pandas.Series`, `pandas.to_datetime`, `operator.attrgetter("dt.year")`, `numpy.expand_dims`, for calendar parts
 
 `operator.methodcaller` and `operator.call` would make each step shorter. They are left out on purpose: a model file
@@ -23,11 +24,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
@@ -45,6 +48,7 @@ from sklearn.preprocessing import (
 )
 
 from mlwf.errors import ConfigError, Problem
+from mlwf.specs.catalogue import is_native
 from mlwf.specs.features import (
     BooleanFeatureSpec,
     CategoricalFeatureSpec,
@@ -52,11 +56,15 @@ from mlwf.specs.features import (
     FeatureSpec,
     NumericFeatureSpec,
     OrdinalFeatureSpec,
+    TextFeatureSpec,
     category_text,
 )
 
 MISSING = "(missing)"
 """How a missing category is written inside the model; `get_feature_names_out` shows it."""
+
+N_SEQUENCES = 2**15
+"""Columns that sequences of characters are hashed to, which bounds the memory: 8 MB of components in a model."""
 
 _END = "\x03"  # END OF TEXT: anchors a replacement to the end of a text, which has no such character itself
 
@@ -70,6 +78,8 @@ class _Options:
     random_state: int
     cv_folds: int
     date_formats: Mapping[str, str]
+    native: Literal["codes", "texts"]
+    most_categories: int | None
 
 
 def build_preprocessor(
@@ -79,13 +89,17 @@ def build_preprocessor(
     cv_folds: int = 5,
     by_position: bool = False,
     date_formats: Mapping[str, str] | None = None,
+    native: Literal["codes", "texts"] = "codes",
+    most_categories: int | None = None,
 ) -> ColumnTransformer:
     """Build the unfitted transformer of the columns in `features`; all other columns are dropped.
 
     Its output is a dense float array of shape (n_samples, n_features_out) of the same width whatever the rows are.
-    A missing value of any kind is imputed, becomes a category, or is NaN, as its spec says. A category that was not
-    there during the fit is all zeros (onehot), -1 (ordinal), the mean of the target (target), and missing where the
-    categories are given. Numbers that are not numbers and dates that are not ISO 8601 raise ValueError.
+    Columns with `encoder: native` come first in it, the others in the order of `features`.
+    A missing value of any kind is imputed, becomes a category, or is NaN, as its spec says; of a text it is the empty
+    text. A category that was not there during the fit is all zeros (onehot), -1 (ordinal), the mean of the target
+    (target), NaN (native), and missing where the categories are given. Texts become fewer than `n_components` columns
+    if they are fitted on fewer rows. Numbers that are not numbers and dates that are not ISO 8601 raise ValueError.
 
     Parameters
     ----------
@@ -99,6 +113,10 @@ def build_preprocessor(
         X will be an array whose columns are those of `features`, in that order; positions already given are kept.
     date_formats
         Formats of the texts of date columns that are not ISO 8601, in the codes of strptime, by column.
+    native
+        What `encoder: native` gives: "codes" are floats from 0 on, "texts" make the output an array of objects.
+    most_categories
+        Most codes of a column with `encoder: native`; the rarest categories beyond that share one.
 
     Raises
     ------
@@ -108,6 +126,7 @@ def build_preprocessor(
         `features` is empty, names a column twice, or mixes names and positions.
     """
     _check(features)
+    options = _Options(random_state, cv_folds, date_formats or {}, native, most_categories)
     transformers = []
     names: list[str] = []
     position = 0
@@ -118,8 +137,11 @@ def build_preprocessor(
         position += len(columns)
         repeats = names.count(spec.type)
         names.append(spec.type)
-        steps = _BUILDERS[type(spec)](spec, _Options(random_state, cv_folds, date_formats or {}))
+        steps = _BUILDERS[type(spec)](spec, options)
         transformers.append((f"{spec.type}_{repeats + 1}" if repeats else spec.type, Pipeline(steps), columns))
+    # A classifier is told of its categories by position, and these must not depend on the width of the others.
+    natives = [each for each, spec in zip(transformers, features, strict=True) if is_native(spec)]
+    transformers = [*natives, *(each for each in transformers if each not in natives)]
     return ColumnTransformer(transformers, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
 
 
@@ -163,12 +185,18 @@ def _boolean(spec: BooleanFeatureSpec, options: _Options) -> Steps:
 
 def _categorical(spec: CategoricalFeatureSpec, options: _Options) -> Steps:
     fill_value = None if spec.fill_value is None else category_text(spec.fill_value)
+    most = options.most_categories
     folds = StratifiedKFold(options.cv_folds, shuffle=True, random_state=options.random_state)
     encoders: dict[str, Callable[[], Any]] = {
         "onehot": lambda: OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
         # Its own random_state is on the way out; scikit-learn recommends a splitter as `cv` instead.
         "target": lambda: TargetEncoder(cv=folds),
+        "native": lambda: (
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=most)
+            if options.native == "codes"
+            else None
+        ),
     }
     imputer = _imputer(spec.imputer, fill_value, missing_values=MISSING)
     return _present(clean=_texts(), imputer=imputer, encoder=encoders[spec.encoder]())
@@ -195,12 +223,43 @@ def _date(spec: DateFeatureSpec, options: _Options) -> Steps:
     )
 
 
+def _text(spec: TextFeatureSpec, options: _Options) -> Steps:
+    names = [str(column).replace("__", "_") for column in spec.columns]
+    components = [
+        (
+            # A transformer must not be called like a parameter of its ColumnTransformer, or like another.
+            name if names.count(name) == 1 and name not in ColumnTransformer([]).get_params() else f"{name}_{index}",
+            Pipeline(
+                [
+                    # A vocabulary would have no bound, may be empty in a fold, and takes seconds to save and to load.
+                    (
+                        "counts",
+                        HashingVectorizer(
+                            analyzer="char_wb",
+                            ngram_range=(3, 4),
+                            n_features=N_SEQUENCES,
+                            alternate_sign=False,
+                            norm=None,
+                        ),
+                    ),
+                    ("tfidf", TfidfTransformer()),
+                    ("svd", TruncatedSVD(spec.n_components, random_state=options.random_state)),
+                ]
+            ),
+            index,
+        )
+        for index, name in enumerate(names)
+    ]
+    return _present(clean=_texts(missing=""), components=ColumnTransformer(components))
+
+
 _BUILDERS: dict[type[FeatureSpec], Callable[[Any, _Options], Steps]] = {
     NumericFeatureSpec: _numeric,
     BooleanFeatureSpec: _boolean,
     CategoricalFeatureSpec: _categorical,
     OrdinalFeatureSpec: _ordinal,
     DateFeatureSpec: _date,
+    TextFeatureSpec: _text,
 }
 
 
@@ -230,11 +289,11 @@ def _numbers() -> Pipeline:
     return Pipeline([*_one_missing("nan"), ("floats", _function(np.asarray, dtype="float64"))])
 
 
-def _texts() -> Pipeline:
-    """Make texts of categories of any type, as `category_text` writes them; missing is MISSING."""
+def _texts(missing: str = MISSING) -> Pipeline:
+    """Make texts of values of any type, as `category_text` writes them, and `missing` of missing ones."""
     return Pipeline(
         [
-            *_one_missing(MISSING),
+            *_one_missing(missing),
             ("texts", _function(partial(np.remainder, f"%s{_END}"))),
             # Texts of any length each: one long text would widen a fixed-width array for all rows.
             ("strings", _function(np.asarray, dtype="T")),

@@ -54,6 +54,7 @@ BARE: dict[str, dict[str, Any]] = {
     "boolean": {"imputer": None, "fill_value": None},
     "ordinal": {"imputer": None, "fill_value": None},
     "date": {"imputer": None, "scaler": None},
+    "text": {},
 }
 """How a feature is prepared when it is looked at alone: what is missing stays so, since that may predict the target."""
 

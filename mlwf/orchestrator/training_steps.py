@@ -9,15 +9,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from mlwf.config.strict_yaml import dotted
 from mlwf.engine.costs import SearchTime
 from mlwf.engine.out_of_fold import OutOfFold, TrainedModel, TrainFn, at_once, recut, stack
 from mlwf.engine.requests import FitRequest, Fitter, check_fitted, on_table
 from mlwf.engine.votes import build_vote
-from mlwf.errors import FitError, SplitError, TimeUpError
+from mlwf.errors import ConfigError, FitError, Problem, SplitError, TimeUpError
 from mlwf.modules.calibration import calibrate, cross_fit, describe, request_fold_models
 from mlwf.modules.inference import infer_features
 from mlwf.modules.model import build_classifier
@@ -36,6 +39,7 @@ from mlwf.modules.threshold import choose_threshold, with_threshold
 from mlwf.modules.tuning import tune
 from mlwf.orchestrator.context import RunContext
 from mlwf.results import SelectionResult, TuningResult
+from mlwf.specs.catalogue import ALGORITHMS, check_native, count_columns, count_native
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import FeatureSpec
 from mlwf.specs.tuning import ParamTuningSpec
@@ -118,13 +122,35 @@ def build_ml_pipeline(
     """Build the unfitted scikit-learn pipeline: a `preprocessor` and a `classifier`.
 
     With `by_position` X is an array whose columns are those of the specs, in the order of the specs. `date_formats`
-    gives, by column, the formats of dates that are not ISO 8601.
+    gives, by column, the formats of dates that are not ISO 8601. Of columns with `encoder: native` the classifier is
+    told that they are categories.
+
+    Raises
+    ------
+    ConfigError
+        As `build_classifier` and `build_preprocessor` do, and for `encoder: native` where the algorithm takes numbers
+        alone.
     """
-    preprocessor = build_preprocessor(
-        feature_specs, random_state=random_state, by_position=by_position, date_formats=date_formats
-    )
     classifier = build_classifier(model_spec, random_state=random_state)
-    return Pipeline([("preprocessor", preprocessor), ("classifier", classifier)])
+    categories = ALGORITHMS[model_spec.algorithm].categories
+    preprocessor = build_preprocessor(
+        feature_specs,
+        random_state=random_state,
+        by_position=by_position,
+        date_formats=date_formats,
+        native="codes" if categories is None else categories.form,
+        most_categories=None if categories is None else categories.most(classifier),
+    )
+    problems = check_native(model_spec.algorithm, feature_specs, model_spec.hyperparameters)
+    if refused := [Problem("", dotted(path), each.message, each.hint, at_key=each.at_key) for path, each in problems]:
+        raise ConfigError(refused)
+    n_native = count_native(feature_specs)
+    steps: list[tuple[str, Any]] = [("preprocessor", preprocessor)]
+    if categories is not None and n_native:
+        classifier.set_params(**{categories.parameter: categories.value(n_native, count_columns(feature_specs))})
+        if categories.form == "texts":
+            steps.append(("frame", FunctionTransformer(pd.DataFrame, feature_names_out="one-to-one")))
+    return Pipeline([*steps, ("classifier", classifier)])
 
 
 def search(

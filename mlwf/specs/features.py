@@ -67,8 +67,9 @@ class CategoricalFeatureSpec(FeatureSpec):
     """What replaces a missing category; null makes missing a category of its own."""
     fill_value: ClassLabel | None = None
     """The category that `imputer: constant` puts in."""
-    encoder: Literal["onehot", "ordinal", "target"] = "onehot"
-    """How categories become numbers; `target` is cross-fitted, for many categories."""
+    encoder: Literal["onehot", "ordinal", "target", "native"] = "onehot"
+    """How categories become numbers: `target` is cross-fitted, for many categories; `native` leaves them to what splits
+    categories itself: hist_gradient_boosting, lightgbm, xgboost and catboost."""
 
 
 class BooleanFeatureSpec(FeatureSpec):
@@ -129,8 +130,22 @@ class DateFeatureSpec(FeatureSpec):
         return parts
 
 
+class TextFeatureSpec(FeatureSpec):
+    """Prose. What sequences of three and four characters it has is condensed to a few numbers."""
+
+    type: Literal["text"] = "text"
+    """Kind of the columns."""
+    n_components: int = Field(30, ge=1, le=1000)
+    """Numbers that each column becomes: the strongest components of its TF-IDF, by a truncated SVD."""
+
+
 Feature = Annotated[
-    NumericFeatureSpec | CategoricalFeatureSpec | BooleanFeatureSpec | OrdinalFeatureSpec | DateFeatureSpec,
+    NumericFeatureSpec
+    | CategoricalFeatureSpec
+    | BooleanFeatureSpec
+    | OrdinalFeatureSpec
+    | DateFeatureSpec
+    | TextFeatureSpec,
     Field(discriminator="type"),
 ]
 FeaturesSection = Literal["auto"] | list[Feature]

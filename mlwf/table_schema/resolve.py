@@ -35,6 +35,7 @@ FEATURE_USES: dict[str, Use] = {
     "date": "date",
     "categorical": "category",
     "ordinal": "category",
+    "text": "category",
 }
 ROLE_USES: dict[str, Use] = {
     "target": "name",

@@ -34,6 +34,7 @@ from mlwf.engine.model_file import load_model, save_model, trusted_types
 from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
+from mlwf.orchestrator.training_steps import build_ml_pipeline
 from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import (
@@ -43,6 +44,7 @@ from mlwf.specs.features import (
     FeatureSpec,
     NumericFeatureSpec,
     OrdinalFeatureSpec,
+    TextFeatureSpec,
 )
 
 N = 120
@@ -91,6 +93,7 @@ def _values(kind: str) -> list[Any]:
         "boolean": rng.choice([True, False], N).tolist(),
         "ordinal": rng.choice(["small", "medium", "large"], N).tolist(),
         "date": pd.date_range("2019-01-01", periods=N, freq="31h").tolist(),
+        "text": [f"text {row} of {rng.choice(['one', 'another'])} kind" for row in range(N)],
     }[kind]
     return [None if hole else value for value, hole in zip(values, rng.random(N) < 0.2, strict=True)]
 
@@ -121,6 +124,7 @@ def _every_option() -> list[FeatureSpec]:
     options += [(OrdinalFeatureSpec, {**sizes, "imputer": "constant", "fill_value": "medium"})]
     parts = ["year", "quarter", "month", "day", "dayofweek", "dayofyear", "hour", "minute"]
     options += [(DateFeatureSpec, {"parts": parts})]
+    options += [(TextFeatureSpec, {"n_components": 3})]
     options += [
         (DateFeatureSpec, {"imputer": imputer, "scaler": scaler, "parts": ["month"]})
         for imputer, scaler in zip(("mean", "median", "most_frequent", None, "mean"), scalers, strict=True)
@@ -160,6 +164,13 @@ def _simple(algorithm: str = "logistic_regression") -> Pipeline:
     return _pipeline(algorithm, {}, _two_columns())
 
 
+def _native(algorithm: str) -> Pipeline:
+    numeric, categorical = _two_columns()
+    model = ClassifierModelSpec(algorithm=algorithm, hyperparameters=SMALL.get(algorithm, {}))
+    features = [numeric, categorical.model_copy(update={"encoder": "native"})]
+    return with_label_codes(build_ml_pipeline(features, model))
+
+
 def _fold() -> StratifiedKFold:
     return StratifiedKFold(3, shuffle=True, random_state=0)
 
@@ -169,6 +180,11 @@ CASES: dict[str, Callable[[], tuple[Any, Any]]] = {
         _pipeline("hist_gradient_boosting", {"max_iter": 5}, _every_option()),
         THREE,
     ),
+    **{
+        f"native categories of {algorithm}": lambda algorithm=algorithm: (_native(algorithm), THREE)
+        for algorithm, info in ALGORITHMS.items()
+        if info.categories
+    },
     **{
         f"{algorithm} of {len(set(y))} classes": lambda algorithm=algorithm, y=y: (
             _pipeline(algorithm, SMALL.get(algorithm, {}), _two_columns()),

@@ -286,6 +286,16 @@ def test_a_booster_is_resumed_with_weighted_rows_and_missing_values(kind):
     _assert_continues(kind, {}, X, y, sample_weight=np.linspace(0.1, 2.0, len(y)))
 
 
+CATEGORICAL = {"categorical_features": [0, 2]}
+
+
+def test_truncated_and_resumed_are_exact_with_categories():
+    X, y = TWO
+    X = np.where(np.isin(np.arange(X.shape[1]), CATEGORICAL["categorical_features"]), np.abs(X * 3).round() % 9, X)
+    _assert_exact(HistGradientBoostingClassifier, CATEGORICAL, X, y)
+    _assert_continues(HistGradientBoostingClassifier, CATEGORICAL, X, y)
+
+
 def test_what_is_no_booster_is_not_resumable():
     X, y = TWO
     for kind in INFOS.keys() - {GradientBoostingClassifier, HistGradientBoostingClassifier}:

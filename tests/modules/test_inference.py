@@ -18,6 +18,7 @@ from mlwf.specs.features import (
     DateFeatureSpec,
     Feature,
     NumericFeatureSpec,
+    TextFeatureSpec,
 )
 
 N = 60
@@ -67,6 +68,8 @@ COLUMNS: dict[str, tuple[Any, Feature]] = {
     "times as texts": (["2024-01-31T10:00:00Z", "2024-02-01T11:30:00+02:00"] * 30, HOURS),
     "almost days": (["2024-01-31", "2024-02-30"] * 30, ONEHOT),
     "years as texts": (["2023", "2024"] * 30, ONEHOT),
+    "prose": (["word " * 20 + str(i % 40) for i in range(N)], TextFeatureSpec(columns=["x"])),
+    "prose that repeats": (["word " * 20 + str(i % 20) for i in range(N)], ONEHOT),
 }
 
 
@@ -101,10 +104,10 @@ LEFT_OUT: dict[str, tuple[str, Any, str]] = {
         RNG.permutation(N),
         "identifier: all 60 values are different, and it is named like a key",
     ),
-    "prose": (
+    "addresses that repeat": (
         "x",
-        ["word " * 20 + str(i % 40) for i in range(N)],
-        "free text: 40 of 60 values are different, of 102 characters on average",
+        ["http://a.example/" + "page/" * 17 + f"{i % 40:02}" for i in range(N)],
+        "identifier: 40 of 60 values are different, of 104 characters on average",
     ),
     "codes": (
         "x",

@@ -21,6 +21,7 @@ from mlwf.specs.features import (
     FeatureSpec,
     NumericFeatureSpec,
     OrdinalFeatureSpec,
+    TextFeatureSpec,
 )
 
 N = 120
@@ -420,7 +421,81 @@ def test_integer_columns_are_positions(by_position: bool) -> None:
     assert actual.tolist() == [[3.0, 1.0]]
 
 
-KINDS = "BooleanFeatureSpec, CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec, OrdinalFeatureSpec"
+NATIVE = CategoricalFeatureSpec(columns=["city"], encoder="native")
+
+
+def test_native_categories_are_codes_and_come_first() -> None:
+    preprocessor = build_preprocessor([SPECS[0], NATIVE])
+
+    fitted = preprocessor.fit_transform(pd.DataFrame({"age": [1.0, 2.0, 3.0], "city": ["b", None, "a"]}))
+
+    assert list(preprocessor.get_feature_names_out()) == ["city", "age"]
+    assert fitted[:, 0].tolist() == [2, 0, 1]
+    unseen = preprocessor.transform(pd.DataFrame({"age": [1.0, 2.0], "city": ["c", pd.NA]}))
+    np.testing.assert_array_equal(unseen[:, 0], [np.nan, 0])
+
+
+def test_the_rarest_native_categories_share_a_code() -> None:
+    cities = pd.DataFrame({"city": ["a", "a", "b", "b", "c", "d"]})
+
+    codes = build_preprocessor([NATIVE], most_categories=3).fit_transform(cities)
+
+    assert codes.ravel().tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_native_categories_may_stay_texts() -> None:
+    preprocessor = build_preprocessor([SPECS[0], NATIVE], native="texts")
+
+    fitted = preprocessor.fit_transform(pd.DataFrame({"age": [1.0, 3.0], "city": ["b", None]}))
+
+    assert fitted.tolist() == [["b", -1.0], [MISSING, 1.0]]
+
+
+TEXTS = [f"{'a fine and lovely' if row % 2 else 'an awful'} day, number {row} of many" for row in range(N)]
+
+
+def test_texts_that_are_alike_have_components_that_are_alike() -> None:
+    texts = build_preprocessor([TextFeatureSpec(columns=["c"], n_components=5)])
+
+    fitted = texts.fit_transform(_column(TEXTS))
+
+    assert fitted.shape == (N, 5)
+    distances = np.linalg.norm(fitted - fitted[0], axis=1)
+    assert distances[2::2].max() < distances[1::2].min()
+    np.testing.assert_allclose(np.vstack([texts.transform(_column([text])) for text in TEXTS[:4]]), fitted[:4])
+
+
+def test_a_missing_text_is_an_empty_one_and_a_number_is_its_digits() -> None:
+    texts = build_preprocessor([TextFeatureSpec(columns=["c"])]).fit(_column([*TEXTS, None, 12345]))
+
+    missing = texts.transform(_column([*MISSING_KINDS.values(), ""]))
+
+    assert not missing.any()
+    np.testing.assert_array_equal(*texts.transform(_column([12345, "12345"])))
+
+
+@pytest.mark.parametrize(
+    "values", [["", None] * 5, ["the same"] * 10, ["ab", "cd"] * 5, ["one text"]], ids=["empty", "same", "tiny", "one"]
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
+def test_texts_may_say_nothing(values: list[str | None]) -> None:
+    texts = build_preprocessor([TextFeatureSpec(columns=["c"])])
+
+    assert np.isfinite(texts.fit_transform(_column(values))).all()
+    assert np.isfinite(texts.transform(_column(["what else there is"]))).all()
+
+
+@pytest.mark.parametrize("names", [["n_jobs", "transformers"], ["a__b", "a_b"], ["", " "]], ids=str)
+def test_texts_may_have_any_name(names: list[str]) -> None:
+    spec = TextFeatureSpec.model_construct(columns=names, n_components=2)
+
+    assert build_preprocessor([spec]).fit_transform(pd.DataFrame(dict.fromkeys(names, TEXTS))).shape == (N, 4)
+
+
+KINDS = (
+    "BooleanFeatureSpec, CategoricalFeatureSpec, DateFeatureSpec, NumericFeatureSpec, OrdinalFeatureSpec, "
+    "TextFeatureSpec"
+)
 
 
 @pytest.mark.parametrize(

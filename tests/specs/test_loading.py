@@ -209,7 +209,7 @@ SECRET = "hunter2-and-more"
             [
                 (
                     "x.yaml:2:19  features.0.type: is not accepted: ${env:S}; "
-                    "accepted: boolean, categorical, date, numeric, ordinal"
+                    "accepted: boolean, categorical, date, numeric, ordinal, text"
                 )
             ],
         ),

@@ -69,7 +69,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         ),
         (
             f"{DATA}features:\n- columns: [a]",
-            "x.yaml:3:3  features.0: type is missing; accepted: boolean, categorical, date, numeric, ordinal",
+            "x.yaml:3:3  features.0: type is missing; accepted: boolean, categorical, date, numeric, ordinal, text",
         ),
         (
             f"{DATA}tuning: {{param_grid: {{}}}}",
@@ -165,7 +165,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         ),
         (
             f"{DATA}features: [{{type: 5, columns: [a]}}]",
-            "x.yaml:2:19  features.0.type: is 5; accepted: boolean, categorical, date, numeric, ordinal",
+            "x.yaml:2:19  features.0.type: is 5; accepted: boolean, categorical, date, numeric, ordinal, text",
         ),
         (f"{DATA}tuning: {{strategy: gird}}", "x.yaml:2:20  tuning.strategy: is 'gird'; did you mean grid?"),
         (

@@ -8,6 +8,7 @@ import pytest
 
 from mlwf.errors import ConfigError
 from mlwf.specs.catalogue import algorithm_names
+from mlwf.specs.catalogue.native_categories import native_algorithms
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import NumericFeatureSpec
 from mlwf.specs.loading import check_experiment, load_experiment
@@ -278,6 +279,34 @@ STORE = "feature_store: {repo_path: r"
             (
                 "x.yaml:1:32  data.sample_weight: has no effect: knn cannot weigh rows; "
                 "choose another algorithm, or leave it out"
+            ),
+        ),
+        (
+            f"{DATA}features: [{{type: categorical, columns: [a], encoder: native}}]",
+            (
+                "x.yaml:2:55  features.0.encoder: is 'native', and gradient_boosting takes numbers alone; accepted: "
+                f"onehot, ordinal, target; native is for {', '.join(native_algorithms())}"
+            ),
+        ),
+        (
+            (
+                f"{DATA}features: [{{type: categorical, columns: [a], encoder: native}}]\n"
+                "models: {a: {algorithm: hist_gradient_boosting}, b: {algorithm: knn}, c: {algorithm: svc}}\n"
+                "selection: {scoring: accuracy}"
+            ),
+            (
+                "x.yaml:2:55  features.0.encoder: is 'native', and knn takes numbers alone; accepted: "
+                f"onehot, ordinal, target; native is for {', '.join(native_algorithms())}"
+            ),
+        ),
+        (
+            (
+                f"{DATA}features: [{{type: categorical, columns: [a], encoder: native}}]\n"
+                "model: {algorithm: hist_gradient_boosting, hyperparameters: {categorical_features: [0]}}"
+            ),
+            (
+                "x.yaml:3:62  model.hyperparameters.categorical_features: contradicts encoder: native, which sets it; "
+                "leave one of the two out"
             ),
         ),
         (

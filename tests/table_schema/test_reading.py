@@ -17,6 +17,7 @@ from mlwf.specs.features import (
     DateFeatureSpec,
     NumericFeatureSpec,
     OrdinalFeatureSpec,
+    TextFeatureSpec,
 )
 from mlwf.table_schema import (
     RawTable,
@@ -31,7 +32,8 @@ from mlwf.table_schema import (
 )
 from mlwf.table_schema.values import DEFAULT_NA
 
-USES = {"numeric": "number", "boolean": "boolean", "date": "date", "categorical": "category", "ordinal": "category"}
+USES = {"numeric": "number", "boolean": "boolean", "date": "date", "categorical": "category", "ordinal": "category",
+        "text": "category"}  # fmt: skip
 
 
 def csv(**columns):
@@ -102,6 +104,9 @@ READS = {
     "a day that is none": (
         csv(x=["2024-03-31"]), DATE, csv(x=["2024-03-31", "31/03/2024", "2024-03-31"]), [DAY, None, DAY],
         ["1 of 3 rows holds values of `x` that are no dates, and count as missing: 31/03/2024 (1)"],
+    ),
+    "a text that is new": (
+        csv(x=["low", "high"]), TextFeatureSpec(columns=["x"]), csv(x=["middle", ""]), ["middle", None], [],
     ),
     "a category that is not listed": (
         csv(x=["low", "high"]), OrdinalFeatureSpec(columns=["x"], categories=["low", "high"]),

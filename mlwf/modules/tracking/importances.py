@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -90,13 +91,36 @@ def _read(pipeline: Any) -> Importances | None:
     if found is None:
         return None
     values, note, axis = found
-    try:
-        names = [str(name) for name in pipeline[:-1].get_feature_names_out()] if is_pipeline else []
-    except (AttributeError, ValueError):  # a step that does not know its names, or no step before the classifier
-        names = []
+    names = _names(pipeline[:-1]) if is_pipeline else []
     if len(names) != len(values):
         names = [str(name) for name in getattr(classifier, "feature_names_in_", [f"x{i}" for i in range(len(values))])]
     return Importances(names, values, note, axis)
+
+
+def _names(steps: Pipeline) -> list[str]:
+    """Name the columns that the steps before a classifier give; empty where they do not know."""
+    try:
+        return [str(name) for name in steps.get_feature_names_out()]
+    except (AttributeError, ValueError):  # a step that does not know its names, or no step at all
+        first = steps[0] if len(steps) else None
+        return _names_of_parts(first) if isinstance(first, ColumnTransformer) else []
+
+
+def _names_of_parts(transformer: ColumnTransformer) -> list[str]:
+    """Name the columns part by part; what a part cannot name is called like the part, and numbered.
+
+    The components of a text have no names, and would take those of all other columns with them.
+    """
+    names: list[str] = []
+    for name, part, columns in transformer.transformers_:
+        places = transformer.output_indices_[name]
+        last = part[-1] if isinstance(part, Pipeline) else part
+        try:
+            names += map(str, part.get_feature_names_out(columns) if places != slice(0, 0) else ())
+        except (AttributeError, ValueError):
+            numbered = [f"{name}_{number}" for number in range(places.stop - places.start)]
+            names += _names_of_parts(last) if isinstance(last, ColumnTransformer) else numbered
+    return names
 
 
 def _values(classifier: Any) -> tuple[NDArray[np.float64], str, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mlwf.specs.catalogue.algorithms import (
     ALGORITHMS,
     AlgorithmInfo,
+    NativeCategories,
     algorithm_names,
     check_hyperparameters,
     check_installed,
@@ -33,6 +34,7 @@ from mlwf.specs.catalogue.metric_table import (
     rank_of,
     scorer_names,
 )
+from mlwf.specs.catalogue.native_categories import check_native, count_columns, count_native, is_native
 from mlwf.specs.catalogue.param_grids import EACH, check_param_distributions, check_param_grid
 from mlwf.specs.catalogue.search_spaces import SearchSpace
 from mlwf.specs.catalogue.splitter_table import (
@@ -58,6 +60,7 @@ __all__ = [
     "AlgorithmInfo",
     "FindingInfo",
     "MetricInfo",
+    "NativeCategories",
     "SearchSpace",
     "Severity",
     "Source",
@@ -68,12 +71,16 @@ __all__ = [
     "check_hyperparameters",
     "check_installed",
     "check_metric",
+    "check_native",
     "check_param_distributions",
     "check_param_grid",
     "check_scorer",
+    "count_columns",
+    "count_native",
     "default_splitter",
     "find_algorithm",
     "gives_probabilities",
+    "is_native",
     "metric_info",
     "metric_names",
     "metric_scorer",

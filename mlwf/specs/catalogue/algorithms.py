@@ -75,6 +75,22 @@ class Stages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NativeCategories:
+    """How an algorithm is told which of its columns hold categories; the pipeline puts these columns first."""
+
+    parameter: str
+    """The hyperparameter that names them."""
+    value: Callable[[int, int | None], Any]
+    """What it is set to: of the number of such columns, and of all columns (None where only the fit knows)."""
+    form: Literal["codes", "texts"] = "codes"
+    """What the columns hold: whole numbers from 0 on, NaN for what training never saw; or texts, in a DataFrame."""
+    most: Callable[[Any], int | None] = lambda classifier: None
+    """Most categories of a column that an unfitted classifier takes; the rarest beyond that become one."""
+    needs_all_columns: bool = False
+    """Whether the number of all columns has to be known before the fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlgorithmInfo:
     """All that is known of one algorithm."""
 
@@ -103,6 +119,8 @@ class AlgorithmInfo:
     """Hyperparameters that no experiment sets: other names of one, and what belongs elsewhere."""
     items: Mapping[str, Constraint] = field(default_factory=dict)
     """What the items of a hyperparameter's list must be: scikit-learn checks them at the fit alone."""
+    categories: NativeCategories | None = None
+    """How it is told of categories that it splits itself; None where it takes numbers alone."""
     instead_of: Mapping[str, str] = field(default_factory=dict)
     """What to write instead of a deprecated hyperparameter."""
     importances: str = "impurity-based, on the training rows"
@@ -230,7 +248,16 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         class_path="sklearn.ensemble.HistGradientBoostingClassifier",
         rounds="max_iter",
         items={"monotonic_cst": {"type": "integer", "min": -1, "max": 1}},
-        trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
+        categories=NativeCategories(
+            parameter="categorical_features",
+            value=lambda n_native, n_columns: list(range(n_native)),
+            most=lambda booster: int(booster.max_bins),
+        ),
+        trusted_types=(
+            "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+            # What it checks the columns beside those of categories with.
+            "sklearn.utils.validation.check_array",
+        ),
         seconds=_hist_gradient_boosting_seconds,
         stages=Stages(
             prediction="histogram_boosting",
@@ -315,6 +342,10 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         presets={"n_jobs": 1, "verbose": -1, "force_col_wise": True},
         more=LIGHTGBM,
         refuses=LIGHTGBM_REFUSES,
+        # Of its names for that the one that its Dataset does not warn of.
+        categories=NativeCategories(
+            parameter="categorical_column", value=lambda n_native, n_columns: list(range(n_native))
+        ),
         importances="splits by each column, counted",
         trusted_types=("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"),
         needs_seed=lambda booster: False,
@@ -331,6 +362,11 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         presets={"n_jobs": 1, "verbosity": 0, "n_estimators": 100},
         more=XGBOOST,
         refuses=XGBOOST_REFUSES,
+        categories=NativeCategories(
+            parameter="feature_types",
+            value=lambda n_native, n_columns: ["c"] * n_native + ["q"] * ((n_columns or 0) - n_native),
+            needs_all_columns=True,
+        ),
         importances="gain of the splits by each column, on the training rows",
         trusted_types=(_BUNCH, "xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"),
         needs_seed=lambda booster: False,
@@ -346,6 +382,10 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         presets={"thread_count": 1, "logging_level": "Silent", "allow_writing_files": False, "iterations": 1000},
         more=CATBOOST,
         refuses=CATBOOST_REFUSES,
+        # A list would be copied by its constructor, which scikit-learn's clone refuses; a tuple needs a DataFrame.
+        categories=NativeCategories(
+            parameter="cat_features", value=lambda n_native, n_columns: tuple(range(n_native)), form="texts"
+        ),
         importances="change of the prediction by each column, on the training rows",
         trusted_types=(_BUNCH, "catboost.core.CatBoostClassifier"),
         needs_seed=lambda booster: False,

@@ -21,7 +21,7 @@ from mlwf.specs.catalogue.algorithms import (
 from mlwf.specs.catalogue.metadata import short_value
 from mlwf.text import format_name
 
-FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal")
+FEATURE_TYPES = ("boolean", "categorical", "date", "numeric", "ordinal", "text")
 DISTRIBUTIONS = ("loguniform", "lograndint", "randint", "uniform")
 EACH = "each"
 """Marks values all of which every candidate is tried with, whatever is drawn for it: `{each: [50, 100, 200]}`."""

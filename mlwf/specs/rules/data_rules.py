@@ -64,6 +64,7 @@ ACCEPTED_TYPES = {
     "date": ("date",),
     "categorical": ("text", "boolean", "number", "date"),
     "ordinal": ("text", "boolean", "number"),
+    "text": ("text",),
     "data.target": ("text", "boolean", "number"),
     "data.sample_weight": ("number",),
     "data.time": ("date", "number"),

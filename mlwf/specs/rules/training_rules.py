@@ -63,6 +63,17 @@ def _class_weight_path(spec: ExperimentSpec) -> KeyPath:
     return ("model", "class_weight") if spec.candidates is None else ("selection", "class_weight")
 
 
+def _categories_are_taken(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    seen: set[KeyPath] = set()
+    for section in spec.model_sections if spec.features != "auto" else ():
+        model = section.model
+        for found, refusal in catalogue.check_native(model.algorithm, spec.features, model.hyperparameters):
+            path = found if found[0] == "features" else (*section.path, *found[1:])
+            if path not in seen:
+                yield SpecProblem.of(path, refusal)
+            seen.add(path)
+
+
 _ALGORITHMS = ("model.algorithm", "models.*.algorithm")
 _HYPERPARAMETERS = ("model.hyperparameters", "models.*.hyperparameters")
 _CLASS_WEIGHT = ("model.class_weight", "selection.class_weight", "models")
@@ -71,6 +82,7 @@ MODEL_RULES = (
     Rule(_algorithms_are_known, _ALGORITHMS),
     Rule(_packages_are_installed, _ALGORITHMS),
     Rule(_hyperparameters_are_known, (*_ALGORITHMS, *_HYPERPARAMETERS)),
+    Rule(_categories_are_taken, ("features.*.encoder", "features.*.type", *_ALGORITHMS, *_HYPERPARAMETERS)),
     Rule(_class_weights_are_weights, _CLASS_WEIGHT),
     Rule(_weights_are_used, (*_ALGORITHMS, "data.sample_weight", *_CLASS_WEIGHT)),
 )

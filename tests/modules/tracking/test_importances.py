@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
-from mlwf import ClassifierModelSpec
+from mlwf import ClassifierModelSpec, NumericFeatureSpec, TextFeatureSpec
 from mlwf.engine.label_codes import with_label_codes
 from mlwf.modules.model import build_classifier
-from mlwf.modules.tracking.importances import describe_importances
+from mlwf.modules.preprocessing import build_preprocessor
+from mlwf.modules.tracking.importances import describe_importances, read_importances
 from mlwf.specs.catalogue import algorithm_names
 
 IRIS = load_iris(as_frame=True)
@@ -48,3 +51,12 @@ def test_each_algorithm_has_importances_or_reports_that_it_has_none(algorithm):
 def test_a_calibrated_model_has_the_importances_of_its_classifier():
     model = CalibratedClassifierCV(fitted("gaussian_nb"), cv=2).fit(IRIS.data, IRIS.target)
     assert describe_importances(model)["note"].startswith("GaussianNB has none of its own")
+
+
+def test_the_components_of_a_text_are_called_like_its_column():
+    features = [TextFeatureSpec(columns=["note"], n_components=2), NumericFeatureSpec(columns=["age"])]
+    pipeline = Pipeline([("preprocessor", build_preprocessor(features)), ("classifier", DecisionTreeClassifier())])
+
+    pipeline.fit(pd.DataFrame({"note": [f"text {row}" for row in range(9)], "age": range(9)}), [0, 1, 1] * 3)
+
+    assert read_importances(pipeline).names == ["note_0", "note_1", "age"]

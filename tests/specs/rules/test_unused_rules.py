@@ -142,7 +142,7 @@ ALWAYS = {
     },
     "data.read": {"decimal", "thousands", "na_values", "keep_default_na"},
     "data.types": {"date"},
-    "features": {"type", "columns", "imputer", "scaler", "encoder", "categories", "parts"},
+    "features": {"type", "columns", "imputer", "scaler", "encoder", "categories", "parts", "n_components"},
     "model": {"model_name", "algorithm", "hyperparameters"},
     "models": {"algorithm", "hyperparameters"},
     "models.tuning": {
