@@ -39,13 +39,21 @@ ROUNDS = {name: ALGORITHMS[name].rounds for name in BOOSTERS}
 DISTRIBUTIONS = {"lightgbm": "lightgbm", "xgboost": ALGORITHMS["xgboost"].distribution, "catboost": "catboost"}
 
 
+PASSED_ON = {
+    "lightgbm": {"classifier__extra_trees": [False, True]},
+    "xgboost": {"classifier__one_drop": [False]},
+    "catboost": {"classifier__depth": [2, 3]},
+}
+"""Hyperparameters that a classifier does not have before they are set."""
+
+
 def experiment(algorithm: str) -> dict[str, Any]:
     return {
         "data": {"path": "t.csv", "target": "y", "sample_weight": "w"},
         "model": {"algorithm": algorithm, "hyperparameters": {"learning_rate": 0.2}, "class_weight": "balanced"},
         "tuning": {
             "strategy": "grid",
-            "param_grid": {f"classifier__{ROUNDS[algorithm]}": [4, 8]},
+            "param_grid": {f"classifier__{ROUNDS[algorithm]}": [4, 8], **PASSED_ON[algorithm]},
             "scoring": "neg_log_loss",
         },
         "calibration": {"method": "sigmoid", "keep": "always"},

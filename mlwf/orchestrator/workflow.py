@@ -49,6 +49,7 @@ from mlwf.orchestrator.training_steps import PipelineConfig, configure
 from mlwf.processes import count_workers, muted
 from mlwf.results import PhasePlan
 from mlwf.run_result import TimeLimit
+from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ComputeSpec, ExperimentSpec, ModelSection
 from mlwf.specs.loading import describe_unused
 from mlwf.specs.tuning import ParamTuningSpec
@@ -188,7 +189,9 @@ def _unknown_parameters(spec: ExperimentSpec, section: ModelSection, pipeline: A
     if tuning is None:
         return
     check_installed(tuning, key=".".join(section.tuning_path))
-    accepted = set(pipeline.get_params())
+    info = ALGORITHMS.get(section.model.algorithm)
+    # What a library is passed on stands in no `get_params` before it is set.
+    accepted = {*pipeline.get_params(), *(f"classifier__{name}" for name in (info.more if info else ()))}
     for name in sorted(set(tuning.parameters) - accepted):
         key = ".".join([*section.tuning_path, tuning.space_key, name])
         yield Problem("", key, "unknown parameter of the pipeline", nearest(name, accepted), at_key=True)
