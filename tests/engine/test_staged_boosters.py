@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from mlwf import CategoricalFeatureSpec, NumericFeatureSpec, build_ml_pipeline
 from mlwf.engine.label_codes import encoded_classifier, with_label_codes
 from mlwf.engine.model_file import load_model, save_model
 from mlwf.engine.staged_ensembles import is_resumable, may_be_resumable, stage_parameter, staged_predictions, truncated
@@ -174,3 +176,26 @@ def test_none_is_resumed(algorithm: str) -> None:
     X, y, _ = data(2)
     assert not may_be_resumable(build(algorithm, 4, {}))
     assert not is_resumable(fit(algorithm, 4, {}, X, y, None))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("algorithm", EXACT)
+def test_each_stage_is_exact_where_the_library_takes_categories_itself(algorithm: str, n_classes: int) -> None:
+    X, y, _ = data(n_classes)
+    table = pd.DataFrame(X[:, :2], columns=["x", "z"]).assign(city=[f"c{code:.0f}" for code in X[:, 4]])
+    rounds = ALGORITHMS[algorithm].rounds
+    pipeline = build_ml_pipeline(
+        [NumericFeatureSpec(columns=["x", "z"]), CategoricalFeatureSpec(columns=["city"], encoder="native")],
+        ClassifierModelSpec(algorithm=algorithm, hyperparameters={"learning_rate": 0.1, rounds: STAGES[-1]}),
+    )
+    prepared = pipeline[:-1].fit_transform(table, y)
+
+    def fitted(stage: int) -> Any:
+        return with_label_codes(clone(pipeline[-1]).set_params(**{rounds: stage})).fit(prepared, y)
+
+    assert stage_parameter(pipeline[-1], len(y)) == rounds
+    longest = fitted(STAGES[-1])
+    for stage, predictions in zip(STAGES, staged_predictions(longest, prepared, STAGES), strict=True):
+        plain = predict(fitted(stage), prepared)
+        assert_same(predictions, plain)
+        assert_same(predict(truncated(longest, stage), prepared), plain)
