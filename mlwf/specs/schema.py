@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mlwf.specs.catalogue import FINDINGS, algorithm_names, metric_names, scorer_names
-from mlwf.specs.experiment import ExperimentSpec, threshold_scorers
+from mlwf.specs.experiment import AUTO, ExperimentSpec, threshold_scorers
 from mlwf.specs.tuning import TuningSection
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")
@@ -27,7 +27,8 @@ def experiment_schema() -> dict[str, Any]:
     for section in [schema, *sections.values()]:
         for field in section.get("properties", {}).values():
             field.pop("title", None)
-    _enumerate(sections["ClassifierModelSpec"], "algorithm", algorithm_names())
+    _enumerate(sections["ClassifierModelSpec"], "algorithm", [AUTO, *algorithm_names()])
+    _enumerate(sections["CandidateModelSpec"], "algorithm", algorithm_names())
     for search in get_args(get_args(TuningSection)[0]):
         _one_or_several(sections[search.__name__], "scoring", scorer_names())
         _one_or_several(sections[search.__name__], "refit", scorer_names())

@@ -194,7 +194,9 @@ SECRET = "hunter2-and-more"
         ("on_error: ${env:S}", ["x.yaml:2:11  on_error: is ${env:S}; accepted: degrade, fail"]),
         (
             "model:\n  algorithm: ${env:S}",
-            [f"x.yaml:3:14  model.algorithm: is not accepted: ${{env:S}}; accepted: {', '.join(algorithm_names())}"],
+            [
+                f"x.yaml:3:14  model.algorithm: is not accepted: ${{env:S}}; accepted: auto, {', '.join(algorithm_names())}"
+            ],
         ),
         (
             "model: {hyperparameters: {loss: '${env:S}'}}",

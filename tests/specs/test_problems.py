@@ -15,18 +15,18 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             f"{DATA}halving: {{}}",
             (
-                "x.yaml:2:1  halving: unknown key; accepted: calibration, compute, data, extends, "
+                "x.yaml:2:1  halving: unknown key; accepted: calibration, compute, data, ensemble, extends, "
                 "feature_store, features, findings, gates, "
-                "model, name, on_error, random_state, threshold, tracking, tuning, validation"
+                "model, models, name, on_error, random_state, selection, threshold, tracking, tuning, validation"
             ),
         ),
         (f"{DATA}extend: a.yaml", "x.yaml:2:1  extend: unknown key; did you mean extends?"),
         (
             f"{DATA}1: x",
             (
-                "x.yaml:2:1  1: unknown key; accepted: calibration, compute, data, extends, feature_store, "
-                "features, findings, gates, model, "
-                "name, on_error, random_state, threshold, tracking, tuning, validation"
+                "x.yaml:2:1  1: unknown key; accepted: calibration, compute, data, ensemble, extends, feature_store, "
+                "features, findings, gates, model, models, "
+                "name, on_error, random_state, selection, threshold, tracking, tuning, validation"
             ),
         ),
         (

@@ -225,7 +225,7 @@ STORE = "feature_store: {repo_path: r"
         ),
         (
             f"{DATA}model: {{algorithm: zzz}}",
-            f"x.yaml:2:20  model.algorithm: is 'zzz'; accepted: {', '.join(algorithm_names())}",
+            f"x.yaml:2:20  model.algorithm: is 'zzz'; accepted: auto, {', '.join(algorithm_names())}",
         ),
         (
             f"{DATA}model: {{hyperparameters: {{n_estimatorz: 5}}}}",
