@@ -195,7 +195,8 @@ SECRET = "hunter2-and-more"
         (
             "model:\n  algorithm: ${env:S}",
             [
-                f"x.yaml:3:14  model.algorithm: is not accepted: ${{env:S}}; accepted: auto, {', '.join(algorithm_names())}"
+                "x.yaml:3:14  model.algorithm: is not accepted: ${env:S}; "
+                f"accepted: auto, {', '.join(algorithm_names())}"
             ],
         ),
         (
