@@ -195,8 +195,10 @@ SECRET = "hunter2-and-more"
         (
             "model:\n  algorithm: ${env:S}",
             [
-                "x.yaml:3:14  model.algorithm: is not accepted: ${env:S}; "
-                f"accepted: auto, {', '.join(algorithm_names())}"
+                (
+                    "x.yaml:3:14  model.algorithm: is not accepted: ${env:S}; "
+                    f"accepted: auto, {', '.join(algorithm_names())}"
+                )
             ],
         ),
         (
