@@ -18,12 +18,14 @@ from mlwf.engine.requests import Fitter
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.validation import baselines, cross_validate, evaluate
+from mlwf.orchestrator.choosing import choose_on
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.evaluation_phases import look_for_findings
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import list_choices, of_cross_validation, of_holdout
-from mlwf.orchestrator.training_steps import PipelineConfig, choose_on, make_nested_train_fn, make_train_fn
+from mlwf.orchestrator.training_steps import make_nested_train_fn, make_train_fn
 from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.processes import OF_THREADS
 from mlwf.provenance import COMPARED, LABELS

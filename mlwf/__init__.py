@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "mlwf.orchestrator.api": ["run_ml_workflow"],
     "mlwf.run_result": ["get_workflow_summary"],
-    "mlwf.orchestrator.training_steps": ["build_ml_pipeline"],
+    "mlwf.orchestrator.pipeline_config": ["build_ml_pipeline"],
     "mlwf.modules.preprocessing": ["FeatureSpecPipeline"],
     "mlwf.modules.model": ["GradientBoostingClassifierImpl"],
     "mlwf.modules.tuning": ["GridSearch", "RandomizedSearch", "create_tuning"],
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from mlwf.modules.tracking import MLflowTracker, create_mlflow_tracker
     from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning
     from mlwf.orchestrator.api import run_ml_workflow
-    from mlwf.orchestrator.training_steps import build_ml_pipeline
+    from mlwf.orchestrator.pipeline_config import build_ml_pipeline
     from mlwf.run_result import get_workflow_summary
     from mlwf.specs.data import DataSpec, ReadSpec
     from mlwf.specs.experiment import (

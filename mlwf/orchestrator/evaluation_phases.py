@@ -21,7 +21,9 @@ from mlwf.modules.inference import infer_features
 from mlwf.modules.preprocessing import build_preprocessor
 from mlwf.modules.validation import BASELINE, baselines, cross_validate, default_metrics, evaluate
 from mlwf.orchestrator.champion import make_compare
+from mlwf.orchestrator.choosing import request_choice_fits
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.orchestrator.run_log import PhaseStatus
 from mlwf.orchestrator.run_provenance import (
     add_refit_provenance,
@@ -33,11 +35,9 @@ from mlwf.orchestrator.run_provenance import (
 )
 from mlwf.orchestrator.training_phases import NOT_ASKED_FOR, Run
 from mlwf.orchestrator.training_steps import (
-    PipelineConfig,
     describe_choices,
     make_nested_train_fn,
     make_train_fn,
-    request_choice_fits,
     request_fits,
     split_all_rows,
 )

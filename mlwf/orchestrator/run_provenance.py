@@ -9,7 +9,7 @@ import numpy as np
 
 from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.orchestrator.context import RunContext
-from mlwf.orchestrator.training_steps import PipelineConfig
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult
 from mlwf.specs.catalogue import SPLITTERS

@@ -21,8 +21,8 @@ from mlwf.engine.scheduling import DryRunFitter, Task, estimate_seconds
 from mlwf.engine.work import BLAS, PreparedRows, openmp_threads
 from mlwf.errors import ConfigError, MlwfError, Problem
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.training_steps import PipelineConfig
 from mlwf.processes import muted
 from mlwf.specs.base import format_seconds
 from mlwf.splitting.rows import Rows, Split

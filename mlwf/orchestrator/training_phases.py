@@ -15,7 +15,9 @@ from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import Fitter
 from mlwf.errors import FitError, TimeUpError
 from mlwf.orchestrator.champion import ChampionsBySource
+from mlwf.orchestrator.choosing import request_selection_fits, search, select
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.orchestrator.run_data import LoadData
 from mlwf.orchestrator.run_log import PhaseStatus, RunLog
 from mlwf.orchestrator.run_provenance import (
@@ -26,15 +28,11 @@ from mlwf.orchestrator.run_provenance import (
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.time_reserve import TimeReserve
 from mlwf.orchestrator.training_steps import (
-    PipelineConfig,
     add_threshold,
     calibrate_pipeline,
     fit_pipeline,
     request_calibration_fits,
-    request_selection_fits,
     request_threshold_fits,
-    search,
-    select,
 )
 from mlwf.results import TuningResult
 from mlwf.run_result import RunResult, ShippedModel

@@ -27,6 +27,7 @@ from mlwf.orchestrator.evaluation_phases import (
     run_test,
     run_validate,
 )
+from mlwf.orchestrator.pipeline_config import PipelineConfig, configure
 from mlwf.orchestrator.run_advice import describe_default_spaces, describe_faster_algorithms
 from mlwf.orchestrator.run_data import LoadData
 from mlwf.orchestrator.run_inputs import describe_inputs, describe_weights
@@ -45,7 +46,6 @@ from mlwf.orchestrator.training_phases import (
     run_threshold,
     run_tune,
 )
-from mlwf.orchestrator.training_steps import PipelineConfig, configure
 from mlwf.processes import count_workers, muted
 from mlwf.results import PhasePlan
 from mlwf.run_result import TimeLimit

@@ -34,7 +34,7 @@ from mlwf.engine.model_file import load_model, save_model, trusted_types
 from mlwf.errors import MlwfError
 from mlwf.modules.model import build_classifier
 from mlwf.modules.preprocessing import build_preprocessor
-from mlwf.orchestrator.training_steps import build_ml_pipeline
+from mlwf.orchestrator.pipeline_config import build_ml_pipeline
 from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import (

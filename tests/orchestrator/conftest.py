@@ -11,9 +11,9 @@ import pytest
 
 from mlwf import CategoricalFeatureSpec, FeatureSpec, NumericFeatureSpec
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.orchestrator.run_data import load_arrays
 from mlwf.orchestrator.run_log import RunLog
-from mlwf.orchestrator.training_steps import PipelineConfig
 from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.specs.data import IN_MEMORY, DataSpec
 from mlwf.specs.experiment import ExperimentSpec

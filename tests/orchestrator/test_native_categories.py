@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import mlwf
 from mlwf.errors import ConfigError
-from mlwf.orchestrator.training_steps import build_ml_pipeline
+from mlwf.orchestrator.pipeline_config import build_ml_pipeline
 from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.features import (

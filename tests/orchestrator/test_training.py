@@ -17,6 +17,7 @@ from mlwf.engine.out_of_fold import OutOfFold, TrainedModel
 from mlwf.errors import FitError
 from mlwf.modules.inference import infer_features
 from mlwf.modules.threshold import choose_threshold
+from mlwf.orchestrator.choosing import search
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_data import load_arrays, with_test
 from mlwf.orchestrator.run_log import RunLog
@@ -35,7 +36,6 @@ from mlwf.orchestrator.training_steps import (
     fit_pipeline,
     make_nested_train_fn,
     make_train_fn,
-    search,
 )
 from mlwf.orchestrator.workflow import build_pipeline
 from mlwf.specs.data import IN_MEMORY, DataSpec
