@@ -194,6 +194,12 @@ Fitter = Callable[[Sequence[FitRequest]], Sequence[FitResult]]
 """Makes the fits of some requests; the results are in their order. `Engine` in a run, `DryRunFitter` in a plan."""
 
 
+def last_step(pipeline: Any) -> tuple[str, Any]:
+    """Give the last step and its name, which is empty for a classifier that is in no pipeline."""
+    name, classifier = getattr(pipeline, "steps", [("", pipeline)])[-1]
+    return name, classifier
+
+
 def on_table(fitter: Fitter, table: Table) -> Fitter:
     """Make a fitter of the same rows with other columns."""
     return lambda requests: fitter([replace(request, table=table) for request in requests])

@@ -20,7 +20,7 @@ from mlwf.engine.costs import FitCosts, SearchTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.process_pools import CallInterruptedError
-from mlwf.engine.requests import FitRequest, FitResult
+from mlwf.engine.requests import FitRequest, FitResult, last_step
 from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.predictions import PrecomputedClassifier, Predictions
 from mlwf.results import FitCounts
@@ -121,11 +121,19 @@ LEAST_SECONDS = 1e-3
 
 
 def estimate_seconds(classifier: Any, n_rows: int, n_columns: int, n_classes: int) -> float:
-    """Estimate the seconds of one fit on one core of a machine of today, within a factor of three or so."""
+    """Estimate the seconds of one fit on one core of a machine of today, within a factor of three or so.
+
+    Of an unknown class, and of values that only the fit will refuse, it is the least that a fit takes.
+    """
     info = find_algorithm(classifier)
+    if info is None:
+        return LEAST_SECONDS
     # One set of trees, or one column of coefficients, serves two classes.
     n_outputs = n_classes if n_classes > 2 else 1
-    return LEAST_SECONDS + (0.0 if info is None else float(info.seconds(classifier, n_rows, n_columns, n_outputs)))
+    try:
+        return LEAST_SECONDS + float(info.seconds(classifier, n_rows, n_columns, n_outputs))
+    except (TypeError, ValueError, ArithmeticError):
+        return LEAST_SECONDS
 
 
 def releases_gil(classifier: Any) -> bool:
@@ -168,7 +176,7 @@ class Task:
     @property
     def classifier(self) -> Any:
         """The unfitted classifier, at whichever stage."""
-        return self.fit_key.parts.classifier if self.fit_keys else _last(self.request)
+        return self.fit_key.parts.classifier if self.fit_keys else last_step(self.request.pipeline)[1]
 
     @property
     def learner(self) -> str | None:
@@ -334,26 +342,14 @@ def _task(requests: dict[int, FitRequest], fit_keys: Mapping[int, FitKey | None]
             classifier = clone(classifier).set_params(**{task.fit_key.stage[0]: task.stages[-1]})
         table = task.fit_key.table
     else:
-        classifier = _last(task.request)
-    task.seconds = _seconds(classifier, table, task.request)
+        classifier = last_step(task.request.pipeline)[1]
+    task.seconds = estimate_seconds(classifier, len(task.request.train), _n_columns(table), len(table.classes))
     return task
-
-
-def _seconds(classifier: Any, table: Table, request: FitRequest) -> float:
-    try:
-        return estimate_seconds(classifier, len(request.train), _n_columns(table), len(table.classes))
-    except (TypeError, ValueError, ArithmeticError):  # values that only the fit will refuse
-        return estimate_seconds(None, 0, 0, 0)
 
 
 def _n_columns(table: Table) -> int:
     shape: Sequence[int] = table.X.shape
     return int(shape[1])
-
-
-def _last(request: FitRequest) -> Any:
-    steps: Sequence[tuple[str, Any]] | None = getattr(request.pipeline, "steps", None)
-    return request.pipeline if steps is None else steps[-1][1]
 
 
 class DryRunFitter:

@@ -16,7 +16,7 @@ from mlwf.engine.costs import FAITHFUL_SECONDS, MARGIN
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.out_of_fold import OutOfFold, stack
 from mlwf.engine.probing import probe
-from mlwf.engine.requests import FitRequest, Fitter
+from mlwf.engine.requests import FitRequest, Fitter, last_step
 from mlwf.engine.scheduling import DryRunFitter, Task, estimate_seconds
 from mlwf.engine.work import BLAS, PreparedRows, openmp_threads
 from mlwf.errors import ConfigError, MlwfError, Problem
@@ -187,7 +187,7 @@ class TimeReserve:
             return None
 
     def _phase_fits(self, tasks: Sequence[Task], pipeline: Any) -> PhaseFits:
-        own = [task for task in tasks if type(task.classifier) is type(_classifier(pipeline))]
+        own = [task for task in tasks if type(task.classifier) is type(last_step(pipeline)[1])]
         others = [task.predict_seconds(self._costs) for task in tasks if task not in own]
         return PhaseFits(tuple(len(task.request.train) for task in own), sum(others) / self._slots)
 
@@ -200,19 +200,19 @@ class TimeReserve:
 
     def _seconds_of_fit(self, n_rows: int, pipeline: Any, params: Mapping[str, Any]) -> float:
         table, key = self._config.table, self._key(pipeline, params)
-        classifier = _classifier(pipeline) if key is None else key.parts.classifier
+        classifier = last_step(pipeline)[1] if key is None else key.parts.classifier
         learner = None if key is None else key.parts.learner(key.stage)
         n_columns = int(table.X.shape[1])
-        estimated = _estimate(classifier, n_rows, n_columns, len(table.classes))
+        estimated = estimate_seconds(classifier, n_rows, n_columns, len(table.classes))
         costs = self._costs
         return costs.predict(classifier, estimated, learner=learner) + costs.predict_preparing(n_rows * n_columns)
 
     def _seconds_of_saving(self, pipeline: Any, params: Mapping[str, Any], calibrated: bool) -> float:
         context, table = self._context, self._config.table
         key = self._key(pipeline, params)
-        classifier = _classifier(pipeline) if key is None else key.parts.classifier
+        classifier = last_step(pipeline)[1] if key is None else key.parts.classifier
         n_rows, n_columns = len(context.split.train), int(table.X.shape[1])
-        estimated = _estimate(classifier, n_rows, n_columns, len(table.classes))
+        estimated = estimate_seconds(classifier, n_rows, n_columns, len(table.classes))
         is_ensemble = calibrated and context.calibration is not None and context.calibration.ensemble
         n_models = context.spec.calibration_folds if is_ensemble else 1
         times = 2 if context.is_refitted else 1
@@ -278,14 +278,3 @@ def _prepare(fit_key: FitKey, rows: Rows) -> PreparedRows:
     X, y = table.X_of(rows), table.y_of(rows)
     X = X if preprocessor is None else clone(preprocessor).fit_transform(X, y)
     return PreparedRows(X, y, table.fit_weight_of(rows), {})
-
-
-def _classifier(pipeline: Any) -> Any:
-    return getattr(pipeline, "steps", [("", pipeline)])[-1][1]
-
-
-def _estimate(classifier: Any, n_rows: int, n_columns: int, n_classes: int) -> float:
-    try:
-        return estimate_seconds(classifier, n_rows, n_columns, n_classes)
-    except (TypeError, ValueError, ArithmeticError):  # values that only the fit will refuse
-        return estimate_seconds(None, 0, 0, 0)

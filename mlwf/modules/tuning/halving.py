@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.utils import resample
 
 from mlwf.engine.model_cache import MOST_RESUMABLE
+from mlwf.engine.requests import last_step
 from mlwf.engine.staged_ensembles import may_be_resumable
 from mlwf.errors import FitError
 from mlwf.modules.tuning.trials import Params, Search, SearchOutcome, Trials
@@ -35,7 +36,7 @@ def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], ran
     for number, amount in enumerate(schedule):
         n_kept = ceil(len(candidates) / spec.factor)
         trials = _rung(search, candidates, resource, amount, number, random_state)
-        if resource != N_SAMPLES and number < len(schedule) - 1 and may_be_resumable(_classifier(search.pipeline)[1]):
+        if resource != N_SAMPLES and number < len(schedule) - 1 and may_be_resumable(last_step(search.pipeline)[1]):
             # More rounds of the same rows: the fits of the candidates that are kept are resumed on the next rung.
             trials.leaderboard.n_kept = min(n_kept, max(1, MOST_RESUMABLE // len(trials.splits)))
         # Kept candidates stand in ascending order. When the time ends in the middle, the better ones have been tried.
@@ -51,18 +52,12 @@ def halve(spec: HalvingSearchSpec, search: Search, candidates: list[Params], ran
 
 def rounds_parameter(pipeline: Any) -> str | None:
     """Name the parameter that sets how many rounds of boosting, or trees, the pipeline's classifier is made of."""
-    step, classifier = _classifier(pipeline)
+    step, classifier = last_step(pipeline)
     info = find_algorithm(classifier)
     # Of a class that is not in the catalogue the usual name is taken, where it has it.
     usual = "n_estimators" if "n_estimators" in classifier.get_params(deep=False) else None
     name = usual if info is None else info.rounds
     return name and (f"{step}__{name}" if step else name)
-
-
-def _classifier(pipeline: Any) -> tuple[str, Any]:
-    """Give the last step and its name, which is empty for a classifier that is in no pipeline."""
-    name, classifier = getattr(pipeline, "steps", [("", pipeline)])[-1]
-    return name, classifier
 
 
 def plan_rungs(n_candidates: int, *, factor: int, smallest: int, most: int) -> list[int]:
