@@ -113,7 +113,9 @@ class Engine:
         self._resources = ExitStack()
         lasts = fit_cache is not None
         if fit_cache is None:
-            fit_cache = FitCache(Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="mlwf-fits-"))))
+            # After an error fits that have begun still write there, while it is removed.
+            folder = tempfile.TemporaryDirectory(prefix="mlwf-fits-", ignore_cleanup_errors=True)
+            fit_cache = FitCache(Path(self._resources.enter_context(folder)))
         self.fit_cache = fit_cache
         self._model_cache = ModelCache(fit_cache, lasts=lasts, run_time=self.run_time)
         self._key_builder = FitKeyBuilder()

@@ -195,6 +195,8 @@ def choose_on(
         if any(tuned.is_timed_out for tuned in selected.searches.values()):
             context.run_log.cut()
         for name, reason in selected.result.failures.items():
+            if context.spec.on_error == "fail":
+                raise FitError(f"in a fold of the nested validation the model {name} failed: {reason} (on_error: fail)")
             context.run_log.warn(f"a fold of the nested validation did without the model {name}: {reason}")
         return selected.config
     try:

@@ -155,6 +155,22 @@ def test_with_on_error_fail_one_model_that_fails_ends_the_run(mixed, mixed_featu
         run_ml_workflow(mixed_features, {**MODELS, "broken": broken}, *mixed, validation_params=FOLDS, on_error="fail")
 
 
+# So many neighbours are found among the training rows of the run's folds, and not among those of the folds inside them.
+FEW_ROWS = {**MODELS, "near": CandidateModelSpec(algorithm="knn", hyperparameters={"n_neighbors": 80})}
+NESTED = {**FOLDS, "nested": True}
+
+
+def test_a_nested_fold_does_without_a_model_that_fails_there(mixed, mixed_features):
+    results = run_ml_workflow(mixed_features, FEW_ROWS, *mixed, validation_params=NESTED)
+    (warning,) = {warning for warning in results["warnings"] if "a fold of the nested validation" in warning}
+    assert warning.startswith("a fold of the nested validation did without the model near: none of the 1 candidates")
+
+
+def test_with_on_error_fail_a_model_that_fails_in_a_nested_fold_ends_the_run(mixed, mixed_features):
+    with pytest.raises(FitError, match="in a fold of the nested validation the model near failed: none of"):
+        run_ml_workflow(mixed_features, FEW_ROWS, *mixed, validation_params=NESTED, on_error="fail")
+
+
 def test_the_scorer_that_all_are_compared_by_is_one(mixed, mixed_features):
     results = run_ml_workflow(
         mixed_features, MODELS, *mixed, validation_params=FOLDS, selection_spec=SelectionSpec(scoring="roc_auc")
