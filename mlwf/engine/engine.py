@@ -155,9 +155,12 @@ class Engine:
         call = next(self._calls)
         # What was requested first is fitted first, so that few folds are in memory.
         places = {task: tuple(task.requests) for task in tasks}
+        # In the order of their ranks, since an idle thread takes the first one at once.
         futures = {
-            task: self._queue.put((_turn(task, call), task.rank), partial(self._do_task, task, folds.get(task), pool))
-            for task, pool in pools.items()
+            task: self._queue.put(
+                (_turn(task, call), task.rank), partial(self._do_task, task, folds.get(task), pools[task])
+            )
+            for task in sorted(tasks, key=lambda task: task.rank)
         }
         for task, future in futures.items():
             self._time.wait_for(task, future, futures)
