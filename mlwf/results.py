@@ -372,6 +372,12 @@ class Evaluation(WithProvenance):
     """Predictions of the held-out rows, in the order of the rows."""
     y: Any = field(repr=False)
     """Labels of the held-out rows."""
+    weight: Any = field(default=None, repr=False)
+    """Weight of each held-out row; None for equal ones."""
+    units: Any = field(default=None, repr=False)
+    """Which of these rows a bootstrap draws together; None for single rows."""
+    index: Any = field(default=None, repr=False)
+    """Where each of these rows stands among the rows that have a target."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Metrics that could not be computed, and a sentence that says why."""
     slices: tuple[Score, ...] = ()

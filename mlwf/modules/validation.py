@@ -89,6 +89,9 @@ def cross_validate(
         scores=scores,
         predictions=sample.predictions,
         y=sample.y,
+        weight=sample.weight,
+        units=sample.groups,
+        index=sample.index,
         problems=problems,
         slices=score_slices(sample, masks, wanted, replace(provenance, is_pooled=True)),
         choices=() if choices is None else tuple(choices(part) for part in trained),
@@ -105,16 +108,18 @@ def evaluate(
     metrics: Sequence[str],
     positive_class: Any = None,
     groups: NDArray[Any] | None = None,
+    index: NDArray[np.intp] | None = None,
     slices: Mapping[str, NDArray[np.bool_]] = NO_SLICES,
     provenance: Provenance,
 ) -> Evaluation:
     """Score predictions of rows that the model was not trained on: a hold-out or a test set.
 
-    Intervals are of a bootstrap of the rows, or of whole groups. `slices` holds for each slice which of these rows are
-    in it: booleans of shape (n_rows,).
+    `index` says where the rows stand in their table; the default is that they are all of it. Intervals are of a
+    bootstrap of the rows, or of whole groups. `slices` holds for each slice which of these rows are in it: booleans of
+    shape (n_rows,).
     """
     wanted = wanted_metrics(metrics, predictions.classes, positive_class)
-    sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)))
+    sample = Sample(predictions, baseline, y, weight, groups, np.arange(len(y)) if index is None else index)
     counted = sample.weighted()
     scores, problems = score_sample(counted, wanted, provenance)
     return Evaluation(
@@ -122,6 +127,9 @@ def evaluate(
         scores=scores,
         predictions=predictions,
         y=y,
+        weight=weight,
+        units=groups,
+        index=sample.index,
         problems=problems,
         slices=score_slices(sample, slices, wanted, provenance),
         **class_report(counted),

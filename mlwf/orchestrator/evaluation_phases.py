@@ -199,6 +199,7 @@ def _evaluate_holdout(run: Run) -> Evaluation:
         metrics=_metrics(run),
         positive_class=context.spec.data.positive_class,
         groups=context.table.groups_of(rows),
+        index=rows.index,
         slices={name: mask[rows.index] for name, mask in masks.items()},
         provenance=of_holdout(context, list_choices(context, run.config), run.trained),
     )

@@ -13,6 +13,7 @@ from typing import Any
 from mlwf.config import Document
 from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
+from mlwf.evaluation.scored_rows import FOLDER, scored_rows, to_arrays
 from mlwf.modules.data import Dataset
 from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.context import RunContext
@@ -92,7 +93,7 @@ class RunRecorder:
         self._mlflow.log(lambda tracker: tracker.log_params(self._redact(params)))
 
     def record(self, result: RunResult) -> None:
-        """Take what the run has found by now, and write down what is new: the search, the model."""
+        """Take what the run has found by now, and write down what is new: the search, the model, the predictions."""
         before, self.result = self.result, result
         if result.tuning is not None and result.tuning is not before.tuning:
             self._record_tuning(result.tuning)
@@ -100,6 +101,10 @@ class RunRecorder:
             self.folder.write_json("candidates.json", {name: each.cv_results for name, each in result.searches.items()})
         if result.model is not None and result.model is not before.model:
             self._record_model(result.model)
+        for evaluation in result.evaluations:
+            if self.folder and all(evaluation is not each for each in before.evaluations):
+                name = f"{FOLDER}/{evaluation.source}.npz"
+                self.folder.write_arrays(name, to_arrays(scored_rows(evaluation)))
         if result.gates is not None and result.gates is not before.gates:
             self._mlflow.withhold(result.gates)
 

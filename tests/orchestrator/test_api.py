@@ -28,6 +28,7 @@ from mlwf import (
     build_ml_pipeline,
     run_ml_workflow,
 )
+from mlwf.evaluation.scored_rows import read_scored_rows
 
 NUMERIC = [NumericFeatureSpec(columns=["height", "weight"])]
 BAYES = ClassifierModelSpec(algorithm="gaussian_nb")
@@ -103,6 +104,30 @@ def test_a_run_is_kept_where_a_folder_is_named(mixed, tmp_path):
         "config.yaml", "data.json", "environment.txt", "model.skops", "run.log", "splits.npz", "state.json",
         "summary.json", "table_schema.json",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["cross_validation", "train_test"])
+def test_the_scores_follow_from_the_predictions_that_a_run_keeps(mixed, tmp_path, strategy):
+    X, y = mixed
+    weight = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)
+    groups = np.arange(len(X)) // 2
+    results = run_ml_workflow(
+        NUMERIC, BAYES, X, y, strategy, {"metrics": ["accuracy"]}, X_test=X, y_test=y, sample_weight=weight,
+        groups=groups, runs_dir=tmp_path,
+    )  # fmt: skip
+    folder = tmp_path / results["run_id"]
+    index = dict(np.load(folder / "splits.npz"))
+    for score in results["scores"]:
+        rows = read_scored_rows(folder / "predictions" / f"{score.source}.npz")
+        assert rows.classes[rows.y].tolist() == np.asarray(y)[rows.index].astype(str).tolist()
+        is_right, counts = rows.y == rows.predicted, np.ones(len(y)) if rows.weight is None else rows.weight
+        if score.source == "cross_validation":
+            parts = [np.isin(rows.index, index[name]) for name in score.rows]
+            assert score.value == pytest.approx(np.mean([np.average(is_right[at], weights=counts[at]) for at in parts]))
+        else:
+            assert score.value == pytest.approx(np.average(is_right, weights=counts))
+        # Rows of weight 0 are kept, and the two rows of a group stay together.
+        assert score.source == "test" or (rows.weight.min() == 0 and len(np.unique(rows.units)) == len(rows) / 2)
 
 
 def test_nothing_is_written_where_no_folder_is_named(mixed, tmp_path, monkeypatch):
