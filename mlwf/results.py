@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.provenance import Provenance, WithProvenance
@@ -135,6 +135,16 @@ class Difference:
     """None where the rows have no spread."""
     distinguishable: bool | None
     """Whether the interval leaves out zero; None without one."""
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """A metric of resamples of the scored rows; the same ones are drawn of the same rows, in any run."""
+
+    values: tuple[float, ...]
+    """NaN where the metric is not defined."""
+    n_units: int
+    """What was drawn: rows, or groups."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +335,8 @@ class Score(WithProvenance):
     """How much better than the baseline."""
     slice: str | None = None
     """The slice of the rows, or None for all of them."""
+    resamples: Resamples | None = field(default=None, repr=False, compare=False)
+    """None in cross-validation, whose folds say as much."""
 
     @property
     def source(self) -> Source:
@@ -338,8 +350,8 @@ class Score(WithProvenance):
 
     def to_dict(self) -> dict[str, Any]:
         """Give what `summary.json` keeps of a score."""
-        values = asdict(self)
-        del values["provenance"]
+        values = asdict(replace(self, resamples=None))
+        del values["provenance"], values["resamples"]
         return {
             "metric": values.pop("metric"),
             "source": self.source,

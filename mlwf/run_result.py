@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from typing import Any, Protocol
 
 from mlwf.results import (
@@ -44,6 +45,8 @@ SUMMARY_KEYS = (
 SEVERAL, ENSEMBLE = "several", "ensemble"
 """What stands for the algorithm before one of several models is chosen, and where an average of them ships."""
 
+DIGITS = 9
+"""Decimals of a resample that are kept."""
 DISTRIBUTIONS = ("mlwf", "scikit-learn", "numpy", "pandas")
 
 
@@ -248,6 +251,20 @@ class RunResult:
             "versions": _versions(self.algorithms),
             "files": self.files and dict(self.files),
         }
+
+    def to_resamples(self) -> list[dict[str, Any]]:
+        """Give the content of `resamples.json`: by these a later run is compared with this one on the same rows."""
+        return [
+            {
+                "source": score.source,
+                "metric": score.metric,
+                "slice": score.slice,
+                "n_units": score.resamples.n_units,
+                "values": [round(value, DIGITS) if isfinite(value) else None for value in score.resamples.values],
+            }
+            for score in (*self.scores, *self.slices)
+            if score.resamples
+        ]
 
 
 def get_workflow_summary(results: Mapping[str, Any]) -> dict[str, Any]:

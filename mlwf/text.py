@@ -255,6 +255,11 @@ def json_text(obj: Any, *, ascii_only: bool = False) -> str:
     return "\n".join(line if line.isprintable() else _as_json(line) for line in text.split("\n")) + "\n"
 
 
+def compact_json(obj: Any) -> str:
+    """Turn plain values into JSON text without blanks, for files that only programs read."""
+    return json.dumps(obj, allow_nan=False, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
 class LineFormatter(logging.Formatter):
     """Writes a record of the log on one line, and its traceback below; `redact` takes secrets out of both."""
 

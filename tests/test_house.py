@@ -224,13 +224,15 @@ def test_a_heavy_import_is_noticed():
         ["runs", "--runs-dir", "{runs_dir}"],
         ["summary", "r1", "--runs-dir", "{runs_dir}"],
         ["summary", "r1", "--runs-dir", "{runs_dir}", "--format", "json"],
+        ["compare", "r1", "latest", "--runs-dir", "{runs_dir}"],
     ],
     ids=" ".join,
 )
 def test_commands_that_fit_nothing_start_light(arguments, runs_dir):
     (runs_dir / "r1").mkdir(parents=True)
     (runs_dir / "r1" / "state.json").write_text('{"run_id": "r1", "name": "x", "status": "done"}')
-    (runs_dir / "r1" / "summary.json").write_text('{"run_id": "r1", "name": "x", "status": "done", "seconds": 1.0}')
+    summary = {"run_id": "r1", "name": "x", "status": "done", "seconds": 1.0, "summary": {}}
+    (runs_dir / "r1" / "summary.json").write_text(json.dumps(summary))
     assert imported_after(run_command([argument.format(runs_dir=runs_dir) for argument in arguments])) == set()
 
 

@@ -212,7 +212,7 @@ STEPS = WORKFLOW["jobs"]["train"]["steps"]
 
 
 def test_workflow_is_whole_and_pinned():
-    assert list(WORKFLOW) == ["name", "on", "jobs"]
+    assert list(WORKFLOW) == ["name", "on", "permissions", "jobs"]
     used = [step["uses"] for step in STEPS if "uses" in step]
     assert [name.partition("@")[0].partition("/")[2] for name in used] == [
         "checkout", "setup-python", "upload-artifact",
@@ -225,13 +225,42 @@ def test_workflow_is_whole_and_pinned():
 def test_workflow_validates_trains_and_leaves_a_summary_and_runs(copy):
     commands = [step["run"] for step in STEPS if step.get("run", "").startswith("mlwf")]
     assert len(commands) == 2
+    compare = STEPS[-1]["run"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "GITHUB_STEP_SUMMARY": str(copy / "summary.md")}
     for command in commands:
         subprocess.run(["bash", "-e", "-c", command], check=True, env=environment, capture_output=True)
     assert "| accuracy |" in Path("summary.md").read_text()
     # Hidden files, such as the fit cache, are not uploaded.
-    assert len(list(Path(STEPS[-1]["with"]["path"]).glob("[!.]*"))) == 1
+    kept = STEPS[-2]["with"]["path"]
+    assert len(list(Path(kept).glob("[!.]*"))) == 1
+    # GitHub's own command line is all that is not here: one that has an artifact, and no comment or one.
+    Path("bin").mkdir()
+    Path("bin/gh").write_text(GH)
+    Path("bin/gh").chmod(0o755)
+    environment |= {"PATH": f"{copy}/bin{os.pathsep}{path}", "COMMENTS": "repos/a/b/issues/7/comments"}
+    for there in ("", "https://api.github.com/repos/a/b/issues/comments/1"):
+        compared = subprocess.run(
+            ["bash", "-e", "-c", compare],
+            env=environment | {"THERE": there},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        shutil.rmtree("main-runs")
+        method = f"{there} --method PATCH" if there else environment["COMMENTS"]
+        assert compared.stdout == f"api {method} --field body=@comment.md\n"
+    assert Path("comment.md").read_text().startswith("<!-- mlwf compare penguins -->\n## penguins: of ")
+
+
+GH = """\
+#!/bin/bash
+case "$1 $2" in
+    "run list") echo 42 ;;
+    "run download") cp -r runs main-runs ;;
+    *) if [[ $* = *--jq* ]]; then echo "$THERE"; else echo "$*"; fi ;;
+esac
+"""
 
 
 # The picture

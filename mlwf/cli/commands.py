@@ -13,6 +13,7 @@ from mlwf.cli.display import (
     PlainFormat,
     append_step_summary,
     progress,
+    show_comparison,
     show_plan,
     show_predicted,
     show_runs,
@@ -63,6 +64,15 @@ Read = Annotated[
         "--read",
         metavar="KEY=VALUE",
         help="How the table is read, as in data.read of an experiment, such as sep=';'; may be repeated.",
+    ),
+]
+StoreOfRuns = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        envvar="MLFLOW_TRACKING_URI",
+        help="Store to ask when the run is not in the folder of runs; the default is mlflow.db, if it is here.",
     ),
 ]
 RUNS = Path("runs")
@@ -201,15 +211,7 @@ def summary(
     run: Run,
     form: Form = Format.table,
     runs_dir: RunsDir = RUNS,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            "--tracking-uri",
-            metavar="URI",
-            envvar="MLFLOW_TRACKING_URI",
-            help="Store to ask when the run is not in the folder of runs; the default is mlflow.db, if it is here.",
-        ),
-    ] = None,
+    tracking_uri: StoreOfRuns = None,
 ) -> None:
     """Show what a run found.
 
@@ -218,6 +220,49 @@ def summary(
     from mlwf.cli.run_lookup import find_summary
 
     show_summary(find_summary(run, runs_dir=runs_dir, tracking_uri=tracking_uri), form)
+
+
+@app.command(cls=Command)
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="Two or more: ids as for `mlwf summary`, folders of runs, or models:/NAME@ALIAS.",
+            show_default=False,
+        ),
+    ],
+    form: Form = Format.table,
+    fail_if_worse: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-if-worse",
+            metavar="METRIC",
+            help="Exit with 3 when a run is worse than the first beyond chance, or cannot be compared.",
+        ),
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    tracking_uri: StoreOfRuns = None,
+) -> None:
+    """Compare runs with the first of them, on the same rows.
+
+    What differs: keys of the experiments, scores with the interval of their difference, slices, gates, findings, fits.
+    The Markdown is the comment of a pull request.
+    """
+    if len(runs) < 2:
+        raise UsageError(
+            "mlwf compare: names one run; name two or more, the first of which the others are compared with"
+        )
+    from mlwf.cli.run_lookup import find_run_files
+    from mlwf.modules.comparison import compare_runs, find_worse
+
+    found = compare_runs([find_run_files(run, runs_dir=runs_dir, tracking_uri=tracking_uri) for run in runs])
+    worse = find_worse(found, fail_if_worse) if fail_if_worse is not None else {}
+    show_comparison(found.to_dict(), form)
+    for label, reason in worse.items():
+        write_error(f"--fail-if-worse {fail_if_worse}: {reason or f'{label} is worse than A beyond chance'}")
+    if worse:
+        raise typer.Exit(GATE_NOT_MET)
 
 
 @app.command(cls=Command)

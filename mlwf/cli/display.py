@@ -130,6 +130,18 @@ def show_summary(summary: Mapping[str, Any], form: Format) -> None:
         _show(summary_table(_as_read_here(summary)))
 
 
+def show_comparison(comparison: Mapping[str, Any], form: Format) -> None:
+    """Write runs beside each other to stdout."""
+    from mlwf.tables.comparison_tables import comparison_markdown, comparison_table
+
+    if form is Format.json:
+        write_json(comparison)
+    elif form is Format.markdown:
+        write(comparison_markdown(_as_read_here(comparison)))
+    else:
+        _show(comparison_table(_as_read_here(comparison)))
+
+
 def append_step_summary(summary: Mapping[str, Any]) -> None:
     """Append a run to the page of a GitHub job, where there is one; stderr has why it could not be written."""
     page = os.environ.get("GITHUB_STEP_SUMMARY")

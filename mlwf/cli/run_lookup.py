@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
-from mlwf.modules.runs import CONFIG, MODEL_URI, STATE, SUMMARY, RunFolder, find_run, newest_first
+from mlwf.modules.runs import CONFIG, MODEL_URI, RESAMPLES, STATE, SUMMARY, RunFolder, find_run, newest_first
+
+if TYPE_CHECKING:
+    from mlwf.modules.comparison import RunFiles
+
+KEPT = (SUMMARY, CONFIG, RESAMPLES)
+"""Files of a run that others are compared with."""
 
 
 def from_here(text: str) -> str:
@@ -46,6 +53,58 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
         if tracked is None:
             raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
         return tracked
+
+
+def find_run_files(run: str, *, runs_dir: Path, tracking_uri: str | None) -> RunFiles:
+    """Give what a run keeps for a comparison: of a run here, of a folder from elsewhere, of a registered model.
+
+    Raises RunNotFoundError when it is nowhere, and UsageError when it has not ended or keeps no experiment.
+    """
+    try:
+        if run.startswith(MODEL_URI):
+            return _registered(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+        return _files_of(find_run(runs_dir, run))
+    except RunNotFoundError as missing:
+        store = find_store(tracking_uri, runs_dir=runs_dir)
+        if store is None or run == "latest" or os.sep in run:
+            raise
+        from mlwf.modules.tracking import fetch_run_files
+
+        texts = fetch_run_files(store, run, KEPT)
+        if texts is None:
+            raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
+        return _parsed(run, texts)
+
+
+def _registered(uri: str, *, runs_dir: Path, tracking_uri: str | None) -> RunFiles:
+    store = find_model_store(uri, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    from mlwf.modules.tracking import RegisteredModelError, fetch_run_files, run_of_model
+
+    run_id = run_of_model(uri, store)
+    texts = run_id and fetch_run_files(store, run_id, KEPT)
+    if not texts:
+        raise RegisteredModelError(f"{store}: the run of {uri} is gone, and what it kept with it")
+    return _parsed(uri, texts)
+
+
+def _files_of(folder: RunFolder) -> RunFiles:
+    texts = {name: folder.file(name).read_text(encoding="utf-8") for name in KEPT if folder.file(name).is_file()}
+    return _parsed(folder.run_id, {**texts, SUMMARY: json.dumps(_local(folder))})
+
+
+def _parsed(run: str, texts: Mapping[str, str]) -> RunFiles:
+    from mlwf.config.parsing import ParseError, read_as_written
+    from mlwf.modules.comparison import RunFiles
+
+    summary = json.loads(texts[SUMMARY])
+    if "summary" not in summary:
+        raise UsageError(f"{run}: is {summary.get('status', 'unknown')}, and has no results to compare")
+    try:
+        config = read_as_written(texts.get(CONFIG, ""))
+        resamples = json.loads(texts.get(RESAMPLES, "[]"))
+    except (ParseError, ValueError) as error:
+        raise UsageError(f"{run}: its {CONFIG} or {RESAMPLES} cannot be read: {error}") from error
+    return RunFiles(summary, config if isinstance(config, dict) else {}, resamples)
 
 
 def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = None) -> str | None:

@@ -96,6 +96,20 @@ def compose(text: str) -> yaml.Node | None:
     return node
 
 
+def read_as_written(text: str) -> Any:
+    """Read a text to plain Python, `${env:...}` as it is written; raises ParseError, or ValueError for a value."""
+    node = compose(text)
+    return None if node is None else _as_written(node)
+
+
+def _as_written(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return {_as_written(key): _as_written(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_as_written(item) for item in node.value]
+    return construct(node.tag.removeprefix(TAG), node.value)
+
+
 def _bound_depth(text: str) -> None:
     """Refuse deep nesting before nodes are made: PyYAML's C loader makes them recursively, and crashes the process."""
     depth = 0

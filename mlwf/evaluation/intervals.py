@@ -79,15 +79,16 @@ class Resampled:
 
     def interval(self, part: int, metric: int) -> Interval | None:
         """Give the percentile interval; None where fewer than half of the resamples are defined, or all agree."""
-        return _percentiles(self._scored(part, metric), self.method, self.n_units)
+        return _percentiles(self.scored(part, metric), self.method, self.n_units)
 
     def difference(self, metric: int, part: int, other: int, value: float, other_value: float) -> Difference:
         """Estimate how much better a part is than another, given the values of both on all rows."""
         sign = 1 if self.metrics[metric].info.greater_is_better else -1
-        gains = sign * (self._scored(part, metric) - self._scored(other, metric))
+        gains = sign * (self.scored(part, metric) - self.scored(other, metric))
         return _difference(sign * (value - other_value), _percentiles(gains, self.method, self.n_units))
 
-    def _scored(self, part: int, metric: int) -> NDArray[np.float64]:
+    def scored(self, part: int, metric: int) -> NDArray[np.float64]:
+        """Give the values of a metric, of shape (n_resamples,)."""
         return self.values[part, metric, : _n_scored(self.metrics[metric], self.values.shape[-1])]
 
 

@@ -24,6 +24,8 @@ STATE = "state.json"
 SUMMARY = "summary.json"
 CONFIG = "config.yaml"
 """The experiment as it was resolved."""
+RESAMPLES = "resamples.json"
+"""The scores of resamples of the rows that the run was judged on."""
 ENVIRONMENT = "environment.txt"
 MODEL_FILE = "model.skops"
 NO_RUN = "no run here; `mlwf train CONFIG` makes one"
@@ -142,10 +144,15 @@ def create_run(runs_dir: Path, name: str) -> RunFolder:
 def find_run(runs_dir: Path, text: str) -> RunFolder:
     """Find a run by its id, the id MLflow gave it, a unique beginning of either, its folder, or `latest`.
 
-    Raises RunNotFoundError, with the nearest ids or with all that begin so.
+    With a folder before it, as in `elsewhere/runs/latest`, any of these is a run of that folder. Raises
+    RunNotFoundError, with the nearest ids or with all that begin so.
     """
-    if os.sep in text and (Path(text) / STATE).is_file():
-        return RunFolder(Path(text), Path(text).resolve().name)
+    if os.sep in text:
+        path = Path(text)
+        if (path / STATE).is_file():
+            return RunFolder(path, path.resolve().name)
+        if path.parent.is_dir():
+            runs_dir, text = path.parent, path.name
     runs = {run.run_id: run for run in newest_first(runs_dir)}
     if not runs:
         raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")

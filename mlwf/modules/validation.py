@@ -19,7 +19,7 @@ from mlwf.evaluation.intervals import bootstrap, corrected_t, corrected_t_differ
 from mlwf.evaluation.metrics import Metric, build_metrics
 from mlwf.evaluation.predictions import Predictions, codes_of
 from mlwf.provenance import Provenance
-from mlwf.results import ClassReport, Evaluation, Score
+from mlwf.results import ClassReport, Evaluation, Resamples, Score
 from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info
 from mlwf.splitting.rows import Rows, Split, Splitter, Table
 
@@ -267,7 +267,8 @@ def score_sample(
         problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": floor[0] if floor else None}
         if values:
-            found |= {"value": values[0], "interval": drawn.interval(0, number)}
+            resamples = Resamples(tuple(drawn.scored(0, number).tolist()), drawn.n_units)
+            found |= {"value": values[0], "interval": drawn.interval(0, number), "resamples": resamples}
         if values and floor and not metric.info.is_trivial:
             found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])
         scores.append(_score(metric, provenance, sample.n_rows, slice=name, **found))

@@ -14,7 +14,7 @@ from mlwf.engine.costs import SearchTime
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import FitError, TimeUpError
 from mlwf.evaluation.predictions import predict
-from mlwf.modules.data import row_digests, slice_masks
+from mlwf.modules.data import slice_masks
 from mlwf.modules.findings import FindingInputs, find, list_columns, search_leaks
 from mlwf.modules.gates import check_gates
 from mlwf.modules.inference import infer_features
@@ -252,8 +252,8 @@ def look_for_findings(
         tuning=spec.search_of(shipped) if shipped else None,
         algorithm=shipped.model.algorithm if shipped else result.algorithm,
         calibration=calibration,
-        digests=row_digests(run_data.data),
-        test_digests=None if run_data.test is None else row_digests(run_data.test),
+        digests=run_data.data.row_digests,
+        test_digests=None if run_data.test is None else run_data.test.row_digests,
         degraded=context.run_log.degraded,
     )
     return find(inputs, ignore=spec.findings.ignore)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -158,11 +159,24 @@ def _positive_class(context: RunContext, labels: Any) -> Any:
 
 
 def _describe_rows(context: RunContext) -> dict[str, Any]:
-    """Count and identify the rows that scores and choices name; their positions are in `splits.npz`."""
-    named = name_rows(context)
-    rows = {name: {"n_rows": len(part), "digest": part.digest} for name, part in named.items() if len(part)}
-    test = context.run_data.test
-    return rows if test is None else {**rows, "test": {"n_rows": len(test), "digest": test.digest}}
+    """Count and identify the rows that scores and choices name; their positions are in `splits.npz`.
+
+    `content` is that of the complete rows, whichever of their columns are features: other runs that judge the same rows
+    have the same.
+    """
+    data, test = context.run_data.data, context.run_data.test
+    rows = {
+        name: {"n_rows": len(part), "digest": part.digest, "content": _content(data.row_digests[part.index])}
+        for name, part in name_rows(context).items()
+        if len(part)
+    }
+    if test is not None:
+        rows["test"] = {"n_rows": len(test), "digest": test.digest, "content": _content(test.row_digests)}
+    return rows
+
+
+def _content(digests: NDArray[np.uint64]) -> str:
+    return hashlib.sha256(digests.tobytes()).hexdigest()
 
 
 def _describe_features(context: RunContext) -> dict[str, Any]:

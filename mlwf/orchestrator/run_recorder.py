@@ -15,7 +15,7 @@ from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError
 from mlwf.evaluation.scored_rows import FOLDER, scored_rows, to_arrays
 from mlwf.modules.data import Dataset
-from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, SUMMARY, RunFolder, environment
+from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, RESAMPLES, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
 from mlwf.orchestrator.run_inputs import name_rows
@@ -25,7 +25,7 @@ from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.data import SCHEMA_FILE
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.writing import dump_experiment
-from mlwf.text import first_line, redact_in
+from mlwf.text import compact_json, first_line, redact_in
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ class RunRecorder:
 
     def finish(self) -> None:
         """Write the summary, and end the MLflow run; raises TrackingError when that failed and `on_error` says fail."""
+        if self.folder and (resamples := self.result.to_resamples()):
+            self.folder.write_text(RESAMPLES, compact_json(resamples))
         # The folder first, and again with what the store answers: what has no room here is not finished there.
         self._write_summary()
         self._mlflow.end("FINISHED", self.summary, None)

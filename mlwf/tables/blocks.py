@@ -151,6 +151,14 @@ def escaped(text: object) -> str:
     return MARKS.sub(lambda mark: re.sub(".", r"\\\g<0>", mark[0]), marked).replace("\n", "<br>")
 
 
+DOUBT = "?"
+"""Stands behind a difference that may be none."""
+METHODS = {
+    "corrected resampled t": "corrected resampled t over the folds",
+    "bootstrap of rows": "bootstrap of the rows",
+    "bootstrap of groups": "bootstrap of whole groups of rows",
+}
+"""By which method intervals are got, in words."""
 ALARM = f"{DOUBTFUL} reverse"
 
 

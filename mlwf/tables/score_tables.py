@@ -13,7 +13,9 @@ from mlwf.specs.catalogue import SOURCES
 from mlwf.tables.blocks import (
     BAD,
     COMPARED_LABELS,
+    DOUBT,
     DOUBTFUL,
+    METHODS,
     NOT_AVAILABLE,
     QUIET,
     Block,
@@ -42,15 +44,6 @@ LABELLED = (
 )
 BASELINE_NOTE = "Baseline: the same metric of a model that knows only how frequent each class is."
 TOO_SMALL = f"{NOT_AVAILABLE} in a slice: too few rows, or rows of a single class."
-DOUBT = "?"
-"""Stands behind a difference that may be none."""
-METHODS = {
-    "corrected resampled t": "corrected resampled t over the folds",
-    "bootstrap of rows": "bootstrap of the rows",
-    "bootstrap of groups": "bootstrap of whole groups of rows",
-}
-"""By which method intervals are got, in words."""
-
 Cells = tuple[list[str], list[list[Text]]]
 """The columns and the rows of a table."""
 

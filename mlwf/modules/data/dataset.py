@@ -75,6 +75,11 @@ class Dataset:
             _update(digest, values)
         return digest.hexdigest()
 
+    @cached_property
+    def row_digests(self) -> NDArray[np.uint64]:
+        """Hashes of the complete rows, of shape (n_samples,), as `row_digests` makes them."""
+        return row_digests(self)
+
     def _columns(self) -> Iterator[tuple[tuple[str, Any], Any]]:
         if isinstance(self.X, pd.DataFrame):
             yield from ((("X", name), column) for name, column in self.X.items())

@@ -10,10 +10,12 @@ from mlwf.modules.tracking.run_values import TrackedDataset, TrackedRows
 from mlwf.modules.tracking.sending import push_unsent
 from mlwf.modules.tracking.store_lookup import (
     RegisteredModelError,
+    fetch_run_files,
     find_run,
     load_registered_model,
     mark_stale_runs,
     pin_model_uri,
+    run_of_model,
     training_rows,
 )
 from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
@@ -28,11 +30,13 @@ __all__ = [
     "create_mlflow_tracker",
     "describe_missing",
     "evaluation_figures",
+    "fetch_run_files",
     "find_run",
     "importance_figure",
     "load_registered_model",
     "mark_stale_runs",
     "pin_model_uri",
     "push_unsent",
+    "run_of_model",
     "training_rows",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlwf.results import SelectionResult
 from mlwf.run_result import RunResult
-from mlwf.text import json_text
+from mlwf.text import compact_json, json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,7 @@ def _value(difference: Mapping[str, Any] | None) -> float | None:
 TEXTS: dict[str, Callable[[RunResult, Any], str | None]] = {
     "estimator.txt": lambda run, model: describe_model(model),
     "leaderboard.json": lambda run, model: write_leaderboard(run.selection),
+    "resamples.json": lambda run, model: compact_json(run.to_resamples()) if run.to_resamples() else None,
 }
 """Files of text about a run and its model, by their names; None where a run has no such file."""
 

@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
@@ -41,6 +42,13 @@ def find_run(tracking_uri: str, text: str) -> dict[str, Any] | None:
     None when the store does not exist or holds no such run. Raises RunNotFoundError when several runs begin so, or the
     run ended without a summary; TrackingError when the store does not answer.
     """
+    texts = fetch_run_files(tracking_uri, text, [SUMMARY])
+    summary: dict[str, Any] | None = None if texts is None else json.loads(texts[SUMMARY])
+    return summary
+
+
+def fetch_run_files(tracking_uri: str, text: str, names: Sequence[str]) -> dict[str, str] | None:
+    """Fetch files of text of the run that `text` names, those that it has of `names`; raises as `find_run` does."""
     store = find_store(tracking_uri)
     if store is None or not re.fullmatch(r"[\w.-]+", text):
         return None
@@ -48,14 +56,23 @@ def find_run(tracking_uri: str, text: str) -> dict[str, Any] | None:
         run = _named(store, text)
         if run is None:
             return None
+        there = {file.path for file in store.client.list_artifacts(run.info.run_id)}
+        if SUMMARY not in there:
+            raise RunNotFoundError(
+                f"run {text} is on {uri_text(tracking_uri)} without a summary: its status is {run.info.status}"
+            )
         with TemporaryDirectory(prefix="mlwf-") as folder:
-            if not any(file.path == SUMMARY for file in store.client.list_artifacts(run.info.run_id)):
-                raise RunNotFoundError(
-                    f"run {text} is on {uri_text(tracking_uri)} without a summary: its status is {run.info.status}"
-                )
-            path = store.client.download_artifacts(run.info.run_id, SUMMARY, folder)
-            summary: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return summary
+            paths = {
+                name: store.client.download_artifacts(run.info.run_id, name, folder) for name in names if name in there
+            }
+            return {name: Path(path).read_text(encoding="utf-8") for name, path in paths.items()}
+
+
+def run_of_model(model_uri: str, tracking_uri: str) -> str | None:
+    """Give MLflow's id of the run that a registered model comes from; raises as `load_registered_model` does."""
+    store = _store_of(model_uri, tracking_uri)
+    with mlflow_errors(store.tracking_uri, f"looking for {model_uri}"):
+        return _run_of(store, model_uri)
 
 
 def mark_stale_runs(store: Store) -> list[str]:
