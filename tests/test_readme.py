@@ -165,6 +165,10 @@ def test_exit_codes_are_those_of_the_program():
 def test_every_finding_has_a_section():
     section = README.split("\n## What the findings mean\n")[1].split("\n## ")[0]
     assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == [*FINDINGS]
+    first = {
+        code: " ".join(text.split()) for code, text in re.findall(r"### (\w+)\n\n(.*?)(?:\n\n|$)", section, re.DOTALL)
+    }
+    assert first == {code: info.meaning for code, info in FINDINGS.items()}
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

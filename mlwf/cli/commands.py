@@ -24,7 +24,8 @@ from mlwf.cli.display import (
     write_line,
 )
 from mlwf.cli.options import Command, Group
-from mlwf.errors import UsageError
+from mlwf.errors import RunNotFoundError, UsageError
+from mlwf.text import pluralize
 
 app = typer.Typer(
     name="mlwf",
@@ -75,6 +76,9 @@ StoreOfRuns = Annotated[
         help="Store to ask when the run is not in the folder of runs; the default is mlflow.db, if it is here.",
     ),
 ]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the run as well: `mlwf report`.")
+]
 RUNS = Path("runs")
 GATE_NOT_MET = 3
 """Exit code of a run that finished and does not meet a gate."""
@@ -94,6 +98,13 @@ def _check_text(text: str) -> str:
     except UnicodeEncodeError:
         raise typer.BadParameter("it is not UTF-8 text") from None
     return text
+
+
+def check_writable(page: Path | None) -> None:
+    """Refuse a page in a folder that is not there, before hours of training rather than after."""
+    if page is not None and (page.is_dir() or not page.parent.is_dir()):
+        what = "is a folder" if page.is_dir() else "its folder does not exist"
+        raise UsageError(f"{page}: {what}; accepted: a file in a folder that is there")
 
 
 def _overrides(set_: list[str] | None, time_limit: str | None) -> list[str]:
@@ -123,6 +134,7 @@ def train(
         bool,
         typer.Option("--fail-on-unseen", help="Refuse a test set with values of features that training never saw."),
     ] = False,
+    report_file: ReportFile = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Train an experiment and show its scores.
@@ -132,6 +144,7 @@ def train(
     """
     if quiet and verbose:
         raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
+    check_writable(report_file)
     from mlwf.specs.loading import load_experiment
 
     spec, document = load_experiment(config, _overrides(set_, time_limit))
@@ -142,6 +155,11 @@ def train(
         summary = run_experiment(spec, document, runs_dir=runs_dir, **options)
     show_summary(summary, form)
     append_step_summary(summary)
+    if report_file is not None:
+        from mlwf.modules.runs import find_run
+        from mlwf.report import write_report
+
+        write_report(find_run(runs_dir, summary["run_id"]), report_file)
     if not all(gate["passed"] for gate in summary["gates"]):
         raise typer.Exit(GATE_NOT_MET)
 
@@ -263,6 +281,60 @@ def compare(
         write_error(f"--fail-if-worse {fail_if_worse}: {reason or f'{label} is worse than A beyond chance'}")
     if worse:
         raise typer.Exit(GATE_NOT_MET)
+
+
+@app.command(cls=Command)
+def report(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="Id of the run, its unique beginning, or `latest`; none with --all.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write, or folder with --all; default: report.html in the run.",
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="A page for each run, and an index of them.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Write the page of a run: one HTML file with all that it found.
+
+    It holds scores, findings, the search, curves with their uncertainty, classes, slices and columns, made of the run's
+    folder alone. The page needs neither network nor script, and prints well.
+    """
+    from mlwf.modules.runs import NO_RUN, REPORT, find_run, list_runs, newest_first
+
+    if every == (run is not None):
+        raise UsageError(
+            "mlwf report: takes RUN or --all; " + ("leave one of the two out" if every else "name one of them")
+        )
+    if every and output is None:
+        raise UsageError("mlwf report --all: names no folder; write -o DIR")
+    check_writable(None if every else output)
+    if every:
+        folders = newest_first(runs_dir)
+        if not folders:
+            raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")
+        from mlwf.report import write_site
+
+        assert output is not None
+        page = write_site(folders, list_runs(runs_dir), output)
+    else:
+        folder = find_run(runs_dir, str(run))
+        from mlwf.report import write_report
+
+        page = output or folder.file(REPORT)
+        write_report(folder, page)
+    write_line(f"{page}: {pluralize(len(folders), 'run')}" if every else f"{page}: the page of run {folder.run_id}")
+    if open_:
+        typer.launch(page.resolve().as_uri())
 
 
 @app.command(cls=Command)

@@ -75,7 +75,7 @@ def reliability_bins(
     predicted, came_true = _outcomes(predictions, y, positive)
     bins = _equal_mass_bins(predicted)
     sums = _bin_sums(predicted, came_true, bins)(_as_counts(weight, len(y)))
-    low, high = _wilson(sums.observed[0], sums.n_effective[0])
+    low, high = wilson(sums.observed[0], sums.n_effective[0])
     columns = (sums.predicted[0], sums.observed[0], low, high, np.bincount(bins))
     return tuple(
         ReliabilityBin(float(predicted), float(observed), float(low), float(high), int(n_rows))
@@ -148,7 +148,8 @@ def _folded_normal_mean(mean: Values, scale: Values) -> Values:
     return np.asarray(scale * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * erf(ratio / np.sqrt(2)))
 
 
-def _wilson(share: Values, n: Values) -> tuple[Values, Values]:
+def wilson(share: Values, n: Values) -> tuple[Values, Values]:
+    """Give the 95 % interval of a share of `n` rows: Wilson 1927."""
     z = ndtri(0.975)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

@@ -139,6 +139,13 @@ def bootstrap(
     return Resampled(tuple(metrics), values, _method(units), _count(units))
 
 
+def resample_rows(
+    units: NDArray[Any], *, weight: Weight = None, random_state: int = 0, n_resamples: int = 200
+) -> Iterator[NDArray[np.float64]]:
+    """Draw resamples of rows, or of whole units, a chunk at a time: how much each row counts, (n_in_chunk, n_rows)."""
+    return _chunks(_draws(units), weight, len(units), n_resamples, np.random.default_rng(random_state))
+
+
 def paired_difference(
     gain: NDArray[np.float64],
     *,

@@ -40,7 +40,7 @@ def choose_threshold(
     is_positive = np.asarray(y == _positive(out_of_fold.predictions, positive_class))
     weights = np.ones(len(scores)) if weight is None else weight
     candidates = _candidates(scores, own)
-    rate = _rater(spec.scoring)
+    rate = rate_cells(spec.scoring)
 
     def cells(positions: NDArray[np.intp]) -> NDArray[np.float64]:
         return _cells(scores[positions], is_positive[positions], weights[positions], candidates)
@@ -132,8 +132,11 @@ def _cells(
     return np.column_stack([true_negative, negatives - true_negative, false_negative, positives - false_negative])
 
 
-def _rater(scoring: str) -> Any:
-    """Make the function that scores cells, greater being better; undefined scores are the worst."""
+def rate_cells(scoring: str) -> Any:
+    """Make the function that scores weights of (true, predicted) negative and positive, of shape (n, 4).
+
+    Greater is better; undefined scores are the worst.
+    """
     metric = build_metric(scoring, classes=np.array([0, 1]), positive_class=1)
     true, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     cell_labels = Predictions(np.array([0, 1]), predicted)

@@ -157,12 +157,17 @@ class MLflowLogger:
         ]
 
     def end(
-        self, status: Literal["FINISHED", "FAILED", "KILLED"], summary: Mapping[str, Any], error: str | None
+        self,
+        status: Literal["FINISHED", "FAILED", "KILLED"],
+        summary: Mapping[str, Any],
+        error: str | None,
+        *,
+        report: str | None = None,
     ) -> None:
-        """Leave the summary, which knows the registered version by now, and end the run."""
+        """Leave the summary, which knows the registered version by now, and the run's page, and end the run."""
         if self._tracker is None or self._tracker.run_id is None:
             return
-        self.log(lambda tracker: tracker.log_summary(summary))
+        self.log(lambda tracker: tracker.log_summary(summary, report=report))
         self.log(lambda tracker: tracker.end_run(status=status, error=error))
 
     def without_secrets(self, spec: ExperimentSpec) -> ExperimentSpec:

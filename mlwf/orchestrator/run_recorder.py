@@ -12,14 +12,15 @@ from typing import Any
 
 from mlwf.config import Document
 from mlwf.engine.model_file import save_model
-from mlwf.errors import ConfigError, DataError, TrackingError
+from mlwf.errors import ConfigError, DataError, TrackingError, raise_if_bug
 from mlwf.evaluation.scored_rows import FOLDER, scored_rows, to_arrays
-from mlwf.modules.data import Dataset
-from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, RESAMPLES, SUMMARY, RunFolder, environment
+from mlwf.modules.data import Dataset, profile_columns
+from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, PROFILE, RESAMPLES, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
 from mlwf.orchestrator.run_inputs import name_rows
 from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder
+from mlwf.report import read_run, render_report
 from mlwf.results import TuningResult
 from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.data import SCHEMA_FILE
@@ -126,7 +127,7 @@ class RunRecorder:
             self.folder.write_text(RESAMPLES, compact_json(resamples))
         # The folder first, and again with what the store answers: what has no room here is not finished there.
         self._write_summary()
-        self._mlflow.end("FINISHED", self.summary, None)
+        self._mlflow.end("FINISHED", self.summary, None, report=self._report())
         if self._log_file and self._log_file.trouble:
             self.run_log.warn(self._log_file.trouble)
         self._write_summary()
@@ -135,6 +136,17 @@ class RunRecorder:
         if self._mlflow.error and self.spec.on_error == "fail":
             raise TrackingError(f"{self._mlflow.store}: not sent: {self._mlflow.error} (on_error: fail)")
 
+    def _report(self) -> str | None:
+        """Make the page of the run for the tracking store; None where there is no folder to make it of."""
+        if self.folder is None or not self._mlflow.enabled:
+            return None
+        try:
+            return render_report(read_run(self.folder))
+        except Exception as error:
+            raise_if_bug(error)
+            logger.warning("The report could not be made (%s). Proceeding without.", error)
+            return None
+
     def _write_inputs(self, folder: RunFolder, context: RunContext) -> None:
         run_data = context.run_data
         test = run_data.test
@@ -142,6 +154,8 @@ class RunRecorder:
         folder.write_text(CONFIG, self._config())
         folder.write_text(ENVIRONMENT, environment())
         folder.write_json("data.json", self._redact(fingerprints))
+        # Thousands of numbers, which need no line of their own each.
+        folder.write_text(PROFILE, compact_json(self._redact(profile_columns(run_data.data, test))))
         if run_data.schema is not None:
             folder.write_json(SCHEMA_FILE, run_data.schema.model_dump(mode="json"))
         # By position among the rows that have a target.

@@ -113,7 +113,7 @@ def describe_refit(refit: Mapping[str, Any]) -> str:
 
 def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show the findings, the gravest first, and where to read on."""
-    findings = _findings(summary)
+    findings = sorted_findings(summary)
     if not findings:
         return
     listed = Table.grid(padding=(0, 2, 0, 0))
@@ -128,7 +128,7 @@ def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def findings_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write the findings as lines of Markdown."""
-    if findings := _findings(summary):
+    if findings := sorted_findings(summary):
         yield from ("", "### Findings", "")
         for finding in findings:
             yield f"- **{finding['severity']}** `{finding['code']}`: {sentence(finding['message'])}"
@@ -209,7 +209,8 @@ def _labels(result: Mapping[str, Any]) -> str:
     return f" ({'; '.join(labels)})" if labels else ""
 
 
-def _findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def sorted_findings(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the findings, the gravest first."""
     findings: Sequence[Mapping[str, Any]] = summary.get("findings") or []
     rank = {severity: number for number, severity in enumerate(SEVERITIES)}
     return sorted(findings, key=lambda each: rank.get(each["severity"], 0))

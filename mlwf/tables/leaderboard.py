@@ -29,13 +29,13 @@ DOUBT = "?"
 def render_leaderboard(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show the models, with fewer columns where the terminal is narrow."""
     if selection := summary.get("selection"):
-        yield from render_block(*(_block(selection, columns) for columns in (COLUMNS, NARROW, NARROWEST)))
+        yield from render_block(*(leaderboard_block(selection, columns) for columns in (COLUMNS, NARROW, NARROWEST)))
 
 
 def leaderboard_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write the models as lines of Markdown."""
     if selection := summary.get("selection"):
-        yield from block_markdown(_block(selection, COLUMNS))
+        yield from block_markdown(leaderboard_block(selection, COLUMNS))
 
 
 def describe_selection(selection: Mapping[str, Any]) -> str:
@@ -53,7 +53,9 @@ def describe_selection(selection: Mapping[str, Any]) -> str:
     return f"{chosen}\nan ensemble was not kept: {ensemble['reason']}" if ensemble else chosen
 
 
-def _block(selection: Mapping[str, Any], columns: Mapping[str, Any]) -> Block:
+def leaderboard_block(selection: Mapping[str, Any], columns: Mapping[str, Any] | None = None) -> Block:
+    """Make the table of the models; with all columns unless some are named."""
+    columns = COLUMNS if columns is None else columns
     provenance = provenance_of(selection)
     how = f" by {selection['scoring']}, {provenance.title if provenance else ''}".rstrip(", ")
     rows = [[write(model) for write in columns.values()] for model in selection["models"]]

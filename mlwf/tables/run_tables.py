@@ -92,7 +92,7 @@ def runs_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write runs as a Markdown table."""
     lines = [markdown_row(RUN_COLUMNS), markdown_row(["---:" if column in RIGHT else "---" for column in RUN_COLUMNS])]
     for row in printable_in(rows):
-        cells = _run_cells(row)
+        cells = run_cells(row)
         lines.append(markdown_row([escaped(cells[column]) for column in RUN_COLUMNS]))
     return "\n".join(lines) + "\n"
 
@@ -159,13 +159,13 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
         justify: JustifyMethod = "right" if column in RIGHT else "left"
         table.add_column(column, justify=justify, no_wrap=column not in {"Name", "Status"}, overflow="fold")
     for row in rows:
-        cells = _run_cells(row)
+        cells = run_cells(row)
         styles = {"Status": BAD if row.get("gates") == "not met" else STATUS_STYLES.get(str(row.get("status")), "")}
         table.add_row(*(Text(cells[column], styles.get(column, "")) for column in columns))
     return table
 
 
-def _run_cells(row: Mapping[str, Any]) -> dict[str, str]:
+def run_cells(row: Mapping[str, Any]) -> dict[str, str]:
     score, test = row.get("score"), row.get("test")
     started = row.get("started_at")
     return {

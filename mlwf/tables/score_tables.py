@@ -50,7 +50,7 @@ Cells = tuple[list[str], list[list[Text]]]
 
 def render_scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Show all scores, those that were got in the same way below one heading."""
-    groups = _groups(summary)
+    groups = score_groups(summary)
     blocks = [_block(group) for group in groups]
     # One width for the names, so that the scores of all groups stand below each other.
     width = max((len(cells[0]) for block in blocks for cells in block.rows), default=0)
@@ -62,7 +62,7 @@ def render_scores(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def scores_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     """Write all scores as lines of Markdown."""
-    for group in _groups(summary):
+    for group in score_groups(summary):
         yield from block_markdown(_block(group))
 
 
@@ -71,7 +71,7 @@ def render_details(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     if evaluation := _best_classes(summary):
         yield from render_block(*_classes(evaluation[0]))
     if slices := best_slices(summary):
-        yield from render_block(*_slices(slices, _all_rows(summary, slices)))
+        yield from render_block(*_slices(slices, scores_of_all_rows(summary, slices)))
 
 
 def details_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +79,7 @@ def details_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
     if evaluation := _best_classes(summary):
         yield from block_markdown(_classes(evaluation[0])[0])
     if slices := best_slices(summary):
-        yield from block_markdown(_slices(slices, _all_rows(summary, slices))[0])
+        yield from block_markdown(_slices(slices, scores_of_all_rows(summary, slices))[0])
 
 
 def best_slices(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -116,7 +116,7 @@ def interval_column(scores: Iterable[Mapping[str, Any]]) -> str:
 
 
 @dataclass(frozen=True)
-class _Group:
+class ScoreGroup:
     """Scores that were got in the same way."""
 
     title: str
@@ -124,11 +124,12 @@ class _Group:
     scores: Sequence[Mapping[str, Any]]
 
 
-def _groups(summary: Mapping[str, Any]) -> list[_Group]:
+def score_groups(summary: Mapping[str, Any]) -> list[ScoreGroup]:
+    """Give the scores, those that were got in the same way together."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for score in summary.get("scores") or []:
         groups.setdefault(_heading(score), []).append(score)
-    return [_Group(title, how, scores) for (title, how), scores in groups.items()]
+    return [ScoreGroup(title, how, scores) for (title, how), scores in groups.items()]
 
 
 def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
@@ -141,7 +142,7 @@ def _heading(score: Mapping[str, Any]) -> tuple[str, str]:
     return source_label(score), (f" ({rows})" if rows else "") + (f": {note}" if note else "")
 
 
-def _block(group: _Group) -> Block:
+def _block(group: ScoreGroup) -> Block:
     interval = interval_column(group.scores)
     differences = [score["difference"] for score in group.scores if score.get("difference")]
     is_doubtful = not all(difference.get("distinguishable") for difference in differences)
@@ -218,7 +219,7 @@ def _class(report: Mapping[str, Any]) -> list[Text]:
     return [Text(label), Text(f"{report['n_rows']:,}"), *(Text(_value(share)) for share in shares)]
 
 
-def _all_rows(summary: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def scores_of_all_rows(summary: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Give the scores that the slices are to be compared with."""
     return [
         {**score, "slice": "all rows"}

@@ -101,8 +101,8 @@ def test_a_run_is_kept_where_a_folder_is_named(mixed, tmp_path):
     folder = tmp_path / "runs" / results["run_id"]
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {".fits", folder.name}
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "data.json", "environment.txt", "model.skops", "run.log", "splits.npz", "state.json",
-        "summary.json", "table_schema.json",
+        "config.yaml", "data.json", "environment.txt", "model.skops", "profile.json", "run.log", "splits.npz",
+        "state.json", "summary.json", "table_schema.json",
     }  # fmt: skip
 
 

@@ -26,7 +26,8 @@ def test_run_keeps_a_path_from_the_environment_to_itself(tmp_path, monkeypatch):
     summary = run_experiment(spec, document, runs_dir=tmp_path / "runs")
     assert summary["data"]["source"].endswith("${env:TABLE}")
     (run,) = (tmp_path / "runs").glob("2*")
-    written = [file.name for file in run.iterdir() if SECRET.encode() in file.read_bytes()]
+    files = (file for file in run.rglob("*") if file.is_file())
+    written = [file.name for file in files if SECRET.encode() in file.read_bytes()]
     assert written == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlwf.modules.data.arrays import dataset_from_arrays
 from mlwf.modules.data.dataset import Dataset, row_digests
 from mlwf.modules.data.prepare import prepare, select_features
+from mlwf.modules.data.profile import profile_columns
 from mlwf.modules.data.slice_masks import list_slices, slice_masks
 from mlwf.modules.data.target import check_class_counts
 
@@ -14,6 +15,7 @@ __all__ = [
     "dataset_from_arrays",
     "list_slices",
     "prepare",
+    "profile_columns",
     "row_digests",
     "select_features",
     "slice_masks",

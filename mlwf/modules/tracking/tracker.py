@@ -19,7 +19,7 @@ from mlwf.modules.tracking.mlflow_store import Store, begin_run, check_uri, open
 from mlwf.modules.tracking.plots import draw_plots
 from mlwf.modules.tracking.run_values import TrackedRows, describe_scores, outcome_tags, start_tags, time_limit_tags
 from mlwf.modules.tracking.sending import Sender
-from mlwf.modules.tracking.unsent import SUMMARY, Part, RunContent, Unsent, describe_missing
+from mlwf.modules.tracking.unsent import REPORT, SUMMARY, Part, RunContent, Unsent, describe_missing
 from mlwf.run_result import RunResult
 from mlwf.specs.experiment import ClassifierModelSpec
 from mlwf.specs.tracking import MLflowSpec, with_environment
@@ -215,9 +215,11 @@ class MLflowTracker:
         sender.send_all()
         self._raise_for_missing()
 
-    def log_summary(self, summary: Mapping[str, Any]) -> None:
-        """Log the summary as `summary.json`; the last one stands."""
+    def log_summary(self, summary: Mapping[str, Any], *, report: str | None = None) -> None:
+        """Log the summary as `summary.json`, and the page of the run as `report.html`; the last ones stand."""
         sender, _ = self._started("logging the summary")
+        if report is not None:
+            (sender.unsent.place("summary") / REPORT).write_text(report, "utf-8", "backslashreplace")
         (sender.unsent.place("summary") / SUMMARY).write_text(json_text(summary), encoding="utf-8")
         sender.unsent.add("summary")
         sender.send("summary")

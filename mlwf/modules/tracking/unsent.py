@@ -57,6 +57,7 @@ CLOSING: tuple[Part, ...] = ("summary", "tags", "end of run")
 STATE = "state.json"
 
 SUMMARY = "summary.json"
+REPORT = "report.html"
 
 _FOLDERS: dict[Part, str] = {"files": "files", "plots": "plots", "model": "model", "summary": "summary"}
 """Parts that are files, and the folders in which they wait."""
