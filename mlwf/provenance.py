@@ -34,6 +34,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "search": ("mean over {n_folds} folds", ""),
     "calibration": ("out-of-fold predictions", ", by calibrators of other folds"),
     "threshold": ("out-of-fold predictions", ", each by the threshold of other folds"),
+    "fold_models": ("out-of-fold predictions", ", each by a model of other folds"),
 }
 """What stands before and after the number of rows, by the kind of the protocol; a splitter has its own words."""
 
@@ -44,7 +45,7 @@ class Protocol:
 
     kind: str
     """A splitter of a cross-validation, a kind of hold-out, `test_set`, or what is chosen: `search`, `calibration`,
-    `threshold`."""
+    `threshold`; or `fold_models`, of which each predicts the rows that it did not learn from."""
     n_folds: int | None = None
     n_repeats: int = 1
     column: str | None = None

@@ -426,6 +426,57 @@ def _provenance_keys(result: WithProvenance) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class ColumnImportance:
+    """How much worse rows are predicted when columns are shuffled among them."""
+
+    columns: tuple[str, ...]
+    """One raw column, or several that are shuffled together."""
+    value: float
+    """How much the Brier score rises, or the accuracy falls."""
+    interval: Interval | None = None
+    """None where the rows have no spread."""
+    association: float | None = None
+    """Of several that go together, the least association of a pair; None for the rest of a wide table too."""
+
+
+@dataclass(frozen=True)
+class Importances(WithProvenance):
+    """Permutation importances of the raw columns, the greatest first."""
+
+    columns: tuple[ColumnImportance, ...] = ()
+    reason: str | None = None
+    """Why there are none."""
+    metric: str = "brier_score"
+    """`brier_score`, or `accuracy` of a model without probabilities."""
+    score: float | None = None
+    """The metric of the rows as they are."""
+    n_rows: int = 0
+    """Rows that were shuffled."""
+    n_held_out: int = 0
+    """Rows of which they were drawn."""
+    n_repeats: int = 0
+    n_models: int = 0
+    """Models that predicted them: the one that ships, or those of the folds."""
+    is_cut: bool = False
+    """Whether fewer rows or columns were used because the model predicts slowly, which depends on the machine."""
+    provenance: Provenance | None = None
+    """How the rows were held out."""
+
+    @property
+    def available(self) -> bool:
+        """Whether there are any."""
+        return bool(self.columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `summary.json` keeps of them."""
+        if self.reason is not None:
+            return {"available": False, "note": self.reason}
+        values = asdict(self)
+        del values["reason"]
+        return {"available": True, "method": "permutation", **values, **_provenance_keys(self)}
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something a person should look at before trusting the run."""
 

@@ -17,6 +17,7 @@ from mlwf.results import (
     Finding,
     FitCounts,
     GateResult,
+    Importances,
     LeakSearch,
     PhaseResult,
     Score,
@@ -70,8 +71,6 @@ class ShippedModel:
     """How it was calibrated, and whether that was kept; None where it was not tried."""
     threshold: ThresholdResult | None = None
     """None for the classifier's own."""
-    importances: Mapping[str, Any] = field(default_factory=dict)
-    """Whether its classifier has importances (`available`), and which or why not (`note`)."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,10 @@ class RunResult:
     validation: Evaluation | None = None
     refit: Refit | None = None
     test: Evaluation | None = None
+    importances: Importances | None = None
+    """How much each raw column matters."""
+    partial_dependence: Mapping[str, Any] | None = None
+    """The content of `partial_dependence.json`."""
     findings: tuple[Finding, ...] | None = None
     gates: tuple[GateResult, ...] | None = None
     log: RunLogEntries = field(default_factory=RunLogEntries)
@@ -313,7 +316,9 @@ def _of_model(result: RunResult) -> dict[str, Any]:
     model = result.model
     if model is None:
         return {}
-    found: dict[str, Any] = {"pipeline": model.estimator, "importances": dict(model.importances)}
+    found: dict[str, Any] = {"pipeline": model.estimator}
+    if result.importances:
+        found["importances"] = result.importances.to_dict()
     if model.calibration:
         found["calibration_summary"] = model.calibration.summary()
     if model.threshold:

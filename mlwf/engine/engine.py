@@ -172,6 +172,11 @@ class Engine:
         """Fits at the same time."""
         return self._queue.slots
 
+    def find_model(self, request: FitRequest) -> Any:
+        """Give the model of a fit that was made before and is kept; None where that would take a fit."""
+        fit_key = self._key_builder.identify(request, self.table)
+        return None if fit_key is None else self._model_cache.find(fit_key.key)
+
     def until(self, ends: float) -> Engine:
         """Make an engine that shares all with this one; what it has not done at that reading of `monotonic` is late."""
         other = copy.copy(self)

@@ -171,6 +171,29 @@ def paired_difference(
     return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units), _count(units)))
 
 
+def mean_intervals(
+    values: NDArray[np.float64],
+    *,
+    units: NDArray[Any] | None = None,
+    weight: Weight = None,
+    random_state: int = 0,
+    n_resamples: int = 1000,
+) -> list[Interval | None]:
+    """Give the intervals of means of the same rows, by one bootstrap of the rows or of whole units.
+
+    Parameters
+    ----------
+    values : array of shape (n_means, n_rows)
+    units, weight : arrays of shape (n_rows,), optional
+        Which rows are drawn together, and how much each counts.
+    """
+    units = np.arange(values.shape[1]) if units is None else units
+    random = np.random.default_rng(random_state)
+    chunks = _chunks(_draws(units), weight, values.shape[1], n_resamples, random)
+    means = np.concatenate([counts @ values.T / counts.sum(axis=1, keepdims=True) for counts in chunks])
+    return [_percentiles(of_one, _method(units), _count(units)) for of_one in means.T]
+
+
 def decide_kept(
     keep: Literal["better", "always"], log_losses: tuple[float, float] | None, difference: Difference | None
 ) -> tuple[bool, str]:

@@ -31,6 +31,8 @@ MODEL_FILE = "model.skops"
 PROFILE = "profile.json"
 """What the columns hold, as counts."""
 REPORT = "report.html"
+PARTIAL_DEPENDENCE = "partial_dependence.json"
+"""How probabilities depend on the columns that matter most."""
 NO_RUN = "no run here; `mlwf train CONFIG` makes one"
 
 MODEL_URI = "models:/"

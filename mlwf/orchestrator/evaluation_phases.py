@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.engine.costs import SearchTime
+from mlwf.engine.out_of_fold import TrainedModel
 from mlwf.engine.requests import FitRequest, FitResult, Fitter
 from mlwf.errors import FitError, TimeUpError
 from mlwf.evaluation.predictions import predict
@@ -24,6 +26,7 @@ from mlwf.orchestrator.champion import make_compare
 from mlwf.orchestrator.choosing import request_choice_fits
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.pipeline_config import PipelineConfig
+from mlwf.orchestrator.run_importances import add_importances
 from mlwf.orchestrator.run_log import PhaseStatus
 from mlwf.orchestrator.run_provenance import (
     add_refit_provenance,
@@ -68,9 +71,10 @@ def run_validate(run: Run, status: PhaseStatus) -> Run:
         return run
     if strategy == "cross_validation":
         try:
-            validation = _cross_validate(run)
+            validation, fold_models = _cross_validate(run)
         except TimeUpError as error:
             return run.degrade(status, error, failed="The validation failed", instead="Proceeding without a score.")
+        run = replace(run, fold_models=fold_models)
         accuracy, std = _format(validation.value("accuracy")), _format(validation.std("accuracy"))
         logger.info("CV Accuracy: %s ± %s", accuracy, std)
     else:
@@ -134,7 +138,8 @@ def plan_test(context: RunContext, config: PipelineConfig, fitter: Fitter) -> Pi
 
 
 def run_findings(run: Run, status: PhaseStatus) -> Run:
-    """Find what a person should look at, and check the gates; without findings when their fits fail."""
+    """Find what a person should look at, measure what matters, and check the gates; without findings when fits fail."""
+    run = add_importances(run)
     context, result = run.context, run.result
     try:
         findings = look_for_findings(context, result, run.trained.calibration, run.engine_in_time)
@@ -157,15 +162,24 @@ def count_columns(context: RunContext) -> int:
     return 0 if is_ignored else len(list_columns(context.table, context.run_data.features))
 
 
-def _cross_validate(run: Run) -> Evaluation:
+def _cross_validate(run: Run) -> tuple[Evaluation, tuple[tuple[Split, Any], ...]]:
+    """Give the evaluation, and the models of the folds where they are kept and have the features of the run."""
     context, config, engine = run.context, run.config.for_validation(), run.engine_in_time
     train_fn = (
         make_nested_train_fn(context, config, time=_fold_search_time(run))
         if context.is_nested
         else make_train_fn(context, config)
     )
-    return cross_validate(
-        lambda split, fitter: train_fn(split, engine),
+    kept: dict[str, tuple[Split, Any]] = {}
+
+    def train_fold(split: Split, fitter: Fitter) -> TrainedModel:
+        trained = train_fn(split, engine)
+        if trained.model is not None and trained.features in (None, context.run_data.features):
+            kept[split.train.digest] = split, trained.model
+        return trained
+
+    evaluation = cross_validate(
+        train_fold,
         context.table,
         context.split.train,
         context.folds(context.spec.validation.cv_folds),
@@ -176,6 +190,8 @@ def _cross_validate(run: Run) -> Evaluation:
         choices=(lambda part: describe_choices(context, part)) if context.is_nested else None,
         provenance=of_cross_validation(context, list_choices(context, config)),
     )
+    splits = [split.train.digest for split in context.validation_splits]
+    return evaluation, tuple(kept[digest] for digest in splits if digest in kept)
 
 
 def _fold_search_time(run: Run) -> SearchTime | None:
@@ -213,7 +229,7 @@ def _refit(run: Run) -> Run:
     refitted = add_refit_provenance(context, config, refitted)
     run.run_log.warn("validation.refit: the shipped model was fitted again on all rows; the score is of the one before")
     refit = Refit(len(context.shipped_rows), scored_model=describe_choices(context, run.trained))
-    return run.with_trained(refitted).ship(refit=refit)
+    return replace(run, scored_model=run.trained.model).with_trained(refitted).ship(refit=refit)
 
 
 def _fit_baseline(context: RunContext, fitter: Fitter) -> Sequence[FitResult]:

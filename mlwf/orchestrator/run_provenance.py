@@ -98,6 +98,11 @@ def of_search(context: RunContext, config: PipelineConfig, cv_folds: int) -> Pro
     return replace(provenance, ignores_weights=ignores_weights)
 
 
+def of_fold_models(context: RunContext, config: PipelineConfig, n_rows: int) -> Provenance:
+    """Give the provenance of a number on rows that the models of folds predict, each those it did not learn from."""
+    return _of_choice(context, config, Protocol("fold_models"), n_rows)
+
+
 def add_calibration_provenance(
     context: RunContext, config: PipelineConfig, result: CalibrationResult, *, rows: str = TRAIN
 ) -> CalibrationResult:

@@ -15,13 +15,23 @@ from mlwf.engine.model_file import save_model
 from mlwf.errors import ConfigError, DataError, TrackingError, raise_if_bug
 from mlwf.evaluation.scored_rows import FOLDER, scored_rows, to_arrays
 from mlwf.modules.data import Dataset, profile_columns
-from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, PROFILE, RESAMPLES, SUMMARY, RunFolder, environment
+from mlwf.modules.runs import (
+    CONFIG,
+    ENVIRONMENT,
+    MODEL_FILE,
+    PARTIAL_DEPENDENCE,
+    PROFILE,
+    RESAMPLES,
+    SUMMARY,
+    RunFolder,
+    environment,
+)
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
 from mlwf.orchestrator.run_inputs import name_rows
 from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder
 from mlwf.report import read_run, render_report
-from mlwf.results import TuningResult
+from mlwf.results import Importances, TuningResult
 from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.data import SCHEMA_FILE
 from mlwf.specs.experiment import ExperimentSpec
@@ -106,6 +116,8 @@ class RunRecorder:
             if self.folder and all(evaluation is not each for each in before.evaluations):
                 name = f"{FOLDER}/{evaluation.source}.npz"
                 self.folder.write_arrays(name, to_arrays(scored_rows(evaluation)))
+        if result.importances is not None and result.importances is not before.importances:
+            self._record_importances(result, result.importances)
         if result.gates is not None and result.gates is not before.gates:
             self._mlflow.withhold(result.gates)
 
@@ -170,10 +182,14 @@ class RunRecorder:
     def _record_model(self, model: ShippedModel) -> None:
         if self.folder:
             save_model(model.estimator, self.folder.file(MODEL_FILE))
-        if not model.importances["available"]:
+
+    def _record_importances(self, result: RunResult, importances: Importances) -> None:
+        if self.folder and result.partial_dependence is not None:
+            self.folder.write_text(PARTIAL_DEPENDENCE, compact_json(result.partial_dependence))
+        if importances.reason is not None:
             # The reason is logged, since there is no plot to show it.
-            reason = model.importances["note"]
-            logger.info("Importances: %s", reason)
+            reason = self._redact(importances.reason)
+            logger.info("Importances: none: %s", reason)
             self._mlflow.log(lambda tracker: tracker.set_tags({"mlwf.importances": f"none: {reason}"}))
 
     def _fail(self, error: BaseException) -> None:

@@ -37,6 +37,7 @@ from mlwf.orchestrator.training_steps import (
 from mlwf.results import TuningResult
 from mlwf.run_result import RunResult, ShippedModel
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.splitting.rows import Split
 from mlwf.text import first_line, format_value
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class Run:
     champions: ChampionsBySource = field(default_factory=dict)
     trained: TrainedModel = field(default_factory=lambda: TrainedModel(None))
     """The model by now; what ships is in the result."""
+    scored_model: Any = None
+    """The model that was scored on the hold-out, where another ships."""
+    fold_models: tuple[tuple[Split, Any], ...] = ()
+    """The models of the folds of the validation, where they were kept."""
     _context: RunContext | None = None
     _config: PipelineConfig | None = None
     _engine: Engine | None = None
@@ -154,15 +159,7 @@ class Phase:
 
 
 def _shipped(trained: TrainedModel) -> ShippedModel:
-    from mlwf.modules.tracking.importances import describe_importances
-
-    return ShippedModel(
-        trained.model,
-        trained.params,
-        trained.calibration,
-        trained.threshold,
-        importances=describe_importances(trained.model),
-    )
+    return ShippedModel(trained.model, trained.params, trained.calibration, trained.threshold)
 
 
 NOT_ASKED_FOR = "not asked for"

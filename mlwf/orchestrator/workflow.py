@@ -245,7 +245,7 @@ PHASES = (
     Phase("findings", "looking for findings", run_findings, plan_findings, count_columns),
     Phase("log", "writing results", _log),
 )
-"""The phases of a run, 1 to 10; `validate` refits, and `findings` checks the gates."""
+"""The phases of a run, 1 to 10; `validate` refits, and `findings` measures importances and checks the gates."""
 
 PREPARATION, TRAINING, EVALUATION, LOGGING = PHASES[:2], PHASES[2:6], PHASES[6:9], PHASES[9:]
 

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mlwf.specs.catalogue import METRICS, SEVERITIES
+from mlwf.specs.catalogue import METRICS, SEVERITIES, SOURCES
 from mlwf.tables.blocks import (
     BAD,
     DOUBTFUL,
@@ -33,6 +33,11 @@ READ_ON = "README, What the findings mean"
 
 MOST_LISTED = 6
 """How many values, classes or columns are listed one by one."""
+MOST_IMPORTANT = 5
+MOST_TOGETHER = 3
+"""Of columns that go together, how many are named."""
+IMPORTANCE_OF = {"brier_score": "how much the Brier score rises", "accuracy": "how much the accuracy falls"}
+DOUBT = "?"
 MEASURES = ("log_loss", "brier_score", "ece")
 """Metrics of a calibration."""
 
@@ -109,6 +114,37 @@ def describe_refit(refit: Mapping[str, Any]) -> str:
     n_rows = pluralize(refit.get("n_rows"), "row")
     what = f"on all {n_rows}: the model, calibration and threshold named here are of this fit"
     return "\n".join([what, f"scored on the hold-out: the model before it{' with ' if has else ''}{', '.join(has)}"])
+
+
+def describe_importances(importances: Mapping[str, Any]) -> str:
+    """Describe which columns matter most, and how that was measured; empty for a run that has its model's own."""
+    if not importances.get("available"):
+        return f"none: {importances['note']}"
+    columns = importances.get("columns")
+    if not columns:
+        return ""
+    shown = [
+        f"{_together(each['columns'])} {number(each['value'])}{'' if _is_clear(each) else f' {DOUBT}'}"
+        for each in columns[:MOST_IMPORTANT]
+    ]
+    change = IMPORTANCE_OF[importances["metric"]]
+    provenance = provenance_of(importances)
+    where = SOURCES[provenance.source].in_text if provenance and provenance.source else "out of fold"
+    drawn = pluralize(importances["n_rows"], "row")
+    doubt = "" if all(map(_is_clear, columns[:MOST_IMPORTANT])) else f"; {DOUBT} where that may be none"
+    return f"{', '.join(shown)}; {change} when a column is shuffled ({drawn}, {where}){doubt}"
+
+
+def _is_clear(importance: Mapping[str, Any]) -> bool:
+    """Whether the interval of an importance leaves out zero."""
+    interval = importance.get("interval")
+    return interval is not None and not interval["low"] <= 0 <= interval["high"]
+
+
+def _together(columns: Sequence[str]) -> str:
+    """Name columns that are shuffled together."""
+    more = f" and {len(columns) - MOST_TOGETHER} more" if len(columns) > MOST_TOGETHER else ""
+    return " + ".join(map(format_name, columns[:MOST_TOGETHER])) + more
 
 
 def render_findings(summary: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ from mlwf.tables.descriptions import (
     MOST_LISTED,
     describe_calibration,
     describe_folds,
+    describe_importances,
     describe_refit,
     describe_threshold,
     describe_tuning,
@@ -141,10 +142,8 @@ def _refit(summary: Mapping[str, Any]) -> Iterator[Field]:
 
 
 def _importances(summary: Mapping[str, Any]) -> Iterator[Field]:
-    # Where there are some, they are a plot in the tracking store.
-    importances = summary.get("importances")
-    if importances and not importances["available"]:
-        yield Field("Importances", f"none: {importances['note']}")
+    if importances := summary.get("importances"):
+        yield Field("Importances", describe_importances(importances))
 
 
 def _feature_store(summary: Mapping[str, Any]) -> Iterator[Field]:

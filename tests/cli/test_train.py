@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -152,9 +153,21 @@ def test_an_option_of_the_file_without_effect_is_told_by_train_and_validate(trai
     assert capsys.readouterr().err == f"{told}\n"
 
 
-def test_a_model_without_importances_says_so(train, capsys):
+def test_importances_are_of_the_columns_of_the_table_whatever_the_algorithm(train, capsys):
     assert train(model={"algorithm": "hist_gradient_boosting", "hyperparameters": {"max_iter": 2}}) == 0
     summary = json.loads(capsys.readouterr().out)
-    note = "HistGradientBoostingClassifier has none of its own, so there is no plot of them"
+    importances = summary["importances"]
+    assert importances["available"]
+    names = [name for column in importances["columns"] for name in column["columns"]]
+    assert sorted(names) == sorted(name for group in summary["features"]["used"] for name in group["columns"])
+    assert f"| **Importances** | {names[0]} " in summary_markdown(summary)
+    dependence = json.loads(Path("runs", summary["run_id"], "partial_dependence.json").read_text())
+    assert {column["column"] for column in dependence["columns"]} <= set(names)
+
+
+def test_without_rows_to_measure_them_on_there_are_no_importances_and_a_reason(train, capsys):
+    assert train(validation={"strategy": "none"}) == 0
+    summary = json.loads(capsys.readouterr().out)
+    note = "there are no rows that the model did not learn from: neither a validation nor a test set"
     assert summary["importances"] == {"available": False, "note": note}
     assert f"| **Importances** | none: {note} |" in summary_markdown(summary)

@@ -23,13 +23,12 @@ SPEC = ExperimentSpec(data=DataSpec(path=IN_MEMORY, target="y"))
 
 
 def make_model(n_rows: int, *, kept: bool) -> ShippedModel:
-    """Make a model whose calibration, threshold and importances all tell on how many rows it was fitted."""
+    """Make a model whose calibration and threshold tell on how many rows it was fitted."""
     return ShippedModel(
         DummyClassifier(strategy="constant", constant=n_rows).fit(np.zeros((2, 1)), [n_rows, -1]),
         {"n_rows": n_rows},
         CalibrationResult("sigmoid", ensemble=True, cv_folds=5, holdout=None, n_rows=n_rows, kept=kept),
         ThresholdResult("f1", n_rows / 100, "predict_proba", 0.5, 0.5, n_rows),
-        {"available": False, "note": f"none for {n_rows} rows"},
     )
 
 
@@ -53,8 +52,6 @@ def test_results_and_summary_are_of_the_model_that_is_saved(recorder, n_models):
         assert (found["n_rows"], found["kept"]) == (n_rows, shipped.calibration.kept)
     for found in (summary["threshold"], results["threshold_summary"]):
         assert (found["n_rows"], found["value"]) == (n_rows, shipped.threshold.value)
-    for found in (summary["importances"], results["importances"]):
-        assert found == shipped.importances
 
 
 def test_no_part_of_a_model_can_be_exchanged_alone():

@@ -48,6 +48,9 @@ TEXTS: dict[str, Callable[[RunResult, Any], str | None]] = {
     "estimator.txt": lambda run, model: describe_model(model),
     "leaderboard.json": lambda run, model: write_leaderboard(run.selection),
     "resamples.json": lambda run, model: compact_json(run.to_resamples()) if run.to_resamples() else None,
+    "partial_dependence.json": lambda run, model: (
+        None if run.partial_dependence is None else compact_json(run.partial_dependence)
+    ),
 }
 """Files of text about a run and its model, by their names; None where a run has no such file."""
 

@@ -10,11 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import Pipeline
+
+from mlwf.engine.label_codes import encoded_classifier
 from mlwf.engine.model_file import save_model as write_model_file
 from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.connection import locked_database
-from mlwf.modules.tracking.importances import classifiers
 from mlwf.modules.tracking.mlflow_store import Store, as_default
 from mlwf.processes import SharedState
 from mlwf.specs.catalogue import find_algorithm
@@ -176,7 +182,7 @@ def _artifact_uri(run: Any) -> str:
 
 def requirements(model: Any) -> list[str]:
     """List what a fresh environment needs to load the model and predict with it."""
-    infos = [info for classifier in classifiers(model) if (info := find_algorithm(classifier))]
+    infos = [info for classifier in _classifiers(model) if (info := find_algorithm(classifier))]
     pinned = []
     for name in dict.fromkeys([*_REQUIREMENTS, *(info.distribution for info in infos)]):
         try:
@@ -184,6 +190,37 @@ def requirements(model: Any) -> list[str]:
         except PackageNotFoundError:  # mlflow may have come as mlflow-skinny
             continue
     return pinned
+
+
+def _classifiers(model: Any) -> list[Any]:
+    """List the classifiers inside a fitted model: of each fold model, and of each model that is averaged."""
+    found = []
+    for pipeline in _pipelines(model):
+        classifier = _classifier(pipeline)
+        is_average = isinstance(classifier, VotingClassifier)
+        found += (
+            [each for part in classifier.estimators_ for each in _classifiers(part)] if is_average else [classifier]
+        )
+    return found
+
+
+def _classifier(pipeline: Any) -> Any:
+    return encoded_classifier(pipeline.steps[-1][1] if isinstance(pipeline, Pipeline) else pipeline)
+
+
+def _pipelines(model: Any) -> Iterator[Any]:
+    """Give the pipelines inside calibration, thresholds and frozen models."""
+    if isinstance(model, CalibratedClassifierCV):
+        # Without `ensemble` there is one, with the pipeline that was fitted on all rows.
+        for calibrated in model.calibrated_classifiers_:
+            yield from _pipelines(calibrated.estimator)
+    elif isinstance(model, (FixedThresholdClassifier, TunedThresholdClassifierCV)):
+        # One that was put around a fitted model has no copy of it.
+        yield from _pipelines(getattr(model, "estimator_", model.estimator))
+    elif isinstance(model, FrozenEstimator):
+        yield from _pipelines(model.estimator)
+    else:
+        yield model
 
 
 @contextmanager

@@ -29,8 +29,7 @@ from mlwf.modules.tracking.canvas import (
     unit_square,
     width_of,
 )
-from mlwf.modules.tracking.importances import read_importances
-from mlwf.results import CalibrationError, CalibrationResult, Evaluation, ReliabilityBin
+from mlwf.results import CalibrationError, CalibrationResult, Evaluation, Importances, ReliabilityBin
 from mlwf.text import format_share
 
 logger = logging.getLogger(__name__)
@@ -41,14 +40,16 @@ MOST_FEATURES = 20
 MOST_NUMBERED = 12
 """Classes up to which a confusion matrix has its numbers written in it."""
 
+IMPORTANCE_OF = {"brier_score": "Rise of the Brier score", "accuracy": "Fall of the accuracy"}
+
 _AXIS = "Predicted probability (bins with as many rows each; bars: 95 % intervals)"
 
 
 def draw_plots(
     folder: Path,
-    model: Any,
     evaluations: Sequence[Evaluation],
     *,
+    importances: Importances | None = None,
     positive_class: Any = None,
     calibration: CalibrationResult | None = None,
 ) -> None:
@@ -56,7 +57,8 @@ def draw_plots(
 
     Plots of an evaluation lie in a folder of its source when there are several.
     """
-    _draw(folder, lambda: _only("feature_importances.png", importance_figure(model)))
+    if importances is not None:
+        _draw(folder, lambda: _only("feature_importances.png", importance_figure(importances)))
     if calibration is not None:
         _draw(folder, lambda: _only("calibration.png", calibration_figure(calibration)))
     for evaluation in evaluations:
@@ -65,22 +67,25 @@ def draw_plots(
         _draw(place, partial(draw, positive_class=positive_class))
 
 
-def importance_figure(model: Any) -> Any:
-    """Draw the importances that a fitted model offers itself, the greatest first; None when it offers none."""
-    found = read_importances(model)
-    if found is None:
+def importance_figure(importances: Importances) -> Any:
+    """Draw the importances of the raw columns with their intervals, the greatest first; None where there are none."""
+    if not importances.available:
         return None
-    order = np.argsort(-found.values, kind="stable")[:MOST_FEATURES]
-    note = found.note if len(order) == len(found.names) else f"{found.note}; {len(order)} of {len(found.names)} columns"
+    shown = importances.columns[:MOST_FEATURES]
+    n_all = len(importances.columns)
     with styled():
-        figure, axes = new_figure("Feature importances", note, height=1.3 + 0.27 * len(order))
-        names = [short(found.names[index], 40) for index in order]
-        axes.barh(range(len(order)), found.values[order], color=COLORS[0], height=0.7)
-        axes.set_yticks(range(len(order)), names)
-        axes.set_ylim(len(order) - 0.4, -0.6)
+        note = sentence(importances.note, f"{len(shown)} of {n_all} columns" if len(shown) < n_all else "")
+        figure, axes = new_figure("Permutation importances", note, height=1.3 + 0.27 * len(shown))
+        places = range(len(shown))
+        axes.barh(places, [each.value for each in shown], color=COLORS[0], height=0.7)
+        for place, each in enumerate(shown):
+            if each.interval is not None:
+                axes.hlines(place, each.interval.low, each.interval.high, color=INK, linewidth=1.4)
+        axes.set_yticks(places, [short(" + ".join(each.columns), 40) for each in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_xlabel(found.axis)
+        axes.set_xlabel(f"{IMPORTANCE_OF[importances.metric]} when the column is shuffled (lines: 95 % intervals)")
     return figure
 
 

@@ -203,7 +203,7 @@ class MLflowTracker:
         content.add_datasets(rows.datasets)
         candidates = run.tuning.cv_results if run.tuning else None
         content.add_files({**(texts or {}), **write_texts(run, model)}, candidates, rows.hashes)
-        _draw_plots(sender.unsent, run, model)
+        _draw_plots(sender.unsent, run)
         X_sample = X_sample if self.spec.log_model_signature else None
         content.add_model(model, X_sample, rows.table_schema, rows.datasets, model_file=model_file)
         if register_model:
@@ -274,10 +274,14 @@ _LAST: tuple[Part, ...] = ("tags", "end of run")
 """The parts that are sent last, when it is known what is missing."""
 
 
-def _draw_plots(unsent: Unsent, run: RunResult, model: Any) -> None:
-    positive_class = run.inputs and run.inputs.positive_class
-    calibration = run.model.calibration if run.model else None
-    draw_plots(unsent.place("plots"), model, run.evaluations, positive_class=positive_class, calibration=calibration)
+def _draw_plots(unsent: Unsent, run: RunResult) -> None:
+    draw_plots(
+        unsent.place("plots"),
+        run.evaluations,
+        importances=run.importances,
+        positive_class=run.inputs and run.inputs.positive_class,
+        calibration=run.model.calibration if run.model else None,
+    )
     unsent.add("plots")
 
 

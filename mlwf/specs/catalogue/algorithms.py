@@ -123,8 +123,6 @@ class AlgorithmInfo:
     """How it is told of categories that it splits itself; None where it takes numbers alone."""
     instead_of: Mapping[str, str] = field(default_factory=dict)
     """What to write instead of a deprecated hyperparameter."""
-    importances: str = "impurity-based, on the training rows"
-    """How `feature_importances_` of a fitted model are computed, where it has them."""
     trusted_types: tuple[str, ...] = ()
     """Types in the file of a fitted model, besides those that skops trusts itself."""
     needs_seed: Callable[[Any], bool] = lambda classifier: True
@@ -346,7 +344,6 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         categories=NativeCategories(
             parameter="categorical_column", value=lambda n_native, n_columns: list(range(n_native))
         ),
-        importances="splits by each column, counted",
         trusted_types=("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"),
         needs_seed=lambda booster: False,
         seconds=lightgbm_seconds,
@@ -367,7 +364,6 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             value=lambda n_native, n_columns: ["c"] * n_native + ["q"] * ((n_columns or 0) - n_native),
             needs_all_columns=True,
         ),
-        importances="gain of the splits by each column, on the training rows",
         trusted_types=(_BUNCH, "xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"),
         needs_seed=lambda booster: False,
         seconds=xgboost_seconds,
@@ -386,7 +382,6 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         categories=NativeCategories(
             parameter="cat_features", value=lambda n_native, n_columns: tuple(range(n_native)), form="texts"
         ),
-        importances="change of the prediction by each column, on the training rows",
         trusted_types=(_BUNCH, "catboost.core.CatBoostClassifier"),
         needs_seed=lambda booster: False,
         seconds=catboost_seconds,

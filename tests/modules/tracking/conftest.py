@@ -24,10 +24,12 @@ from mlwf.provenance import Protocol, Provenance
 from mlwf.results import (
     CalibrationError,
     CalibrationResult,
+    ColumnImportance,
     Difference,
     Evaluation,
     Finding,
     GateResult,
+    Importances,
     Interval,
     PhaseResult,
     ReliabilityBin,
@@ -206,6 +208,8 @@ def tracked(store_at: StoreAt, tmp_path_factory: pytest.TempPathFactory) -> Trac
         tuning=tuning,
         model=ShippedModel(model, calibration=_make_calibration()),
         validation=evaluation,
+        importances=Importances((ColumnImportance(("bill_length_mm",), 0.2),), provenance=evaluation.provenance),
+        partial_dependence={"version": 1, "n_rows": 0, "classes": [], "columns": []},
         gates=(
             GateResult("accuracy at least 0.9", "0.9700 [0.9500, 0.9900]", passed=True, source="cross_validation"),
             GateResult("no finding leakage", "island alone tells it", passed=False, source=None),

@@ -8,26 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_iris, make_classification
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import FixedThresholdClassifier
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 
 from mlwf.evaluation.calibration_error import reliability_bins
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking import evaluation_figures, importance_figure
 from mlwf.modules.tracking.canvas import DPI, save_figure, styled
-from mlwf.modules.tracking.importances import read_importances
 from mlwf.modules.tracking.plots import calibration_figure, draw_plots
-from mlwf.results import Evaluation
+from mlwf.results import ColumnImportance, Evaluation, Importances, Interval
 from tests.provenances import BY_SOURCE, ON_HOLDOUT, ON_TEST
 
 IRIS = load_iris(as_frame=True)
@@ -143,7 +132,6 @@ def test_draw_plots_takes_any_name(tmp_path, names):
     y, predicted = make_predictions(3, names=names)
     draw_plots(
         tmp_path,
-        KNeighborsClassifier(),
         [Evaluation(replace(ON_TEST, weighted_by="weight in $ and $"), (), predicted, y)],
     )
     assert len(list(tmp_path.iterdir())) == 4
@@ -199,7 +187,7 @@ def test_calibration_figure_shows_what_there_is(make_calibration):
 
 
 def test_draw_plots_draws_the_calibration_that_was_measured(tmp_path, make_calibration):
-    draw_plots(tmp_path, KNeighborsClassifier(), [], calibration=make_calibration())
+    draw_plots(tmp_path, [], calibration=make_calibration())
     assert [path.name for path in tmp_path.iterdir()] == ["calibration.png"]
 
 
@@ -215,7 +203,7 @@ def test_figure_is_written_as_matplotlib_itself_writes_it(tmp_path, name):
 def test_draw_plots_separates_validation_and_test(tmp_path):
     y, predicted = make_predictions(2)
     evaluations = [Evaluation(BY_SOURCE[source], (), predicted, y) for source in ("train_test", "test")]
-    draw_plots(tmp_path, DecisionTreeClassifier().fit(IRIS.data, IRIS.target), evaluations)
+    draw_plots(tmp_path, evaluations, importances=make_importances(3))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feature_importances.png", "test", "train_test"]
 
 
@@ -223,68 +211,31 @@ def test_draw_plots_goes_on_without_one_that_cannot_be_drawn(tmp_path, caplog):
     y, predicted = make_predictions(2)
     evaluations = [Evaluation(ON_HOLDOUT, (), predicted, y[:-1]), Evaluation(ON_TEST, (), predicted, y)]
     with caplog.at_level(logging.WARNING):
-        draw_plots(tmp_path, KNeighborsClassifier(), evaluations)
+        draw_plots(tmp_path, evaluations)
     assert [path.name for path in tmp_path.iterdir()] == ["test"]
     assert caplog.messages[0].startswith("Drawing plots failed (Found input variables with inconsistent numbers")
 
 
+def make_importances(n_columns):
+    interval = Interval(0.1, 0.3, 0.95, "bootstrap of rows")
+    names = [(f"x{at}", f"y{at}")[: 1 + at % 2] for at in range(n_columns)]
+    columns = tuple(ColumnImportance(each, 0.2 / (1 + at), interval) for at, each in enumerate(names))
+    return Importances(columns, n_rows=200, provenance=ON_TEST)
+
+
 def test_importance_figure_shows_the_greatest_first():
-    forest = RandomForestClassifier(20, random_state=0).fit(IRIS.data, IRIS.target)
-    figure = importance_figure(forest)
-    order = [IRIS.data.columns[place] for place in np.argsort(-forest.feature_importances_)]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == order
-    assert texts(figure) == ["Feature importances", "Impurity-based, on the training rows"]
+    figure = importance_figure(make_importances(3))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["x0", "x1 + y1", "x2"]
+    assert texts(figure) == ["Permutation importances", "Test set of 200 rows that no step before saw"]
+    assert axes.get_xlabel().startswith("Rise of the Brier score when the column is shuffled")
 
 
 def test_importance_figure_shows_twenty_of_many_columns():
-    X, y = make_classification(100, 50, random_state=0)
-    figure = importance_figure(DecisionTreeClassifier(random_state=0).fit(X, y))
+    figure = importance_figure(make_importances(50))
     assert len(figure.axes[0].patches) == 20
-    assert texts(figure)[1] == "Impurity-based, on the training rows; 20 of 50 columns"
+    assert texts(figure)[1] == "Test set of 200 rows that no step before saw; 20 of 50 columns"
 
 
-def test_importance_figure_is_none_where_the_model_offers_none():
-    assert importance_figure(KNeighborsClassifier().fit(IRIS.data, IRIS.target)) is None
-
-
-LOGISTIC = Pipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
-PREFIT = FixedThresholdClassifier(clone(LOGISTIC).fit(IRIS.data[IRIS.target > 0], IRIS.target[IRIS.target > 0]))
-
-
-@pytest.mark.parametrize(
-    ("model", "note"),
-    [
-        (LOGISTIC, "absolute coefficients, on the columns as prepared"),
-        (
-            CalibratedClassifierCV(LOGISTIC, cv=3),
-            "absolute coefficients, on the columns as prepared; mean over 3 fold models",
-        ),
-        (
-            FixedThresholdClassifier(CalibratedClassifierCV(LOGISTIC, cv=3, ensemble=False)),
-            "absolute coefficients, on the columns as prepared",
-        ),
-        (PREFIT, "absolute coefficients, on the columns as prepared"),
-        (RandomForestClassifier(5, random_state=0), "impurity-based, on the training rows"),
-    ],
-    ids=["pipeline", "calibrated ensemble", "threshold over calibrated", "threshold over a fitted one", "bare"],
-)
-def test_read_importances_looks_into_what_ships(model, note):
-    X, y = IRIS.data[IRIS.target > 0], IRIS.target[IRIS.target > 0]
-    found = read_importances(model if model is PREFIT else model.fit(X, y))
-    assert found.names == list(X.columns)
-    assert found.values.shape == (4,)
-    assert (found.values >= 0).all()
-    assert found.note == note
-
-
-def test_read_importances_of_a_frozen_model_are_the_model_s():
-    model = LOGISTIC.fit(IRIS.data, IRIS.target == 0)
-    frozen = CalibratedClassifierCV(FrozenEstimator(model)).fit(IRIS.data, IRIS.target == 0)
-    assert np.array_equal(read_importances(frozen).values, np.abs(model["classifier"].coef_[0]))
-
-
-def test_read_importances_averages_over_classes():
-    model = LogisticRegression(max_iter=1000).fit(IRIS.data, IRIS.target)
-    found = read_importances(model)
-    assert np.allclose(found.values, np.abs(model.coef_).mean(axis=0))
-    assert found.note.endswith("mean over 3 classes")
+def test_importance_figure_is_none_where_there_are_none():
+    assert importance_figure(Importances(reason="there are no rows")) is None

@@ -145,6 +145,7 @@ def test_run_has_its_files(tracked):
         "config.yaml",
         "environment.txt",
         "estimator.txt",
+        "partial_dependence.json",
         "plots",
         "plots/calibration.png",
         "plots/confusion_matrix.png",
