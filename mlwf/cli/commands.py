@@ -303,38 +303,59 @@ def report(
     every: Annotated[bool, typer.Option("--all", help="A page for each run, and an index of them.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     runs_dir: RunsDir = RUNS,
+    tracking_uri: StoreOfRuns = None,
 ) -> None:
     """Write the page of a run: one HTML file with all that it found.
 
     It holds scores, findings, the search, curves with their uncertainty, classes, slices and columns, made of the run's
-    folder alone. The page needs neither network nor script, and prints well.
+    folder alone; of a run that is not there MLflow has it. The page needs neither network nor script, and prints well.
     """
-    from mlwf.modules.runs import NO_RUN, REPORT, find_run, list_runs, newest_first
-
     if every == (run is not None):
-        raise UsageError(
-            "mlwf report: takes RUN or --all; " + ("leave one of the two out" if every else "name one of them")
-        )
-    if every and output is None:
-        raise UsageError("mlwf report --all: names no folder; write -o DIR")
-    check_writable(None if every else output)
-    if every:
-        folders = newest_first(runs_dir)
-        if not folders:
-            raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")
-        from mlwf.report import write_site
-
-        assert output is not None
-        page = write_site(folders, list_runs(runs_dir), output)
+        hint = "leave one of the two out" if every else "name one of them"
+        raise UsageError(f"mlwf report: takes RUN or --all; {hint}")
+    if run is not None:
+        check_writable(output)
+        page, shown = _write_report(run, output, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    elif output is not None:
+        page, shown = _write_site(output, runs_dir=runs_dir)
     else:
-        folder = find_run(runs_dir, str(run))
-        from mlwf.report import write_report
-
-        page = output or folder.file(REPORT)
-        write_report(folder, page)
-    write_line(f"{page}: {pluralize(len(folders), 'run')}" if every else f"{page}: the page of run {folder.run_id}")
+        raise UsageError("mlwf report --all: names no folder; write -o DIR")
+    write_line(f"{page}: {shown}")
     if open_:
         typer.launch(page.resolve().as_uri())
+
+
+def _write_report(run: str, output: Path | None, *, runs_dir: Path, tracking_uri: str | None) -> tuple[Path, str]:
+    """Write the page of a run, and give its path and what it shows."""
+    from mlwf.modules.runs import REPORT, find_run
+
+    try:
+        folder = find_run(runs_dir, run)
+    except RunNotFoundError as missing:
+        from mlwf.cli.run_lookup import fetch_page
+        from mlwf.report import write_page
+
+        html = fetch_page(run, missing, runs_dir=runs_dir, tracking_uri=tracking_uri)
+        page = output or Path(f"{run}.html")
+        write_page(page, html)
+        return page, f"the page of run {run}"
+    from mlwf.report import write_report
+
+    page = output or folder.file(REPORT)
+    write_report(folder, page)
+    return page, f"the page of run {folder.run_id}"
+
+
+def _write_site(site: Path, *, runs_dir: Path) -> tuple[Path, str]:
+    """Write the pages of all runs, and give the path of their index and what it shows."""
+    from mlwf.modules.runs import NO_RUN, list_runs, newest_first
+
+    folders = newest_first(runs_dir)
+    if not folders:
+        raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")
+    from mlwf.report import write_site
+
+    return write_site(folders, list_runs(runs_dir), site), pluralize(len(folders), "run")
 
 
 @app.command(cls=Command)

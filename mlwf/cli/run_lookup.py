@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError
-from mlwf.modules.runs import CONFIG, MODEL_URI, RESAMPLES, STATE, SUMMARY, RunFolder, find_run, newest_first
+from mlwf.modules.runs import CONFIG, MODEL_URI, REPORT, RESAMPLES, STATE, SUMMARY, RunFolder, find_run, newest_first
 
 if TYPE_CHECKING:
     from mlwf.modules.comparison import RunFiles
@@ -74,6 +74,26 @@ def find_run_files(run: str, *, runs_dir: Path, tracking_uri: str | None) -> Run
         if texts is None:
             raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
         return _parsed(run, texts)
+
+
+def fetch_page(run: str, missing: RunNotFoundError, *, runs_dir: Path, tracking_uri: str | None) -> str:
+    """Give the page of a run that is not here but on the tracking store; raises `missing` where there is none to ask.
+
+    An older run has a summary there and no page: then its page is made of that alone.
+    """
+    store = find_store(tracking_uri, runs_dir=runs_dir)
+    if store is None or run == "latest" or os.sep in run:
+        raise missing
+    from mlwf.modules.tracking import fetch_run_files
+
+    texts = fetch_run_files(store, run, (SUMMARY, REPORT))
+    if texts is None:
+        raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
+    if REPORT in texts:
+        return texts[REPORT]
+    from mlwf.report import RunRecord, render_report
+
+    return render_report(RunRecord(json.loads(texts[SUMMARY])))
 
 
 def _registered(uri: str, *, runs_dir: Path, tracking_uri: str | None) -> RunFiles:

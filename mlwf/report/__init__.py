@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from mlwf.report.site import read_run, render_report, write_report, write_site
+from mlwf.report.sections import RunRecord
+from mlwf.report.site import read_run, render_report, write_page, write_report, write_site
 
-__all__ = ["read_run", "render_report", "write_report", "write_site"]
+__all__ = ["RunRecord", "read_run", "render_report", "write_page", "write_report", "write_site"]

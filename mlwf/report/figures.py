@@ -43,6 +43,7 @@ MOST_DRAWN = 80
 MOST_PAIRS = 12
 MOST_COLUMNS = 60
 MOST_PARAMETERS = 12
+MOST_DEPENDENCES = 15
 MOST_CANDIDATES = 600
 WIDE_RATIO = 30
 """How many times as great the greatest value of a parameter is as the least, where its axis is logarithmic."""
@@ -324,9 +325,9 @@ def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str
             )
             rows.append(f'<tr><th scope="row">{text(names[at])}</th>{cells}</tr>')
         return (
+            "<p class='how'>Confusion: true classes in rows, predicted ones in columns; how many rows, and their share "
+            "of the true class with its 95 % interval (Wilson)</p>"
             '<div class="scroll" tabindex="0" role="region" aria-label="Confusion"><table class="confusion">'
-            "<caption>Confusion: true classes in rows, predicted ones in columns; how many rows, and their share of "
-            "the true class with its 95 % interval (Wilson)</caption>"
             f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         )
     pairs = sorted(
@@ -558,6 +559,55 @@ def _values(column: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
 def _shares(counts: Sequence[int]) -> list[float]:
     total = sum(counts) or 1
     return [count / total for count in counts]
+
+
+def dependence_section(run: RunRecord) -> Iterator[Section]:
+    """Draw how the probabilities depend on the columns that matter most, on average and in single rows."""
+    columns, classes = run.dependence.get("columns") or [], run.dependence.get("classes") or []
+    charts = [
+        _dependence(column, at, format_name(label, 24), is_only=len(classes) == 1)
+        for column in columns
+        for at, label in enumerate(classes)
+    ]
+    if not charts:
+        return
+    how = (
+        f"The mean predicted probability of {pluralize(run.dependence.get('n_rows'), 'row')} when the column of all of "
+        "them is set to a value, and thin lines of single rows. That is what the model does, not what would happen: "
+        "rows such as these may not exist where columns go together."
+    )
+    html = f"<p class='how'>{text(how)}</p><div class='charts'>{''.join(charts[:MOST_DEPENDENCES])}</div>"
+    yield Section("dependence", "Partial dependence", html)
+
+
+def _dependence(column: Mapping[str, Any], at: int, label: str, *, is_only: bool) -> str:
+    name, grid, means = format_name(column["column"], 40), column["grid"], column["mean"][at]
+    curves = column["rows"][at]
+    if column["kind"] == "number":
+        places = [float(value) for value in grid]
+        axis = spanning(places, name, pad=0.01)
+    else:
+        places = [float(place) for place in range(len(grid))]
+        marked = _thinned_names([_short_value(value) if column["kind"] == "date" else str(value) for value in grid])
+        axis = Axis(-0.3, len(grid) - 0.7, name, marked=marked)
+    ends = [0.0, *means, *(value for curve in curves for value in curve)]
+    title = name if is_only else f"{name}: {label}"
+    chart = Chart(
+        title, axis, Axis(0.0, max(ends) * 1.03 or 1.0, f"Probability of {label}"), "mean probability by value"
+    )
+    is_ordered = column["kind"] != "category"
+    for curve in curves:
+        points = zip(places, curve, strict=False)
+        chart.line(points, "c7 thin") if is_ordered else chart.dots(points, "c7 faint", radius=2.0)
+    if is_ordered:
+        chart.line(zip(places, means, strict=False), color(at))
+    chart.dots(zip(places, means, strict=False), color(at))
+    return chart.render()
+
+
+def _thinned_names(names: Sequence[str]) -> list[tuple[float, str]]:
+    step = -(-len(names) // 8)
+    return [(float(at), cut(format_name(name), 18)) for at, name in enumerate(names) if at % step == 0]
 
 
 def calibration_section(run: RunRecord) -> Iterator[Section]:

@@ -40,6 +40,8 @@ class RunRecord:
     candidates: Mapping[str, Any] = field(default_factory=dict)
     """`cv_results_` of the search; of several models, one for each name."""
     profile: Mapping[str, Any] = field(default_factory=dict)
+    dependence: Mapping[str, Any] = field(default_factory=dict)
+    """How the probabilities depend on single columns."""
     scored: Mapping[str, ScoredRows] = field(default_factory=dict)
     """By source, in the order of the scores."""
     config: str = ""

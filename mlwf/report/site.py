@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from mlwf.errors import MlwfError
 from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows
 from mlwf.modules.runs import CONFIG, PROFILE, SUMMARY, RunFolder
 from mlwf.report.charts import table, text
-from mlwf.report.figures import calibration_section, classes_section, curves_section, data_section, search_section
+from mlwf.report.figures import (
+    calibration_section,
+    classes_section,
+    curves_section,
+    data_section,
+    dependence_section,
+    search_section,
+)
 from mlwf.report.sections import (
     RunRecord,
     Section,
@@ -31,7 +39,8 @@ from mlwf.text import format_name, printable_in
 
 SECTIONS = (
     scores_section, findings_section, model_section, leaderboard_section, search_section, curves_section,
-    classes_section, slices_section, importances_section, data_section, calibration_section, run_section,
+    classes_section, slices_section, importances_section, dependence_section, data_section, calibration_section,
+    run_section,
 )  # fmt: skip
 """What stands on the page, in its order: functions that yield a section, or nothing where the run lacks what it shows.
 
@@ -41,6 +50,7 @@ Every name goes through `text`, a colour is a class of `report.css`, and what a 
 # Nothing is loaded and nothing runs, whatever a name in the data may try.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 INDEX = "index.html"
+DEPENDENCE = "partial_dependence.json"
 
 
 def read_run(folder: RunFolder) -> RunRecord:
@@ -56,6 +66,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         {**summary, "status": folder.status},
         candidates=folder.read_json("candidates.json"),
         profile=printable_in(folder.read_json(PROFILE)),
+        dependence=printable_in(folder.read_json(DEPENDENCE)),
         scored={source: rows for source, rows in scored.items() if rows is not None},
         config=config,
     )
@@ -63,7 +74,7 @@ def read_run(folder: RunFolder) -> RunRecord:
 
 def render_report(run: RunRecord) -> str:
     """Give the page of a run: HTML that needs neither network nor script."""
-    run = RunRecord(printable_in(run.summary), run.candidates, run.profile, run.scored, run.config)
+    run = replace(run, summary=printable_in(run.summary))
     sections = [section for make in SECTIONS for section in make(run)]
     summary = run.summary
     name = format_name(summary.get("name") or "run")
@@ -80,31 +91,32 @@ def render_report(run: RunRecord) -> str:
 
 def write_report(folder: RunFolder, path: Path) -> None:
     """Write the page of a run to a file; raises MlwfError when it cannot be written."""
-    _write(path, render_report(read_run(folder)))
+    write_page(path, render_report(read_run(folder)))
 
 
 def write_site(folders: Sequence[RunFolder], rows: Sequence[Mapping[str, Any]], site: Path) -> Path:
     """Write the page of each run into a folder, and an index of them, which is given; `rows` describe the runs."""
     for folder in folders:
         write_report(folder, site / f"{folder.run_id}.html")
-    _write(site / INDEX, render_index(rows))
+    write_page(site / INDEX, render_index(rows))
     return site / INDEX
 
 
 def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
     """Give the page that lists runs, each with a link to its own."""
-    lines = []
+    lines, columns = [], [column for column in RUN_COLUMNS if column != "Name"]
     for row in printable_in(rows):
         cells = run_cells(row)
         status = str(row.get("status") or "")
         missed = row.get("gates") == "not met"
         shown = {name: text(cell) for name, cell in cells.items()}
-        shown["Run"] = f'<a href="{text(cells["Run"])}.html">{shown["Run"]}</a>'
+        name = text(format_name(cells["Name"] or "run"))
+        shown["Run"] = f'<a href="{text(cells["Run"])}.html">{name}</a><br><small class="soft">{shown["Run"]}</small>'
         shown["Status"] = status_pill("failed" if missed else status, cells["Status"])
-        lines.append([shown[column] for column in RUN_COLUMNS])
-    numbers = [at for at, column in enumerate(RUN_COLUMNS) if column in RIGHT]
+        lines.append([shown[column] for column in columns])
+    numbers = [at for at, column in enumerate(columns) if column in RIGHT]
     body = table(
-        [column.lower() for column in RUN_COLUMNS], lines, numbers=numbers, css="stack", label="Runs, the newest first"
+        [column.lower() for column in columns], lines, numbers=numbers, css="stack", label="Runs, the newest first"
     )
     return _page("Runs: mlwf report", f'<header><h1>Runs</h1></header><main id="main">{body}</main>')
 
@@ -132,7 +144,8 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _write(path: Path, html: str) -> None:
+def write_page(path: Path, html: str) -> None:
+    """Write a page to a file, whole or not at all; raises MlwfError when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as draft:

@@ -232,6 +232,17 @@ def test_importances_are_drawn_and_order_the_columns(folder):
     assert articles[0] == "since"
 
 
+def test_partial_dependence_is_drawn(folder):
+    columns = [
+        {"column": name, "kind": kind, "grid": grid, "mean": [[0.1, 0.9]], "rows": [[[0.0, 0.8], [0.2, 1.0]]]}
+        for name, kind, grid in ((ATTACKS[0], "number", [0, 1]), ("colour", "category", ["red", ATTACKS[2]]))
+    ]
+    found = {"version": 1, "n_rows": 100, "classes": [ATTACKS[3]], "columns": columns}
+    drawn = Page(render_report(replace(read_run(folder), dependence=found)))
+    assert "dependence" in drawn.sections
+    assert "The mean predicted probability of 100 rows" in drawn.text
+
+
 def test_the_command_writes_into_the_run_or_where_it_is_told(folder, tmp_path, capsys, page):
     runs = ["--runs-dir", str(folder.path.parent)]
     assert boundary.run(["report", "latest", *runs]) == 0
@@ -254,7 +265,7 @@ def test_a_page_that_cannot_be_written_is_told_before_the_training(folder, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_the_page_is_an_artifact_of_the_tracked_run(empty_store, tmp_path, monkeypatch):
+def test_the_page_is_an_artifact_of_the_tracked_run(empty_store, tmp_path, monkeypatch, capsys):
     from mlflow.tracking import MlflowClient
 
     monkeypatch.chdir(tmp_path)
@@ -272,6 +283,11 @@ def test_the_page_is_an_artifact_of_the_tracked_run(empty_store, tmp_path, monke
     client = MlflowClient("sqlite:///mlflow.db")
     logged = Path(client.download_artifacts(summary["tracking"]["run_id"], "report.html", str(tmp_path)))
     assert Page(logged.read_text("utf-8")).sections[:2] == ["scores", "findings"]
+    shutil.rmtree("runs")
+    capsys.readouterr()
+    assert boundary.run(["report", summary["run_id"]]) == 0
+    assert capsys.readouterr().out == f"{summary['run_id']}.html: the page of run {summary['run_id']}\n"
+    assert Path(f"{summary['run_id']}.html").read_text("utf-8") == logged.read_text("utf-8")
 
 
 MEASURE = """<!doctype html><title>frames</title><script>
