@@ -108,4 +108,5 @@ def _agree(values: Sequence[float]) -> bool:
 
 
 def _difference(value: float, interval: Interval | None) -> Difference:
-    return Difference(value, interval, None if interval is None else not interval.low <= 0 <= interval.high)
+    # Zero has no sign here.
+    return Difference(value + 0.0, interval, None if interval is None else not interval.low <= 0 <= interval.high)

@@ -56,7 +56,9 @@ def comparison_table(comparison: Mapping[str, Any]) -> RenderableType:
     for block in _blocks(comparison):
         # A run id is of no use in two halves: where it has no room, columns of numbers go.
         narrower = [_without(block, NARROWER[:count]) for count in range(1, len(NARROWER) + 1)]
-        parts += render_block(block, *(narrower if block.title == RUNS else []))
+        parts += (
+            render_block(block, *(narrower if block.title == RUNS else [])) if block.rows else _heading_alone(block)
+        )
     notes = [with_alarm(Text(note, QUIET)) for note in _notes(comparison)]
     return Group(*parts[1:], *([Text(), *notes] if notes else []))
 
@@ -71,10 +73,14 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     lines = [f"<!-- mlwf compare {re.sub('[^A-Za-z0-9_.]+', '-', str(last['name'] or ''))} -->"]
     lines += [f"## {escaped(last['name'] or '')}: {_verdict(comparison)}"]
     for block in _blocks(comparison):
-        lines += block_markdown(block)
+        lines += block_markdown(block) if block.rows else ["", f"**{escaped(block.title)}**{escaped(block.how)}"]
     if notes := list(_notes(comparison)):
         lines += ["", *(f"- {marked(sentence(note))}" for note in notes)]
     return "\n".join(lines) + "\n"
+
+
+def _heading_alone(block: Block) -> list[RenderableType]:
+    return [Text(), Text.assemble((block.title, "bold"), block.how)]
 
 
 def _without(block: Block, columns: Sequence[str]) -> Block:
@@ -215,6 +221,8 @@ def _difference(score: Mapping[str, Any], label: str) -> list[Text]:
     if difference is None:
         return [Text(NOTHING, QUIET), Text()]
     text = signed(difference["value"])
+    if difference["value"] == 0 and difference["interval"] is None:
+        return [Text(f"{text}  "), Text()]  # as of two runs that predict the same
     if not difference["distinguishable"]:
         return [Text(f"{text} {DOUBT}", DOUBTFUL), Text(span(difference["interval"]))]
     return [Text(f"{text}  ", GOOD if difference["value"] > 0 else BAD), Text(span(difference["interval"]))]
@@ -293,7 +301,8 @@ def _notes(comparison: Mapping[str, Any]) -> Iterator[str]:
     if not differences:
         return
     first = _labels(comparison)[0]
-    doubt = f"; {DOUBT} where that may be chance" if not all(each["distinguishable"] for each in differences) else ""
+    is_doubtful = any(each["interval"] and not each["distinguishable"] for each in differences)
+    doubt = f"; {DOUBT} where that may be chance" if is_doubtful else ""
     yield f"Better by: how far ahead of {first} on the same rows, whichever way the metric points{doubt}."
     methods = dict.fromkeys(each["interval"]["method"] for each in differences if each["interval"])
     if methods:
