@@ -46,6 +46,8 @@ SUMMARY_KEYS = (
 SEVERAL, ENSEMBLE = "several", "ensemble"
 """What stands for the algorithm before one of several models is chosen, and where an average of them ships."""
 
+SCHEMA_VERSION = 1
+"""Of `summary.json`: counted up when a key goes or changes its meaning, and not when one is added."""
 DIGITS = 9
 """Decimals of a resample that are kept."""
 DISTRIBUTIONS = ("mlwf", "scikit-learn", "numpy", "pandas")
@@ -222,6 +224,7 @@ class RunResult:
         """Give the content of `summary.json`, in plain values."""
         results, inputs, log = self.to_dict(), self.inputs, self.log
         return {
+            "schema_version": SCHEMA_VERSION,
             "run_id": self.run_id,
             "name": self.name,
             "status": self.status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +17,10 @@ from mlwf.cli.display import (
     show_comparison,
     show_plan,
     show_predicted,
+    show_pruned,
     show_runs,
     show_summary,
+    show_value,
     write,
     write_error,
     write_json,
@@ -80,6 +83,19 @@ ReportFile = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the run as well: `mlwf report`.")
 ]
 RUNS = Path("runs")
+
+
+class RunStatus(StrEnum):
+    """How a run ended, or that it runs."""
+
+    done = "done"
+    degraded = "degraded"
+    failed = "failed"
+    killed = "killed"
+    running = "running"
+    unfinished = "unfinished"
+
+
 GATE_NOT_MET = 3
 """Exit code of a run that finished and does not meet a gate."""
 
@@ -230,14 +246,26 @@ def summary(
     form: Form = Format.table,
     runs_dir: RunsDir = RUNS,
     tracking_uri: StoreOfRuns = None,
+    get: Annotated[
+        str | None,
+        typer.Option(
+            "--get", metavar="PATH", help="Only one value of summary.json, such as scores.roc_auc.test.value."
+        ),
+    ] = None,
 ) -> None:
     """Show what a run found.
 
     It is read from the folder of runs or, when the run is not there, from the tracking store.
     """
-    from mlwf.cli.run_lookup import find_summary
+    from mlwf.cli.run_lookup import find_summary, find_value
 
-    show_summary(find_summary(run, runs_dir=runs_dir, tracking_uri=tracking_uri), form)
+    if get is not None and form is Format.markdown:
+        raise UsageError("mlwf summary: --format markdown has no effect with --get; leave one of the two out")
+    found = find_summary(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    if get is None:
+        show_summary(found, form)
+    else:
+        show_value(find_value(found, get), form)
 
 
 @app.command(cls=Command)
@@ -448,11 +476,51 @@ def init(
 
 
 @app.command(cls=Command)
-def runs(form: Form = Format.table, runs_dir: RunsDir = RUNS) -> None:
-    """List the runs, newest first."""
-    from mlwf.modules.runs import list_runs
+def runs(
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="PATTERN", help="Only runs of this name, such as 'adult*'.")
+    ] = None,
+    status: Annotated[
+        list[RunStatus] | None, typer.Option("--status", help="Only runs that ended so; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="WHEN", help="Only runs from then on: 2026-11-28, 2026-11-28T06:50, or 30d ago."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Only runs that began before then.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="METRIC", help="Show this metric, the best run first.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the runs that are listed, but for registered ones.")
+    ] = False,
+    form: Form = Format.table,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """List the runs, newest first.
 
-    show_runs(list_runs(runs_dir), form, runs_dir)
+    --prune removes them, and keeps those that run, whose model is registered, or that `mlwf push` can send more of.
+    """
+    from mlwf.cli.options import read_moment
+    from mlwf.modules.runs import list_runs, prune_runs
+
+    statuses = [each.value for each in status or []]
+    begins = None if since is None else read_moment("--since", since)
+    ends = None if until is None else read_moment("--until", until)
+    found = list_runs(runs_dir, name=name, status=statuses, since=begins, until=ends, sort=sort)
+    is_filtered = any([name, statuses, since, until])
+    if not prune:
+        show_runs(found, form, runs_dir, filtered=is_filtered)
+        return
+    if not is_filtered:
+        raise UsageError(
+            "mlwf runs: --prune alone would remove all runs; say which by --name, --status, --since or --until"
+        )
+    show_pruned(prune_runs(runs_dir, found, unfinished="unfinished" in statuses), form, runs_dir)
 
 
 @app.command(cls=Command)
@@ -498,8 +566,12 @@ def cache(
 
 
 @app.command(cls=Command)
-def schema() -> None:
+def schema(
+    summary: Annotated[
+        bool, typer.Option("--summary", help="That of the summary.json of runs instead, by its schema_version.")
+    ] = False,
+) -> None:
     """Write the JSON Schema of experiment files, for editors."""
-    from mlwf.specs.schema import experiment_schema
+    from mlwf.specs.schema import experiment_schema, summary_schema
 
-    write_json(experiment_schema())
+    write_json(summary_schema() if summary else experiment_schema())

@@ -18,6 +18,7 @@ from mlwf.text import LineFormatter, cut_inside, json_text, printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from mlwf.modules.runs import Pruned
     from mlwf.orchestrator.prediction import Predicted
     from mlwf.orchestrator.run_log import OnProgress, Progress
     from mlwf.results import PhasePlan
@@ -174,8 +175,8 @@ def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
         write_line(f"{output}: {pluralize(done.n_rows, 'row')}")
 
 
-def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
-    """Write a list of runs to stdout."""
+def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path, *, filtered: bool = False) -> None:
+    """Write a list of runs to stdout; `filtered` says that there may be others."""
     from mlwf.modules.runs import NO_RUN
     from mlwf.tables import runs_markdown, runs_table
 
@@ -186,7 +187,29 @@ def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -
     elif runs:
         _show(runs_table(_as_read_here(runs)))
     else:
-        write_error(f"{runs_dir}: {NO_RUN}")
+        write_error(f"{runs_dir}: {'no run fits' if filtered else NO_RUN}")
+
+
+def show_pruned(done: Pruned, form: Format, runs_dir: Path) -> None:
+    """Report which runs were removed, and which were kept."""
+    from dataclasses import asdict
+
+    from mlwf.text import pluralize
+
+    if form is Format.json:
+        write_json(asdict(done))
+        return
+    write_line(f"{runs_dir}: removed {pluralize(len(done.removed), 'run')}, {done.n_bytes / 1e6:,.1f} MB")
+    for run_id, reason in done.kept.items():
+        write_line(f"{run_id}: kept: {reason}")
+
+
+def show_value(value: Any, form: Format) -> None:
+    """Write one value of a summary: a text as it is, all else as JSON."""
+    if isinstance(value, str) and form is not Format.json:
+        write_line(value)
+    else:
+        write_json(value)
 
 
 def show_plan(phases: Sequence[PhasePlan], form: Format) -> None:

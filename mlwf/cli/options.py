@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import EnumType
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
 from mlwf.errors import UsageError, nearest
 from mlwf.specs.field_docs import field_docs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+AGO = {"h": "hours", "d": "days", "w": "weeks"}
+"""What stands behind a number of them."""
 
 
 class Group(TyperGroup):
@@ -88,6 +94,23 @@ def _taken(value: Any, kind: Any) -> Any:
         choices: list[Any] = [*kind]
         return next((choice for choice in choices if choice.value == value), None)
     return None
+
+
+def read_moment(option: str, text: str) -> datetime:
+    """Read a moment: a date, a date and time of here or with a zone, or how long ago it is, as in `30d`.
+
+    Raises UsageError for another text.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    count, unit = text[:-1], AGO.get(text[-1:])
+    try:
+        if count.isdecimal() and unit:
+            return datetime.now(UTC) - timedelta(**{unit: int(count)})
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        accepted = "accepted: 2026-11-28, 2026-11-28T06:50, or 12h, 30d, 8w for so long ago"
+        raise UsageError(f"{option} {text}: is no moment; {accepted}") from None
 
 
 def read_options(options: Sequence[str]) -> dict[str, Any]:

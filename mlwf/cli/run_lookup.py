@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwf.errors import MlwfError, RunNotFoundError, UsageError
+from mlwf.errors import MlwfError, RunNotFoundError, UsageError, nearest
 from mlwf.modules.runs import CONFIG, MODEL_URI, REPORT, RESAMPLES, STATE, SUMMARY, RunFolder, find_run, newest_first
 
 if TYPE_CHECKING:
@@ -53,6 +54,75 @@ def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[
         if tracked is None:
             raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
         return tracked
+
+
+NAMED_BY: dict[str, tuple[str, ...]] = {
+    "scores": ("metric", "source"),
+    "slices": ("slice", "metric", "source"),
+    "classes": ("source",),
+    "report": ("label",),
+    "phases": ("name",),
+    "models": ("name",),
+    "findings": ("code",),
+    "gates": ("asked",),
+    "leaks": ("column",),
+}
+"""The lists of a summary whose items go by a name, and the keys of these that name them one after the other."""
+
+
+def find_value(summary: Mapping[str, Any], path: str) -> Any:
+    """Give the value at a dotted path, such as `data.rows`, `scores.roc_auc.test.value` or `gates.0.passed`.
+
+    Raises UsageError, with the nearest name, where there is none.
+    """
+    found: Any = summary
+    before, rest = "", path
+    while rest or not before:
+        choices = _choices(found, before.rpartition(".")[2])
+        # The longest name first: one such as `age > 60.5` has a dot itself.
+        fitting = [name for name in choices if f"{rest}.".startswith(f"{name}.")]
+        if not fitting:
+            place = before or "the summary"
+            has = nearest(rest.partition(".")[0], choices) if choices else "it is a single value"
+            raise UsageError(f"--get {path}: {place} has no {rest.partition('.')[0] or 'empty name'}; {has}")
+        name = max(fitting, key=len)
+        found, rest = choices[name], rest[len(name) + 1 :]
+        before = f"{before}.{name}" if before else name
+    return found.plain() if isinstance(found, _Several) else found
+
+
+@dataclass(frozen=True)
+class _Several:
+    """Items of a list that share the names before, and the keys that tell them apart."""
+
+    items: Sequence[Mapping[str, Any]]
+    keys: tuple[str, ...]
+
+    def choices(self) -> dict[str, Any]:
+        if not self.keys:
+            return dict(self.items[0]) if len(self.items) == 1 else {}
+        named: dict[str, list[Mapping[str, Any]]] = {}
+        for item in self.items:
+            named.setdefault(str(item.get(self.keys[0])), []).append(item)
+        by_name = {name: _Several(items, self.keys[1:]) for name, items in named.items()}
+        # What is the only one needs no further name.
+        return {**(dict(self.items[0]) if len(self.items) == 1 else {}), **by_name}
+
+    def plain(self) -> Any:
+        return self.items[0] if len(self.items) == 1 else self.items
+
+
+def _choices(value: Any, key: str) -> dict[str, Any]:
+    """Give what can be stepped into, by its name; `key` is that of the value itself."""
+    if isinstance(value, _Several):
+        return value.choices()
+    if isinstance(value, Mapping):
+        return {str(name): each for name, each in value.items()}
+    if not isinstance(value, list):
+        return {}
+    by_place = {str(at): each for at, each in enumerate(value)}
+    names = NAMED_BY.get(key)
+    return by_place | _Several(value, names).choices() if names and value else by_place
 
 
 def find_run_files(run: str, *, runs_dir: Path, tracking_uri: str | None) -> RunFiles:

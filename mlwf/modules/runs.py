@@ -8,10 +8,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,17 @@ class RunFolder:
         return str(self.read_json(SUMMARY).get("status") or self.read_json(STATE).get("status", "unfinished"))
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What became of runs that were to be removed."""
+
+    removed: tuple[str, ...]
+    kept: Mapping[str, str]
+    """Runs that were left, and why."""
+    n_bytes: int
+    """Of the removed files."""
+
+
 def fit_cache_folder(runs_dir: Path) -> Path:
     """Give the folder of the fit cache that the runs of `runs_dir` share."""
     return runs_dir / ".fits"
@@ -182,9 +194,52 @@ def newest_first(runs_dir: Path) -> list[RunFolder]:
     return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
 
 
-def list_runs(runs_dir: Path) -> list[dict[str, Any]]:
-    """Describe the runs, newest first: a row for `tables.runs_table` each."""
-    return [_row(run) for run in newest_first(runs_dir)]
+def list_runs(
+    runs_dir: Path,
+    *,
+    name: str | None = None,
+    status: Collection[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    sort: str | None = None,
+) -> list[dict[str, Any]]:
+    """Describe the runs, newest first: a row for `tables.runs_table` each.
+
+    Parameters
+    ----------
+    name
+        Only runs whose name fits this pattern, such as `adult*`.
+    status
+        Only runs that ended so; empty for all.
+    since, until
+        Only runs that began from then on, or before then.
+    sort
+        A metric: the best run first, by its test set where it has one; runs without it last. Rows then show this
+        metric, and otherwise the first of each run. Raises UsageError when no run has it.
+    """
+    found = [run for run in newest_first(runs_dir) if _began_between(run, since, until)]
+    rows = [_row(run, sort) for run in found if not status or run.status in status]
+    rows = [row for row in rows if name is None or fnmatchcase(row["name"], name)]
+    return rows if sort is None else _best_first(rows, sort)
+
+
+def prune_runs(runs_dir: Path, rows: Sequence[Mapping[str, Any]], *, unfinished: bool = False) -> Pruned:
+    """Remove the folders of listed runs, except those that run, whose model is registered, or that have more to send.
+
+    Runs that are `unfinished`, and may run on another machine, are kept unless told otherwise.
+    """
+    removed, kept, n_bytes = [], {}, 0
+    for row in rows:
+        folder = RunFolder(runs_dir / row["run_id"], row["run_id"])
+        if reason := _why_kept(folder, row, unfinished=unfinished):
+            kept[folder.run_id] = reason
+            continue
+        n_bytes += sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
+        # Under a hidden name first: one that is half gone, because this was interrupted, is no run.
+        gone = folder.path.rename(runs_dir / f".{folder.run_id}-{secrets.token_hex(4)}")
+        shutil.rmtree(gone, ignore_errors=True)
+        removed.append(folder.run_id)
+    return Pruned(tuple(removed), kept, n_bytes)
 
 
 def environment() -> str:
@@ -211,9 +266,46 @@ def _started_at(run: RunFolder) -> str:
     return str(run.read_json(STATE).get("started_at", ""))
 
 
-def _row(run: RunFolder) -> dict[str, Any]:
+def _began_between(run: RunFolder, since: datetime | None, until: datetime | None) -> bool:
+    if since is None and until is None:
+        return True
+    try:
+        began = datetime.fromisoformat(_started_at(run))
+    except ValueError:  # a state that somebody has edited
+        return False
+    return (since is None or began >= since) and (until is None or began < until)
+
+
+def _best_first(rows: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
+    from mlwf.specs.catalogue import METRICS, metric_info
+
+    if rows and not any(row["score"] or row["test"] for row in rows):
+        raise UsageError(f"--sort {metric}: none of these runs has this metric; {nearest(metric, METRICS)}")
+    sign = -1 if metric not in METRICS or metric_info(metric).greater_is_better else 1
+
+    def rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+        value = (row["test"] or row["score"] or {}).get("value")
+        return value is None, sign * (value or 0.0)
+
+    return sorted(rows, key=rank)
+
+
+def _why_kept(folder: RunFolder, row: Mapping[str, Any], *, unfinished: bool) -> str:
+    if row["registered"]:
+        return f"registered as {row['registered']}"
+    if row["status"] == "running":
+        return "running"
+    if row["status"] == "unfinished" and not unfinished:
+        return "it may run on another machine; --status unfinished removes it"
+    missing = (folder.read_json(SUMMARY).get("tracking") or {}).get("missing")
+    return "`mlwf push` can send more of it" if missing else ""
+
+
+def _row(run: RunFolder, metric: str | None = None) -> dict[str, Any]:
     state, summary = run.read_json(STATE), run.read_json(SUMMARY)
     scores, gates = summary.get("scores") or [], summary.get("gates") or []
+    scores = [score for score in scores if metric in (None, score.get("metric"))]
+    tracking = summary.get("tracking") or {}
     return {
         "run_id": run.run_id,
         "name": summary.get("name") or state.get("name", ""),
@@ -224,6 +316,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "rows": (summary.get("data") or {}).get("rows"),
         "score": next((score for score in scores if score.get("source") != "test"), None),
         "test": next((score for score in scores if score.get("source") == "test"), None),
+        "registered": f"{tracking['registered_model']} {tracking['version']}" if tracking.get("version") else None,
         "gates": ("met" if all(gate.get("passed") for gate in gates) else "not met") if gates else None,
     }
 

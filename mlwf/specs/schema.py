@@ -15,6 +15,8 @@ from mlwf.specs.experiment import AUTO, ExperimentSpec, threshold_scorers
 from mlwf.specs.tuning import TuningSection
 
 COMMITTED = Path(__file__).with_name("experiment.schema.json")
+SUMMARY = Path(__file__).with_name("summary.schema.json")
+"""That of a run's summary; it is written by hand."""
 
 FROM_ENVIRONMENT = {"type": "string", "pattern": r"\$\{env:[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}"}
 """A value that is read from the environment, and may stand where a number or a boolean is expected."""
@@ -54,6 +56,12 @@ def experiment_schema() -> dict[str, Any]:
     _allow_environment(schema)
     schema["title"] = "mlwf experiment"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def summary_schema() -> dict[str, Any]:
+    """Read the JSON Schema of the `summary.json` of a run."""
+    schema: dict[str, Any] = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    return schema
 
 
 def _enumerate(section: dict[str, Any], key: str, names: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from mlwf.cli.boundary import run
@@ -142,6 +143,17 @@ def test_a_run_that_was_cut_off_is_refused(compare, folder):
     (killed / "state.json").write_text('{"run_id": "20260101-120000-0001", "name": "x", "status": "killed"}')
     code, _, err = compare("latest", "killed/latest")
     assert (code, err) == (2, "20260101-120000-0001: is killed, and has no results to compare\n")
+
+
+def test_summaries_fit_their_schema(folder, ids, capsys):
+    capsys.readouterr()
+    assert run(["schema", "--summary"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    for run_id in ids:
+        summary = json.loads((folder / "runs" / run_id / "summary.json").read_text())
+        jsonschema.validate(summary, schema)
+        assert summary["schema_version"] == schema["properties"]["schema_version"]["const"]
+        assert [key for key in schema["$defs"]["score"]["properties"] if key not in summary["scores"][0]] == []
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 
 from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.modules import runs
-from mlwf.modules.runs import RunFolder, create_run, environment, find_run, list_runs
+from mlwf.modules.runs import RunFolder, create_run, environment, find_run, list_runs, prune_runs
 from mlwf.text import json_text
 
 SUMMARY = {
@@ -182,6 +182,7 @@ def test_list_runs_reads_summaries(tmp_path):
             "rows": 344,
             "score": SUMMARY["scores"][0],
             "test": SUMMARY["scores"][1],
+            "registered": None,
             "gates": None,
         }
     ]
@@ -191,6 +192,65 @@ def test_list_runs_reads_summaries(tmp_path):
 def test_list_runs_reports_whether_gates_are_met(tmp_path, passed, outcome):
     make_run(tmp_path, "r1", **SUMMARY, gates=[{"passed": each} for each in passed])
     assert list_runs(tmp_path)[0]["gates"] == outcome
+
+
+@pytest.fixture
+def several(tmp_path):
+    """Give a folder with runs of three days: of two names, one of them failed."""
+    for day, name, status, accuracy in (
+        (1, "adult", "done", 0.7),
+        (2, "adult-small", "failed", None),
+        (3, "birds", "done", 0.9),
+    ):
+        score = {"metric": "accuracy", "source": "test", "value": accuracy}
+        summary = {"name": name, "status": status, "scores": [] if accuracy is None else [score]}
+        make_run(tmp_path, f"2026110{day}-1", f"2026-11-0{day}T12:00:00+00:00", **summary)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("filters", "days"),
+    [
+        pytest.param({}, "321", id="none"),
+        pytest.param({"name": "adult*"}, "21", id="name"),
+        pytest.param({"status": ["failed"]}, "2", id="status"),
+        pytest.param({"since": datetime(2026, 11, 2, 12, tzinfo=UTC)}, "32", id="since"),
+        pytest.param({"until": datetime(2026, 11, 2, 12, tzinfo=UTC)}, "1", id="until"),
+        pytest.param({"sort": "accuracy"}, "312", id="sort"),
+        pytest.param({"sort": "accuracy", "status": ["done"]}, "31", id="both"),
+    ],
+)
+def test_list_runs_takes_filters(several, filters, days):
+    assert "".join(row["run_id"][7] for row in list_runs(several, **filters)) == days
+
+
+def test_list_runs_shows_the_metric_that_it_sorts_by(several):
+    with pytest.raises(
+        UsageError, match=r"^--sort acuracy: none of these runs has this metric; did you mean accuracy\?$"
+    ):
+        list_runs(several, sort="acuracy")
+
+
+def test_prune_keeps_runs_that_are_registered_or_not_over_or_not_sent(tmp_path):
+    registered = {"registered_model": "birds", "version": "3"}
+    kept = {"registered": registered, "unsent": {"missing": {"model": "the store is full"}}}
+    for name, tracking in kept.items():
+        make_run(tmp_path, name, status="done", tracking=tracking)
+    make_run(tmp_path, "old", status="done", tracking={"registered_model": "birds", "version": None, "missing": {}})
+    make_run(tmp_path, "elsewhere")
+    own = RunFolder(tmp_path / "own", "own")
+    own.write_json("state.json", {"run_id": "own", "status": "running", "process": runs.this_process()})
+    done = prune_runs(tmp_path, list_runs(tmp_path))
+    assert done.removed == ("old",)
+    assert done.kept == {
+        "registered": "registered as birds 3",
+        "unsent": "`mlwf push` can send more of it",
+        "elsewhere": "it may run on another machine; --status unfinished removes it",
+        "own": "running",
+    }
+    assert done.n_bytes > 0
+    assert {path.name for path in tmp_path.iterdir()} == done.kept.keys()
+    assert "elsewhere" in prune_runs(tmp_path, list_runs(tmp_path), unfinished=True).removed
 
 
 def test_list_runs_is_newest_first_and_leaves_other_folders_out(tmp_path):
