@@ -84,6 +84,14 @@ def reliability_bins(
     )
 
 
+def class_reliability(
+    chance: NDArray[np.float64], is_class: NDArray[np.bool_], weight: Weight = None
+) -> tuple[ReliabilityBin, ...]:
+    """Compare the probabilities of one class against the rest with what came true, as `reliability_bins` does."""
+    predictions = Predictions(np.array([False, True]), chance >= 0.5, np.column_stack([1 - chance, chance]))
+    return reliability_bins(predictions, is_class, positive_class=True, weight=weight)
+
+
 def _outcomes(
     predictions: Predictions, y: NDArray[Any], positive: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

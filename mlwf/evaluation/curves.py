@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,15 +69,20 @@ def class_curves(rows: ScoredRows, *, positive: int | None = None) -> list[Class
     if scores is None or not len(rows):
         return []
     counts = np.bincount(rows.y[rows.y >= 0], minlength=len(rows.classes))
-    if len(rows.classes) == 2:
+    drawn = classes_with_curves(counts.tolist(), len(rows), positive=positive)
+    return [_curves(rows, code, np.asarray(scores[:, code]), rows.y == code) for code in drawn]
+
+
+def classes_with_curves(counts: Sequence[int], n_rows: int, *, positive: int | None = None) -> list[int]:
+    """Choose the classes that have a curve against the rest: the positive one of two, or the most frequent of more.
+
+    `counts` are their rows; a curve needs rows of the class and rows of another one.
+    """
+    if len(counts) == 2:
         chosen = [1 if positive is None else positive]
     else:
-        chosen = sorted(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
-    return [
-        _curves(rows, code, np.asarray(scores[:, code]), rows.y == code)
-        for code in chosen
-        if 0 < counts[code] < len(rows)
-    ]
+        chosen = sorted(sorted(range(len(counts)), key=lambda code: -counts[code])[:MOST_CURVES])
+    return [code for code in chosen if 0 < counts[code] < n_rows]
 
 
 def rated(curves: ClassCurves, rate: Callable[[Values], Values]) -> Band:

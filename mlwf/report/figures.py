@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mlwf.errors import MetricError
-from mlwf.evaluation.calibration_error import reliability_bins, wilson
+from mlwf.evaluation.calibration_error import class_reliability, wilson
 from mlwf.evaluation.curves import MOST_CURVES, Band, ClassCurves, class_curves, rated
-from mlwf.evaluation.predictions import Predictions
 from mlwf.evaluation.scored_rows import ScoredRows
 from mlwf.modules.threshold import rate_cells
 from mlwf.report.charts import (
@@ -222,29 +220,19 @@ def _reliability(curves: Sequence[ClassCurves], rows: ScoredRows, below: str) ->
         "predicted probabilities against how often they came true; on the diagonal they are right", height=TALL,
     )  # fmt: skip
     chart.line([(0, 0), (1, 1)], "ghost", label="perfect")
+    assert rows.proba is not None
     if len(curves) <= 2:
-        assert rows.proba is not None
         shares, edges = np.histogram(rows.proba[:, curves[0].code], bins=25, range=(0, 1), weights=rows.weight)
         tallest = max(shares.max(), 1e-12)
         bars = [(low, high, 0.22 * share / tallest) for low, high, share in zip(edges, edges[1:], shares, strict=False)]
         chart.bars(bars, "c7 faint", label="rows")
     for place, each in enumerate(curves):
-        bins = _bins(rows, each.code)
+        bins = class_reliability(rows.proba[:, each.code], rows.y == each.code, rows.weight)
         points = [(each_bin.predicted, each_bin.observed) for each_bin in bins]
         chart.whiskers([(each_bin.predicted, each_bin.low, each_bin.high) for each_bin in bins], color(place))
         chart.line(points, color(place))
         chart.dots(points, color(place), label=_short(each))
     return chart.render(below=below)
-
-
-def _bins(rows: ScoredRows, code: int) -> Sequence[Any]:
-    assert rows.proba is not None
-    chance = rows.proba[:, code]
-    predictions = Predictions(np.array([False, True]), chance >= 0.5, np.column_stack([1 - chance, chance]))
-    try:
-        return reliability_bins(predictions, rows.y == code, positive_class=True, weight=rows.weight)
-    except MetricError:
-        return ()
 
 
 def _threshold(run: RunRecord, curves: ClassCurves) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError
 from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows
-from mlwf.modules.runs import CONFIG, PROFILE, SUMMARY, RunFolder
+from mlwf.modules.runs import CONFIG, PARTIAL_DEPENDENCE, PROFILE, SUMMARY, RunFolder
 from mlwf.report.charts import table, text
 from mlwf.report.figures import (
     calibration_section,
@@ -50,7 +50,6 @@ Every name goes through `text`, a colour is a class of `report.css`, and what a 
 # Nothing is loaded and nothing runs, whatever a name in the data may try.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 INDEX = "index.html"
-DEPENDENCE = "partial_dependence.json"
 
 
 def read_run(folder: RunFolder) -> RunRecord:
@@ -66,7 +65,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         {**summary, "status": folder.status},
         candidates=folder.read_json("candidates.json"),
         profile=printable_in(folder.read_json(PROFILE)),
-        dependence=printable_in(folder.read_json(DEPENDENCE)),
+        dependence=printable_in(folder.read_json(PARTIAL_DEPENDENCE)),
         scored={source: rows for source, rows in scored.items() if rows is not None},
         config=config,
     )

@@ -123,7 +123,8 @@ def page(folder):
 
 def test_the_page_shows_all_that_the_run_holds(page, folder):
     assert page.sections == [
-        "scores", "findings", "model", "search", "curves", "classes", "slices", "data", "calibration", "run",
+        "scores", "findings", "model", "search", "curves", "classes", "slices", "importances", "dependence", "data",
+        "calibration", "run",
     ]  # fmt: skip
     assert "1 of 2 gates not met" in page.text
     summary = folder.read_json("summary.json")
@@ -201,10 +202,11 @@ def test_colours_can_be_told_from_their_background(page):
 def test_an_older_run_or_half_a_run_has_a_page_of_what_it_has(folder, tmp_path):
     half = RunFolder(Path(shutil.copytree(folder.path, tmp_path / "half")), "half")
     shutil.rmtree(half.file("predictions"))
-    half.file("candidates.json").unlink()
+    for name in ("candidates.json", "partial_dependence.json"):
+        half.file(name).unlink()
     half.write_text("profile.json", "{")
     sections = Page(render_report(read_run(half))).sections
-    assert sections == ["scores", "findings", "model", "classes", "slices", "calibration", "run"]
+    assert sections == ["scores", "findings", "model", "classes", "slices", "importances", "calibration", "run"]
     half.file("summary.json").unlink()
     assert Page(render_report(read_run(half))).sections == ["model", "run"]
 
@@ -223,7 +225,7 @@ def test_importances_are_drawn_and_order_the_columns(folder):
         {"columns": ["since"], "value": 0.2, "interval": {"low": 0.1, "high": 0.3}},
         {"columns": [ATTACKS[1], "colour"], "value": 0.01, "interval": None, "association": 0.8},
     ]
-    importances = {"available": True, "note": "of 200 test rows", "metric": "brier_score", "columns": columns}
+    importances = {**run.summary["importances"], "columns": columns}
     drawn = Page(render_report(replace(run, summary={**run.summary, "importances": importances})))
     assert "importances" in drawn.sections
     assert "How much the Brier score rises" in drawn.text

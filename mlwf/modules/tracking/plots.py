@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import raise_if_bug
-from mlwf.evaluation.calibration_error import reliability_bins
+from mlwf.evaluation.calibration_error import class_reliability
+from mlwf.evaluation.curves import classes_with_curves
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.tracking.canvas import (
     COLORS,
@@ -34,8 +35,6 @@ from mlwf.text import format_share
 
 logger = logging.getLogger(__name__)
 
-MOST_CURVES = 8
-"""One-vs-rest curves in a plot; with more classes, those of the most frequent ones."""
 MOST_FEATURES = 20
 MOST_NUMBERED = 12
 """Classes up to which a confusion matrix has its numbers written in it."""
@@ -134,19 +133,12 @@ def _curves(y: NDArray[Any], predictions: Predictions, positive_class: Any) -> t
         return [], ""
     if scores.ndim == 1:  # decision values for the second of two classes
         scores = np.column_stack([-scores, scores])
-    if len(classes) == 2:
-        positive = len(classes) - 1 if positive_class is None else classes.index(positive_class)
-        chosen = [positive]
-    else:
-        counts = [int(np.sum(y == label)) for label in classes]
-        chosen = sorted(range(len(classes)), key=lambda index: -counts[index])[:MOST_CURVES]
-        chosen = sorted(index for index in chosen if counts[index])
+    counts = [int(np.sum(y == label)) for label in classes]
+    positive = classes.index(positive_class) if len(classes) == 2 and positive_class is not None else None
     curves = [
         Curve(str(classes[index]), np.asarray(y == classes[index]), scores[:, index], COLORS[place])
-        for place, index in enumerate(chosen)
+        for place, index in enumerate(classes_with_curves(counts, len(y), positive=positive))
     ]
-    # A curve needs rows of the class and rows of another one.
-    curves = [curve for curve in curves if 0 < curve.is_class.sum() < len(y)]
     if len(classes) == 2:
         return curves, ""
     rest = f"the {len(curves)} most frequent of {len(classes)} classes" if len(curves) < len(classes) else ""
@@ -225,7 +217,9 @@ def _reliability(curves: Sequence[Curve], note: str) -> Any:
     _draw_perfect(axes)
     for curve in curves:
         label = f"{short(curve.label, 24)}  (Brier {brier_score_loss(curve.is_class, curve.score):.3f})"
-        _draw_bins(axes, _bins_of(curve), label, curve.color, faint=len(curves) > MOST_INSIDE)
+        _draw_bins(
+            axes, class_reliability(curve.score, curve.is_class), label, curve.color, faint=len(curves) > MOST_INSIDE
+        )
         below.hist(curve.score, bins=40, range=(0, 1), histtype="step", color=curve.color, linewidth=1.4)
     unit_square(axes, "", "Share of the class among the rows")
     axes.tick_params(labelbottom=False)
@@ -254,12 +248,6 @@ def calibration_figure(calibration: CalibrationResult) -> Any:
         unit_square(axes, _AXIS, "Share of rows for which it came true")
         legend(axes, len(drawn), "upper left")
     return figure
-
-
-def _bins_of(curve: Curve) -> Sequence[ReliabilityBin]:
-    classes = np.array([False, True])
-    proba = np.column_stack([1 - curve.score, curve.score])
-    return reliability_bins(Predictions(classes, curve.score >= 0.5, proba), curve.is_class, positive_class=True)
 
 
 def _label(name: str, error: CalibrationError) -> str:
