@@ -14,6 +14,7 @@ RIGHT, TOP, BOTTOM = 14, 12, 42
 CHARACTER = 6.4
 """Width of a character of a tick, roughly."""
 FEW_TICKS = 5
+MANY_DOTS = 100
 N_COLORS = 8
 """Colours in report.css, as the classes c0 to c7."""
 
@@ -154,10 +155,14 @@ class Chart:
 
     def dots(self, points: Iterable[Point], css: str, *, label: str = "", radius: float = 3.5) -> None:
         """Draw dots."""
-        circles = "".join(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>' for x, y in (self.at(point) for point in points)
-        )
-        self.marks.append(f'<g class="dot {css}">{circles}</g>')
+        places = [self.at(point) for point in points]
+        if len(places) > MANY_DOTS:
+            # One line of no length for each, with round ends, takes a quarter of the room.
+            spots = "".join(f"M{x:.0f} {y:.1f}h0" for x, y in places)
+            self.marks.append(f'<path class="spots {css}" stroke-width="{2 * radius:g}" d="{spots}"/>')
+        else:
+            circles = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>' for x, y in places)
+            self.marks.append(f'<g class="dot {css}">{circles}</g>')
         self._explain(css, label)
 
     def whiskers(self, intervals: Iterable[tuple[float, float, float]], css: str) -> None:
@@ -216,10 +221,13 @@ class Chart:
             room = 2 * (right - left) / max(1, len(ticks)) / CHARACTER if is_crowded else 99
             shown = text if len(text) <= room else f"{text[: max(1, int(room) - 1)]}…"
             parts.append(f'<path class="tick" d="M{x:.1f} {bottom}v4"/>')
-            parts.append(f'<text x="{x:.1f}" y="{bottom + 16 + lower}" class="middle">{escape(shown)}</text>')
+            # A name at an end must not reach beyond the picture.
+            inside = min(max(x, len(shown) * CHARACTER / 2), WIDTH - len(shown) * CHARACTER / 2)
+            parts.append(f'<text x="{inside:.1f}" y="{bottom + 16 + lower}" class="middle">{escape(shown)}</text>')
         parts.append(f'<path class="axis" d="M{left:.0f} {bottom}H{right}"/>')
         middle = (left + right) / 2
-        if self.x.label:
+        # Two rows of names leave no room; the title says what they are.
+        if self.x.label and not is_crowded:
             parts.append(
                 f'<text x="{middle:.0f}" y="{self.height - 6}" class="middle name">{escape(self.x.label)}</text>'
             )
@@ -310,6 +318,7 @@ def table(
     numbers: Iterable[int] = (),
     wide: Iterable[int] = (),
     css: str = "",
+    is_region: bool = True,
 ) -> str:
     """Write a table whose cells are HTML; `numbers` are the columns that are right-aligned, `wide` those of strips.
 
@@ -322,11 +331,12 @@ def table(
         f"<tr>{''.join(_cell(at, cell, kinds, names.get(at, '')) for at, cell in enumerate(row))}</tr>" for row in rows
     )
     named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    html = f"<table{_class(css)}>{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if not is_region:
+        return html
     # The region scrolls by itself, and with the keyboard, where a page is narrower than its table.
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label or caption or "Table")}">'
-        f"<table{_class(css)}>{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    said = escape(label or caption or "Table")
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{said}">{html}</div>'
 
 
 def _cell(at: int, cell: str, kinds: Mapping[int, str], name: str) -> str:

@@ -39,7 +39,9 @@ MOST_MATRIX = 12
 MOST_DRAWN = 80
 """Classes up to which it is drawn."""
 MOST_PAIRS = 12
-MOST_COLUMNS = 60
+MOST_LISTED = 50
+"""Classes that are listed, the most frequent ones."""
+MOST_COLUMNS = 40
 MOST_PARAMETERS = 12
 MOST_DEPENDENCES = 15
 MOST_CANDIDATES = 600
@@ -332,7 +334,7 @@ def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str
         for n, row, column in pairs
     ]
     columns = ["true class", "predicted as", "rows", "share of the true class"]
-    listed = table(columns, listed_pairs, numbers=(2, 3), caption="The most frequent confusions")
+    listed = table(columns, listed_pairs, numbers=(2, 3), css="stack", caption="The most frequent confusions")
     drawn = _draw_confusion(names, confusion) if len(labels) <= MOST_DRAWN else ""
     return f"<div class='charts'>{drawn}<div>{listed}</div></div>"
 
@@ -382,19 +384,25 @@ def _class_table(report: Sequence[Mapping[str, Any]], confusion: Sequence[Sequen
     predicted = [sum(counts[at] for counts in confusion) for at in range(len(report))]
     # A row that was predicted several times, in repeated folds, is one row.
     repeats = max(1.0, sum(map(sum, confusion)) / max(1, sum(each["n_rows"] for each in report)))
+    listed = sorted(range(len(report)), key=lambda at: -report[at]["n_rows"])[:MOST_LISTED]
     rows = []
-    for at, each in enumerate(report):
+    for at in sorted(listed):
+        each = report[at]
         cells = [text(format_name(each["label"])), f"{each['n_rows']:,}"]
         for name, n, css in (("recall", each["n_rows"], "c0"), ("precision", predicted[at] / repeats, "c1")):
             value = each.get(name)
             ends = None if value is None or not n else _interval(value, n)
             said = "n/a" if value is None else f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else f"{value:.3f}"
-            cells += [strip(UNIT, value=value, interval=ends, css=css, ticks=True), text(said)]
+            cells += [text(said), strip(UNIT, value=value, interval=ends, css=css, ticks=True)]
         rows.append(cells)
     ticks = scale(UNIT)
-    head = ["class", "rows", ticks, "recall", ticks, "precision"]
-    said = "<p class='how'>Recall and precision of each class, with Wilson's 95 % intervals by the number of rows</p>"
-    return said + table(head, rows, numbers=(1, 3, 5), wide=(2, 4), label="Classes", css="stack pairs")
+    head = ["class", "rows", "recall", ticks, "precision", ticks]
+    which = f"the {MOST_LISTED} most frequent" if len(report) > MOST_LISTED else "each"
+    classes = "classes" if len(report) > MOST_LISTED else "class"
+    said = f"Recall and precision of {which} {classes}, with Wilson's 95 % intervals by the number of rows"
+    return f"<p class='how'>{text(said)}</p>" + table(
+        head, rows, numbers=(1, 2, 4), wide=(3, 5), label="Classes", css="stack pairs"
+    )
 
 
 def data_section(run: RunRecord) -> Iterator[Section]:
@@ -537,11 +545,9 @@ def _values(column: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
         row = [text(cut(name, 40)), strip(axis, others=others), text(format_share(totals[at])) if totals else ""]
         rows.append([*row, text(format_share(test[at]))] if test else row)
     head = ["value", scale(axis), "rows", *(["test"] if test else [])]
-    return (
-        table(head, rows, numbers=(2, 3), wide=(1,), label=f"Values of {format_name(column['name'])}")
-        if rows
-        else "<p class='soft'>No value.</p>"
-    )
+    if not any(totals):
+        return "<p class='soft'>No value that is frequent.</p>"
+    return table(head, rows, numbers=(2, 3), wide=(1,), is_region=False)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -561,8 +567,8 @@ def dependence_section(run: RunRecord) -> Iterator[Section]:
         return
     how = (
         f"The mean predicted probability of {pluralize(run.dependence.get('n_rows'), 'row')} when the column of all of "
-        "them is set to a value, and thin lines of single rows. That is what the model does, not what would happen: "
-        "rows such as these may not exist where columns go together."
+        "them is set to a value, in colour, and beside it that of single rows. That is what the model does, not what "
+        "would happen: rows such as these may not exist where columns go together."
     )
     html = f"<p class='how'>{text(how)}</p><div class='charts'>{''.join(charts[:MOST_DEPENDENCES])}</div>"
     yield Section("dependence", "Partial dependence", html)

@@ -29,6 +29,8 @@ from mlwf.text import format_name, pluralize
 
 BASELINE_KEY = '<i class="key base"></i>baseline'
 SEVERITY_PILLS = {"error": "bad", "warning": "doubt", "info": "quiet"}
+MOST_IMPORTANCES = 30
+MOST_SLICES = 50
 STATUS_PILLS = {"done": "good", "degraded": "doubt", "failed": "bad", "killed": "bad"}
 
 
@@ -271,7 +273,7 @@ def slices_section(run: RunRecord) -> Iterator[Section]:
     scores = [*scores_of_all_rows(run.summary, slices), *slices]
     parts = []
     for metric in dict.fromkeys(score["metric"] for score in slices):
-        of_metric = [score for score in scores if score["metric"] == metric]
+        of_metric = [score for score in scores if score["metric"] == metric][:MOST_SLICES]
         intervals = [score["interval"] for score in of_metric if score.get("interval")]
         values = [score["value"] for score in of_metric if score.get("value") is not None]
         axis = spanning([*values, *(interval[end] for interval in intervals for end in ("low", "high"))])
@@ -291,15 +293,17 @@ def slices_section(run: RunRecord) -> Iterator[Section]:
         body = table(columns, rows, numbers=(2, 3, 4), wide=(1,), css="stack", label=f"{label} of slices")
         parts.append(f"<h3>{text(label)}</h3>{body}")
     methods = dict.fromkeys(score["interval"]["method"] for score in slices if score.get("interval"))
-    words = "; ".join(["all rows come first", *(f"intervals by {METHODS.get(each, each)}" for each in methods)])
+    left_out = len({score["slice"] for score in scores}) - MOST_SLICES
+    more = [f"{left_out} more are in summary.json"] if left_out > 0 else []
+    words = "; ".join(["all rows come first", *more, *(f"intervals by {METHODS.get(each, each)}" for each in methods)])
     how = f"<p class='how'>{text(_source(slices[0]))}: {text(words)}.</p>"
     first, *others = parts
-    more = (
+    hidden = (
         f"<details><summary>{pluralize(len(others), 'more metric')}</summary>{''.join(others)}</details>"
         if others
         else ""
     )
-    yield Section("slices", "Slices", how + first + more)
+    yield Section("slices", "Slices", how + first + hidden)
 
 
 def importances_section(run: RunRecord) -> Iterator[Section]:
@@ -330,7 +334,8 @@ def importances_section(run: RunRecord) -> Iterator[Section]:
     metric = label_of(importances.get("metric", ""))
     fell = "falls" if (info := _info(importances.get("metric", ""))) and info.greater_is_better else "rises"
     how = f"How much the {metric} {fell} when the values of a column are shuffled among the rows. "
-    how += str(importances.get("note") or "")
+    times = f", {pluralize(importances['n_repeats'], 'time')} each" if importances.get("n_repeats") else ""
+    how += f"Measured on {pluralize(importances.get('n_rows'), 'row')}{times}; {importances.get('note') or ''}."
     left = (
         f"<p class='soft'>{len(columns) - len(shown):,} more are in summary.json.</p>"
         if len(columns) > len(shown)
@@ -339,9 +344,6 @@ def importances_section(run: RunRecord) -> Iterator[Section]:
     head = ["column", scale(axis), "importance", "95 % interval"]
     body = table(head, rows, numbers=(2, 3), wide=(1,), css="stack", label="Importances")
     yield Section("importances", "Importances", f"<p class='how'>{emphasised(how)}</p>{body}{left}")
-
-
-MOST_IMPORTANCES = 30
 
 
 def _associated(importance: Mapping[str, Any]) -> str:

@@ -20,6 +20,8 @@ import pytest
 import yaml
 
 from mlwf.cli import boundary
+from mlwf.evaluation.scored_rows import ScoredRows
+from mlwf.modules.data import Dataset, profile_columns
 from mlwf.modules.runs import RunFolder, find_run
 from mlwf.report import read_run, render_report
 from tests.tables.test_hostile_names import HOSTILE, summary_of
@@ -232,6 +234,41 @@ def test_importances_are_drawn_and_order_the_columns(folder):
     assert "shuffled together, associated by 0.80 at least" in drawn.text
     articles = re.findall(r'<article class="column"><h3>(.*?)</h3>', drawn.html)
     assert articles[0] == "since"
+
+
+def test_the_widest_and_longest_run_has_a_page_below_a_megabyte(folder):
+    draw, run, n_classes = np.random.default_rng(0), read_run(folder), 200
+    names = [f"class number {at}" for at in range(n_classes)]
+    y = draw.integers(0, n_classes, 2000)
+    proba = draw.dirichlet(np.ones(n_classes), 2000)
+    rows = ScoredRows(np.array(names), y, proba.argmax(axis=1), proba)
+    report = [{"label": name, "n_rows": 10, "precision": 0.5, "recall": 0.5, "f1": 0.5} for name in names]
+    confusion = draw.integers(0, 9, (n_classes, n_classes)).tolist()
+    search = {
+        "params": [{f"classifier__p{key}": draw.random() for key in range(8)} for _ in range(800)],
+        "mean_test_score": draw.random(800).tolist(),
+        "std_test_score": draw.random(800).tolist(),
+    }
+    wide = pd.DataFrame(draw.normal(size=(2000, 100))).assign(text=draw.choice(names, 2000))
+    summary = {
+        **run.summary,
+        "classes": [{"source": source, "report": report, "confusion": confusion} for source in run.scored],
+        "slices": [
+            {**run.summary["slices"][0], "slice": f"slice {at}", "metric": metric}
+            for at in range(200)
+            for metric in ("accuracy", "log_loss", "roc_auc_ovr")
+        ],
+    }
+    large = replace(
+        run,
+        summary=summary,
+        candidates={f"model {at}": search for at in range(10)},
+        profile=profile_columns(Dataset(wide, y, ""), Dataset(wide, y, "")),
+        scored=dict.fromkeys(run.scored, rows),
+    )
+    html = render_report(large)
+    assert len(html) < 1_000_000
+    assert "61 more columns" in Page(html).text
 
 
 def test_partial_dependence_is_drawn(folder):
