@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
@@ -12,19 +11,13 @@ from typing import Any, NoReturn
 
 import typer
 
-from mlwf.cli.display import STDOUT, prepare_streams, write_error
-from mlwf.cli.run_lookup import from_here
-from mlwf.errors import MlwfError, Problem, closest
+from mlwf.cli.display import STDOUT, prepare_streams, write_annotation, write_error
+from mlwf.cli.failures import FAILED, OUR_BUG, describe_failure, github_annotations
+from mlwf.errors import closest
 from mlwf.processes import STRAGGLERS
-from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, one_line, redact
+from mlwf.text import LONGEST_MESSAGE, cut_inside, one_line, redact
 
-FAILED, WRONG_USAGE, OUR_BUG, INTERRUPTED, TERMINATED = 1, 2, 4, 130, 143
-
-SYSTEM_ERRNOS = {
-    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
-    errno.ENODEV, errno.ENOLCK, errno.ENOMEM, errno.ENOSPC, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE,
-}  # fmt: skip
-"""Errors of the operating system that no change in mlwf would fix."""
+WRONG_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
 
 
 class Terminated(BaseException):
@@ -71,8 +64,6 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         # Typer gives what a command returns, and the code of typer.Exit.
         code = app(args=list(arguments), prog_name="mlwf", standalone_mode=False)
-    except MlwfError as error:
-        return _fail(_describe(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
@@ -81,14 +72,10 @@ def _run(arguments: Sequence[str]) -> int:
         if isinstance(error, _CommandLineError):
             usage = _usage(error)
             return _fail(usage if usage.startswith("Usage:") else cut_inside(usage, LONGEST_MESSAGE), WRONG_USAGE)
-        if isinstance(error, MemoryError):
-            return _fail("mlwf: the memory of this machine does not suffice", FAILED)
-        if isinstance(error, OSError) and error.errno in SYSTEM_ERRNOS:
-            where = f"{format_place(from_here(str(error.filename)))}: " if error.filename else ""
-            return _fail(f"mlwf: {where}{error.strerror}", FAILED)
-        if isinstance(error, UnicodeEncodeError) and _is_of_file_names(error):
-            name = format_place(str(error.object))
-            return _fail(f"mlwf: {name}: file names are {error.encoding} here; PYTHONUTF8=1 makes them UTF-8", FAILED)
+        if failure := describe_failure(error):
+            for annotation in github_annotations(error):
+                write_annotation(annotation)
+            return _fail(*failure)
         return _fail(_saved_traceback(error), OUR_BUG)
     if code == INTERRUPTED:  # typer catches the interrupt first
         return _fail("interrupted; the same command continues it", INTERRUPTED)
@@ -107,23 +94,6 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 def _fail(message: str, code: int) -> int:
     write_error(redact(message))
     return code
-
-
-def _describe(error: MlwfError) -> str:
-    """Write what went wrong, a line for each problem, with paths as seen from here."""
-    problems = getattr(error, "problems", None)
-    if problems is None:
-        return cut_inside(from_here(str(error)), LONGEST_MESSAGE)
-    return "\n".join(
-        str(Problem(from_here(each.where), from_here(each.key), from_here(each.message), from_here(each.hint)))
-        for each in problems
-    )
-
-
-def _is_of_file_names(error: UnicodeEncodeError) -> bool:
-    """Tell whether a name could not be a file's, because the locale's encoding lacks a character."""
-    ours = sys.getfilesystemencoding()
-    return ours != "utf-8" and error.encoding == ours
 
 
 def _usage(error: Any) -> str:

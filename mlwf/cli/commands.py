@@ -26,6 +26,7 @@ from mlwf.cli.display import (
     write_json,
     write_line,
 )
+from mlwf.cli.experiments import GATE_NOT_MET
 from mlwf.cli.options import Command, Group
 from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.text import pluralize
@@ -55,6 +56,7 @@ TimeLimit = Annotated[
 Form = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Each step's log on stderr.")]
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="Experiment files.", show_default=False)]
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment file.", show_default=False)]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Id of the run, its unique beginning, or `latest`.", show_default=False)
@@ -96,10 +98,6 @@ class RunStatus(StrEnum):
     unfinished = "unfinished"
 
 
-GATE_NOT_MET = 3
-"""Exit code of a run that finished and does not meet a gate."""
-
-
 def _show_version(asked: bool) -> None:
     if asked:
         write(f"mlwf {mlwf.__version__}")
@@ -139,8 +137,17 @@ def root(
 
 @app.command(cls=Command)
 def train(
-    config: Config,
+    configs: Configs,
     set_: Set = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=VALUES",
+            help="Train with each of these values, such as model.hyperparameters.max_depth=2,4,8; several: with each "
+            "combination.",
+        ),
+    ] = None,
     time_limit: TimeLimit = None,
     form: Form = Format.table,
     quiet: Quiet = False,
@@ -157,20 +164,42 @@ def train(
 
     Progress goes to stderr, the result to stdout; the run is kept in the folder of runs. The exit code is 3 when a
     gate is not met. A run that was stopped goes on when it is started again: what it has fitted is not fitted again.
+
+    Several experiments are trained in turn and then compared with the first. One that fails does not stop the others,
+    and the exit code is that of the worst.
     """
+    from mlwf.cli.experiments import Job, list_jobs, train_each
+
     if quiet and verbose:
         raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
+    jobs = list_jobs(configs, _overrides(set_, time_limit), sweep or [])
+    if len(jobs) > 1 and report_file is not None:
+        raise UsageError("mlwf train: --report is the page of one run; `mlwf report --all` makes those of several")
     check_writable(report_file)
-    from mlwf.specs.loading import load_experiment
+    caches: list[Any] = []
 
-    spec, document = load_experiment(config, _overrides(set_, time_limit))
-    with progress(quiet=quiet, verbose=verbose, redact=document.redact) as on_progress:
-        from mlwf.orchestrator.api import run_experiment
+    def train_one(job: Job) -> dict[str, Any]:
+        from mlwf.specs.loading import load_experiment
 
-        options: dict[str, Any] = {"fresh": fresh, "fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
-        summary = run_experiment(spec, document, runs_dir=runs_dir, **options)
+        spec, document = load_experiment(job.config, job.overrides)
+        with progress(quiet=quiet, verbose=verbose, redact=document.redact) as on_progress:
+            from mlwf.orchestrator.api import open_fit_cache, run_experiment
+
+            # One for all: with --fresh, too, what one of them has fitted is not fitted again.
+            caches.extend([] if caches else [open_fit_cache(runs_dir, fresh=fresh)])
+            options: dict[str, Any] = {"fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
+            summary = run_experiment(spec, document, runs_dir=runs_dir, fit_cache=caches[0], **options)
+        append_step_summary(summary)
+        return summary
+
+    if len(jobs) > 1:
+        done = train_each(jobs, train_one, quiet=quiet)
+        _show_runs(done.summaries, form, runs_dir)
+        if done.bug is not None:
+            raise done.bug
+        raise typer.Exit(done.code)
+    summary = train_one(jobs[0])
     show_summary(summary, form)
-    append_step_summary(summary)
     if report_file is not None:
         from mlwf.modules.runs import find_run
         from mlwf.report import write_report
@@ -178,6 +207,19 @@ def train(
         write_report(find_run(runs_dir, summary["run_id"]), report_file)
     if not all(gate["passed"] for gate in summary["gates"]):
         raise typer.Exit(GATE_NOT_MET)
+
+
+def _show_runs(summaries: list[dict[str, Any]], form: Format, runs_dir: Path) -> None:
+    """Compare what was trained with the first of them; one alone is shown by itself."""
+    from mlwf.cli.run_lookup import find_run_files
+    from mlwf.modules.comparison import compare_runs
+
+    if len(summaries) == 1:
+        show_summary(summaries[0], form)
+    elif summaries:
+        ids = [str(summary["run_id"]) for summary in summaries]
+        found = compare_runs([find_run_files(run, runs_dir=runs_dir, tracking_uri=None) for run in ids])
+        show_comparison(found.to_dict(), form)
 
 
 @app.command(cls=Command)
@@ -206,7 +248,7 @@ def plan(
 
 @app.command(cls=Command)
 def validate(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="Experiment files.", show_default=False)],
+    configs: Configs,
     set_: Set = None,
     data: Annotated[bool, typer.Option("--data", help="Read and check the data as well.")] = False,
 ) -> None:
@@ -481,7 +523,12 @@ def runs(
         str | None, typer.Option("--name", metavar="PATTERN", help="Only runs of this name, such as 'adult*'.")
     ] = None,
     status: Annotated[
-        list[RunStatus] | None, typer.Option("--status", help="Only runs that ended so; may be repeated.")
+        list[RunStatus] | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="Only done, degraded, failed, killed, running or unfinished runs; may be repeated.",
+        ),
     ] = None,
     since: Annotated[
         str | None,

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +92,13 @@ def write_error(message: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # stderr is closed; there is still the exit code
+
+
+def write_annotation(line: str) -> None:
+    """Write a line for GitHub to stderr, whole: one that is cut would be no command."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 SECONDS_BETWEEN_LINES = 30.0

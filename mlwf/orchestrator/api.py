@@ -48,22 +48,27 @@ def run_experiment(
     document: Document,
     *,
     runs_dir: Path,
-    fresh: bool = False,
+    fit_cache: FitCache | None = None,
     fail_on_unseen: bool = False,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Run all phases of an experiment file and give the content of its `summary.json`.
 
-    Fits that earlier runs in `runs_dir` made are not made again, unless `fresh`. With `fail_on_unseen` a test set that
-    holds values that the training never saw is a DataError before the first fit.
+    Fits that `fit_cache` has are not made again; the default has those of earlier runs in `runs_dir`. With
+    `fail_on_unseen` a test set that holds values that the training never saw is a DataError before the first fit.
     """
     run_log = RunLog(on_progress)
     folder = create_run(runs_dir, spec.name)
     recorder = RunRecorder(spec, run_log, folder=folder, document=document)
     with located(document):
         load = partial(load_tables, fail_on_unseen=fail_on_unseen)
-        run_workflow(spec, load, recorder, run_log, fit_cache=FitCache(fit_cache_folder(runs_dir), fresh=fresh))
+        run_workflow(spec, load, recorder, run_log, fit_cache=fit_cache or open_fit_cache(runs_dir))
     return recorder.summary
+
+
+def open_fit_cache(runs_dir: Path, *, fresh: bool = False) -> FitCache:
+    """Open the fit cache of a folder of runs; a fresh one has nothing yet of what is there."""
+    return FitCache(fit_cache_folder(runs_dir), fresh=fresh)
 
 
 def plan_experiment(

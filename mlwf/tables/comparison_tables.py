@@ -43,6 +43,8 @@ LONGEST_CELL = 48
 MOST_KEYS = 40
 MOST_TOGETHER = 4
 """Columns that are named in one line, where all changed alike."""
+MOST_BESIDE = 4
+"""Of runs that have a column each; a few keys of more runs have one."""
 RUNS = "Runs"
 NARROWER = ("asked for", "algorithm", "fits made", "time")
 """Columns that a narrow terminal does without, the first of them first."""
@@ -129,7 +131,11 @@ def _run(run: Mapping[str, Any]) -> list[Text]:
 def _keys(title: str, comparison: Mapping[str, Any], kind: str, nothing: str) -> Iterator[Block]:
     labels = _labels(comparison)
     rows = [[Text(name), *(_written(values, label) for label in labels)] for name, values in _merged(comparison[kind])]
-    if rows:
+    if rows and len(labels) > MOST_BESIDE and len(rows) <= MOST_BESIDE:
+        columns = ["", *(cells[0].plain for cells in rows)]
+        turned = [[Text(label, "bold"), *(cells[at] for cells in rows)] for at, label in enumerate(labels, start=1)]
+        yield Block(title, "", columns, turned, n_words=len(columns))
+    elif rows:
         left = len(rows) - MOST_KEYS
         more = f" ({MOST_KEYS} of {len(rows):,} keys)" if left > 0 else ""
         yield Block(title, more, ["", *labels], rows[:MOST_KEYS], n_words=len(labels) + 1)
