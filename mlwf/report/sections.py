@@ -18,6 +18,7 @@ from mlwf.tables.blocks import (
     duration,
     number,
     percent,
+    provenance_of,
     signed,
     span,
 )
@@ -78,7 +79,9 @@ def render_verdict(run: RunRecord) -> str:
     summary = run.summary
     gates, status = summary.get("gates") or [], str(summary.get("status", ""))
     missed = sum(not gate["passed"] for gate in gates)
-    if status in {"failed", "killed"}:
+    if status in {"running", "unfinished"}:
+        kind, said = "doubt", f"The run is {status}"
+    elif status in {"failed", "killed"}:
         kind, said = "bad", f"The run {'failed' if status == 'failed' else 'was stopped'}"
     elif gates:
         kind, said = ("bad", f"{missed} of {len(gates)} gates not met") if missed else ("good", _all_met(len(gates)))
@@ -131,7 +134,11 @@ def _tiles(run: RunRecord) -> str:
 
 def scores_section(run: RunRecord) -> Iterator[Section]:
     """Give each score with its interval and baseline on one scale, and how it was got."""
-    parts = [_score_table(group.title, group.how, group.scores) for group in score_groups(run.summary)]
+    parts = []
+    for group in score_groups(run.summary):
+        parts.append(_score_table(group.title, group.how, group.scores))
+        if chosen := describe_choices(group.scores[0], run.summary.get("rows") or {}):
+            parts.append(f"<p class='how'>{text(chosen)}</p>")
     if parts:
         yield Section("scores", "Scores", "".join([*parts, _notes(run)]))
 
@@ -168,6 +175,37 @@ def _score_table(title: str, how: str, scores: Sequence[Mapping[str, Any]]) -> s
     legend = f'<ul class="legend"><li><i class="key c0"></i>score and its interval</li><li>{BASELINE_KEY}</li></ul>'
     heading = f"<h3>{text(title)}</h3><p class='how'>{emphasised(how.lstrip(' ,:;'))}</p>"
     return heading + (legend if has_baseline else "") + body
+
+
+def describe_choices(score: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+    """Say what was chosen before a score was got, and on which rows; empty where nothing was.
+
+    >>> score = {"chosen": {"features": ["train"] * 2, "threshold": ["fold_0_train", "fold_1_train"]}}
+    >>> describe_choices(score, {"train": {"n_rows": 1000}})
+    'Chosen before: features on all 1,000 rows to learn from; threshold on the training rows of each fold.'
+    """
+    provenance = provenance_of(score)
+    places: dict[tuple[str, bool], list[str]] = {}
+    for choice, names in (score.get("chosen") or {}).items():
+        is_same = provenance is not None and choice in provenance.labels
+        places.setdefault((_rows_in_words(names, rows), is_same), []).append(str(choice))
+    parts = [
+        f"{_listed(choices)} on {place}{', the scored ones among them' if is_same else ''}"
+        for (place, is_same), choices in places.items()
+    ]
+    return f"Chosen before: {'; '.join(parts)}." if parts else ""
+
+
+def _rows_in_words(names: Sequence[str], rows: Mapping[str, Any]) -> str:
+    if all(name.startswith("fold_") and name.endswith("_train") for name in names):
+        return "the training rows of each fold"
+    named = {"train": "all {} to learn from", "all": "all {}", "holdout": "the {} of the hold-out"}
+    known = [(name, (rows.get(name) or {}).get("n_rows")) for name in dict.fromkeys(names)]
+    return _listed([named.get(name, name).format(pluralize(n_rows, "row") or "rows") for name, n_rows in known])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _axis_of(score: Mapping[str, Any]) -> Axis:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError
@@ -110,7 +111,9 @@ def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
         missed = row.get("gates") == "not met"
         shown = {name: text(cell) for name, cell in cells.items()}
         name = text(format_name(cells["Name"] or "run"))
-        shown["Run"] = f'<a href="{text(cells["Run"])}.html">{name}</a><br><small class="soft">{shown["Run"]}</small>'
+        shown["Run"] = (
+            f'<a href="{text(quote(cells["Run"]))}.html">{name}</a><br><small class="soft">{shown["Run"]}</small>'
+        )
         shown["Status"] = status_pill("failed" if missed else status, cells["Status"])
         lines.append([shown[column] for column in columns])
     numbers = [at for at, column in enumerate(columns) if column in RIGHT]

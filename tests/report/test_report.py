@@ -136,6 +136,7 @@ def test_the_page_shows_all_that_the_run_holds(page, folder):
     for drawn in ("Progress", "ROC curve", "Precision and recall", "What the threshold does", "Training and test"):
         assert drawn in page.text
     assert "f1, by which the threshold was chosen" in page.text
+    assert "Chosen before: hyperparameters and features on all 400 rows to learn from, the scored ones" in page.text
 
 
 def test_the_page_needs_nothing_but_itself(page):
@@ -322,6 +323,7 @@ def test_the_page_is_an_artifact_of_the_tracked_run(empty_store, tmp_path, monke
     client = MlflowClient("sqlite:///mlflow.db")
     logged = Path(client.download_artifacts(summary["tracking"]["run_id"], "report.html", str(tmp_path)))
     assert Page(logged.read_text("utf-8")).sections[:2] == ["scores", "findings"]
+    assert "No gates were set" in logged.read_text("utf-8")
     shutil.rmtree("runs")
     capsys.readouterr()
     assert boundary.run(["report", summary["run_id"]]) == 0
