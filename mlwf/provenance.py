@@ -31,6 +31,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "latest_holdout": ("hold-out", f", the latest by {{column}}, {_AT_ONCE}"),
     "group_holdout": ("hold-out", f", whole groups of {{column}}, {_AT_ONCE}"),
     "test_set": ("test set", " that no step before saw"),
+    "new_rows": ("new table", ", read by the schema of the training"),
     "search": ("mean over {n_folds} folds", ""),
     "calibration": ("out-of-fold predictions", ", by calibrators of other folds"),
     "threshold": ("out-of-fold predictions", ", each by the threshold of other folds"),
@@ -44,7 +45,8 @@ class Protocol:
     """By which rows a model is scored that learns from which others."""
 
     kind: str
-    """A splitter of a cross-validation, a kind of hold-out, `test_set`, or what is chosen: `search`, `calibration`,
+    """A splitter of a cross-validation, a kind of hold-out, `test_set`, `new_rows` of a later
+    evaluation, or what is chosen: `search`, `calibration`,
     `threshold`; or `fold_models`, of which each predicts the rows that it did not learn from."""
     n_folds: int | None = None
     n_repeats: int = 1

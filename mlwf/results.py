@@ -477,6 +477,28 @@ class Importances(WithProvenance):
 
 
 @dataclass(frozen=True)
+class ColumnDrift:
+    """How far the values of a column are from those of the training."""
+
+    column: str
+    distance: float
+    """Jensen-Shannon distance of the shares of bins or values, from 0 to 1, less what chance alone gives."""
+    p_value: float
+    """Of a chi-squared test that both are drawn of the same."""
+    p_adjusted: float = 1.0
+    """The same, corrected for the number of columns (Holm 1979)."""
+    has_drifted: bool = False
+    """Whether that is beyond chance, and far enough to matter."""
+    importance: float | None = None
+    """How much the column matters to the model; None where that is not known."""
+    missing: float = 0.0
+    """Share of the new rows without a value."""
+    missing_in_training: float = 0.0
+    unseen: float = 0.0
+    """Share of the new rows with a category that the training never saw."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something a person should look at before trusting the run."""
 

@@ -15,6 +15,7 @@ from mlwf.cli.display import (
     append_step_summary,
     progress,
     show_comparison,
+    show_evaluation,
     show_plan,
     show_predicted,
     show_pruned,
@@ -480,6 +481,30 @@ def predict(
     reading: dict[str, Any] = {"read": options, "fail_on_unseen": fail_on_unseen}
     done = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store, **reading)
     show_predicted(done, output, form)
+
+
+@app.command(cls=Command)
+def evaluate(
+    run: Run,
+    data: Data,
+    read: Read = None,
+    form: Form = Format.table,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Score a run's model on new rows, and say how far they have drifted.
+
+    The metrics, slices and gates are those of the run; the exit code is 3 when a gate is not met. Without labels there
+    are no scores. Where the run was tracked, the evaluation is a run of its own below it.
+    """
+    from mlwf.cli.options import read_options
+
+    options = read_options(read or [])
+    from mlwf.orchestrator.evaluating import evaluate_run
+
+    found = evaluate_run(run, data, runs_dir=runs_dir, read=options)
+    show_evaluation(found, form)
+    if not all(gate["passed"] for gate in found["gates"]):
+        raise typer.Exit(GATE_NOT_MET)
 
 
 @app.command(cls=Command)

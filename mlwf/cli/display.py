@@ -150,6 +150,18 @@ def show_comparison(comparison: Mapping[str, Any], form: Format) -> None:
         _show(comparison_table(_as_read_here(comparison)))
 
 
+def show_evaluation(found: Mapping[str, Any], form: Format) -> None:
+    """Write an evaluation on new rows to stdout."""
+    from mlwf.tables import evaluation_markdown, evaluation_table
+
+    if form is Format.json:
+        write_json(found)
+    elif form is Format.markdown:
+        write(evaluation_markdown(_as_read_here(found)))
+    else:
+        _show(evaluation_table(_as_read_here(found)))
+
+
 def append_step_summary(summary: Mapping[str, Any]) -> None:
     """Append a run to the page of a GitHub job, where there is one; stderr has why it could not be written."""
     page = os.environ.get("GITHUB_STEP_SUMMARY")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlwf.modules.data.arrays import dataset_from_arrays
 from mlwf.modules.data.dataset import Dataset, row_digests
+from mlwf.modules.data.drift import compare_columns, compare_predictions, correct_for_many
 from mlwf.modules.data.prepare import prepare, select_features
 from mlwf.modules.data.profile import profile_columns
 from mlwf.modules.data.slice_masks import list_slices, slice_masks
@@ -12,6 +13,9 @@ from mlwf.modules.data.target import check_class_counts
 __all__ = [
     "Dataset",
     "check_class_counts",
+    "compare_columns",
+    "compare_predictions",
+    "correct_for_many",
     "dataset_from_arrays",
     "list_slices",
     "prepare",

@@ -88,18 +88,18 @@ def _profile(values: Any, test_values: Any, codes: NDArray[np.intp], n_classes: 
 
 def _in_bins(present: Any, test: Any, of_class: NDArray[np.intp], n_classes: int) -> dict[str, Any]:
     is_date = present.dtype.kind == "M"
-    numbers = _numbers(present)
+    numbers = numbers_of_bins(present)
     low, high = np.quantile(numbers, [TAIL, 1 - TAIL])
     if low == high:
         low, high = numbers.min(), numbers.max()
     edges = _edges(low, high, is_whole=bool(np.equal(np.mod(numbers, 1), 0).all()) and not is_date)
     quartiles = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
-    bins = _bins(numbers, edges)
+    bins = bins_of(numbers, edges)
     return {
         "edges": _written(edges, is_date=is_date),
         "quartiles": _written(quartiles, is_date=is_date),
         "counts": _table(of_class, bins, n_classes, len(edges) - 1),
-        "test_counts": None if test is None else _counts(_bins(_numbers(test), edges), len(edges) - 1),
+        "test_counts": None if test is None else _counts(bins_of(numbers_of_bins(test), edges), len(edges) - 1),
     }
 
 
@@ -111,7 +111,7 @@ def _edges(low: float, high: float, *, is_whole: bool) -> NDArray[np.float64]:
     return np.arange(np.floor(low), high + step, step) - 0.5
 
 
-def _numbers(values: Any) -> NDArray[np.float64]:
+def numbers_of_bins(values: Any) -> NDArray[np.float64]:
     """Give numbers as floats, and dates as seconds since 1970."""
     if getattr(values.dtype, "tz", None) is not None:
         values = values.dt.tz_convert(None)
@@ -121,7 +121,7 @@ def _numbers(values: Any) -> NDArray[np.float64]:
     return numbers
 
 
-def _bins(numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+def bins_of(numbers: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
     """Give the bin of each number; the first and the last reach to all beyond."""
     return np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
 

@@ -15,7 +15,7 @@ from mlwf.evaluation.calibration_error import ece_of_draws
 from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.modules.findings.leakage import describe_leaks
-from mlwf.results import CalibrationResult, Evaluation, Finding, LeakSearch, TuningResult
+from mlwf.results import CalibrationResult, ColumnDrift, Evaluation, Finding, LeakSearch, TuningResult
 from mlwf.specs.catalogue import EACH, FINDINGS, SEVERITIES, SOURCES, Severity, metric_info, rank_of
 from mlwf.specs.catalogue.metadata import Constraint, meets, metadata
 from mlwf.specs.tuning import ParamTuningSpec
@@ -34,6 +34,8 @@ SHOWN = 3
 """How many classes or metrics a sentence names."""
 FEWEST_VALUES = 3
 """Fewest values of a parameter that have a middle: of two, one is always at an end."""
+MOST_DRIFTED = 6
+"""Columns that a sentence names."""
 MARGIN = 0.05
 """Share of a distribution at each of its ends that counts as its edge."""
 Messages = Iterator[tuple[Severity, str]]
@@ -64,6 +66,8 @@ class FindingInputs:
     """The same of the test set."""
     degraded: Mapping[str, str]
     """Why a phase degraded, by phase."""
+    drift: Sequence[ColumnDrift] = ()
+    """How far new rows are from those of the training; none in a training."""
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -226,6 +230,14 @@ def _degraded(inputs: FindingInputs) -> Messages:
         yield "warning", f"{phase} was given up, and the run went on without it: {reason}"
 
 
+def _drift(inputs: FindingInputs) -> Messages:
+    drifted = [each for each in inputs.drift if each.has_drifted]
+    if drifted:
+        named = ", ".join(f"{format_name(each.column)} ({each.distance:.2f})" for each in drifted[:MOST_DRIFTED])
+        more = f" and {len(drifted) - MOST_DRIFTED} more" if len(drifted) > MOST_DRIFTED else ""
+        yield "warning", f"distributed otherwise than in the training, by the Jensen-Shannon distance: {named}{more}"
+
+
 def _equally_good(tuned: TuningResult) -> list[Mapping[str, Any]]:
     results = tuned.cv_results
     ranks = results.get("rank_test_score", results.get(f"rank_test_{tuned.scoring}"))
@@ -335,5 +347,6 @@ CHECKS: dict[str, Callable[[FindingInputs], Messages]] = {
     "rare_class": _rare_classes,
     "uncalibrated": _uncalibrated,
     "degraded": _degraded,
+    "drift": _drift,
 }
 """The check of each finding in `FINDINGS`; it yields a severity and a message for each place."""

@@ -5,6 +5,7 @@ MLflow takes seconds to import and is imported inside functions only.
 
 from __future__ import annotations
 
+from mlwf.modules.tracking.evaluation_run import log_evaluation
 from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
 from mlwf.modules.tracking.run_values import TrackedDataset, TrackedRows
 from mlwf.modules.tracking.sending import push_unsent
@@ -34,6 +35,7 @@ __all__ = [
     "find_run",
     "importance_figure",
     "load_registered_model",
+    "log_evaluation",
     "mark_stale_runs",
     "pin_model_uri",
     "push_unsent",

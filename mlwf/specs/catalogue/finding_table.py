@@ -69,5 +69,12 @@ FINDINGS: dict[str, FindingInfo] = {
         "A step failed and the run went on without it, so the model is not what the experiment asked for. The "
         "reason stands beside it. `on_error: fail` stops there next time.",
     ),
+    "drift": FindingInfo(
+        ("warning",),
+        "New rows, of `mlwf evaluate`, are distributed otherwise than those of the training: the Jensen-Shannon "
+        "distance of a column, or of the predictions, is 0.1 or more, and more than chance explains (a chi-squared "
+        "test, corrected for the number of columns). The model may fail on what it has not seen; where the scores "
+        "fell as well, train again with newer rows. A date moves on by itself.",
+    ),
 }
 """By code, in the order in which findings of one severity are listed."""

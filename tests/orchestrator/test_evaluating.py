@@ -1,0 +1,164 @@
+"""A shipped model on new rows: scores, gates and drift, by the table of next month alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mlwf.cli.boundary import run
+from mlwf.errors import DataError, RunNotFoundError, UsageError
+from mlwf.evaluation.predictions import predict
+from mlwf.orchestrator.evaluating import evaluate_run, open_run
+
+
+def people(n, *, shift=0.0, seed=0):
+    draw = np.random.default_rng(seed)
+    age = draw.normal(40 + shift, 10, n).round()
+    city = draw.choice(["Bergen", "Lyon", "Turin"], n)
+    bought = np.where(age + 10 * (city == "Lyon") + draw.normal(0, 5, n) > 44, "yes", "no")
+    return pd.DataFrame({"age": age, "city": city, "weight": draw.integers(1, 4, n), "bought": bought})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, empty_store):
+    """Train a run that is tracked, and write tables."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    people(400).to_csv(folder / "t.csv", index=False)
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    experiment = {
+        "data": {"path": "t.csv", "target": "bought", "sample_weight": "weight"},
+        "model": {"algorithm": "logistic_regression"},
+        "validation": {"cv_folds": 3, "metrics": ["accuracy", "roc_auc"], "slices": ["city"]},
+        "gates": [{"metric": "accuracy", "min": 0.75, "source": "cross_validation"}, {"finding": "leakage"}],
+        "tracking": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"},
+    }
+    (folder / "e.yaml").write_text(yaml.safe_dump(experiment))
+    assert run(["train", str(folder / "e.yaml"), "-q", "--runs-dir", str(folder / "runs"), "--format", "json"]) == 0
+    people(300, seed=1).to_csv(folder / "like.csv", index=False)
+    people(300, shift=15, seed=1).to_csv(folder / "older.csv", index=False)
+    people(300, seed=1).drop(columns="bought").to_csv(folder / "unlabelled.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def like(folder):
+    return evaluate_run("latest", str(folder / "like.csv"), runs_dir=folder / "runs")
+
+
+def score_of(found, metric, part=None):
+    return next(
+        each for each in [*found["scores"], *found["slices"]] if (each["metric"], each["slice"]) == (metric, part)
+    )
+
+
+def test_the_scores_are_those_of_the_model_on_the_table(folder, like):
+    table = pd.read_csv(folder / "like.csv")
+    predictions = predict(open_run("latest", folder / "runs").model, table[["age", "city"]])
+    is_right = predictions.labels == table["bought"]
+    accuracy = score_of(like, "accuracy")
+    assert accuracy["value"] == pytest.approx(np.average(is_right, weights=table["weight"]))
+    assert accuracy["interval"]["low"] < accuracy["value"] < accuracy["interval"]["high"]
+    assert accuracy["difference"]["value"] > 0
+    assert accuracy["note"] == "new table of 300 rows, read by the schema of the training; weighted by weight"
+    lyon = (table["city"] == "Lyon").to_numpy()
+    in_lyon = np.average(is_right[lyon], weights=table["weight"][lyon])
+    assert score_of(like, "accuracy", "city = Lyon")["value"] == pytest.approx(in_lyon)
+
+
+def test_gates_are_checked_on_the_table_whichever_rows_they_name(like):
+    (gate,) = like["gates"]
+    assert (gate["passed"], gate["source"]) == (True, "test")
+    assert "gates.1 was not checked: leakage is looked for in a training" in like["warnings"]
+
+
+def test_rows_like_those_of_the_training_are_no_finding(like):
+    assert [each["column"] for each in like["drift"]["columns"]][:2] == ["(predictions)", "age"]
+    assert like["findings"] == []
+
+
+def test_an_evaluation_is_an_mlflow_run_below_that_of_the_training(folder, like):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    tracked = client.get_run(like["tracking"]["run_id"])
+    assert tracked.data.tags["mlflow.parentRunId"] == like["tracking"]["parent_run_id"]
+    assert tracked.data.tags["mlwf.gates"] == "met"
+    assert tracked.data.metrics["test_accuracy"] == score_of(like, "accuracy")["value"]
+    assert tracked.data.metrics["drift/age"] == like["drift"]["columns"][1]["distance"]
+    assert [file.path for file in client.list_artifacts(tracked.info.run_id)] == ["evaluation.json"]
+    assert tracked.info.status == "FINISHED"
+
+
+def test_drift_is_a_finding_and_a_gate_that_is_not_met_is_exit_code_3(folder, capsys):
+    command = ["evaluate", "latest", str(folder / "older.csv"), "--runs-dir", str(folder / "runs"), "--format", "json"]
+    code = run(command)
+    found = json.loads(capsys.readouterr().out)
+    (finding,) = found["findings"]
+    assert finding["code"] == "drift"
+    assert "(predictions)" in finding["message"]
+    assert "age" in finding["message"]
+    assert code == (0 if found["gates"][0]["passed"] else 3)
+
+
+def test_without_labels_there_are_shares_and_drift_and_no_scores(folder):
+    found = evaluate_run("latest", str(folder / "unlabelled.csv"), runs_dir=folder / "runs")
+    assert (found["scores"], found["gates"]) == ([], [])
+    assert sum(found["predictions"]["shares"].values()) == pytest.approx(1)
+    assert 0.5 < found["predictions"]["expected_accuracy"] < 1
+    assert len(found["drift"]["columns"]) == 3
+    assert "gates.0 was not checked: the table has no labels" in found["warnings"]
+
+
+def test_rows_without_a_label_are_left_out_and_counted(folder):
+    table = people(300, seed=1)
+    table.loc[:9, "bought"] = None
+    table.to_csv(folder / "some.csv", index=False)
+    found = evaluate_run("latest", str(folder / "some.csv"), runs_dir=folder / "runs")
+    assert (found["data"]["rows"], found["data"]["labelled_rows"]) == (300, 290)
+    assert "10 rows without a label left out" in found["warnings"]
+
+
+def test_the_table_of_the_training_is_told(folder):
+    found = evaluate_run("latest", str(folder / "t.csv"), runs_dir=folder / "runs")
+    assert "these are the rows that the run was trained on: the scores flatter" in found["warnings"]
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_it_is_shown(folder, capsys, form):
+    run(["evaluate", "latest", str(folder / "like.csv"), "--runs-dir", str(folder / "runs"), "--format", form])
+    shown = capsys.readouterr().out
+    for words in ("New table of 300 rows", "city = Lyon", "(predictions)", "alike", "gates met"):
+        assert words in shown.replace("1 gate met", "gates met")
+
+
+def test_a_run_or_a_table_that_does_not_do_is_refused(folder):
+    runs_dir = folder / "runs"
+    with pytest.raises(UsageError, match="is a registered model; give the id of the run"):
+        evaluate_run("models:/x@y", str(folder / "t.csv"), runs_dir=runs_dir)
+    with pytest.raises(RunNotFoundError, match="no run 'nothing'"):
+        evaluate_run("nothing", str(folder / "t.csv"), runs_dir=runs_dir)
+    people(30).drop(columns="age").to_csv(folder / "narrow.csv", index=False)
+    with pytest.raises(DataError, match="no such column, which"):
+        evaluate_run("latest", str(folder / "narrow.csv"), runs_dir=runs_dir)
+    table = people(30)
+    table.loc[0, "bought"] = "maybe"
+    table.to_csv(folder / "other.csv", index=False)
+    with pytest.raises(DataError, match=r"class 'maybe' .* does not occur in training"):
+        evaluate_run("latest", str(folder / "other.csv"), runs_dir=runs_dir)
+
+
+def test_a_run_of_an_older_version_has_no_profile(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder / "runs", tmp_path / "runs", ignore=shutil.ignore_patterns(".fits"))
+    (kept,) = [path for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")]
+    Path(kept, "profile.json").unlink()
+    shutil.rmtree(kept / "predictions")
+    found = evaluate_run(kept.name, str(folder / "like.csv"), runs_dir=tmp_path / "runs")
+    assert found["drift"]["columns"] == []
+    assert "the run keeps no profile of its training: no drift; one trained now does" in found["warnings"]
