@@ -108,3 +108,7 @@ def test_an_unknown_algorithm_is_told_once(told):
     problems = told(f"{DATA}model: {{algorithm: kn}}\ntuning: {{strategy: grid}}")
     assert len(problems) == 1
     assert problems[0].startswith("x.yaml:2:20  model.algorithm: is 'kn'")
+
+
+def test_every_algorithm_of_the_catalogue_has_a_space():
+    assert SPACES.keys() == ALGORITHMS.keys()

@@ -36,15 +36,18 @@ from mlwf.specs.catalogue.boosters import (
 )
 from mlwf.specs.catalogue.metadata import AlgorithmMetadata, Constraint, accepted, meets, metadata, short_value
 from mlwf.specs.catalogue.search_spaces import (
-    DECISION_TREE,
-    FOREST,
-    GAUSSIAN_NB,
-    GRADIENT_BOOSTING,
-    HIST_GRADIENT_BOOSTING,
-    KNN,
-    LOGISTIC_REGRESSION,
-    MLP,
-    SVC,
+    CATBOOST_SPACE,
+    DECISION_TREE_SPACE,
+    FOREST_SPACE,
+    GAUSSIAN_NB_SPACE,
+    GRADIENT_BOOSTING_SPACE,
+    HIST_GRADIENT_BOOSTING_SPACE,
+    KNN_SPACE,
+    LIGHTGBM_SPACE,
+    LOGISTIC_REGRESSION_SPACE,
+    MLP_SPACE,
+    SVC_SPACE,
+    XGBOOST_SPACE,
     SearchSpace,
 )
 
@@ -220,7 +223,7 @@ def _forest(class_path: str) -> AlgorithmInfo:
         seconds=_forest_seconds,
         releases_gil=True,
         stages=Stages(prediction="forest", attributes=("estimators_",)),
-        search_space=FOREST,
+        search_space=FOREST_SPACE,
     )
 
 
@@ -240,7 +243,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             # Early stopping compares with the rounds before, which a warm start has forgotten.
             is_resumable=lambda booster: booster.n_iter_no_change is None,
         ),
-        search_space=GRADIENT_BOOSTING,
+        search_space=GRADIENT_BOOSTING_SPACE,
     ),
     "hist_gradient_boosting": AlgorithmInfo(
         class_path="sklearn.ensemble.HistGradientBoostingClassifier",
@@ -265,7 +268,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             is_exact=_stops_by_its_own_loss,
             is_resumable=lambda booster: not booster.do_early_stopping_,
         ),
-        search_space=HIST_GRADIENT_BOOSTING,
+        search_space=HIST_GRADIENT_BOOSTING_SPACE,
     ),
     "random_forest": _forest("sklearn.ensemble.RandomForestClassifier"),
     "extra_trees": _forest("sklearn.ensemble.ExtraTreesClassifier"),
@@ -275,14 +278,14 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         needs_seed=lambda regression: regression.solver not in {"lbfgs", "newton-cg", "newton-cholesky"},
         seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns * model.max_iter * n_outputs,
         releases_gil=True,
-        search_space=LOGISTIC_REGRESSION,
+        search_space=LOGISTIC_REGRESSION_SPACE,
     ),
     "decision_tree": AlgorithmInfo(
         class_path="sklearn.tree.DecisionTreeClassifier",
         trusted_types=(_TREE,),
         seconds=lambda model, n_rows, n_columns, n_outputs: 4e-8 * n_rows * log2(n_rows + 2) * n_columns,
         releases_gil=True,
-        search_space=DECISION_TREE,
+        search_space=DECISION_TREE_SPACE,
     ),
     "knn": AlgorithmInfo(
         class_path="sklearn.neighbors.KNeighborsClassifier",
@@ -291,14 +294,14 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             "sklearn.neighbors._kd_tree.KDTree",
             *(f"sklearn.metrics._dist_metrics.{name}Distance64" for name in _DISTANCES),
         ),
-        search_space=KNN,
+        search_space=KNN_SPACE,
     ),
     "svc": AlgorithmInfo(
         class_path="sklearn.svm.SVC",
         instead_of={"probability": "add a calibration section"},
         seconds=lambda model, n_rows, n_columns, n_outputs: 2e-9 * n_rows**2 * n_columns,
         releases_gil=True,
-        search_space=SVC,
+        search_space=SVC_SPACE,
     ),
     "gaussian_process": AlgorithmInfo(
         class_path="sklearn.gaussian_process.GaussianProcessClassifier",
@@ -319,7 +322,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
     "gaussian_nb": AlgorithmInfo(
         class_path="sklearn.naive_bayes.GaussianNB",
         items={"priors": {"type": "number", "min": 0, "max": 1}},
-        search_space=GAUSSIAN_NB,
+        search_space=GAUSSIAN_NB_SPACE,
     ),
     "mlp": AlgorithmInfo(
         class_path="sklearn.neural_network.MLPClassifier",
@@ -330,7 +333,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
             "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         ),
         seconds=_mlp_seconds,
-        search_space=MLP,
+        search_space=MLP_SPACE,
     ),
     "lightgbm": AlgorithmInfo(
         class_path="lightgbm.LGBMClassifier",
@@ -349,6 +352,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         seconds=lightgbm_seconds,
         releases_gil=True,
         stages=Stages(library="lightgbm", is_exact=is_exact_lightgbm),
+        search_space=LIGHTGBM_SPACE,
     ),
     "xgboost": AlgorithmInfo(
         class_path="xgboost.XGBClassifier",
@@ -369,6 +373,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         seconds=xgboost_seconds,
         releases_gil=True,
         stages=Stages(library="xgboost", is_exact=is_exact_xgboost),
+        search_space=XGBOOST_SPACE,
     ),
     "catboost": AlgorithmInfo(
         class_path="catboost.CatBoostClassifier",
@@ -387,6 +392,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         seconds=catboost_seconds,
         releases_gil=True,
         stages=Stages(library="catboost", is_exact=is_exact_catboost),
+        search_space=CATBOOST_SPACE,
     ),
 }
 """All algorithms, by their names in an experiment file."""

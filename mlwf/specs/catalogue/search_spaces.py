@@ -34,7 +34,7 @@ def _at_most(most: int, share: int, n_rows: int, *, least: int = 2) -> int:
 
 def _leaves(n_rows: int) -> dict[str, list[int]]:
     # More leaves than rows to fill them only cost time.
-    return {"lograndint": [4, _at_most(256, 8, n_rows, least=16) + 1]}
+    return {"lograndint": [3, _at_most(256, 8, n_rows, least=16) + 1]}
 
 
 def _rows_of_leaf(most: int, n_rows: int) -> dict[str, list[int]]:
@@ -51,14 +51,14 @@ def _trees(n_rows: int) -> int:
 
 # A boosted model has as many rounds as one of the numbers under `each`, all of which are read off one fit: what early
 # stopping would choose on rows of its own, the folds of the search choose here.
-HIST_GRADIENT_BOOSTING = SearchSpace(
+HIST_GRADIENT_BOOSTING_SPACE = SearchSpace(
     source=f"{TABARENA}, for LightGBM",
     distributions=lambda n_rows: {
         "learning_rate": {"loguniform": [0.01, 0.3]},
         "max_leaf_nodes": _leaves(n_rows),
         "min_samples_leaf": _rows_of_leaf(100, n_rows),
         "l2_regularization": {"loguniform": [0.001, 10.0]},
-        "max_features": {"uniform": [0.4, 1.0]},
+        "max_features": {"uniform": [0.3, 1.0]},
         "early_stopping": [False],
         "max_iter": {"each": _rounds(400)},
     },
@@ -71,7 +71,7 @@ HIST_GRADIENT_BOOSTING = SearchSpace(
     },
 )
 
-GRADIENT_BOOSTING = SearchSpace(
+GRADIENT_BOOSTING_SPACE = SearchSpace(
     source=GRINSZTAJN,
     distributions=lambda n_rows: {
         "learning_rate": {"loguniform": [0.01, 0.3]},
@@ -89,7 +89,7 @@ GRADIENT_BOOSTING = SearchSpace(
     },
 )
 
-FOREST = SearchSpace(
+FOREST_SPACE = SearchSpace(
     source=f"{GRINSZTAJN}; {TABARENA}",
     distributions=lambda n_rows: {
         "max_features": ["sqrt", 0.2, 0.4, 0.6, 0.8, 1.0],
@@ -106,13 +106,13 @@ FOREST = SearchSpace(
     },
 )
 
-LOGISTIC_REGRESSION = SearchSpace(
+LOGISTIC_REGRESSION_SPACE = SearchSpace(
     source="scikit-learn's LogisticRegressionCV has C from 1e-4 to 1e4; TabArena's linear model from 0.1 to 1,000",
     distributions=lambda n_rows: {"C": {"loguniform": [0.001, 1000.0]}, "max_iter": [1000]},
     grid=lambda n_rows: {"C": [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0], "max_iter": [1000]},
 )
 
-DECISION_TREE = SearchSpace(
+DECISION_TREE_SPACE = SearchSpace(
     source=GRINSZTAJN,
     distributions=lambda n_rows: {
         "max_leaf_nodes": _leaves(n_rows),
@@ -126,7 +126,7 @@ DECISION_TREE = SearchSpace(
     },
 )
 
-KNN = SearchSpace(
+KNN_SPACE = SearchSpace(
     source=TABARENA,
     # The first fold of a time series, or a nested one, has no more than some of the rows to find neighbours among.
     distributions=lambda n_rows: {
@@ -141,19 +141,19 @@ KNN = SearchSpace(
     },
 )
 
-SVC = SearchSpace(
+SVC_SPACE = SearchSpace(
     source="Hsu, Chang and Lin (2003), A practical guide to support vector classification; narrower",
     distributions=lambda n_rows: {"C": {"loguniform": [0.03, 1000.0]}, "gamma": {"loguniform": [0.0001, 1.0]}},
     grid=lambda n_rows: {"C": [0.1, 1.0, 10.0, 100.0], "gamma": [0.001, 0.01, 0.1, "scale"]},
 )
 
-GAUSSIAN_NB = SearchSpace(
+GAUSSIAN_NB_SPACE = SearchSpace(
     source="scikit-learn's default, up to as much variance as the widest column has",
     distributions=lambda n_rows: {"var_smoothing": {"loguniform": [1e-9, 1.0]}},
     grid=lambda n_rows: {"var_smoothing": [1e-9, 1e-6, 0.001, 0.01, 0.1, 1.0]},
 )
 
-MLP = SearchSpace(
+MLP_SPACE = SearchSpace(
     source="auto-sklearn (Feurer et al. 2022, arXiv 2007.04074), narrower",
     distributions=lambda n_rows: {
         "hidden_layer_sizes": [[32], [128], [256], [32, 32], [128, 128], [64, 64, 64]],
@@ -165,5 +165,64 @@ MLP = SearchSpace(
         "hidden_layer_sizes": [[32], [128], [64, 64]],
         "alpha": [0.0001, 0.01, 1.0],
         "early_stopping": [n_rows > FEW_ROWS],
+    },
+)
+
+LIGHTGBM_SPACE = SearchSpace(
+    source=TABARENA,
+    distributions=lambda n_rows: {
+        "learning_rate": {"loguniform": [0.01, 0.3]},
+        "num_leaves": _leaves(n_rows),
+        "min_child_samples": _rows_of_leaf(100, n_rows),
+        "colsample_bytree": {"uniform": [0.3, 1.0]},
+        "subsample": {"uniform": [0.6, 1.0]},
+        "subsample_freq": [1],
+        "reg_lambda": {"loguniform": [0.001, 10.0]},
+        "extra_trees": [False, True],
+        "n_estimators": {"each": _rounds(800)},
+    },
+    grid=lambda n_rows: {
+        "learning_rate": [0.03, 0.1],
+        "num_leaves": [7, 31],
+        "colsample_bytree": [0.5, 1.0],
+        "n_estimators": _rounds(800),
+    },
+)
+
+XGBOOST_SPACE = SearchSpace(
+    source=TABARENA,
+    distributions=lambda n_rows: {
+        "learning_rate": {"loguniform": [0.01, 0.3]},
+        "max_depth": {"lograndint": [2, 11]},
+        "min_child_weight": {"loguniform": [0.001, 5.0]},
+        "subsample": {"uniform": [0.6, 1.0]},
+        "colsample_bynode": {"uniform": [0.3, 1.0]},
+        "reg_alpha": {"loguniform": [0.0001, 5.0]},
+        "reg_lambda": {"loguniform": [0.001, 10.0]},
+        "n_estimators": {"each": _rounds(400)},
+    },
+    grid=lambda n_rows: {
+        "learning_rate": [0.03, 0.1],
+        "max_depth": [3, 6],
+        "colsample_bynode": [0.5, 1.0],
+        "n_estimators": _rounds(400),
+    },
+)
+
+CATBOOST_SPACE = SearchSpace(
+    source="CatBoost's own guide to tuning (catboost.ai/docs/concepts/parameter-tuning)",
+    distributions=lambda n_rows: {
+        "learning_rate": {"loguniform": [0.02, 0.3]},
+        "depth": {"randint": [4, 9]},
+        "l2_leaf_reg": {"loguniform": [0.5, 30.0]},
+        "random_strength": {"loguniform": [0.1, 10.0]},
+        "rsm": {"uniform": [0.5, 1.0]},
+        "iterations": {"each": _rounds(400)},
+    },
+    grid=lambda n_rows: {
+        "learning_rate": [0.03, 0.1],
+        "depth": [4, 6],
+        "l2_leaf_reg": [1.0, 10.0],
+        "iterations": _rounds(400),
     },
 )
