@@ -200,7 +200,7 @@ def test_python_example_is_ten_lines_and_runs(copy):
 
 def test_saved_model_predicts_without_mlwf(copy):
     config = "data: {path: configs/data/penguins.csv, target: species}\nvalidation: {strategy: none}\n"
-    Path("few.yaml").write_text(config + "model: {hyperparameters: {n_estimators: 5}}\n")
+    Path("few.yaml").write_text(config + "model: {algorithm: gradient_boosting, hyperparameters: {n_estimators: 5}}\n")
     assert boundary.run(["train", "few.yaml", "--quiet"]) == 0
     next(Path("runs").glob("2*")).rename("runs/RUN")
     code = "import sys; sys.modules['mlwf'] = None\n" + block("The saved model needs no mlwf", "python")

@@ -27,7 +27,7 @@ class ClassifierModelSpec(Spec):
 
     model_name: str | None = Field(None, min_length=1)
     """Name shown in tables and tracking; the default is the experiment's name."""
-    algorithm: str = "gradient_boosting"
+    algorithm: str = "hist_gradient_boosting"
     """Which classifier, by its name in the catalogue, or `auto`."""
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     """scikit-learn's parameters of the classifier; what is left out keeps scikit-learn's default."""

@@ -23,7 +23,7 @@ COMMENTED = ("data", "model", "validation")
 """Sections whose keys a draft explains one by one."""
 
 LEFT_OUT = {
-    "tuning": {"strategy": "grid", "param_grid": {"classifier__max_depth": [2, 3, 5]}},
+    "tuning": {"strategy": "random", "n_iter": 10, "scoring": "neg_log_loss"},
     "calibration": {"method": "sigmoid"},
     "tracking": {"tracking_uri": "sqlite:///mlflow.db"},
 }

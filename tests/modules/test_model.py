@@ -27,8 +27,8 @@ def test_every_algorithm_is_built_with_its_own_defaults_and_presets(algorithm: s
     }
 
 
-def test_the_default_algorithm_is_gradient_boosting() -> None:
-    assert type(build_classifier(ClassifierModelSpec())).__name__ == "GradientBoostingClassifier"
+def test_the_default_algorithm_is_hist_gradient_boosting() -> None:
+    assert type(build_classifier(ClassifierModelSpec())).__name__ == "HistGradientBoostingClassifier"
 
 
 def test_the_public_name_builds_whichever_algorithm() -> None:

@@ -20,7 +20,7 @@ PATIENCE = 120.0
 EXPERIMENT = {
     "name": "people",
     "data": {"path": "people.csv", "target": "size"},
-    "model": {"hyperparameters": {"n_estimators": 150}},
+    "model": {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 150}},
     "tuning": {"strategy": "grid", "param_grid": {"classifier__max_depth": [2, 3, 4, 5, 6, 7]}},
     "validation": {"cv_folds": 4, "metrics": ["accuracy", "log_loss"]},
     "findings": {"ignore": ["leakage"]},

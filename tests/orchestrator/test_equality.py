@@ -16,7 +16,7 @@ from mlwf import (
     run_ml_workflow,
 )
 
-MODEL = ClassifierModelSpec(hyperparameters={"n_estimators": 5, "subsample": 0.7})
+MODEL = ClassifierModelSpec(algorithm="gradient_boosting", hyperparameters={"n_estimators": 5, "subsample": 0.7})
 GRID = {"classifier__max_depth": [1, 3], "classifier__learning_rate": [0.1, 0.5]}
 
 

@@ -128,7 +128,7 @@ def test_as_many_fits_are_done_as_planned_for_a_threshold(run_log_of, nested, tu
 
 def test_a_plan_counts_what_a_naive_script_would_fit(mixed_context):
     context, config = mixed_context(
-        model={"hyperparameters": {"n_estimators": 5}},
+        model={"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 5}},
         tuning={
             "strategy": "grid",
             "param_grid": {"classifier__n_estimators": [2, 5], "classifier__max_depth": [1, 2]},

@@ -33,7 +33,8 @@ def trained(tmp_path_factory):
     )
     rows.to_csv(folder / "rows.csv", index=False)
     (folder / "e.yaml").write_text(
-        "data: {path: rows.csv, target: churned}\nmodel: {hyperparameters: {n_estimators: 5}}\n"
+        "data: {path: rows.csv, target: churned}\n"
+        "model: {algorithm: gradient_boosting, hyperparameters: {n_estimators: 5}}\n"
         "validation: {strategy: none}\n"
     )
     spec, document = load_experiment(folder / "e.yaml")

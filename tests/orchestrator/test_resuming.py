@@ -24,7 +24,7 @@ from mlwf.modules.runs import find_run
 PATIENCE = 120.0
 EXPERIMENT = {
     "data": {"path": "people.csv", "target": "size"},
-    "model": {"hyperparameters": {"n_estimators": 60}},
+    "model": {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 60}},
     "tuning": {
         "strategy": "grid",
         "param_grid": {"classifier__n_estimators": [20, 60], "classifier__max_depth": [1, 2, 3, 4]},
@@ -179,7 +179,7 @@ def test_what_is_computed_from_predictions_repeats_no_fit(folder, sections):
 
 
 def test_a_calibration_that_is_added_later_uses_the_models_that_are_there(folder):
-    plain = {"tuning": None, "model": {"hyperparameters": {"n_estimators": 5}}}
+    plain = {"tuning": None, "model": {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 5}}}
     first = train_here(folder, **plain, calibration=None)
     second = train_here(folder, **plain)
     by_phase = {phase["name"]: phase["fits"] for phase in second["phases"]}
@@ -196,7 +196,7 @@ def test_a_wider_grid_fits_what_is_new(folder):
 
 
 def test_fresh_fits_all_anew_and_finds_the_same(folder):
-    plain = {"tuning": None, "model": {"hyperparameters": {"n_estimators": 5}}}
+    plain = {"tuning": None, "model": {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 5}}}
     first, fresh = train_here(folder, **plain), train_here(folder, "--fresh", **plain)
     assert (fresh["fits"]["recorded"], fresh["fits"]["fitted"]) == (0, first["fits"]["fitted"])
     assert result_of(folder, first) == result_of(folder, fresh)

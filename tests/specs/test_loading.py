@@ -202,8 +202,13 @@ SECRET = "hunter2-and-more"
             ],
         ),
         (
-            "model: {hyperparameters: {loss: '${env:S}'}}",
-            ["x.yaml:2:33  model.hyperparameters.loss: is not accepted: ${env:S}; accepted: exponential or log_loss"],
+            "model: {hyperparameters: {early_stopping: '${env:S}'}}",
+            [
+                (
+                    "x.yaml:2:43  model.hyperparameters.early_stopping: is not accepted: ${env:S}; "
+                    "accepted: auto, true or false"
+                )
+            ],
         ),
         (
             "features: [{type: numeric, columns: ['${env:S}', '${env:S}']}]",

@@ -228,21 +228,21 @@ STORE = "feature_store: {repo_path: r"
             f"x.yaml:2:20  model.algorithm: is 'zzz'; accepted: auto, {', '.join(algorithm_names())}",
         ),
         (
-            f"{DATA}model: {{hyperparameters: {{n_estimatorz: 5}}}}",
+            f"{DATA}model: {{hyperparameters: {{max_itre: 5}}}}",
             (
-                "x.yaml:2:27  model.hyperparameters.n_estimatorz: unknown hyperparameter of gradient_boosting; "
-                "did you mean n_estimators?"
+                "x.yaml:2:27  model.hyperparameters.max_itre: unknown hyperparameter of hist_gradient_boosting; "
+                "did you mean max_iter?"
             ),
         ),
         (
             f"{DATA}model: {{hyperparameters: {{learning_rate: -0.1}}}}",
-            "x.yaml:2:42  model.hyperparameters.learning_rate: is -0.1; accepted: a number of at least 0",
+            "x.yaml:2:42  model.hyperparameters.learning_rate: is -0.1; accepted: a number above 0",
         ),
         (
             f"{DATA}tuning: {{strategy: grid, param_grid: {{classifier__max_depht: [3]}}}}",
             (
-                "x.yaml:2:39  tuning.param_grid.classifier__max_depht: unknown hyperparameter of gradient_boosting; "
-                "did you mean classifier__max_depth?"
+                "x.yaml:2:39  tuning.param_grid.classifier__max_depht: unknown hyperparameter of "
+                "hist_gradient_boosting; did you mean classifier__max_depth?"
             ),
         ),
         (
@@ -282,7 +282,10 @@ STORE = "feature_store: {repo_path: r"
             ),
         ),
         (
-            f"{DATA}features: [{{type: categorical, columns: [a], encoder: native}}]",
+            (
+                f"{DATA}features: [{{type: categorical, columns: [a], encoder: native}}]\n"
+                "model: {algorithm: gradient_boosting}"
+            ),
             (
                 "x.yaml:2:55  features.0.encoder: is 'native', and gradient_boosting takes numbers alone; accepted: "
                 f"onehot, ordinal, target; native is for {', '.join(native_algorithms())}"

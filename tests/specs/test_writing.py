@@ -148,7 +148,7 @@ features:
 # The classifier.
 model:
   # Which classifier, by its name in the catalogue, or `auto`.
-  algorithm: gradient_boosting
+  algorithm: hist_gradient_boosting
 
 # How the reported score is estimated.
 validation:
@@ -159,10 +159,7 @@ validation:
   cv_folds: 5
 
 # Which hyperparameters to try; left out, none.
-# tuning:
-#   strategy: grid
-#   param_grid:
-#     classifier__max_depth: [2, 3, 5]
+# tuning: {strategy: random, n_iter: 10, scoring: neg_log_loss}
 
 # How scores become probabilities; left out, as the classifier gives them.
 # calibration: {method: sigmoid}
@@ -178,13 +175,13 @@ validation:
 def test_draft_leaves_sections_out_that_load_when_uncommented(tmp_path):
     spec = ExperimentSpec(name="x", data={"path": "d.csv", "target": "y"})
     lines = draft_experiment_text(spec).splitlines()
-    begin = lines.index("# tuning:")
+    begin = next(number for number, line in enumerate(lines) if line.startswith("# tuning:"))
     uncommented = [
         line.removeprefix("# ") if line[2:3].islower() or line.startswith("#  ") else line for line in lines[begin:]
     ]
     spec, _ = loaded(tmp_path, "\n".join([*lines[:begin], *uncommented]))
     assert spec.tuning is not None
-    assert spec.tuning.param_grid == LEFT_OUT["tuning"]["param_grid"]
+    assert spec.tuning.n_iter == LEFT_OUT["tuning"]["n_iter"]
     assert spec.calibration is not None
     assert spec.tracking is not None
 

@@ -22,7 +22,7 @@ SPACE = "param_distributions: {classifier__max_depth: [3]}"
             f"{DATA}tuning: {{strategy: halving, {GRID}, resource: classifier__max_depth}}",
             (
                 "x.yaml:2:81  tuning.resource: is 'classifier__max_depth', which is no resource of "
-                "gradient_boosting; did you mean classifier__n_estimators?"
+                "hist_gradient_boosting; did you mean classifier__max_iter?"
             ),
         ),
         (
@@ -43,9 +43,9 @@ SPACE = "param_distributions: {classifier__max_depth: [3]}"
             ),
         ),
         (
-            f"{DATA}tuning: {{strategy: halving, param_grid: {{classifier__n_estimators: [50, 100]}}}}",
+            f"{DATA}tuning: {{strategy: halving, param_grid: {{classifier__max_iter: [50, 100]}}}}",
             (
-                "x.yaml:2:42  tuning.param_grid.classifier__n_estimators: is what halving gives candidates more and "
+                "x.yaml:2:42  tuning.param_grid.classifier__max_iter: is what halving gives candidates more and "
                 "more of, up to max_resources; leave it out, or write resource: n_samples"
             ),
         ),
@@ -70,8 +70,8 @@ SPACE = "param_distributions: {classifier__max_depth: [3]}"
         (
             f"{DATA}tuning: {{strategy: halving, param_grid: {{classifier__max_depht: [3]}}}}",
             (
-                "x.yaml:2:42  tuning.param_grid.classifier__max_depht: unknown hyperparameter of gradient_boosting; "
-                "did you mean classifier__max_depth?"
+                "x.yaml:2:42  tuning.param_grid.classifier__max_depht: unknown hyperparameter of "
+                "hist_gradient_boosting; did you mean classifier__max_depth?"
             ),
         ),
         (
@@ -146,11 +146,11 @@ def test_a_search_that_cannot_be_done_is_told_whole(told, text, problem):
     [
         f"tuning: {{strategy: halving, {GRID}}}",
         f"tuning: {{strategy: halving, {GRID}, resource: n_samples, factor: 2, max_resources: 500}}",
-        f"tuning: {{strategy: halving, {GRID}, resource: classifier__n_estimators}}",
-        "tuning: {strategy: halving, resource: n_samples, param_grid: {classifier__n_estimators: [50, 100]}}",
+        f"tuning: {{strategy: halving, {GRID}, resource: classifier__max_iter}}",
+        "tuning: {strategy: halving, resource: n_samples, param_grid: {classifier__max_iter: [50, 100]}}",
         "model: {algorithm: mlp}\ntuning: {strategy: halving, param_grid: {classifier__max_iter: [50, 100]}}",
         f"tuning: {{strategy: halving, {GRID}, scoring: [accuracy, f1], refit: f1}}",
-        "tuning: {strategy: optuna, n_iter: 5, param_distributions: {classifier__max_features: [sqrt, 0.5, 3, null]}}",
+        "tuning: {strategy: optuna, n_iter: 5, param_distributions: {classifier__max_depth: [2, 3, null]}}",
         f"tuning: {{strategy: grid, {GRID}, timeout_seconds: 0.5, max_candidates: 1}}",
     ],
     ids=lambda text: text[:80],
