@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from sklearn.base import clone
 
 from mlwf.cli.boundary import run
 from mlwf.modules.tuning import list_candidates
 from mlwf.orchestrator.api import check_data, plan_experiment, run_experiment
 from mlwf.orchestrator.run_advice import MANY_ROWS
 from mlwf.orchestrator.workflow import plan_fits
+from mlwf.specs.catalogue import ALGORITHMS
 from mlwf.specs.experiment import ClassifierModelSpec, ValidationSpec
 from mlwf.specs.loading import load_experiment
 from mlwf.specs.tuning import GridSearchSpec, HalvingSearchSpec, RandomizedSearchSpec
@@ -94,6 +96,15 @@ def test_each_of_several_models_has_its_own_space(mixed_context):
         "near": ["classifier__n_neighbors", "classifier__weights", "classifier__p"],
         "linear": ["classifier__C"],
     }
+
+
+@pytest.mark.parametrize("algorithm", [name for name, info in ALGORITHMS.items() if info.search_space is not None])
+def test_a_pipeline_takes_every_parameter_of_the_space(mixed_context, algorithm):
+    if (extra := ALGORITHMS[algorithm].extra) is not None:
+        pytest.importorskip(extra)
+    context, config = mixed_context(model=ClassifierModelSpec(algorithm=algorithm), tuning=RANDOM)
+    for params in list_candidates(context.tuning):
+        clone(config.pipeline).set_params(**params)
 
 
 NOTE = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,12 +93,21 @@ def test_halving_by_rows_tries_rounds():
     assert searched.max_resources is None
 
 
-def test_an_algorithm_without_a_space_is_refused(told, monkeypatch):
-    monkeypatch.setitem(ALGORITHMS, "knn", replace(ALGORITHMS["knn"], search_space=None))
-    assert told(f"{DATA}model: {{algorithm: knn}}\ntuning: {{strategy: grid}}") == [
+def test_an_algorithm_without_a_space_is_refused(told):
+    assert told(f"{DATA}model: {{algorithm: gaussian_process}}\ntuning: {{strategy: grid}}") == [
         (
-            "x.yaml:3:1  tuning: param_grid is missing: knn has no search space of its own; "
+            "x.yaml:3:1  tuning: param_grid is missing: gaussian_process has no search space of its own; "
             "name the parameters to try: param_grid: {classifier__NAME: [...]}"
+        )
+    ]
+
+
+def test_one_of_several_models_without_a_space_is_refused_at_its_search(told):
+    models = "{near: {algorithm: knn}, smooth: {algorithm: gaussian_process, tuning: {strategy: random}}}"
+    assert told(f"{DATA}models: {models}") == [
+        (
+            "x.yaml:2:72  models.smooth.tuning: param_distributions is missing: gaussian_process has no search space "
+            "of its own; name the parameters to try: param_distributions: {classifier__NAME: [...]}"
         )
     ]
 
@@ -110,5 +118,5 @@ def test_an_unknown_algorithm_is_told_once(told):
     assert problems[0].startswith("x.yaml:2:20  model.algorithm: is 'kn'")
 
 
-def test_every_algorithm_of_the_catalogue_has_a_space():
-    assert SPACES.keys() == ALGORITHMS.keys()
+def test_every_algorithm_has_a_space_but_the_one_that_fits_its_hyperparameters_itself():
+    assert ALGORITHMS.keys() - SPACES.keys() == {"gaussian_process"}
