@@ -56,6 +56,8 @@ class TrainedModel:
     """The threshold that it chose; None for the classifier's own."""
     features: Sequence[Any] | None = None
     """The features that it inferred; None where they were given."""
+    model_weights: Mapping[str, float] | None = None
+    """The share of each model that was chosen among several, by its name; None where there was no choice."""
 
 
 TrainFn = Callable[[Split, Fitter], TrainedModel]

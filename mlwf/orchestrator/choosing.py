@@ -119,6 +119,8 @@ def select(
                 ensemble = replace(ensemble, result=replace(ensemble.result, kept=False, reason=NO_TIME_FOR_MEMBERS))
             config = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
             result = with_ensemble(result, ensemble.result)
+    weights = {model.name: model.weight for model in result.models if model.weight}
+    config = replace(config, model_weights=weights if len(config.models) > 1 else None)
     found = {name: search.result for name, search in searches.items() if search.result is not None}
     # The predictions of all candidates are much memory, and have served.
     found = {name: replace(tuned, predictions_of=None) for name, tuned in found.items()}

@@ -50,6 +50,8 @@ class PipelineConfig:
     """Whether the model was chosen among several."""
     is_averaged: bool = False
     """Whether weights of an ensemble were chosen, and whether it ships."""
+    model_weights: Mapping[str, float] | None = None
+    """The share of each model that was chosen among several, by its name; None where there is one."""
     fold_pipelines: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """For training rows of a fold, by their digest, the pipeline whose weights were chosen without the fold."""
     is_calibrated: bool = False

@@ -167,7 +167,7 @@ def make_nested_train_fn(
         own, features = _infer(context, as_written, split)
         own_fitter = on_table(fitter, own.table)
         own = choose(context, own, split, own_fitter) if config.is_searched else own
-        return replace(step(context, own, split, own_fitter), features=features)
+        return replace(step(context, own, split, own_fitter), features=features, model_weights=own.model_weights)
 
     return train_fold
 
@@ -178,6 +178,7 @@ def describe_choices(context: RunContext, trained: TrainedModel) -> dict[str, An
     if trained.features is not None and list(trained.features) != list(context.run_data.features):
         inferred = [column for feature in trained.features for column in feature.columns]
     return {
+        "models": trained.model_weights and dict(trained.model_weights),
         "params": dict(trained.params),
         "calibrated": trained.calibration and trained.calibration.kept,
         "threshold": trained.threshold and trained.threshold.value,

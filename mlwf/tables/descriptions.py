@@ -15,6 +15,7 @@ from mlwf.tables.blocks import (
     BAD,
     DOUBTFUL,
     GOOD,
+    NOTHING,
     QUIET,
     Block,
     block_markdown,
@@ -68,7 +69,8 @@ def describe_folds(folds: Sequence[Mapping[str, Any]]) -> str:
         if names
         else f"everything repeated in {pluralize(len(folds), 'fold')}"
     ]
-    lines += [f"{_param(name)}: {_votes([setting.get(name) for setting in settings])}" for name in names]
+    lines += _chosen_models([fold["models"] for fold in folds if fold.get("models")])
+    lines += [f"{_param(name)}: {_votes([_tried(setting, name) for setting in settings])}" for name in names]
     calibrated = [fold["calibrated"] for fold in folds if fold.get("calibrated") is not None]
     lines += [f"calibrated: in {sum(calibrated)} of {len(calibrated)} folds"] if calibrated else []
     thresholds = sorted(fold["threshold"] for fold in folds if fold.get("threshold") is not None)
@@ -76,6 +78,21 @@ def describe_folds(folds: Sequence[Mapping[str, Any]]) -> str:
     features = [fold["features"] for fold in folds if fold.get("features") is not None]
     lines += [f"features: {_features(features)}"] if features else []
     return "\n".join(lines)
+
+
+def _chosen_models(folds: Sequence[Mapping[str, float]]) -> list[str]:
+    """Describe which of several models the folds chose, or the weights that they gave them."""
+    n_averaged = sum(len(weights) > 1 for weights in folds)
+    if not folds:
+        return []
+    if not n_averaged:
+        return [f"model: {_votes([next(iter(weights)) for weights in folds])}"]
+    names = dict.fromkeys(name for weights in folds for name in weights)
+    means = {name: sum(weights.get(name, 0.0) for weights in folds) / len(folds) for name in names}
+    listed = [f"{name} {mean:.2f}" for name, mean in sorted(means.items(), key=lambda each: -each[1])]
+    more = [f"and {len(listed) - MOST_LISTED} more"] if len(listed) > MOST_LISTED else []
+    weights = ", ".join([*listed[:MOST_LISTED], *more])
+    return [f"ensemble: in {n_averaged} of {pluralize(len(folds), 'fold')}", f"mean weights: {weights}"]
 
 
 def describe_calibration(calibration: Mapping[str, Any]) -> str:
@@ -202,9 +219,13 @@ def _yaml(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _votes(values: Sequence[Any]) -> str:
+def _tried(setting: Mapping[str, Any], name: str) -> str:
+    return _yaml(setting[name]) if name in setting else NOTHING
+
+
+def _votes(values: Sequence[str]) -> str:
     votes: dict[str, int] = {}
-    for value in map(_yaml, values):
+    for value in values:
         votes[value] = votes.get(value, 0) + 1
     if len(votes) == 1:
         return next(iter(votes))

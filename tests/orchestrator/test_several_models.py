@@ -35,6 +35,7 @@ MODELS = {
     "tree": CandidateModelSpec(algorithm="decision_tree", hyperparameters={"max_depth": 3}),
 }
 FOLDS = {"cv_folds": 3}
+NESTED = {**FOLDS, "nested": True}
 ALWAYS = EnsembleSpec(size=8, keep="always")
 
 
@@ -65,12 +66,14 @@ def test_a_choice_among_models_is_labelled_also_where_none_is_tuned(mixed, mixed
     assert results["scores"][0].tuned_on_same_rows
 
 
-def test_a_nested_validation_repeats_the_choice_in_each_fold(mixed, mixed_features):
+def test_a_nested_validation_repeats_the_choice_in_each_fold(mixed, mixed_features, tmp_path):
     results = run_ml_workflow(
-        mixed_features, MODELS, *mixed, validation_params={**FOLDS, "nested": True}, ensemble_spec=ALWAYS
+        mixed_features, MODELS, *mixed, validation_params=NESTED, ensemble_spec=ALWAYS, runs_dir=tmp_path
     )
     assert {score.provenance.labels for score in results["scores"]} == {()}
     assert "train" not in results["scores"][0].chosen["ensemble"]
+    chosen = [fold["models"] for fold in find_run(tmp_path, "latest").read_json("summary.json")["folds"]]
+    assert all(models.keys() <= MODELS.keys() and sum(models.values()) == pytest.approx(1) for models in chosen)
 
 
 def test_an_ensemble_ships_as_scikit_learns_vote(shipped, mixed):
@@ -157,7 +160,6 @@ def test_with_on_error_fail_one_model_that_fails_ends_the_run(mixed, mixed_featu
 
 # So many neighbours are found among the training rows of the run's folds, and not among those of the folds inside them.
 FEW_ROWS = {**MODELS, "near": CandidateModelSpec(algorithm="knn", hyperparameters={"n_neighbors": 80})}
-NESTED = {**FOLDS, "nested": True}
 
 
 def test_a_nested_fold_does_without_a_model_that_fails_there(mixed, mixed_features):

@@ -400,7 +400,8 @@ def test_features_that_are_written_are_not_inferred():
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(context.validation_splits[0], fit)
     assert trained.features is None
-    assert describe_choices(context, trained) == {"params": {}, "calibrated": None, "threshold": None, "features": None}
+    nothing = {"models": None, "params": {}, "calibrated": None, "threshold": None, "features": None}
+    assert describe_choices(context, trained) == nothing
 
 
 def test_choices_tell_what_a_fold_chose():
@@ -408,6 +409,7 @@ def test_choices_tell_what_a_fold_chose():
     with Counting(context) as fit:
         trained = make_nested_train_fn(context, config_of(context, fit))(context.validation_splits[0], fit)
     assert describe_choices(context, trained) == {
+        "models": None,
         "params": trained.params,
         "calibrated": trained.calibration.kept,
         "threshold": trained.threshold.value,

@@ -82,8 +82,8 @@ def test_threshold_tells_what_it_is_worth(changes, positive, told):
     assert describe_threshold({**THRESHOLD, **changes}, positive) == told
 
 
-def chose(params, *, calibrated=None, threshold=None, features=None):
-    return {"params": params, "calibrated": calibrated, "threshold": threshold, "features": features}
+def chose(params, *, models=None, calibrated=None, threshold=None, features=None):
+    return {"models": models, "params": params, "calibrated": calibrated, "threshold": threshold, "features": features}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,14 @@ def chose(params, *, calibrated=None, threshold=None, features=None):
         (
             [chose({"classifier__max_depth": depth, "classifier__C": 1.0}) for depth in (3, 2, None, 2, 2)],
             "5 folds chose 3 different settings\nmax_depth: 2 (3 folds), 3 (1 fold), null (1 fold)\nC: 1.0",
+        ),
+        (
+            [chose({"classifier__C": 1.0}, models={"linear": 1.0}), chose({}, models={"near": 1.0})],
+            "2 folds chose 2 different settings\nmodel: linear (1 fold), near (1 fold)\nC: 1.0 (1 fold), - (1 fold)",
+        ),
+        (
+            [chose({}, models={"linear": 0.4, "near": 0.6}), chose({}, models={"near": 1.0})],
+            "everything repeated in 2 folds\nensemble: in 1 of 2 folds\nmean weights: near 0.80, linear 0.20",
         ),
         ([chose({"preprocessor__k": 1})] * 3, "3 folds chose the same settings\npreprocessor__k: 1"),
         (
@@ -112,7 +120,17 @@ def chose(params, *, calibrated=None, threshold=None, features=None):
         ),
         ([chose({}, features=["a"])] * 2, "everything repeated in 2 folds\nfeatures: the same 1 column"),
     ],
-    ids=["different", "the same", "many", "calibrated", "one threshold", "features", "the same features"],
+    ids=[
+        "different",
+        "models",
+        "ensemble",
+        "the same",
+        "many",
+        "calibrated",
+        "one threshold",
+        "features",
+        "the same features",
+    ],
 )
 def test_nested_tells_what_the_folds_chose(folds, told):
     assert describe_folds(folds) == told
