@@ -28,6 +28,7 @@ from mlwf.specs.experiment import (
     CalibrationSpec,
     CandidateModelSpec,
     ClassifierModelSpec,
+    ComputeSpec,
     EnsembleSpec,
     ExperimentSpec,
     GateSpec,
@@ -127,6 +128,7 @@ def run_ml_workflow(
     threshold_spec: ThresholdSpec | None = None,
     selection_spec: SelectionSpec | None = None,
     ensemble_spec: EnsembleSpec | None = None,
+    compute_spec: ComputeSpec | None = None,
     gates: Sequence[GateSpec] = (),
     positive_class: ClassLabel | None = None,
     on_error: Literal["degrade", "fail"] = "degrade",
@@ -172,6 +174,8 @@ def run_ml_workflow(
         How one of several models is chosen; None takes the defaults.
     ensemble_spec
         Average the best candidates of several models; None ships the best.
+    compute_spec
+        Fits at the same time, where they are made, and a time limit; None takes the defaults.
     gates
         What the run must reach. A gate that is not met keeps the model from being registered, and raises nothing.
     positive_class
@@ -210,6 +214,7 @@ def run_ml_workflow(
         threshold=threshold_spec,
         selection=selection_spec,
         ensemble=ensemble_spec,
+        compute=compute_spec or ComputeSpec(),
         tracking=mlflow_spec and with_environment(mlflow_spec),
         feature_store=feature_store_spec if feature_store_spec and feature_store_spec.enabled else None,
         gates=list(gates),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from sklearn.datasets import make_classification
 
+from mlwf import ClassifierModelSpec, ComputeSpec, run_ml_workflow
 from mlwf.cli.boundary import run
 from mlwf.errors import ConfigError
 from mlwf.modules.runs import find_run
@@ -70,6 +71,12 @@ def test_a_limit_too_short_for_one_model_is_refused_with_the_shortest_that_would
     assert parse_seconds(shortest) > 30
     # A mistake that is found before the first fit leaves no run.
     assert call is plan_experiment or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_call_has_the_same_limit_and_ends_before_anything_is_fitted(mixed, mixed_features):
+    model = ClassifierModelSpec(hyperparameters={"max_iter": 1_000_000, "early_stopping": False})
+    with pytest.raises(ConfigError, match=r"compute\.time_limit: is '3s', too short for even one model"):
+        run_ml_workflow(mixed_features, model, *mixed, compute_spec=ComputeSpec(time_limit="3s"))
 
 
 def test_a_search_that_cannot_be_finished_is_cut_and_that_is_reported(letters, tmp_path):
