@@ -20,7 +20,7 @@ from mlwf.specs.experiment import EnsembleSpec
 from mlwf.splitting.rows import Table
 
 MOST_CANDIDATES = 100
-"""Candidates that an ensemble is selected from: the best by themselves, and the best of each model."""
+"""Candidates that an ensemble is selected from: the best by themselves, on the rows that its weights are chosen on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def list_candidates(searches: Mapping[str, Search]) -> list[Candidate]:
             out_of_fold = None if np.isnan(means[place]) else result.predictions_of(place)
             if out_of_fold is not None and out_of_fold.predictions.proba is not None:
                 found.append((place != result.best_index, -float(means[place]), Candidate(name, params, out_of_fold)))
-    return [candidate for _, _, candidate in sorted(found, key=lambda each: each[:2])[:MOST_CANDIDATES]]
+    return [candidate for _, _, candidate in sorted(found, key=lambda each: each[:2])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,14 +225,17 @@ def _draw(
     The log loss of an average depends on the probabilities of the true classes alone: `likelihoods`, of shape
     (n_candidates, n_rows). Of all sizes up to `size` the one with the lowest loss is taken.
     """
-    part = likelihoods[:, positions]
     row_weights = np.ones(len(positions)) if weight is None else weight[positions]
-    counts = np.zeros(len(part), dtype=np.intp)
+    part = likelihoods[:, positions]
+    # Sorted, since the first of equals is drawn.
+    places = np.sort(np.argsort(-(np.log(part) @ row_weights), kind="stable")[:MOST_CANDIDATES])
+    part = part[places]
+    counts = np.zeros(len(likelihoods), dtype=np.intp)
     best, best_loss, total = counts.copy(), np.inf, np.zeros(part.shape[1], dtype=np.float32)
     for drawn in range(1, size + 1):
         gains = np.log((part + total) / drawn) @ row_weights
         place = int(np.argmax(gains))
-        counts[place] += 1
+        counts[places[place]] += 1
         total += part[place]
         if -gains[place] < best_loss:
             best, best_loss = counts.copy(), -gains[place]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlwf.engine.out_of_fold import OutOfFold
 from mlwf.errors import FitError
 from mlwf.evaluation.predictions import Predictions
-from mlwf.modules.model_selection import Candidate, Search, rank_models, select_ensemble
+from mlwf.modules.model_selection import (
+    MOST_CANDIDATES,
+    Candidate,
+    Search,
+    list_candidates,
+    rank_models,
+    select_ensemble,
+)
 from mlwf.results import TuningResult
 from mlwf.specs.experiment import EnsembleSpec
 from mlwf.splitting.rows import Rows, Table
@@ -139,3 +148,16 @@ def test_rows_weigh_as_the_table_says(table):
     weighted = Table(table.X, table.y, weights)
     shares = select_ensemble(EnsembleSpec(), candidates, candidates[0].out_of_fold, weighted).weights
     assert shares[0] > 4 * shares[1]
+
+
+def test_of_very_many_candidates_none_is_left_out_for_its_loss_in_the_fold_itself(table):
+    # One is the best by far in all folds but the first, where it is so wrong that all others are better on average.
+    right = np.where(np.arange(N_ROWS) < 30, 1e-9, 0.99)
+    others = [np.full(N_ROWS, 0.6 + number / 10_000) for number in range(MOST_CANDIDATES)]
+    candidates = [candidate("near", each, table.y) for each in [right, *others]]
+    scores = found(*[tuple(np.log(each).reshape(3, 30).mean(axis=1)) for each in [right, *others]])
+    tuned = replace(scores, predictions_of=lambda place: candidates[place].out_of_fold)
+    listed = list_candidates({"near": Search("knn", tuned)})
+    selected = select_ensemble(EnsembleSpec(), listed, tuned.predictions_of(tuned.best_index), table)
+    place = next(at for at, each in enumerate(listed) if each.params == {"p": 0})
+    assert [bool(weights[place]) for weights in selected.fold_weights] == [True, False, False]
