@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     side = SIDES[options.name]
-    if not side.takes_all_cores:
+    if not (side.takes_all_cores or options.quick):
         # Before numpy and OpenMP are loaded: they look at the cores once.
         keep_to(cores()[options.core % len(cores())])
     module, _, function = side.function.partition(":")

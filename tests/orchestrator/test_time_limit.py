@@ -167,8 +167,8 @@ def test_a_limit_that_suffices_changes_nothing(letters):
     ids=["plain", "calibrated", "refitted", "nested", "halving", "optuna", "models"],
 )
 def test_a_run_of_26_classes_and_400_rounds_ends_in_time(letters, sections):
-    limit = 30.0
-    summary, seconds = letters(limit, **sections)
+    limit = 20.0
+    summary, seconds = letters(limit, n_rows=1500, **sections)
     assert seconds < 1.2 * limit + 10
     assert summary["status"] in {"done", "degraded"}
     assert summary["time_limit"]["cut"]
