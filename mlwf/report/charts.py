@@ -325,7 +325,11 @@ def table(
     `caption` stands above it, and `label` is read out alone. A stacked table names its cells on a narrow page.
     """
     kinds: Mapping[int, str] = {**dict.fromkeys(numbers, "num"), **dict.fromkeys(wide, "wide")}
-    head = "".join(f'<th scope="col"{_class(kinds.get(at))}>{name}</th>' for at, name in enumerate(columns))
+    # The scale above strips is not read out, so their column has a name for those who listen.
+    spoken = dict.fromkeys(wide, '<span class="spoken">drawn</span>')
+    head = "".join(
+        f'<th scope="col"{_class(kinds.get(at))}>{name}{spoken.get(at, "")}</th>' for at, name in enumerate(columns)
+    )
     names = dict(enumerate(columns)) if "stack" in css else {}
     body = "".join(
         f"<tr>{''.join(_cell(at, cell, kinds, names.get(at, '')) for at, cell in enumerate(row))}</tr>" for row in rows

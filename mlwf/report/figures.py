@@ -294,14 +294,16 @@ def classes_section(run: RunRecord) -> Iterator[Section]:
         report, confusion = evaluation.get("report") or [], evaluation.get("confusion") or []
         if not report:
             continue
-        parts.append(_heading(run, str(evaluation.get("source"))))
-        parts.append(_confusion([str(each["label"]) for each in report], confusion))
-        parts.append(_class_table(report, confusion))
+        source = str(evaluation.get("source"))
+        where = SOURCES[source].where if source in SOURCES else source
+        parts.append(_heading(run, source))
+        parts.append(_confusion([str(each["label"]) for each in report], confusion, where))
+        parts.append(_class_table(report, confusion, where))
     if parts:
         yield Section("classes", "Classes", "".join(parts))
 
 
-def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
+def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], where: str) -> str:
     names = [format_name(label, 24) for label in labels]
     if len(labels) <= MOST_MATRIX:
         head = "".join(f'<th scope="col">{text(name)}</th>' for name in names)
@@ -317,7 +319,8 @@ def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str
         return (
             "<p class='how'>Confusion: true classes in rows, predicted ones in columns; how many rows, and their share "
             "of the true class with its 95 % interval (Wilson)</p>"
-            '<div class="scroll" tabindex="0" role="region" aria-label="Confusion"><table class="confusion">'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="Confusion {text(where)}">'
+            '<table class="confusion">'
             f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         )
     pairs = sorted(
@@ -334,7 +337,7 @@ def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> str
         for n, row, column in pairs
     ]
     columns = ["true class", "predicted as", "rows", "share of the true class"]
-    listed = table(columns, listed_pairs, numbers=(2, 3), css="stack", caption="The most frequent confusions")
+    listed = table(columns, listed_pairs, numbers=(2, 3), css="stack", caption=f"The most frequent confusions {where}")
     drawn = _draw_confusion(names, confusion) if len(labels) <= MOST_DRAWN else ""
     return f"<div class='charts'>{drawn}<div>{listed}</div></div>"
 
@@ -380,7 +383,7 @@ def _interval(share: float, n: float) -> tuple[float, float]:
     return float(low[0]), float(high[0])
 
 
-def _class_table(report: Sequence[Mapping[str, Any]], confusion: Sequence[Sequence[int]]) -> str:
+def _class_table(report: Sequence[Mapping[str, Any]], confusion: Sequence[Sequence[int]], where: str) -> str:
     predicted = [sum(counts[at] for counts in confusion) for at in range(len(report))]
     # A row that was predicted several times, in repeated folds, is one row.
     repeats = max(1.0, sum(map(sum, confusion)) / max(1, sum(each["n_rows"] for each in report)))
@@ -401,7 +404,7 @@ def _class_table(report: Sequence[Mapping[str, Any]], confusion: Sequence[Sequen
     classes = "classes" if len(report) > MOST_LISTED else "class"
     said = f"Recall and precision of {which} {classes}, with Wilson's 95 % intervals by the number of rows"
     return f"<p class='how'>{text(said)}</p>" + table(
-        head, rows, numbers=(1, 2, 4), wide=(3, 5), label="Classes", css="stack pairs"
+        head, rows, numbers=(1, 2, 4), wide=(3, 5), label=f"Recall and precision {where}", css="stack pairs"
     )
 
 

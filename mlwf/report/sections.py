@@ -380,7 +380,7 @@ def importances_section(run: RunRecord) -> Iterator[Section]:
         else ""
     )
     head = ["column", scale(axis), "importance", "95 % interval"]
-    body = table(head, rows, numbers=(2, 3), wide=(1,), css="stack", label="Importances")
+    body = table(head, rows, numbers=(2, 3), wide=(1,), css="stack", label="Importance of each column")
     yield Section("importances", "Importances", f"<p class='how'>{emphasised(how)}</p>{body}{left}")
 
 
