@@ -257,6 +257,21 @@ def test_workflow_validates_trains_and_leaves_a_summary_and_runs(copy):
     assert Path("comment.md").read_text().startswith("<!-- mlwf compare penguins -->\n## penguins: of ")
 
 
+def test_hooks_of_pre_commit_are_valid_and_look_at_experiments(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    from pre_commit.clientlib import load_config, load_manifest
+
+    (hook,) = load_manifest(ROOT / ".pre-commit-hooks.yaml")
+    Path("hook.yaml").write_text(block("In continuous integration", "yaml", 1))
+    (repo,) = load_config("hook.yaml")["repos"]
+    (own,) = repo["hooks"]
+    assert (hook["id"], hook["entry"]) == (own["id"], own["entry"])
+    names = [path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").iterdir()]
+    found = [name for name in names if re.search(hook["files"], name)]
+    assert found == [name for name in names if re.search(own["files"], name)] != []
+    assert boundary.run([*hook["entry"].split()[1:], *(str(ROOT / name) for name in found)]) == 0
+
+
 GH = """\
 #!/bin/bash
 case "$1 $2" in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from mlwf.cli.display import (
     write_json,
     write_line,
 )
-from mlwf.cli.experiments import GATE_NOT_MET
+from mlwf.cli.failures import GATE_NOT_MET
 from mlwf.cli.options import Command, Group
 from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.text import pluralize
@@ -159,6 +160,10 @@ def train(
         typer.Option("--fail-on-unseen", help="Refuse a test set with values of features that training never saw."),
     ] = False,
     report_file: ReportFile = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write gates and findings as tests, for a CI server to show."),
+    ] = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Train an experiment and show its scores.
@@ -169,7 +174,8 @@ def train(
     Several experiments are trained in turn and then compared with the first. One that fails does not stop the others,
     and the exit code is that of the worst.
     """
-    from mlwf.cli.experiments import Job, list_jobs, train_each
+    from mlwf.cli.experiments import Job, failure_of, list_jobs, train_each
+    from mlwf.cli.junit import Outcome, write_junit
 
     if quiet and verbose:
         raise UsageError("mlwf train: --verbose has no effect with --quiet; leave one of the two out")
@@ -177,6 +183,7 @@ def train(
     if len(jobs) > 1 and report_file is not None:
         raise UsageError("mlwf train: --report is the page of one run; `mlwf report --all` makes those of several")
     check_writable(report_file)
+    check_writable(junit)
     caches: list[Any] = []
 
     def train_one(job: Job) -> dict[str, Any]:
@@ -195,12 +202,21 @@ def train(
 
     if len(jobs) > 1:
         done = train_each(jobs, train_one, quiet=quiet)
+        if junit is not None:
+            write_junit(done.outcomes, junit)
         _show_runs(done.summaries, form, runs_dir)
         if done.bug is not None:
             raise done.bug
         raise typer.Exit(done.code)
-    summary = train_one(jobs[0])
+    try:
+        summary = train_one(jobs[0])
+    except Exception as error:
+        if junit is not None:
+            write_junit([Outcome(jobs[0].title, failure=failure_of(error)[0])], junit)
+        raise
     show_summary(summary, form)
+    if junit is not None:
+        write_junit([Outcome(jobs[0].title, summary)], junit)
     if report_file is not None:
         from mlwf.modules.runs import find_run
         from mlwf.report import write_report
@@ -210,7 +226,7 @@ def train(
         raise typer.Exit(GATE_NOT_MET)
 
 
-def _show_runs(summaries: list[dict[str, Any]], form: Format, runs_dir: Path) -> None:
+def _show_runs(summaries: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path) -> None:
     """Compare what was trained with the first of them; one alone is shown by itself."""
     from mlwf.cli.run_lookup import find_run_files
     from mlwf.modules.comparison import compare_runs

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlwf.cli.display import write_annotation, write_error
-from mlwf.cli.failures import OUR_BUG, describe_failure, github_annotations
+from mlwf.cli.failures import GATE_NOT_MET, OUR_BUG, describe_failure, github_annotations
+from mlwf.cli.junit import Outcome
 from mlwf.errors import UsageError
 from mlwf.text import redact
 
-GATE_NOT_MET = 3
-"""Exit code of a run that finished and does not meet a gate."""
 BY_GRAVITY = (0, GATE_NOT_MET, 2, 1, OUR_BUG)
 """Exit codes of one experiment, the worst last."""
 
@@ -51,12 +50,17 @@ def list_jobs(configs: Sequence[Path], overrides: Sequence[str], sweeps: Sequenc
 class Trained:
     """What became of several experiments."""
 
-    summaries: list[dict[str, Any]] = field(default_factory=list)
-    """Of the runs that ended."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """In their order."""
     code: int = 0
     """The exit code of the worst."""
     bug: Exception | None = None
     """The first bug of mlwf that was met."""
+
+    @property
+    def summaries(self) -> list[Mapping[str, Any]]:
+        """Of the runs that ended."""
+        return [outcome.summary for outcome in self.outcomes if outcome.summary is not None]
 
 
 def train_each(jobs: Sequence[Job], train: Callable[[Job], dict[str, Any]], *, quiet: bool) -> Trained:
@@ -68,18 +72,23 @@ def train_each(jobs: Sequence[Job], train: Callable[[Job], dict[str, Any]], *, q
         try:
             summary = train(job)
         except Exception as error:
-            failure = describe_failure(error)
-            if failure is None:
+            if describe_failure(error) is None:
                 done.bug = done.bug or error
-            message, code = failure or ("a bug of mlwf, which is reported at the end", OUR_BUG)
+            message, code = failure_of(error)
             for annotation in github_annotations(error):
                 write_annotation(annotation)
             write_error(redact(f"{job.title}: {message}"))
+            done.outcomes.append(Outcome(job.title, failure=message))
         else:
-            done.summaries.append(summary)
+            done.outcomes.append(Outcome(job.title, summary))
             code = 0 if all(gate["passed"] for gate in summary["gates"]) else GATE_NOT_MET
         done.code = max(done.code, code, key=BY_GRAVITY.index)
     return done
+
+
+def failure_of(error: Exception) -> tuple[str, int]:
+    """Give the message and the exit code of an error, a bug of mlwf among them."""
+    return describe_failure(error) or ("a bug of mlwf, which is reported at the end", OUR_BUG)
 
 
 def _values(sweep: str) -> Iterator[str]:

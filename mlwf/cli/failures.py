@@ -13,6 +13,8 @@ from mlwf.errors import MlwfError, Problem, problems_of
 from mlwf.text import LONGEST_MESSAGE, cut_inside, format_place, printable, redact
 
 FAILED, OUR_BUG = 1, 4
+GATE_NOT_MET = 3
+"""Exit code of a run that finished and does not meet a gate."""
 SYSTEM_ERRNOS = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
     errno.ENODEV, errno.ENOLCK, errno.ENOMEM, errno.ENOSPC, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ESTALE,
