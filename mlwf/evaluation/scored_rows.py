@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mlwf.evaluation.predictions import Predictions, codes_of
 from mlwf.results import Evaluation
 
+MOST_DOUBLES = 1_000_000
 FOLDER = "predictions"
 """Folder in that of a run, with a file for each source of its scores."""
 
@@ -58,7 +60,7 @@ class ScoredRows:
         if self.weight is None or (self.weight > 0).all():
             return self
         at = np.flatnonzero(self.weight > 0)
-        parts = {name: values[at] for name, values in to_arrays(self).items() if name != "classes"}
+        parts = {name: values[at] for name, values in vars(self).items() if name != "classes" and values is not None}
         return ScoredRows(self.classes, **parts)
 
 
@@ -78,14 +80,19 @@ def scored_rows(evaluation: Evaluation) -> ScoredRows:
 
 
 def to_arrays(rows: ScoredRows) -> dict[str, NDArray[Any]]:
-    """Give the arrays that there are, by name; none of them holds objects."""
-    return {name: values for name, values in vars(rows).items() if values is not None}
+    """Give the arrays that there are, by name; none of them holds objects.
+
+    Beyond a million of them, probabilities and decision values are of single precision, lest files grow too large.
+    """
+    found = {name: values for name, values in vars(rows).items() if values is not None}
+    is_large = {name: values.dtype == np.float64 and values.size > MOST_DOUBLES for name, values in found.items()}
+    return {name: values.astype(np.float32) if is_large[name] else values for name, values in found.items()}
 
 
 def read_scored_rows(path: Path) -> ScoredRows | None:
     """Read what `to_arrays` gave from an .npz file; None where there is no such file, or a broken one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return ScoredRows(**dict(file))
-    except (OSError, ValueError, TypeError, EOFError):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return ScoredRows(**dict(arrays))
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile):
         return None
