@@ -477,6 +477,34 @@ class Importances(WithProvenance):
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """How much the value of a column moves the probability of a row."""
+
+    column: str
+    value: Any
+    """What the row holds, in plain values; None where it is missing."""
+    contribution: float
+    error: float
+    """Standard error of the sampling."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a row has its probability: contributions of its columns, the greatest first."""
+
+    probability: float
+    average: float
+    """Of the rows that it was compared with, as they were drawn; with the contributions it gives the probability."""
+    contributions: tuple[Contribution, ...]
+    n_orders: int
+    """Orders of the columns that were tried."""
+    n_background: int
+    """Rows that it was compared with."""
+    is_cut: bool = False
+    """Whether the time was up before all errors were small."""
+
+
+@dataclass(frozen=True)
 class ColumnDrift:
     """How far the values of a column are from those of the training."""
 

@@ -17,6 +17,7 @@ from mlwf.cli.display import (
     progress,
     show_comparison,
     show_evaluation,
+    show_explanation,
     show_plan,
     show_predicted,
     show_pruned,
@@ -81,6 +82,21 @@ StoreOfRuns = Annotated[
         metavar="URI",
         envvar="MLFLOW_TRACKING_URI",
         help="Store to ask when the run is not in the folder of runs; the default is mlflow.db, if it is here.",
+    ),
+]
+ModelOfRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Id of the run as for `mlwf summary`, or models:/NAME@ALIAS.", show_default=False
+    ),
+]
+StoreOfModels = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        envvar="MLFLOW_TRACKING_URI",
+        help="Store of registered models; the default is that of the run that registered it, else mlflow.db here.",
     ),
 ]
 ReportFile = Annotated[
@@ -448,26 +464,13 @@ def _write_site(site: Path, *, runs_dir: Path) -> tuple[Path, str]:
 @app.command(cls=Command)
 def predict(
     ctx: typer.Context,
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="Id of the run as for `mlwf summary`, or models:/NAME@ALIAS.", show_default=False
-        ),
-    ],
+    run: ModelOfRun,
     data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write, CSV or Parquet by suffix.")
     ],
     runs_dir: RunsDir = RUNS,
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            "--tracking-uri",
-            metavar="URI",
-            envvar="MLFLOW_TRACKING_URI",
-            help="Store of registered models; the default is that of the run that registered it, else mlflow.db here.",
-        ),
-    ] = None,
+    tracking_uri: StoreOfModels = None,
     read: Read = None,
     fail_on_unseen: Annotated[
         bool,
@@ -507,7 +510,7 @@ def evaluate(
     form: Form = Format.table,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Score a run's model on new rows, and say how far they have drifted.
+    """Score a run on new rows, and measure their drift.
 
     The metrics, slices and gates are those of the run; the exit code is 3 when a gate is not met. Without labels there
     are no scores. Where the run was tracked, the evaluation is a run of its own below it.
@@ -521,6 +524,34 @@ def evaluate(
     show_evaluation(found, form)
     if not all(gate["passed"] for gate in found["gates"]):
         raise typer.Exit(GATE_NOT_MET)
+
+
+@app.command(cls=Command)
+def explain(
+    run: ModelOfRun,
+    data: Data,
+    row: Annotated[
+        int,
+        typer.Option("--row", metavar="N", help="Its number, from 1 after the header.", show_default=False),
+    ],
+    read: Read = None,
+    form: Form = Format.table,
+    runs_dir: RunsDir = RUNS,
+    tracking_uri: StoreOfModels = None,
+) -> None:
+    """Say which columns decide the prediction of a row.
+
+    Each column has its Shapley value: how much its value moves the probability away from the average of the other rows
+    of the table, with the error of the sampling.
+    """
+    from mlwf.cli.options import read_options
+    from mlwf.cli.run_lookup import find_model_store
+
+    store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    options = read_options(read or [])
+    from mlwf.orchestrator.explaining import explain_prediction
+
+    show_explanation(explain_prediction(run, data, row, runs_dir=runs_dir, tracking_uri=store, read=options), form)
 
 
 @app.command(cls=Command)

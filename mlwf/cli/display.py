@@ -154,12 +154,28 @@ def show_evaluation(found: Mapping[str, Any], form: Format) -> None:
     """Write an evaluation on new rows to stdout."""
     from mlwf.tables import evaluation_markdown, evaluation_table
 
+    _show_in(form, found, evaluation_table, evaluation_markdown)
+
+
+def show_explanation(found: Mapping[str, Any], form: Format) -> None:
+    """Write why a row has its probability to stdout."""
+    from mlwf.tables import explanation_markdown, explanation_table
+
+    _show_in(form, found, explanation_table, explanation_markdown)
+
+
+def _show_in(
+    form: Format,
+    found: Mapping[str, Any],
+    table: Callable[[Mapping[str, Any]], RenderableType],
+    markdown: Callable[[Mapping[str, Any]], str],
+) -> None:
     if form is Format.json:
         write_json(found)
     elif form is Format.markdown:
-        write(evaluation_markdown(_as_read_here(found)))
+        write(markdown(_as_read_here(found)))
     else:
-        _show(evaluation_table(_as_read_here(found)))
+        _show(table(_as_read_here(found)))
 
 
 def append_step_summary(summary: Mapping[str, Any]) -> None:

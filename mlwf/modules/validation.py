@@ -29,6 +29,9 @@ FEWEST_FOLDS = 2
 FEWEST_ROWS = 30
 """A slice of fewer rows is not scored."""
 
+RESAMPLES, RESAMPLES_OF_MANY, MANY_ROWS = 1000, 200, 100_000
+"""Resamples of an interval: fewer of many rows, where each takes long and all are alike."""
+
 BASELINE = Pipeline([("classifier", DummyClassifier(strategy="prior"))])
 NO_SLICES: Mapping[str, NDArray[np.bool_]] = {}
 
@@ -258,7 +261,8 @@ def score_sample(
 ) -> tuple[tuple[Score, ...], dict[str, str]]:
     """Score all rows together, with bootstrap intervals; give the scores, and what could not be computed."""
     truth, both = [(sample.y, sample.weight)], [sample.predictions, sample.baseline]
-    drawn = bootstrap(metrics, both, sample.y, weight=sample.weight, groups=sample.groups)
+    n_resamples = RESAMPLES if len(sample.y) <= MANY_ROWS else RESAMPLES_OF_MANY
+    drawn = bootstrap(metrics, both, sample.y, weight=sample.weight, groups=sample.groups, n_resamples=n_resamples)
     scores: list[Score] = []
     problems: dict[str, str] = {}
     for number, metric in enumerate(metrics):

@@ -69,18 +69,38 @@ def predict_table(
         When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
+    given = read_for_model(run, data, runs_dir=runs_dir, tracking_uri=tracking_uri, read=read)
+    if fail_on_unseen:
+        refuse_unknown(given.unknown, data)
+    written, renamed = _output(given.table, predict(given.model, given.X), [*map(str, given.X.columns)])
+    write_table(written, str(output))
+    return Predicted(len(given.table), given.unknown, renamed)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelRows:
+    """A model, and a table that was read for it."""
+
+    spec: ExperimentSpec
+    model: Any
+    table: RawTable
+    X: Any
+    """The features, as the model takes them."""
+    unknown: tuple[UnknownValues, ...]
+
+
+def read_for_model(
+    run: str, data: str, *, runs_dir: Path, tracking_uri: str, read: Mapping[str, Any] | None = None
+) -> ModelRows:
+    """Load the model of a run, or a registered one, and read a table as its training was."""
     spec, schema, model = _registered(run, tracking_uri) if run.startswith(MODEL_URI) else _local(run, runs_dir)
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
     table = read_raw(data, read_spec)
     schema = schema or _schema_by_content(table, spec, model, read_spec)
     rows, unknown = read_by_schema(spec, table, schema.model_copy(update={"read": read_spec}), data)
-    if fail_on_unseen:
-        refuse_unknown(unknown, data)
     features: Any = [str(name) for name in model.feature_names_in_] if spec.features == "auto" else spec.features
     X = select_features(rows, features, where=data, names=[*table.names, *rows.columns])
-    written, renamed = _output(table, predict(model, X), [*map(str, X.columns)])
-    write_table(written, str(output))
-    return Predicted(len(table), unknown, renamed)
+    return ModelRows(spec, model, table, X, unknown)
 
 
 def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from mlwf.tables.evaluation_tables import evaluation_markdown, evaluation_table
+from mlwf.tables.evaluation_tables import (
+    evaluation_markdown,
+    evaluation_table,
+    explanation_markdown,
+    explanation_table,
+)
 from mlwf.tables.run_tables import plan_markdown, plan_table, runs_markdown, runs_table, summary_markdown, summary_table
 
 __all__ = [
     "evaluation_markdown",
     "evaluation_table",
+    "explanation_markdown",
+    "explanation_table",
     "plan_markdown",
     "plan_table",
     "runs_markdown",

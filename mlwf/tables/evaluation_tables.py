@@ -23,6 +23,7 @@ from mlwf.tables.blocks import (
     percent,
     render_block,
     sentence,
+    signed,
 )
 from mlwf.tables.descriptions import findings_markdown, gates_markdown, gates_outcome, render_findings, render_gates
 from mlwf.tables.score_tables import (
@@ -33,7 +34,7 @@ from mlwf.tables.score_tables import (
     render_scores,
     scores_markdown,
 )
-from mlwf.text import LONGEST_NAME, cut, format_name, format_share, pluralize, printable_in
+from mlwf.text import LONGEST_NAME, cut, format_name, format_share, format_value, pluralize, printable_in
 
 MOST_COLUMNS = 20
 DRIFT_NOTE = (
@@ -159,3 +160,53 @@ def _chance(p_value: float) -> str:
 def percent_of(share: float) -> str:
     """Write a share of the rows."""
     return percent(round(share, 3)) if share >= 0.001 or not share else "under 0.1 %"
+
+
+def explanation_table(found: Mapping[str, Any]) -> RenderableType:
+    """Show why a row has its probability, from what `explain_prediction` gives."""
+    found = printable_in(found)
+    return Group(
+        Text.assemble((_title(found), "bold")), *render_block(_contributions(found)), Text(), Text(_how(found), "dim")
+    )
+
+
+def explanation_markdown(found: Mapping[str, Any]) -> str:
+    """Write why a row has its probability as Markdown."""
+    found = printable_in(found)
+    return "\n".join([f"## {escaped(_title(found))}", *block_markdown(_contributions(found)), "", _how(found)]) + "\n"
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    return f"{found['source']}, row {found['row']:,}: predicted {format_name(found['prediction'])}"
+
+
+def _contributions(found: Mapping[str, Any]) -> Block:
+    what = "probability" if found["has_probabilities"] else "vote"
+    how = f": {number(found['probability'])}, where {number(found['average'])} is the average"
+    rows = [
+        [
+            Text(cut(each["column"], LONGEST_NAME)),
+            Text(_value(each["value"])),
+            Text(signed(each["contribution"])),
+            Text(f"± {number(each['error'])}"),
+        ]
+        for each in found["columns"][:MOST_COLUMNS]
+    ]
+    if len(found["columns"]) > MOST_COLUMNS:
+        left = found["columns"][MOST_COLUMNS:]
+        together = sum(each["contribution"] for each in left)
+        rows.append([Text(f"{len(left):,} others"), Text(), Text(signed(together)), Text()])
+    title = f"{what.capitalize()} of {format_name(found['class'])}"
+    return Block(title, how, ["column", "value", "moves it by", ""], rows, n_words=2)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(missing)"
+    return format_name(value) if isinstance(value, str) else format_value(value)
+
+
+def _how(found: Mapping[str, Any]) -> str:
+    cut_short = ", and the time was up" if found["is_cut"] else ""
+    rows = f"{found['n_background']:,} other rows of the table"
+    return f"{found['method']}: {found['n_orders']:,} orders of the columns{cut_short}; compared with {rows}."

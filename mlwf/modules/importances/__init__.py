@@ -12,6 +12,7 @@ from mlwf.modules.importances.permutation import (
     as_predict,
     measure_importances,
 )
+from mlwf.modules.importances.shapley import explain_row
 
 __all__ = [
     "MOST_ROWS",
@@ -21,6 +22,7 @@ __all__ = [
     "Predict",
     "as_predict",
     "compute_partial_dependence",
+    "explain_row",
     "first_columns",
     "group_columns",
     "measure_importances",
