@@ -41,6 +41,9 @@ from mlwf.text import cut, format_name, pluralize, printable, printable_in
 
 LONGEST_CELL = 48
 MOST_KEYS = 40
+MOST_SLICES = 30
+MANY_SLICES = 20
+"""Scores from which on some are likely to differ by chance."""
 MOST_TOGETHER = 4
 """Columns that are named in one line, where all changed alike."""
 MOST_BESIDE = 4
@@ -99,7 +102,10 @@ def _blocks(comparison: Mapping[str, Any]) -> Iterator[Block]:
     for source in dict.fromkeys(score["source"] for score in comparison["scores"]):
         yield _scores(comparison, [score for score in comparison["scores"] if score["source"] == source])
     if clear := [score for score in _slices(comparison) if _is_clear(score)]:
-        yield _scores(comparison, clear, title=f"Slices that changed ({source_label(clear[0]).lower()})")
+        clearest = sorted(clear, key=_clearness, reverse=True)[:MOST_SLICES]
+        shown = [score for score in clear if score in clearest]
+        some = f", the {MOST_SLICES} clearest of {len(clear):,}" if len(clear) > MOST_SLICES else ""
+        yield _scores(comparison, shown, title=f"Slices that changed ({source_label(clear[0]).lower()}{some})")
     yield from _gates(comparison)
     yield from _findings(comparison)
 
@@ -250,6 +256,12 @@ def _is_clear(score: Mapping[str, Any]) -> bool:
     return any(each["distinguishable"] for each in score["differences"].values())
 
 
+def _clearness(score: Mapping[str, Any]) -> float:
+    """Give the greatest difference, as a share of the width of its interval."""
+    found = [each for each in score["differences"].values() if each["distinguishable"]]
+    return max(float(abs(each["value"]) / (each["interval"]["high"] - each["interval"]["low"])) for each in found)
+
+
 # Gates and findings
 
 
@@ -317,3 +329,5 @@ def _notes(comparison: Mapping[str, Any]) -> Iterator[str]:
     unclear = sum(not _is_clear(score) for score in slices)
     if slices and unclear:
         yield f"Slices: {unclear:,} of {pluralize(len(slices), 'score')} not shown, whose differences may be chance."
+    if len(slices) >= MANY_SLICES:
+        yield f"Of {len(slices):,} scores of slices about one in twenty differs by chance alone."

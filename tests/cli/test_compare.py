@@ -153,7 +153,8 @@ def test_summaries_fit_their_schema(folder, ids, capsys):
         summary = json.loads((folder / "runs" / run_id / "summary.json").read_text())
         jsonschema.validate(summary, schema)
         assert summary["schema_version"] == schema["properties"]["schema_version"]["const"]
-        assert [key for key in schema["$defs"]["score"]["properties"] if key not in summary["scores"][0]] == []
+        assert [*summary] == [*schema["properties"]]
+        assert {*schema["$defs"]["score"]["properties"]} == {*summary["scores"][0]}
 
 
 @pytest.mark.slow

@@ -44,10 +44,16 @@ def _value(difference: Mapping[str, Any] | None) -> float | None:
     return None if difference is None else difference["value"]
 
 
+def write_resamples(run: RunResult) -> str | None:
+    """Write the scores of resamples, by which runs are compared; None where all scores are of folds."""
+    resamples = run.to_resamples()
+    return compact_json(resamples) if resamples else None
+
+
 TEXTS: dict[str, Callable[[RunResult, Any], str | None]] = {
     "estimator.txt": lambda run, model: describe_model(model),
     "leaderboard.json": lambda run, model: write_leaderboard(run.selection),
-    "resamples.json": lambda run, model: compact_json(run.to_resamples()) if run.to_resamples() else None,
+    "resamples.json": lambda run, model: write_resamples(run),
     "partial_dependence.json": lambda run, model: (
         None if run.partial_dependence is None else compact_json(run.partial_dependence)
     ),
