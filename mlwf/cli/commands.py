@@ -13,6 +13,7 @@ import mlwf
 from mlwf.cli.display import (
     Format,
     PlainFormat,
+    append_step_comparison,
     append_step_summary,
     progress,
     show_comparison,
@@ -251,8 +252,9 @@ def _show_runs(summaries: Sequence[Mapping[str, Any]], form: Format, runs_dir: P
         show_summary(summaries[0], form)
     elif summaries:
         ids = [str(summary["run_id"]) for summary in summaries]
-        found = compare_runs([find_run_files(run, runs_dir=runs_dir, tracking_uri=None) for run in ids])
-        show_comparison(found.to_dict(), form)
+        found = compare_runs([find_run_files(run, runs_dir=runs_dir, tracking_uri=None) for run in ids]).to_dict()
+        show_comparison(found, form)
+        append_step_comparison(found)
 
 
 @app.command(cls=Command)

@@ -180,15 +180,27 @@ def _show_in(
 
 def append_step_summary(summary: Mapping[str, Any]) -> None:
     """Append a run to the page of a GitHub job, where there is one; stderr has why it could not be written."""
+    from mlwf.tables import summary_markdown
+
+    _append_to_page(summary_markdown, summary)
+
+
+def append_step_comparison(comparison: Mapping[str, Any]) -> None:
+    """Append runs beside each other to the page of a GitHub job, as `append_step_summary` does a run."""
+    from mlwf.tables.comparison_tables import comparison_markdown
+
+    _append_to_page(comparison_markdown, comparison)
+
+
+def _append_to_page(write_markdown: Callable[[Any], str], content: Mapping[str, Any]) -> None:
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:
         return
     from mlwf.cli.run_lookup import all_from_here
-    from mlwf.tables import summary_markdown
 
     try:
         with Path(page).open("a", encoding="utf-8") as file:
-            file.write(summary_markdown(all_from_here(summary)))
+            file.write(write_markdown(all_from_here(content)))
     except (OSError, ValueError) as error:  # a name of the system's may hold a NUL
         write_error(f"GITHUB_STEP_SUMMARY: {page}: {getattr(error, 'strerror', None) or error}")
 

@@ -219,8 +219,14 @@ def _heading(scores: Sequence[Mapping[str, Any]]) -> str:
     found = [provenance_of(value) for value in values]
     titles = {provenance.title for provenance in found if provenance}
     title = titles.pop() if len(titles) == 1 and all(found) else source_label(scores[0])
-    labels = dict.fromkeys(label for value in values for label in labels_of({**value, "source": scores[0]["source"]}))
-    return f"{title[0].upper()}{title[1:]}" + (f" ({', '.join(labels)})" if labels else "")
+    marks: dict[str, dict[str, None]] = {}
+    for score in scores:
+        for run, value in score["values"].items():
+            for mark in labels_of({**value, "source": score["source"]}):
+                marks.setdefault(mark, {})[run] = None
+    runs = {run for score in scores for run in score["values"]}
+    told = [mark if len(of) == len(runs) else f"{', '.join(of)} {mark}" for mark, of in marks.items()]
+    return f"{title[0].upper()}{title[1:]}" + (f" ({'; '.join(told)})" if told else "")
 
 
 def _score(score: Mapping[str, Any], label: str) -> Text:

@@ -103,6 +103,13 @@ def test_a_sweep_shares_its_fits_even_afresh(train):
     assert (first["fitted"] > 0, second["fitted"]) == (True, 0)
 
 
+def test_the_page_of_a_github_job_has_each_run_and_the_comparison(train, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page.md"))
+    train("a.yaml", "b.yaml")
+    headings = [line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("## ")]
+    assert [heading.split()[1] for heading in headings] == ["a", "b", "b:"]
+
+
 def test_one_that_is_left_is_shown_alone(train):
     code, found, _ = train("a.yaml", "missing.yaml")
     assert (code, found["summary"]["algorithm"]) == (2, "gaussian_nb")
