@@ -18,6 +18,8 @@ from tests.conftest import FIRST
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mlwf"
+FOLDERS = {"benchmarks", "configs", "examples", "mlwf", "tests"}
+FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "constraints.txt", "pyproject.toml"}
 HEAVY = {"feast", "joblib", "matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "scipy", "skops", "sklearn"}
 
 
@@ -296,6 +298,12 @@ def test_no_file_is_named_for_nothing():
     vague = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
     paths = [path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*")]
     assert [path for path in paths if path.stem.removeprefix("test_") in vague] == []
+
+
+def test_nothing_else_stands_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    top = {name.partition("/")[0] for name in listed.splitlines()}
+    assert {name for name in top if not name.startswith(".")} == FOLDERS | FILES
 
 
 def test_files_of_tests_that_are_named_to_come_first_exist():
