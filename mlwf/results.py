@@ -145,6 +145,8 @@ class Resamples:
     """NaN where the metric is not defined."""
     n_units: int
     """What was drawn: rows, or groups."""
+    drawn: str
+    """Identifies the resamples; two runs are compared by the same ones."""
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,7 @@ class RunResult:
                 "metric": score.metric,
                 "slice": score.slice,
                 "n_units": score.resamples.n_units,
+                "drawn": score.resamples.drawn,
                 "values": [round(value, DIGITS) if isfinite(value) else None for value in score.resamples.values],
             }
             for score in (*self.scores, *self.slices)

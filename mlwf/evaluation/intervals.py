@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,8 @@ class Resampled:
     method: str
     n_units: int
     """What was drawn: rows, or groups."""
+    drawn: str
+    """Identifies the resamples: another version of numpy may draw others."""
 
     def interval(self, part: int, metric: int) -> Interval | None:
         """Give the percentile interval; None where fewer than half of the resamples are defined, or all agree."""
@@ -129,14 +132,15 @@ def bootstrap(
     scored = [_n_scored(metric, n_resamples) for metric in metrics]
     units = np.arange(len(y)) if groups is None else groups
     draw = _draws(units)
-    start = 0
+    start, drawn = 0, ""
     for counts in _chunks(draw, weight, len(y), n_resamples, np.random.default_rng(random_state)):
+        drawn = drawn or hashlib.sha256(counts[0].tobytes()).hexdigest()[:16]
         for part, of_part in enumerate(resampled_metrics):
             for metric, resampled in enumerate(of_part):
                 wanted = counts[: max(scored[metric] - start, 0)]
                 values[part, metric, start : start + len(wanted)] = resampled(wanted)
         start += len(counts)
-    return Resampled(tuple(metrics), values, _method(units), _count(units))
+    return Resampled(tuple(metrics), values, _method(units), _count(units), drawn)
 
 
 def resample_rows(

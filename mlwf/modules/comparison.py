@@ -19,7 +19,7 @@ FACTS = ("rows", "columns", "target", "positive_class", "classes", "test_rows", 
 
 Refused = Literal[
     "not_judged", "not_computed", "rows_unknown", "other_rows", "other_folds", "other_weights", "other_units",
-    "other_positive_class", "resamples_unknown",
+    "other_positive_class", "other_resamples", "resamples_unknown",
 ]  # fmt: skip
 """Why two scores are not compared."""
 
@@ -286,6 +286,8 @@ def _compare(run: _Compared, first: _Compared, kind: str, key: tuple[Any, ...]) 
     if kept[0] is None or kept[1] is None or len(kept[0]["values"]) != len(kept[1]["values"]):
         lacks = run if kept[0] is None else first
         return _refuse("resamples_unknown", f"{lacks.label} has not kept {metric} of resamples of its rows")
+    if kept[0].get("drawn") != kept[1].get("drawn"):
+        return _refuse("other_resamples", f"{run.label} drew other resamples than {first.label}, as with another numpy")
     return resample_difference(
         kept[0]["values"],
         kept[1]["values"],

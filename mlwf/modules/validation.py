@@ -271,7 +271,7 @@ def score_sample(
         problems |= {metric.name: problem} if problem else {}
         found: dict[str, Any] = {"baseline": floor[0] if floor else None}
         if values:
-            resamples = Resamples(tuple(drawn.scored(0, number).tolist()), drawn.n_units)
+            resamples = Resamples(tuple(drawn.scored(0, number).tolist()), drawn.n_units, drawn.drawn)
             found |= {"value": values[0], "interval": drawn.interval(0, number), "resamples": resamples}
         if values and floor and not metric.info.is_trivial:
             found["difference"] = drawn.difference(number, 0, 1, values[0], floor[0])

@@ -19,17 +19,20 @@ def make_run(
     rows: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
     resamples: list[float | None] | None = None,
+    drawn: str = "0",
     **summary: Any,
 ) -> RunFiles:
     """Make a run with an accuracy on a test set, and in two folds."""
     test = {"metric": "accuracy", "source": "test", "slice": None, "value": accuracy, "n_rows": 40, "rows": ["test"]}
     folds = {"source": "cross_validation", "rows": FOLDS, "folds": [accuracy, accuracy + 0.1], "n_rows": 60}
     kept = {name: {"n_rows": 30, "content": name} for name in ("fold_0_train", "fold_1_train", *FOLDS, "test", "train")}
-    drawn = [accuracy - 0.1, accuracy, accuracy + 0.1] if resamples is None else resamples
+    values = [accuracy - 0.1, accuracy, accuracy + 0.1] if resamples is None else resamples
     return RunFiles(
         {"rows": {**kept, **(rows or {})}, "data": data or {}, "scores": [test, {**test, **folds}], **summary},
         config or {},
-        [{"source": "test", "slice": None, "metric": "accuracy", "n_units": 40, "values": drawn}] if drawn else [],
+        [{"source": "test", "slice": None, "metric": "accuracy", "n_units": 40, "drawn": drawn, "values": values}]
+        if values
+        else [],
     )
 
 
@@ -116,6 +119,10 @@ def test_scores_of_the_same_rows_have_a_paired_difference():
         pytest.param(
             make_run(resamples=[]), "test",
             ("resamples_unknown", "B has not kept accuracy of resamples of its rows"), id="no resamples",
+        ),
+        pytest.param(
+            make_run(drawn="1"), "test",
+            ("other_resamples", "B drew other resamples than A, as with another numpy"), id="another numpy",
         ),
         pytest.param(
             make_run(data={"positive_class": "no"}), "test",
