@@ -31,8 +31,8 @@ ROOT = Path(__file__).parent.parent
 SESSIONS = sorted((ROOT / "tests/sessions").glob("*.session"))
 IS_SLOW = re.compile(r"^; slow$", re.MULTILINE)
 LONG = {
-    "bad_data", "codes", "continued", "gates", "init", "killed", "nested", "on_error_fail", "predict", "terminal",
-    "train", "unreachable_server", "verbose",
+    "bad_data", "codes", "continued", "evaluate", "explain", "gates", "init", "killed", "nested", "on_error_fail",
+    "predict", "terminal", "train", "unreachable_server", "verbose",
 }  # fmt: skip
 """Sessions of many runs, which are slow too: tests of the same without a process for each command are not."""
 MOST_SECONDS = 300

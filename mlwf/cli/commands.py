@@ -506,11 +506,12 @@ def predict(
 
 @app.command(cls=Command)
 def evaluate(
-    run: Run,
+    run: ModelOfRun,
     data: Data,
     read: Read = None,
     form: Form = Format.table,
     runs_dir: RunsDir = RUNS,
+    tracking_uri: StoreOfModels = None,
 ) -> None:
     """Score a run on new rows, and measure their drift.
 
@@ -518,11 +519,13 @@ def evaluate(
     are no scores. Where the run was tracked, the evaluation is a run of its own below it.
     """
     from mlwf.cli.options import read_options
+    from mlwf.cli.run_lookup import find_trained_run
 
+    trained = find_trained_run(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     options = read_options(read or [])
     from mlwf.orchestrator.evaluating import evaluate_run
 
-    found = evaluate_run(run, data, runs_dir=runs_dir, read=options)
+    found = evaluate_run(trained, data, runs_dir=runs_dir, read=options)
     show_evaluation(found, form)
     if not all(gate["passed"] for gate in found["gates"]):
         raise typer.Exit(GATE_NOT_MET)

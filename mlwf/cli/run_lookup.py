@@ -216,6 +216,19 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
     return registered or next((store for store, _ in _tracked(runs_dir)), None)
 
 
+def find_trained_run(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
+    """Give the run that trained a registered model, by its id in MLflow, which finds its folder; of a run itself."""
+    if not run.startswith(MODEL_URI):
+        return run
+    store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    from mlwf.modules.tracking import RegisteredModelError, run_of_model
+
+    run_id = run_of_model(run, store)
+    if run_id is None:
+        raise RegisteredModelError(f"{store}: the run of {run} is gone, and what it kept with it")
+    return run_id
+
+
 def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
     """Give the store for `models:/NAME@ALIAS`; raises UsageError at once when it, or the run, is not there."""
     from mlwf.specs.base import DEFAULT_STORE, sqlite_file

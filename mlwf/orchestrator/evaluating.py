@@ -83,7 +83,7 @@ def open_run(run: str, runs_dir: Path) -> ShippedRun:
     Raises RunNotFoundError without such a run or model, UsageError for a run over an array, or a registered model.
     """
     if run.startswith(MODEL_URI):
-        raise UsageError(f"{run}: is a registered model; give the id of the run that trained it")
+        raise UsageError(f"{run}: is a registered model; give the run that trained it")
     folder = find_run(runs_dir, run)
     path = folder.file(MODEL_FILE)
     if not path.exists():

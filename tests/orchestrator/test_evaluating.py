@@ -138,7 +138,7 @@ def test_it_is_shown(folder, capsys, form):
 
 def test_a_run_or_a_table_that_does_not_do_is_refused(folder):
     runs_dir = folder / "runs"
-    with pytest.raises(UsageError, match="is a registered model; give the id of the run"):
+    with pytest.raises(UsageError, match="is a registered model; give the run that trained it"):
         evaluate_run("models:/x@y", str(folder / "t.csv"), runs_dir=runs_dir)
     with pytest.raises(RunNotFoundError, match="no run 'nothing'"):
         evaluate_run("nothing", str(folder / "t.csv"), runs_dir=runs_dir)
