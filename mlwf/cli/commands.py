@@ -14,8 +14,6 @@ from mlwf.cli.display import (
     Format,
     PlainFormat,
     append_step_comparison,
-    append_step_summary,
-    progress,
     show_comparison,
     show_evaluation,
     show_explanation,
@@ -191,7 +189,7 @@ def train(
     Several experiments are trained in turn and then compared with the first. One that fails does not stop the others,
     and the exit code is that of the worst.
     """
-    from mlwf.cli.experiments import Job, failure_of, list_jobs, train_each
+    from mlwf.cli.experiments import Trainer, failure_of, list_jobs, train_each
     from mlwf.cli.junit import Outcome, write_junit
 
     if quiet and verbose:
@@ -201,22 +199,7 @@ def train(
         raise UsageError("mlwf train: --report is the page of one run; `mlwf report --all` makes those of several")
     check_writable(report_file)
     check_writable(junit)
-    caches: list[Any] = []
-
-    def train_one(job: Job) -> dict[str, Any]:
-        from mlwf.specs.loading import load_experiment
-
-        spec, document = load_experiment(job.config, job.overrides)
-        with progress(quiet=quiet, verbose=verbose, redact=document.redact) as on_progress:
-            from mlwf.orchestrator.api import open_fit_cache, run_experiment
-
-            # One for all: with --fresh, too, what one of them has fitted is not fitted again.
-            caches.extend([] if caches else [open_fit_cache(runs_dir, fresh=fresh)])
-            options: dict[str, Any] = {"fail_on_unseen": fail_on_unseen, "on_progress": on_progress}
-            summary = run_experiment(spec, document, runs_dir=runs_dir, fit_cache=caches[0], **options)
-        append_step_summary(summary)
-        return summary
-
+    train_one = Trainer(runs_dir, fresh=fresh, fail_on_unseen=fail_on_unseen, quiet=quiet, verbose=verbose)
     if len(jobs) > 1:
         done = train_each(jobs, train_one, quiet=quiet)
         if junit is not None:

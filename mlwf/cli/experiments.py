@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlwf.cli.display import write_annotation, write_error
+from mlwf.cli.display import append_step_summary, progress, write_annotation, write_error
 from mlwf.cli.failures import GATE_NOT_MET, OUR_BUG, describe_failure, github_annotations
 from mlwf.cli.junit import Outcome
 from mlwf.errors import UsageError
@@ -44,6 +44,32 @@ def list_jobs(configs: Sequence[Path], overrides: Sequence[str], sweeps: Sequenc
         if keys.count(key) > 1 and any(each[0].startswith(f"{key}=") for each in values):
             raise UsageError(f"--sweep {key}: this key is set or swept already; name all of its values once")
     return [Job(config, (*overrides, *chosen), chosen) for config in configs for chosen in itertools.product(*values)]
+
+
+@dataclass
+class Trainer:
+    """Trains an experiment; all that it trains share one fit cache, and with `fresh` what they have put there."""
+
+    runs_dir: Path
+    fresh: bool = field(kw_only=True)
+    fail_on_unseen: bool = field(kw_only=True)
+    quiet: bool = field(kw_only=True)
+    verbose: bool = field(kw_only=True)
+    _fit_cache: Any = field(default=None, init=False)
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Train, put the run on the page of a GitHub job, and give its summary."""
+        from mlwf.specs.loading import load_experiment
+
+        spec, document = load_experiment(job.config, job.overrides)
+        with progress(quiet=self.quiet, verbose=self.verbose, redact=document.redact) as on_progress:
+            from mlwf.orchestrator.api import open_fit_cache, run_experiment
+
+            self._fit_cache = self._fit_cache or open_fit_cache(self.runs_dir, fresh=self.fresh)
+            options: dict[str, Any] = {"fail_on_unseen": self.fail_on_unseen, "on_progress": on_progress}
+            summary = run_experiment(spec, document, runs_dir=self.runs_dir, fit_cache=self._fit_cache, **options)
+        append_step_summary(summary)
+        return summary
 
 
 @dataclass
