@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def _fold_models(run: Run) -> list[tuple[Split, Predict]]:
 
     Of repeated folds the first ones that predict each row once, and no more than can be loaded in time.
     """
-    deadline = perf_counter() + SECONDS
+    deadline = process_time() + SECONDS
     context, classes = run.context, run.context.table.classes
     sources: list[Callable[[], Iterator[tuple[Split, Predict | None]]]] = [
         lambda: _of_calibration(run),
@@ -149,7 +149,7 @@ def _fold_models(run: Run) -> list[tuple[Split, Predict]]:
             if predict is not None and not seen[split.test.index].any():
                 seen[split.test.index] = True
                 found.append((split, predict))
-            if perf_counter() > deadline:
+            if process_time() > deadline:
                 break
         if found:
             return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,8 @@ MOST_CELLS = 10_000_000
 MOST_REPEATS = 5
 MOST_PARTS = 60
 """Columns, or groups of them, that are shuffled apart; of more, those that matter are searched for by halves."""
-SECONDS = 2.0
-"""What all of it may take; a model that predicts slowly is asked for fewer rows."""
+SECONDS = 3.0
+"""What all of it may take of the processor; a model that predicts slowly is asked for fewer rows."""
 CELLS_AT_ONCE = 2**21
 
 
@@ -106,10 +106,10 @@ def measure_importances(
     random_state
         Draws the rows and shuffles them.
     seconds
-        What it may take. Where that is too little fewer rows or columns are used, which depends on the machine:
-        `is_cut` says so.
+        What it may take of the processor, however busy that is. Where it is too little fewer rows or columns are used,
+        which depends on the machine: `is_cut` says so.
     """
-    deadline = perf_counter() + 2 * seconds
+    deadline = process_time() + 2 * seconds
     has_probabilities = all(part.predict.has_probabilities for part in parts)
     n_parts, width = min(len(groups), MOST_PARTS), _width(groups)
     drawn = _draw(parts, min(MOST_ROWS, max(FEWEST_ROWS, _most_predicted(width) // n_parts)), random_state)
@@ -162,9 +162,9 @@ def _predict_base(
     sample: list[HeldOutRows], has_probabilities: bool, *, n_parts: int, seconds: float
 ) -> tuple[list[HeldOutRows], list[NDArray[np.float64]]]:
     """Give the losses without shuffling; of fewer rows where to predict all of them as often takes too long."""
-    started = perf_counter()
+    started = process_time()
     base = [_losses(part.predict(part.X), part.codes, has_probabilities) for part in sample]
-    taken = (perf_counter() - started) * n_parts
+    taken = (process_time() - started) * n_parts
     while taken > seconds and sum(map(len, sample)) >= 2 * FEWEST_ROWS:
         kept = [np.arange(0, len(part), 2) for part in sample]
         sample = [part.take(at) for part, at in zip(sample, kept, strict=True)]
@@ -251,7 +251,7 @@ def _measure(
         found = []
         for group, gain in zip(groups, shuffled.gains(groups), strict=False):
             found.append((group, gain))
-            if perf_counter() > deadline:
+            if process_time() > deadline:
                 break
         return found
     blocks = [list(part) for part in np.array_split(np.arange(len(groups)), MOST_PARTS // 2)]
@@ -266,7 +266,7 @@ def _measure(
     measure(blocks)
     found = []
     for _ in range(MOST_PARTS // 4):
-        if perf_counter() > deadline:
+        if process_time() > deadline:
             break
         while heap and len(heap[0][2]) == 1:
             _, _, (at,), gain = heapq.heappop(heap)
