@@ -41,15 +41,16 @@ def leaderboard_markdown(summary: Mapping[str, Any]) -> Iterator[str]:
 def describe_selection(selection: Mapping[str, Any]) -> str:
     """Describe which model was chosen."""
     tried = sum(model["n_candidates"] for model in selection["models"])
-    of = f"of {pluralize(len(selection['models']), 'model')}, {pluralize(tried, 'candidate')}"
+    models, candidates = pluralize(len(selection["models"]), "model"), pluralize(tried, "candidate")
     ensemble = selection.get("ensemble")
     if ensemble and ensemble["kept"]:
         members = ", ".join(
             f"{format_name(member['name'])} {format_share(member['weight'], 1.0)}"
             for member in sorted(ensemble["members"], key=lambda each: -each["weight"])
         )
-        return f"an ensemble {of}; {ensemble['reason']}\n{members}"
-    chosen = f"{format_name(selection['best'])} is the best by {selection['scoring']} {of}"
+        size = pluralize(len(ensemble["members"]), "member")
+        return f"an ensemble of {size}, from {candidates} of {models}; {ensemble['reason']}\n{members}"
+    chosen = f"{format_name(selection['best'])} is the best by {selection['scoring']} of {models}, {candidates}"
     return f"{chosen}\nan ensemble was not kept: {ensemble['reason']}" if ensemble else chosen
 
 
