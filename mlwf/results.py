@@ -593,6 +593,8 @@ class GateResult:
     """Where the number comes from; None for a gate on findings."""
     note: str = ""
     """What must be known beside it: how the number was got, which rows a champion was compared on."""
+    opponent: str | None = None
+    """The version of a registered model that the run was compared with, such as `models:/census/3`."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from mlwf.cli.display import (
     show_explanation,
     show_plan,
     show_predicted,
+    show_promotion,
     show_pruned,
     show_runs,
     show_summary,
@@ -32,6 +33,9 @@ from mlwf.cli.failures import GATE_NOT_MET
 from mlwf.cli.options import Command, Group
 from mlwf.errors import RunNotFoundError, UsageError
 from mlwf.text import pluralize
+
+if TYPE_CHECKING:
+    from mlwf.modules.comparison import RunFiles
 
 app = typer.Typer(
     name="mlwf",
@@ -650,6 +654,65 @@ def push(
 
     sent = push_run(folder, tracking_uri=tracking_uri)
     write(f"{folder.run_id}: sent {', '.join(sent)}" if sent else f"{folder.run_id}: the store has everything already")
+
+
+@app.command(cls=Command)
+def promote(
+    run: ModelOfRun,
+    alias: Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The alias that it gets.")] = "champion",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="The registered model, where the experiment names none."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the tags of the version.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also where a gate is not met; that is recorded.")] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Take the alias from it, and give it back to the version before.")
+    ] = False,
+    form: Annotated[
+        PlainFormat, typer.Option("--format", help="How the result is written to stdout.")
+    ] = PlainFormat.text,
+    runs_dir: RunsDir = RUNS,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", metavar="URI", help="Where the store is now; the default is where it was."),
+    ] = None,
+) -> None:
+    """Make the model of a run the champion: register it, and give it the alias.
+
+    Refused with exit code 3 while a gate of the run is not met, also one against the champion of today. The tags of the
+    version have since when it is champion, why, and which was before. `mlwf promote models:/NAME@champion --back` gives
+    the alias back to that one.
+    """
+    from mlwf.cli.run_lookup import find_model_store, find_run_files
+
+    if back and force:
+        raise UsageError("mlwf promote: --force has no effect with --back; leave one of the two out")
+    store = tracking_uri
+    if run.startswith("models:/"):
+        store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    from mlwf.orchestrator.promoting import promote_run, return_to_previous
+
+    given: dict[str, Any] = {
+        "alias": alias,
+        "model": model,
+        "reason": reason,
+        "runs_dir": runs_dir,
+        "tracking_uri": store,
+    }
+    if back:
+        show_promotion(return_to_previous(run, **given).to_dict(), form)
+        return
+
+    def find_files(named: str, uri: str | None) -> RunFiles:
+        return find_run_files(named, runs_dir=runs_dir, tracking_uri=uri)
+
+    done = promote_run(run, force=force, find_files=find_files, **given)
+    show_promotion(done.to_dict(), form)
+    if done.refused:
+        raise typer.Exit(GATE_NOT_MET)
 
 
 @app.command(cls=Command)

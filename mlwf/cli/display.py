@@ -222,6 +222,27 @@ def show_predicted(done: Predicted, output: Path, form: PlainFormat) -> None:
         write_line(f"{output}: {pluralize(done.n_rows, 'row')}")
 
 
+def show_promotion(done: Mapping[str, Any], form: PlainFormat) -> None:
+    """Report which version has an alias now, and on stderr the gates that are not met."""
+    from mlwf.text import format_name, pluralize
+
+    for gate in done["gates"]:
+        note = f" ({gate['note']})" if gate["note"] else ""
+        write_error(f"not met: {gate['asked']}: {gate['got']}{note}")
+    name = f"{format_name(done['model'])} version {done['version']}" if done["version"] else f"run {done['run_id']}"
+    if done["refused"]:
+        unmet = pluralize(len(done["gates"]), "gate")
+        write_error(f"{name}: not made {done['alias']}: {unmet} not met; --force makes it all the same")
+    if form is PlainFormat.json:
+        write_json(done)
+    elif done["change"] is not None:
+        before = done["change"]["before"]
+        instead = f", instead of version {before}" if before else ""
+        write_line(f"{name}: {done['alias']} now{instead} ({done['change']['reason']})")
+    elif not done["refused"]:
+        write_line(f"{name}: {done['alias']} already")
+
+
 def show_runs(runs: Sequence[Mapping[str, Any]], form: Format, runs_dir: Path, *, filtered: bool = False) -> None:
     """Write a list of runs to stdout; `filtered` says that there may be others."""
     from mlwf.modules.runs import NO_RUN

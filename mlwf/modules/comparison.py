@@ -62,9 +62,12 @@ class Comparison:
         return asdict(self)
 
 
-def compare_runs(runs: Sequence[RunFiles]) -> Comparison:
-    """Compare runs with the first of them; each metric by the rows that both were judged on."""
-    labels = [_label(number) for number in range(len(runs))]
+def compare_runs(runs: Sequence[RunFiles], labels: Sequence[str] | None = None) -> Comparison:
+    """Compare runs with the first of them; each metric by the rows that both were judged on.
+
+    They are called A, B, ... unless there are `labels`.
+    """
+    labels = labels or [_label(number) for number in range(len(runs))]
     summaries = dict(zip(labels, (run.summary for run in runs), strict=True))
     compared = [_Compared(label, run) for label, run in zip(labels, runs, strict=True)]
     return Comparison(

@@ -27,6 +27,8 @@ class Comparison:
     """Which rows it was compared on."""
     refused: str | None = None
     """Why there is no difference."""
+    opponent: str | None = None
+    """The version that its URI names, such as `models:/census/3`."""
 
 
 Compare = Callable[[str, str, Source], Comparison]
@@ -76,6 +78,19 @@ def check_gates_can_be_met(
     ]
 
 
+def check_champion_gate(gate: GateSpec, source: Source | None, compared: Comparison) -> GateResult:
+    """Check a gate against a registered model by a comparison of two runs that have ended."""
+    gain = _gain_on_champion(gate, compared)
+    return GateResult(
+        f"{gate.metric} {_opponent_demand(gate)}",
+        gain.text,
+        passed=_passes(gate, gain, is_strict=True),
+        source=source,
+        note=compared.note,
+        opponent=compared.opponent,
+    )
+
+
 def compares_with_registered_model(gate: GateSpec) -> bool:
     """Whether a gate is against a registered model."""
     return gate.beats not in (None, BASELINE)
@@ -113,8 +128,8 @@ class _Measured:
     """How far it lies on the right side of the gate's limits; minus infinity when there is no number."""
 
 
-Measure = Callable[[GateSpec, Sequence[Score], Evaluation, Compare], tuple[Sequence[_Measured], str]]
-"""Gives the number of each score, and a note on how they were got."""
+Measure = Callable[[GateSpec, Sequence[Score], Evaluation, Compare], tuple[Sequence[_Measured], str, str | None]]
+"""Gives the number of each score, a note on how they were got, and which registered version they are against."""
 
 
 def _check_finding(gate: GateSpec, inputs: GateInputs) -> GateResult:
@@ -139,14 +154,18 @@ def _check_metric(
     scores = [score for score in (*evaluation.scores, *evaluation.slices) if _is_score_of(score, gate)]
     if not scores:
         return GateResult(required, "the run has not computed it", passed=False, source=source)
-    measured, note = measure(gate, scores, evaluation, inputs.compare)
+    measured, note, opponent = measure(gate, scores, evaluation, inputs.compare)
     # A column is a slice for each of its values: all of them have to do, and the one with the least margin is shown.
     least, score = min(zip(measured, scores, strict=True), key=lambda pair: pair[0].margin)
     where = f" where {score.slice}" if gate.slice is not None and parse_slice(gate.slice).operator is None else ""
-    passed = least.margin > ROUNDING if is_strict and gate.by is None else least.margin >= -ROUNDING
+    passed = _passes(gate, least, is_strict=is_strict)
     # How the rows were split is no caveat.
     notes = "; ".join(filter(None, [note, *scores[0].provenance.remarks]))
-    return GateResult(required, f"{least.text}{where}", passed=passed, source=source, note=notes)
+    return GateResult(required, f"{least.text}{where}", passed=passed, source=source, note=notes, opponent=opponent)
+
+
+def _passes(gate: GateSpec, measured: _Measured, *, is_strict: bool) -> bool:
+    return measured.margin > ROUNDING if is_strict and gate.by is None else measured.margin >= -ROUNDING
 
 
 def _is_score_of(score: Score, gate: GateSpec) -> bool:
@@ -163,7 +182,7 @@ def _bounds_demand(gate: GateSpec) -> str:
 
 def _measure_bounds(
     gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
-) -> tuple[Sequence[_Measured], str]:
+) -> tuple[Sequence[_Measured], str, str | None]:
     """Take each score, or an end of its interval."""
     limits = [end for end in (gate.min, gate.max) if end is not None]
 
@@ -172,12 +191,16 @@ def _measure_bounds(
         below = math.inf if gate.max is None else gate.max - number
         return min(above, below)
 
-    return [
-        _measured(gate, score.value, score.interval, _why_no_interval(score), limits, margin)
-        if score.value is not None
-        else _Measured(_why_no_value(score, evaluation), -math.inf)
-        for score in scores
-    ], ""
+    return (
+        [
+            _measured(gate, score.value, score.interval, _why_no_interval(score), limits, margin)
+            if score.value is not None
+            else _Measured(_why_no_value(score, evaluation), -math.inf)
+            for score in scores
+        ],
+        "",
+        None,
+    )
 
 
 def _opponent_demand(gate: GateSpec) -> str:
@@ -189,18 +212,25 @@ def _opponent_demand(gate: GateSpec) -> str:
 
 def _measure_baseline(
     gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
-) -> tuple[Sequence[_Measured], str]:
+) -> tuple[Sequence[_Measured], str, str | None]:
     """Take the difference of each score from the baseline's."""
-    return [_measured_gain(gate, score.difference, "there is no baseline to compare with") for score in scores], ""
+    return (
+        [_measured_gain(gate, score.difference, "there is no baseline to compare with") for score in scores],
+        "",
+        None,
+    )
 
 
 def _measure_champion(
     gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
-) -> tuple[Sequence[_Measured], str]:
+) -> tuple[Sequence[_Measured], str, str | None]:
     """Take the difference from the registered model's score on all rows: such a gate has no slice."""
     compared = compare(gate.beats or "", gate.metric or "", evaluation.source)
-    gain = _measured_gain(gate, compared.difference, compared.refused or "it could not be computed")
-    return [gain], compared.note
+    return [_gain_on_champion(gate, compared)], compared.note, compared.opponent
+
+
+def _gain_on_champion(gate: GateSpec, compared: Comparison) -> _Measured:
+    return _measured_gain(gate, compared.difference, compared.refused or "it could not be computed")
 
 
 KINDS: dict[str, GateKind] = {

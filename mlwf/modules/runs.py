@@ -317,6 +317,7 @@ def _row(run: RunFolder, metric: str | None = None) -> dict[str, Any]:
         "score": next((score for score in scores if score.get("source") != "test"), None),
         "test": next((score for score in scores if score.get("source") == "test"), None),
         "registered": f"{tracking['registered_model']} {tracking['version']}" if tracking.get("version") else None,
+        "aliases": [name for name, each in (tracking.get("aliases") or {}).items() if not each.get("until")],
         "gates": ("met" if all(gate.get("passed") for gate in gates) else "not met") if gates else None,
     }
 

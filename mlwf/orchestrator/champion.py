@@ -203,7 +203,7 @@ def _compare(champion: Champion, metric_name: str, context: RunContext, evaluati
     note = _note(champion, len(y), is_before_refit=is_before_refit)
     refused = _refusal(y, rows)
     if refused:
-        return Comparison(None, note, refused)
+        return Comparison(None, note, refused, champion.version)
     data, index = _held_out_rows(context, evaluation.source)
     assert np.array_equal(y, data.y[index])
     weight, groups = (None if each is None else each[index][rows] for each in (data.weight, data.groups))
@@ -213,13 +213,14 @@ def _compare(champion: Champion, metric_name: str, context: RunContext, evaluati
         values = [metric(part, y[rows], weight) for part in parts]
     except Exception as error:  # what scikit-learn raises for rows that a metric is not defined for
         raise_if_bug(error)
-        return Comparison(None, note, f"{metric_name} could not be computed: {first_line(error)}")
+        return Comparison(None, note, f"{metric_name} could not be computed: {first_line(error)}", champion.version)
     if not np.isfinite(values).all():
-        return Comparison(None, note, f"{metric_name} is not defined for rows like these")
+        return Comparison(None, note, f"{metric_name} is not defined for rows like these", champion.version)
     resampled = bootstrap(
         [metric], parts, y[rows], weight=weight, groups=groups, random_state=context.spec.random_state
     )
-    return Comparison(resampled.difference(0, 0, 1, value=values[0], other_value=values[1]), note)
+    difference = resampled.difference(0, 0, 1, value=values[0], other_value=values[1])
+    return Comparison(difference, note, opponent=champion.version)
 
 
 def _comparable(champion: Champion, n_rows: int) -> NDArray[np.intp]:

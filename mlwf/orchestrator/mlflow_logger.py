@@ -23,7 +23,7 @@ from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_o
 from mlwf.text import first_line, join_reasons
 
 if TYPE_CHECKING:
-    from mlwf.modules.tracking import MLflowTracker, TrackedDataset
+    from mlwf.modules.tracking import MLflowTracker, TrackedDataset, Unsent
 
 logger = logging.getLogger(__name__)
 
@@ -207,11 +207,9 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     `tracking_uri` is for a store that has moved. Raises UsageError for a run that has nothing to do with a store,
     TrackingError when the store still refuses; what it took is not sent again.
     """
-    from mlwf.modules.tracking import Unsent, push_unsent
+    from mlwf.modules.tracking import push_unsent
 
-    unsent = Unsent.load(folder.file(TRACKING))
-    if unsent is None:
-        raise UsageError(f"{folder.path}: the run has no MLflow run: {_why_untracked(folder)}")
+    unsent = load_unsent(folder)
     if folder.status == "running":
         raise UsageError(f"{folder.path}: the run is still running, and sends what it has at its end")
     if folder.status == "killed" and not {"ended", "end of run"} & {*unsent.known, *unsent.waiting}:
@@ -221,7 +219,7 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     if not waiting:
         return []
     try:
-        push_unsent(unsent, tracking_uri or _store_of(folder), lambda sent: _completed_tags(folder, sent))
+        push_unsent(unsent, tracking_uri or store_of(folder), lambda sent: _completed_tags(folder, sent))
     finally:
         summary = _completed(folder, unsent, unsent.missing)
         if summary:
@@ -230,7 +228,18 @@ def push_run(folder: RunFolder, *, tracking_uri: str | None = None) -> list[str]
     return waiting
 
 
-def _store_of(folder: RunFolder) -> str:
+def load_unsent(folder: RunFolder) -> Unsent:
+    """Read which parts of a run its store has, and which wait; raises UsageError for a run that was not tracked."""
+    from mlwf.modules.tracking import Unsent
+
+    unsent = Unsent.load(folder.file(TRACKING))
+    if unsent is None:
+        raise UsageError(f"{folder.path}: the run has no MLflow run: {_why_untracked(folder)}")
+    return unsent
+
+
+def store_of(folder: RunFolder) -> str:
+    """Give the store of a run; raises UsageError where the variable that named it is gone."""
     store = store_of_run(folder.file(CONFIG))
     if store is None:
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -36,6 +37,11 @@ MARKS = re.compile(r"[\\|*`]|(?<=\])\(|(?<!\w)_+|_+(?!\w)")
 COMPARED_LABELS = [LABELS[choice] for choice in COMPARED]
 """The label that must not be missed: of scores on rows that the hyperparameters were chosen on."""
 ANY_LABEL = re.compile("|".join(COMPARED_LABELS), re.IGNORECASE)
+
+
+def moment(iso: str) -> str:
+    """Write a moment, as ISO 8601 has it, in the time of this machine."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}"
 
 
 def duration(seconds: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Group, JustifyMethod, RenderableType
@@ -19,6 +18,7 @@ from mlwf.tables.blocks import (
     escaped,
     markdown_row,
     marked,
+    moment,
     number,
     sentence,
     with_alarm,
@@ -166,17 +166,17 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
 
 
 def run_cells(row: Mapping[str, Any]) -> dict[str, str]:
-    score, test = row.get("score"), row.get("test")
+    score, test, verdict = row.get("score"), row.get("test"), GATES.get(row.get("gates") or "")
     started = row.get("started_at")
     return {
         "Run": str(row["run_id"]),
         "Name": str(row.get("name") or ""),
-        "Status": ", ".join(filter(None, [str(row.get("status") or ""), GATES.get(row.get("gates") or "")])),
+        "Status": ", ".join(filter(None, [str(row.get("status") or ""), verdict, *(row.get("aliases") or [])])),
         "Score": f"{score['metric']} {number(score.get('value'))}" if score else NOTHING,
         "Test": f"{test['metric']} {number(test.get('value'))}" if test else NOTHING,
         "Time": duration(row.get("seconds")),
         "Algorithm": str(row.get("algorithm") or NOTHING),
-        "Started": f"{datetime.fromisoformat(started).astimezone():%Y-%m-%d %H:%M}" if started else NOTHING,
+        "Started": moment(started) if started else NOTHING,
     }
 
 

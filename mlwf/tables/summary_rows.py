@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlwf.tables.blocks import duration, number
+from mlwf.tables.blocks import duration, moment, number
 from mlwf.tables.descriptions import (
     MOST_LISTED,
     describe_calibration,
@@ -163,6 +163,7 @@ def _tracking(summary: Mapping[str, Any]) -> Iterator[Field]:
     lines = [f"{tracking.get('tracking_uri')}{_origin(tracking)}"]
     lines += [f"run {tracking['run_id']}"] if tracking.get("run_id") else []
     lines += _registered(tracking)
+    lines += [_alias(name, each) for name, each in (tracking.get("aliases") or {}).items()]
     if tracking.get("error"):
         lines += [f"not sent: {tracking['error']}"]
         is_kept = summary.get("run_id") and tracking.get("run_id")
@@ -185,6 +186,14 @@ def _registered(tracking: Mapping[str, Any]) -> list[str]:
         return []
     alias = f", alias {tracking['alias']}" if tracking.get("alias") else ""
     return [f"registered as {tracking['registered_model']}{f' version {version}' if version else ''}{alias}"]
+
+
+def _alias(name: str, held: Mapping[str, Any]) -> str:
+    """Say since when, or until when, the version has an alias, and why."""
+    if held.get("until"):
+        return f"{name} until {moment(held['until'])}, then version {held.get('after')}"
+    before = f", before that version {held['before']}" if held.get("before") else ""
+    return f"{name} since {moment(held['since'])}{before}: {held.get('reason')}"
 
 
 def _time(summary: Mapping[str, Any]) -> Iterator[Field]:

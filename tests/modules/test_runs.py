@@ -183,6 +183,7 @@ def test_list_runs_reads_summaries(tmp_path):
             "score": SUMMARY["scores"][0],
             "test": SUMMARY["scores"][1],
             "registered": None,
+            "aliases": [],
             "gates": None,
         }
     ]

@@ -5,6 +5,7 @@ MLflow takes seconds to import and is imported inside functions only.
 
 from __future__ import annotations
 
+from mlwf.modules.tracking.aliases import AliasChange, move_alias, return_alias
 from mlwf.modules.tracking.evaluation_run import log_evaluation
 from mlwf.modules.tracking.plots import evaluation_figures, importance_figure
 from mlwf.modules.tracking.run_values import TrackedDataset, TrackedRows
@@ -23,6 +24,7 @@ from mlwf.modules.tracking.tracker import MLflowTracker, create_mlflow_tracker
 from mlwf.modules.tracking.unsent import Unsent, describe_missing
 
 __all__ = [
+    "AliasChange",
     "MLflowTracker",
     "RegisteredModelError",
     "TrackedDataset",
@@ -37,8 +39,10 @@ __all__ = [
     "load_registered_model",
     "log_evaluation",
     "mark_stale_runs",
+    "move_alias",
     "pin_model_uri",
     "push_unsent",
+    "return_alias",
     "run_of_model",
     "training_rows",
 ]

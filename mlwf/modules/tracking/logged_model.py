@@ -20,6 +20,7 @@ from mlwf.engine.label_codes import encoded_classifier
 from mlwf.engine.model_file import save_model as write_model_file
 from mlwf.engine.model_file import trusted_types
 from mlwf.errors import MlwfError, TrackingError
+from mlwf.modules.tracking.aliases import set_alias
 from mlwf.modules.tracking.connection import locked_database
 from mlwf.modules.tracking.mlflow_store import Store, as_default
 from mlwf.processes import SharedState
@@ -149,7 +150,7 @@ def _register(
             )
         version = str(registered.version)
     if alias:
-        store.client.set_registered_model_alias(name, alias, version)
+        set_alias(store, name, alias, version, reason="registered by its training")
     if model_id is not None:
         # The link from the logged model to its version, as MLflow's own log_model leaves it.
         link = json.dumps([{"name": name, "version": int(version)}])

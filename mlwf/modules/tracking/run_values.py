@@ -53,7 +53,7 @@ def start_tags(run_id: str | None, process: Mapping[str, Any] | None) -> dict[st
 
 def origin_tags() -> dict[str, str]:
     """Make the tags for user and source, as MLflow's own clients do."""
-    return {"mlflow.user": _user(), "mlflow.source.name": "mlwf", "mlflow.source.type": "LOCAL"}
+    return {"mlflow.user": user_name(), "mlflow.source.name": "mlwf", "mlflow.source.type": "LOCAL"}
 
 
 def params_of(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +151,8 @@ def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
         yield items[start : start + size]
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Name the user, as MLflow's tag does."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without an entry for its user

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import RunNotFoundError, TrackingError
+from mlwf.modules.tracking.aliases import NOT_THERE
 from mlwf.modules.tracking.artifacts import TRAINING_ROWS, read_training_rows
 from mlwf.modules.tracking.connection import mlflow_errors, uri_text
 from mlwf.modules.tracking.mlflow_store import Store, find_store
@@ -26,10 +27,6 @@ from mlwf.processes import is_running
 from mlwf.text import describe_error
 
 logger = logging.getLogger(__name__)
-
-
-_NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
-"""Error codes of MLflow for a name, an alias or a version that a registry does not have."""
 
 
 class RegisteredModelError(TrackingError):
@@ -224,7 +221,7 @@ def _files_of(store: Store, run_id: str) -> list[Any]:
     try:
         return list(store.client.list_artifacts(run_id))
     except MlflowException as error:
-        if error.error_code in _NOT_THERE:  # the run was deleted for good; its model was not
+        if error.error_code in NOT_THERE:  # the run was deleted for good; its model was not
             return []
         raise
 
@@ -246,7 +243,7 @@ def _version(store: Store, model_uri: str) -> Any:
             return store.client.get_model_version_by_alias(name, chosen)
         return _latest(store, name) if chosen == "latest" else store.client.get_model_version(name, chosen)
     except MlflowException as error:
-        if error.error_code not in _NOT_THERE:
+        if error.error_code not in NOT_THERE:
             raise
         message = f"{uri_text(store.tracking_uri)}: fetching {model_uri} failed: {describe_error(error)}"
         raise RegisteredModelError(message) from error

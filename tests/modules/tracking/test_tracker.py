@@ -178,7 +178,8 @@ def test_model_is_registered_with_its_alias_and_its_run(tracked):
     registered = tracked.client.get_model_version_by_alias("penguins", "challenger")
     assert str(registered.version) == tracked.tracker.registered_version == "1"
     assert registered.run_id == tracked.tracker.run_id
-    assert registered.tags == {"mlwf.run_id": RUN_ID}
+    assert registered.tags["mlwf.run_id"] == RUN_ID
+    assert registered.tags["mlwf.challenger.reason"] == "registered by its training"
 
 
 def test_model_shows_the_metrics_with_the_rows_they_were_computed_on(tracked):
