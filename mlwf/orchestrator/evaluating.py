@@ -30,6 +30,7 @@ from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, PROFILE, SUMMARY, R
 from mlwf.modules.table_files import read_raw
 from mlwf.modules.validation import default_metrics, evaluate
 from mlwf.orchestrator.run_data import read_by_schema
+from mlwf.processes import muted
 from mlwf.provenance import Protocol, Provenance
 from mlwf.results import ColumnDrift, Evaluation, Finding, GateResult
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, TableSchema
@@ -140,9 +141,10 @@ def evaluate_run(run: str, path: str, *, runs_dir: Path, read: Mapping[str, Any]
     shipped = open_run(run, runs_dir)
     new = read_new_rows(shipped, path, read or {})
     predictions = _predict(shipped.model, new.X)
-    evaluation = None if new.labelled is None else _score(shipped, new.labelled, predictions)
-    drift = _drift(shipped, new, predictions)
-    findings = _findings(shipped, new, evaluation, drift)
+    with muted():  # what could not be computed is told by the evaluation
+        evaluation = None if new.labelled is None else _score(shipped, new.labelled, predictions)
+        drift = _drift(shipped, new, predictions)
+        findings = _findings(shipped, new, evaluation, drift)
     gates, unchecked = _gates(shipped.spec.gates, evaluation, findings)
     evaluations = [] if evaluation is None else [evaluation]
     found = {

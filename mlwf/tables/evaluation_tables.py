@@ -203,7 +203,9 @@ def _contributions(found: Mapping[str, Any]) -> Block:
 def _value(value: Any) -> str:
     if value is None:
         return "(missing)"
-    return format_name(value) if isinstance(value, str) else format_value(value)
+    if isinstance(value, str):
+        return format_name(value)
+    return f"{value:.6g}" if isinstance(value, float) else format_value(value)
 
 
 def _how(found: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ BUGS = {
         "mlwf.evaluation.resampling.encode",
         {"validation": {"strategy": "train_test", "metrics": ["log_loss"]}},
     ),
-    "findings": ("mlwf.orchestrator.evaluation_phases.row_digests", {}),
+    "findings": ("mlwf.orchestrator.evaluation_phases.find", {}),
     "the plan": ("mlwf.orchestrator.evaluation_phases.baselines", {}),
     "what the run works on": ("mlwf.orchestrator.run_inputs._describe_data", {}),
     "the summary": ("mlwf.run_result._classes", {}),

@@ -22,6 +22,8 @@ CURVES = 20
 """Rows that have a curve of their own."""
 DEPENDENCE_ROWS = 100
 MOST_CLASSES = 5
+FEWEST_ROWS = 5
+"""Rows that a category has which is shown."""
 
 
 def compute_partial_dependence(
@@ -95,7 +97,10 @@ def _grid(column: pd.Series[Any]) -> tuple[Any, str]:
         places = np.unique([*_spread(order), *_spread(distinct)])
         ordered = places[np.argsort(numbers[places], kind="stable")]
         return present.iloc[ordered].drop_duplicates().array, "number" if column.dtype.kind in "iuf" else "date"
-    return present.value_counts().index[:GRID].to_series().astype(present.dtype).array, "category"
+    counts = present.value_counts()
+    # A value of few rows may tell of one person, as prose does.
+    frequent = counts.index[counts >= FEWEST_ROWS][:GRID]
+    return frequent.to_series().astype(present.dtype).array, "category"
 
 
 def _spread(order: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -48,6 +48,12 @@ def test_a_column_that_is_mostly_one_value_shows_others_too():
     assert len(gain["grid"]) > 4
 
 
+def test_texts_of_few_rows_are_not_shown():
+    prose = X.assign(city=[f"a letter of number {at}" for at in range(200)])
+    found = compute_partial_dependence(predict, prose, [0, 1], ["no", "yes"], [1], random_state=0)
+    assert [column["column"] for column in found["columns"]] == ["share"]
+
+
 def test_it_is_plain_json():
     found = compute_partial_dependence(predict, X, [0, 1, 3], ["no", "yes"], [1], random_state=0)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
