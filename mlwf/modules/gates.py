@@ -9,7 +9,7 @@ from functools import partial
 
 from mlwf.errors import Problem, nearest
 from mlwf.results import Difference, Evaluation, Finding, GateResult, Interval, Score
-from mlwf.specs.catalogue import SOURCES, UNSEEN, Source
+from mlwf.specs.catalogue import SOURCES, TRAINING_SOURCES, UNSEEN, Source
 from mlwf.specs.experiment import BASELINE, GateSpec
 from mlwf.specs.slice_spec import parse_slice
 
@@ -147,7 +147,8 @@ def _check_metric(
     source = source_of(gate, [evaluation.source for evaluation in inputs.evaluations])
     evaluation = next((evaluation for evaluation in inputs.evaluations if evaluation.source == source), None)
     if source is None or evaluation is None:
-        wanted = [gate.source] if gate.source else UNSEEN if compares_with_registered_model(gate) else [*SOURCES]
+        usual = UNSEEN if compares_with_registered_model(gate) else TRAINING_SOURCES
+        wanted: Sequence[Source] = [gate.source] if gate.source else usual
         return GateResult(
             required, "; ".join(SOURCES[each].lacking for each in wanted), passed=False, source=gate.source
         )

@@ -201,7 +201,7 @@ def _score(run: ShippedRun, rows: Dataset, predictions: Predictions) -> Evaluati
         groups=rows.groups,
         slices=slice_masks([parse_slice(text) for text in slices], rows),
         provenance=Provenance(
-            "test",
+            "new_rows",
             len(rows),
             Protocol("new_rows"),
             ("new",),

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from mlwf.specs import catalogue
 from mlwf.specs.base import Spec, parse_seconds, refuse_no_jobs
-from mlwf.specs.catalogue import Source
+from mlwf.specs.catalogue import TrainingSource
 from mlwf.specs.catalogue.splitter_table import SplitterName, default_splitter
 from mlwf.specs.data import ClassLabel, DataSpec
 from mlwf.specs.feature_store import FeatureStoreSpec
@@ -194,7 +194,7 @@ class GateSpec(Spec):
     """How much better, whatever the sign of the metric; without it, any difference above zero is enough."""
     bound: Literal["point", "lower", "upper"] = "point"
     """What is held against it: the number itself, or an end of its 95 % interval."""
-    source: Source | None = None
+    source: TrainingSource | None = None
     """Whose number; the default is the best that the run has: test set, hold-out, cross-validation."""
     slice: str | None = Field(None, min_length=1)
     """One of `validation.slices`, or a value of one that names a column: `sex = Female`."""

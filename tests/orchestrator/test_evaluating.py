@@ -72,7 +72,7 @@ def test_the_scores_are_those_of_the_model_on_the_table(folder, like):
 
 def test_gates_are_checked_on_the_table_whichever_rows_they_name(like):
     (gate,) = like["gates"]
-    assert (gate["passed"], gate["source"]) == (True, "test")
+    assert (gate["passed"], gate["source"]) == (True, "new_rows")
     assert "gates.1 was not checked: leakage is looked for in a training" in like["warnings"]
 
 
@@ -88,7 +88,7 @@ def test_an_evaluation_is_an_mlflow_run_below_that_of_the_training(folder, like)
     tracked = client.get_run(like["tracking"]["run_id"])
     assert tracked.data.tags["mlflow.parentRunId"] == like["tracking"]["parent_run_id"]
     assert tracked.data.tags["mlwf.gates"] == "met"
-    assert tracked.data.metrics["test_accuracy"] == score_of(like, "accuracy")["value"]
+    assert tracked.data.metrics["new_accuracy"] == score_of(like, "accuracy")["value"]
     assert tracked.data.metrics["drift/age"] == like["drift"]["columns"][1]["distance"]
     assert [file.path for file in client.list_artifacts(tracked.info.run_id)] == ["evaluation.json"]
     assert tracked.info.status == "FINISHED"

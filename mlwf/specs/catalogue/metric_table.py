@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mlwf.errors import Refusal
 from mlwf.specs.catalogue.algorithms import gives_probabilities
@@ -186,7 +186,10 @@ def _unknown(kind: str, name: str, accepted: list[str]) -> Refusal:
     return Refusal.of_name(f"unknown {kind} {name!r}", name, accepted)
 
 
-Source = Literal["test", "train_test", "cross_validation"]
+TrainingSource = Literal["test", "train_test", "cross_validation"]
+"""Where the numbers of a training come from."""
+Source = Literal[TrainingSource, "new_rows"]
+"""The same, and a table that is scored later."""
 
 
 @dataclass(frozen=True)
@@ -217,9 +220,11 @@ SOURCES: dict[Source, SourceInfo] = {
     "test": SourceInfo("Test set", "on the test set", "test"),
     "train_test": SourceInfo("Hold-out", "on the hold-out", "val"),
     "cross_validation": SourceInfo("Cross-validation", "in cross-validation", "cv", is_unseen=False),
+    "new_rows": SourceInfo("New rows", "on the new rows", "new", is_unseen=False),
 }
 """The most trustworthy first."""
 
+TRAINING_SOURCES: tuple[TrainingSource, ...] = get_args(TrainingSource)
 UNSEEN: tuple[Source, ...] = tuple(source for source, info in SOURCES.items() if info.is_unseen)
 """Sources on whose rows a registered model can be compared."""
 

@@ -201,7 +201,8 @@ def test_metrics_of_labels_of_single_classes_are_easily_beaten() -> None:
 
 def test_sources_are_ranked_by_how_far_they_can_be_trusted() -> None:
     assert [*catalogue.SOURCES] == [*get_args(catalogue.Source)] == sorted(catalogue.SOURCES, key=catalogue.rank_of)
-    assert [*catalogue.SOURCES] == ["test", "train_test", "cross_validation"]
+    assert [*catalogue.TRAINING_SOURCES] == ["test", "train_test", "cross_validation"]
+    assert [*catalogue.SOURCES] == [*catalogue.TRAINING_SOURCES, "new_rows"]
 
 
 def test_registered_models_are_compared_on_rows_that_no_model_has_seen() -> None:

@@ -39,7 +39,7 @@ DATA = "data: {path: d.csv, target: y}\n"
         (
             f"{DATA}gates: [{{finding: x}}]",
             (
-                "x.yaml:2:19  gates.0.finding: is 'x'; accepted: degraded, duplicates, grid_edge, identifier, "
+                "x.yaml:2:19  gates.0.finding: is 'x'; accepted: degraded, drift, duplicates, grid_edge, identifier, "
                 "leakage, no_better_than_baseline, rare_class, uncalibrated"
             ),
         ),
@@ -408,7 +408,7 @@ def test_a_gate_with_a_wrong_value_is_not_judged_further(told):
     assert told(f"{DATA}gates: [{{metric: accuracy, min: high}}]\nfindings: {{ignore: [x]}}") == [
         "x.yaml:2:33  gates.0.min: expected a number, got 'high'",
         (
-            "x.yaml:3:21  findings.ignore.0: is 'x'; accepted: degraded, duplicates, grid_edge, identifier, leakage, "
+            "x.yaml:3:21  findings.ignore.0: is 'x'; accepted: degraded, drift, duplicates, grid_edge, identifier, leakage, "
             "no_better_than_baseline, rare_class, uncalibrated"
         ),
     ]
