@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "mlwf.orchestrator.api": ["run_ml_workflow"],
+    "mlwf.orchestrator.loaded_run": ["Run", "load_run"],
     "mlwf.run_result": ["get_workflow_summary"],
     "mlwf.orchestrator.pipeline_config": ["build_ml_pipeline"],
     "mlwf.modules.preprocessing": ["FeatureSpecPipeline"],
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from mlwf.modules.tracking import MLflowTracker, create_mlflow_tracker
     from mlwf.modules.tuning import GridSearch, RandomizedSearch, create_tuning
     from mlwf.orchestrator.api import run_ml_workflow
+    from mlwf.orchestrator.loaded_run import Run, load_run
     from mlwf.orchestrator.pipeline_config import build_ml_pipeline
     from mlwf.run_result import get_workflow_summary
     from mlwf.specs.data import DataSpec, ReadSpec

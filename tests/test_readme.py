@@ -193,9 +193,13 @@ def test_python_example_is_ten_lines_and_runs(copy):
     call = source[source.index("results = ") : source.index("print(")]
     assert len(call.splitlines()) <= 10
     left: dict[str, object] = {}
-    exec(compile(source, "README.md", "exec"), left)
+    kept = source.replace("    calibration_spec", '    runs_dir="runs",\n    calibration_spec')
+    exec(compile(kept, "README.md", "exec"), left)
     assert len(left["labels"]) == 69
     assert left["results"]["cv_score"] > 0.9
+    exec(compile(block("From Python", "python", 1), "README.md", "exec"), left)
+    assert left["run"].status == "done"
+    assert 0 < len(left["wrong"]) < 30
 
 
 def test_saved_model_predicts_without_mlwf(copy):

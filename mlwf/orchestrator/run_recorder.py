@@ -16,6 +16,7 @@ from mlwf.errors import ConfigError, DataError, TrackingError, raise_if_bug
 from mlwf.evaluation.scored_rows import FOLDER, scored_rows, to_arrays
 from mlwf.modules.data import Dataset, profile_columns
 from mlwf.modules.runs import (
+    CANDIDATES,
     CONFIG,
     ENVIRONMENT,
     MODEL_FILE,
@@ -109,7 +110,7 @@ class RunRecorder:
         if result.tuning is not None and result.tuning is not before.tuning:
             self._record_tuning(result.tuning)
         if result.selection is not None and result.selection is not before.selection and self.folder:
-            self.folder.write_json("candidates.json", {name: each.cv_results for name, each in result.searches.items()})
+            self.folder.write_json(CANDIDATES, {name: each.cv_results for name, each in result.searches.items()})
         if result.model is not None and result.model is not before.model:
             self._record_model(result.model)
         for evaluation in result.evaluations:
@@ -175,7 +176,7 @@ class RunRecorder:
 
     def _record_tuning(self, tuned: TuningResult) -> None:
         if self.folder:
-            self.folder.write_json("candidates.json", tuned.cv_results)
+            self.folder.write_json(CANDIDATES, tuned.cv_results)
         self._mlflow.log(lambda tracker: tracker.log_params(self._redact(dict(tuned.best_params))))
         self._mlflow.log(lambda tracker: tracker.log_metrics({"tuning_best_score": tuned.best_score}))
 

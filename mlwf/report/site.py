@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError
 from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows
-from mlwf.modules.runs import CONFIG, PARTIAL_DEPENDENCE, PROFILE, SUMMARY, RunFolder
+from mlwf.modules.runs import CANDIDATES, CONFIG, PARTIAL_DEPENDENCE, PROFILE, SUMMARY, RunFolder
 from mlwf.report.charts import table, text
 from mlwf.report.figures import (
     calibration_section,
@@ -64,7 +64,7 @@ def read_run(folder: RunFolder) -> RunRecord:
         config = ""
     return RunRecord(
         {**summary, "status": folder.status},
-        candidates=folder.read_json("candidates.json"),
+        candidates=folder.read_json(CANDIDATES),
         profile=printable_in(folder.read_json(PROFILE)),
         dependence=printable_in(folder.read_json(PARTIAL_DEPENDENCE)),
         scored={source: rows for source, rows in scored.items() if rows is not None},
