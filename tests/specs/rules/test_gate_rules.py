@@ -408,8 +408,8 @@ def test_a_gate_with_a_wrong_value_is_not_judged_further(told):
     assert told(f"{DATA}gates: [{{metric: accuracy, min: high}}]\nfindings: {{ignore: [x]}}") == [
         "x.yaml:2:33  gates.0.min: expected a number, got 'high'",
         (
-            "x.yaml:3:21  findings.ignore.0: is 'x'; accepted: degraded, drift, duplicates, grid_edge, identifier, leakage, "
-            "no_better_than_baseline, rare_class, uncalibrated"
+            "x.yaml:3:21  findings.ignore.0: is 'x'; accepted: degraded, drift, duplicates, grid_edge, identifier, "
+            "leakage, no_better_than_baseline, rare_class, uncalibrated"
         ),
     ]
 
