@@ -102,6 +102,9 @@ StoreOfModels = Annotated[
         help="Store of registered models; the default is that of the run that registered it, else mlflow.db here.",
     ),
 ]
+EvaluationReport = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write a page of it as well, as `mlwf report`.")
+]
 ReportFile = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the run as well: `mlwf report`.")
 ]
@@ -497,6 +500,7 @@ def evaluate(
     data: Data,
     read: Read = None,
     form: Form = Format.table,
+    report: EvaluationReport = None,
     runs_dir: RunsDir = RUNS,
     tracking_uri: StoreOfModels = None,
 ) -> None:
@@ -512,7 +516,7 @@ def evaluate(
     options = read_options(read or [])
     from mlwf.orchestrator.evaluating import evaluate_run
 
-    found = evaluate_run(trained, data, runs_dir=runs_dir, read=options)
+    found = evaluate_run(trained, data, runs_dir=runs_dir, read=options, report=report)
     show_evaluation(found, form)
     if not all(gate["passed"] for gate in found["gates"]):
         raise typer.Exit(GATE_NOT_MET)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError, TrackingError, UsageError
 from mlwf.evaluation.predictions import Predictions, codes_of, predict
-from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows
+from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows, scored_rows
 from mlwf.modules.data import (
     Dataset,
     compare_columns,
@@ -23,6 +23,7 @@ from mlwf.modules.data import (
     prepare,
     select_features,
     slice_masks,
+    with_new_rows,
 )
 from mlwf.modules.findings import FindingInputs, find
 from mlwf.modules.gates import Comparison, check_gates, compares_with_registered_model
@@ -32,6 +33,7 @@ from mlwf.modules.validation import default_metrics, evaluate
 from mlwf.orchestrator.run_data import read_by_schema
 from mlwf.processes import muted
 from mlwf.provenance import Protocol, Provenance
+from mlwf.report import RunRecord, render_report, write_page
 from mlwf.results import ColumnDrift, Evaluation, Finding, GateResult
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec, GateSpec
@@ -39,7 +41,7 @@ from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.slice_spec import parse_slice
 from mlwf.splitting.rows import NO_ROWS, Table
 from mlwf.table_schema import UnknownValues, load_schema
-from mlwf.text import first_line, pluralize
+from mlwf.text import first_line, pluralize, printable_in
 
 LEVEL, LEAST_DISTANCE = 0.05, 0.1
 """From which p-value, corrected, and from which distance a column is said to have drifted."""
@@ -121,10 +123,13 @@ def _as_tested(data: DataSpec, names: Sequence[str]) -> DataSpec:
     return data.model_copy(update={"drop_missing_target": True, "fold": None, **absent})
 
 
-def evaluate_run(run: str, path: str, *, runs_dir: Path, read: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run: str, path: str, *, runs_dir: Path, read: Mapping[str, Any] | None = None, report: Path | None = None
+) -> dict[str, Any]:
     """Score the model of a run on a table, check its gates there, and compare the table with the training.
 
-    Without labels there are no scores: what the predictions say of themselves, and the drift.
+    Without labels there are no scores: what the predictions say of themselves, and the drift. `report` is a file for
+    the page of it.
 
     Returns
     -------
@@ -172,7 +177,27 @@ def evaluate_run(run: str, path: str, *, runs_dir: Path, read: Mapping[str, Any]
         "gates": [asdict(each) for each in gates],
         "warnings": [*_warnings(shipped, new, evaluation, drift), *unchecked],
     }
+    if report is not None:
+        write_page(report, render_report(_record(shipped, new, found, evaluations)))
     return {**found, "tracking": _track(shipped, found, evaluations)}
+
+
+def _record(run: ShippedRun, new: NewRows, found: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> RunRecord:
+    """Give what the page of an evaluation shows: as that of a run, with the new rows where a run has its test set."""
+    trained, profile = run.summary, run.folder.read_json(PROFILE)
+    summary = {
+        **found,
+        "status": "done",
+        "summary": trained.get("summary") or {},
+        "data": {**(trained.get("data") or {}), "test_source": new.source, "test_rows": new.n_rows},
+        "importances": trained.get("importances"),
+        "versions": trained.get("versions") or {},
+    }
+    return RunRecord(
+        summary,
+        profile=printable_in(with_new_rows(profile, new.X)) if profile else {},
+        scored={each.source: scored_rows(each) for each in evaluations},
+    )
 
 
 def _predict(model: Any, X: pd.DataFrame) -> Predictions:

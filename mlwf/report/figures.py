@@ -420,7 +420,7 @@ def data_section(run: RunRecord) -> Iterator[Section]:
         f'<li><i class="key {color(at)}"></i>{text(format_name(name, 30))}</li>' for at, name in enumerate(classes)
     )
     if profile.get("test_rows"):
-        keys += '<li><i class="key test"></i>test set</li>'
+        keys += '<li><i class="key test"></i>' + text(_tested(profile)) + "</li>"
     how = (
         f"{pluralize(profile['rows'], 'row')} to learn from"
         + (f", {pluralize(profile['test_rows'], 'test row')}" if profile.get("test_rows") else "")
@@ -471,7 +471,14 @@ def _missing(column: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
         return "none missing"
     said = f"{format_share(column['missing'], profile['rows'])} missing"
     tested = column.get("test_missing")
-    return said if tested is None else f"{said} ({format_share(tested, profile['test_rows'])} of the test set)"
+    return (
+        said if tested is None else f"{said} ({format_share(tested, profile['test_rows'])} of the {_tested(profile)})"
+    )
+
+
+def _tested(profile: Mapping[str, Any]) -> str:
+    """Name the rows that the training is drawn beside: those of an evaluation, or of a run."""
+    return "new rows" if profile.get("is_evaluation") else "test set"
 
 
 def _short_value(value: Any) -> str:

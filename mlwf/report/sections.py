@@ -344,6 +344,34 @@ def slices_section(run: RunRecord) -> Iterator[Section]:
     yield Section("slices", "Slices", how + first + hidden)
 
 
+def drift_section(run: RunRecord) -> Iterator[Section]:
+    """Show how far each column of an evaluation is from the training."""
+    drift = run.summary.get("drift") or {}
+    columns = (drift.get("columns") or [])[:MOST_IMPORTANCES]
+    if not columns:
+        return
+    axis = Axis(0.0, 1.0)
+    rows = [
+        [
+            text(format_name(each["column"])),
+            pill("drifted", "bad") if each["has_drifted"] else pill("alike", "good"),
+            strip(axis, value=each["distance"], baseline=drift["least_distance"]),
+            text(number(each["distance"])),
+            text("under 0.0001" if each["p_adjusted"] < 0.0001 else number(each["p_adjusted"])),
+            text(f"{percent(round(each['missing_in_training'], 3))} -> {percent(round(each['missing'], 3))}"),
+            text(percent(round(each["unseen"], 3))),
+        ]
+        for each in columns
+    ]
+    how = (
+        f"Jensen-Shannon distance of each column from the training, less what chance alone gives, and the p-value of a "
+        f"{drift['test']}. What matters most to the model comes first; the mark is at {drift['least_distance']:g}."
+    )
+    head = ["column", "", scale(axis), "distance", "chance", "missing", "unseen"]
+    body = table(head, rows, numbers=(3, 4, 5, 6), wide=(2,), css="stack", label="Drift")
+    yield Section("drift", "Drift", f"<p class='how'>{text(how)}</p>{body}")
+
+
 def importances_section(run: RunRecord) -> Iterator[Section]:
     """Draw the permutation importances, where the run has computed some."""
     importances = run.summary.get("importances") or {}

@@ -25,6 +25,7 @@ from mlwf.report.figures import (
 from mlwf.report.sections import (
     RunRecord,
     Section,
+    drift_section,
     findings_section,
     importances_section,
     leaderboard_section,
@@ -40,8 +41,8 @@ from mlwf.text import format_name, printable_in
 
 SECTIONS = (
     scores_section, findings_section, model_section, leaderboard_section, search_section, curves_section,
-    classes_section, slices_section, importances_section, dependence_section, data_section, calibration_section,
-    run_section,
+    classes_section, slices_section, drift_section, importances_section, dependence_section, data_section,
+    calibration_section, run_section,
 )  # fmt: skip
 """What stands on the page, in its order: functions that yield a section, or nothing where the run lacks what it shows.
 

@@ -136,6 +136,17 @@ def test_it_is_shown(folder, capsys, form):
         assert words in shown.replace("1 gate met", "gates met")
 
 
+def test_a_page_shows_the_new_rows_beside_the_training(folder):
+    page = folder / "page.html"
+    for table in ("older.csv", "unlabelled.csv"):
+        evaluate_run("latest", str(folder / table), runs_dir=folder / "runs", report=page)
+        html = page.read_text("utf-8")
+        assert ("New table of 300 rows" in html) is (table == "older.csv")
+        for words in ("Drift", "(predictions)", "drifted" if table == "older.csv" else "alike"):
+            assert words in html
+        assert "new rows</li>" in html
+
+
 def test_a_run_or_a_table_that_does_not_do_is_refused(folder):
     runs_dir = folder / "runs"
     with pytest.raises(UsageError, match="is a registered model; give the run that trained it"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlwf.modules.data.arrays import dataset_from_arrays
 from mlwf.modules.data.dataset import Dataset, row_digests
-from mlwf.modules.data.drift import compare_columns, compare_predictions, correct_for_many
+from mlwf.modules.data.drift import compare_columns, compare_predictions, correct_for_many, with_new_rows
 from mlwf.modules.data.prepare import prepare, select_features
 from mlwf.modules.data.profile import profile_columns
 from mlwf.modules.data.slice_masks import list_slices, slice_masks
@@ -23,4 +23,5 @@ __all__ = [
     "row_digests",
     "select_features",
     "slice_masks",
+    "with_new_rows",
 ]

@@ -54,6 +54,23 @@ def compare_columns(
     return sorted(found, key=lambda each: (-(each.importance or 0.0), -each.distance))
 
 
+def with_new_rows(profile: Mapping[str, Any], X: pd.DataFrame) -> dict[str, Any]:
+    """Give a profile with the counts of new rows where it had those of a test set."""
+    columns = []
+    for column in profile["columns"]:
+        if column["name"] not in X:
+            continue
+        values, by_class = X[column["name"]], [list(counts) for counts in column["counts"]]
+        n_bins = len(by_class[0]) if by_class else 0
+        counts = _count(values.dropna(), column, n_bins).tolist()
+        padded = [[*each, *[0] * (len(counts) - n_bins)] for each in by_class]
+        new = {"counts": padded, "test_counts": counts, "test_missing": int(values.isna().sum())}
+        if "values" in column:
+            new |= {"has_others": column["has_others"] or len(counts) > n_bins, "unseen_in_test": None}
+        columns.append({**column, **new})
+    return {**profile, "is_evaluation": True, "test_rows": len(X), "columns": columns}
+
+
 def compare_predictions(
     trained: NDArray[np.float64], new: NDArray[np.float64], n_bins: int = PREDICTION_BINS
 ) -> ColumnDrift:
