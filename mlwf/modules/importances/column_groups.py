@@ -63,12 +63,13 @@ def associations(frame: pd.DataFrame) -> NDArray[np.float64]:
         column = frame.iloc[:, place]
         numbers = numbers_of(column)
         if numbers is not None:
-            ranks[place] = _standardised(pd.Series(numbers).rank(na_option="keep").to_numpy(dtype=np.float64))
+            ranks[place] = numbers
         elif len(codes) < MOST_CROSSED:
             codes[place] = _codes(column)
     of_numbers = np.array(list(ranks))
     if len(ranks):
-        matrix = np.array(list(ranks.values()))
+        ranked = pd.DataFrame(np.array(list(ranks.values())).T).rank(na_option="keep").to_numpy(dtype=np.float64)
+        matrix = _standardised(ranked).T
         strength[np.ix_(of_numbers, of_numbers)] = np.abs(matrix @ matrix.T / matrix.shape[1])
     for place, own in codes.items():
         indicator = np.eye(MOST_CATEGORIES + 1)[own]
@@ -97,10 +98,13 @@ def numbers_of(column: pd.Series[Any]) -> NDArray[np.float64] | None:
 
 
 def _standardised(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give ranks a mean of 0 and a variance of 1; what is missing is at the mean, a constant is 0."""
-    filled = np.where(np.isnan(ranks), np.nanmean(ranks) if (~np.isnan(ranks)).any() else 0.0, ranks)
-    spread = filled.std()
-    return (filled - filled.mean()) / spread if spread > 0 else np.zeros_like(filled)
+    """Give each column a mean of 0 and a variance of 1; what is missing is at the mean, a constant is 0."""
+    present = ~np.isnan(ranks)
+    means = np.where(present, ranks, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+    centred = np.where(present, ranks - means, 0.0)
+    spread = centred.std(axis=0)
+    standardised: NDArray[np.float64] = np.where(spread > 0, centred / np.where(spread > 0, spread, 1.0), 0.0)
+    return standardised
 
 
 def _codes(column: pd.Series[Any]) -> NDArray[np.intp]:

@@ -21,6 +21,8 @@ GRID = 12
 CURVES = 20
 """Rows that have a curve of their own."""
 DEPENDENCE_ROWS = 100
+MOST_CELLS = 1_000_000
+"""Of the rows times the grid: wide tables have fewer rows."""
 MOST_CLASSES = 5
 FEWEST_ROWS = 5
 """Rows that a category has which is shown."""
@@ -49,7 +51,9 @@ def compute_partial_dependence(
         In plain values: `n_rows`, `classes`, and for each of `columns` its `column`, `kind`, `grid`, and by class the
         `mean` over the rows of shape (n_classes, n_grid) and `rows` of shape (n_classes, n_curves, n_grid).
     """
-    at = np.sort(np.random.default_rng([random_state, 1]).permutation(len(X))[:DEPENDENCE_ROWS])
+    affordable = MOST_CELLS // max(1, X.shape[1] * GRID * len(columns))
+    most = int(np.clip(affordable, CURVES, DEPENDENCE_ROWS))
+    at = np.sort(np.random.default_rng([random_state, 1]).permutation(len(X))[:most])
     frame = X if hasattr(X, "iloc") else pd.DataFrame(X)
     rows, n_rows = frame.iloc[at], len(at)
     grids = {place: grid for place in columns if len((grid := _grid(frame.iloc[:, place]))[0])}
@@ -78,12 +82,9 @@ def compute_partial_dependence(
 
 def _varied(rows: pd.DataFrame, varied: int, grid: Any) -> pd.DataFrame:
     """Stack copies of some rows, in each of which a column has another value of the grid."""
-    same = np.tile(np.arange(len(rows)), len(grid))
-    columns = {
-        name: grid.repeat(len(rows)) if place == varied else rows.iloc[:, place].array.take(same)
-        for place, name in enumerate(rows.columns)
-    }
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(same)))
+    stacked = rows.iloc[np.tile(np.arange(len(rows)), len(grid))].reset_index(drop=True)
+    stacked.isetitem(varied, grid.repeat(len(rows)))
+    return stacked
 
 
 def _grid(column: pd.Series[Any]) -> tuple[Any, str]:
@@ -117,7 +118,9 @@ def _plain_values(grid: Any) -> list[Any]:
 def first_columns(importances: Importances, X: Any) -> list[int]:
     """Give the positions of the columns that matter most; of columns that go together the first."""
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else [str(at) for at in range(X.shape[1])]
-    return [names.index(each.columns[0]) for each in importances.columns[:FIRST_COLUMNS]]
+    # The rest of a wide table is no column.
+    known = [each for each in importances.columns if len(each.columns) == 1 or each.association is not None]
+    return [names.index(each.columns[0]) for each in known[:FIRST_COLUMNS]]
 
 
 def shown_classes(codes: NDArray[np.intp], n_classes: int, positive: int | None) -> list[int]:

@@ -7,7 +7,6 @@ would seem to matter little (Strobl et al. 2008).
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import process_time
@@ -32,10 +31,14 @@ MOST_PREDICTED = 20_000
 MOST_CELLS = 10_000_000
 """The same times columns: wide tables have fewer rows."""
 MOST_REPEATS = 5
+FIRST_BLOCKS, ROUNDS, SPLIT_AT_ONCE = 20, 6, 3
+"""Into how many parts a wide table is cut, and how often how many of those that matter most are halved."""
 MOST_PARTS = 60
 """Columns, or groups of them, that are shuffled apart; of more, those that matter are searched for by halves."""
 SECONDS = 3.0
 """What all of it may take of the processor; a model that predicts slowly is asked for fewer rows."""
+WIDE_MODELS = 2
+"""Models of folds that predict the rows of a wide table."""
 CELLS_AT_ONCE = 2**21
 
 
@@ -110,9 +113,11 @@ def measure_importances(
         which depends on the machine: `is_cut` says so.
     """
     deadline = process_time() + 2 * seconds
+    # Each fold prepares its rows anew, which of a wide table takes long.
+    used = parts if len(groups) <= MOST_PARTS else parts[:WIDE_MODELS]
     has_probabilities = all(part.predict.has_probabilities for part in parts)
     n_parts, width = min(len(groups), MOST_PARTS), _width(groups)
-    drawn = _draw(parts, min(MOST_ROWS, max(FEWEST_ROWS, _most_predicted(width) // n_parts)), random_state)
+    drawn = _draw(used, min(MOST_ROWS, max(FEWEST_ROWS, _most_predicted(width) // n_parts)), random_state)
     sample, base = _predict_base(drawn, has_probabilities, n_parts=n_parts, seconds=seconds)
     n_drawn, n_rows = (sum(map(len, each)) for each in (drawn, sample))
     is_cut = n_rows < n_drawn
@@ -133,7 +138,7 @@ def measure_importances(
         n_rows=n_rows,
         n_held_out=sum(map(len, parts)),
         n_repeats=repeats,
-        n_models=len(parts),
+        n_models=len(used),
         is_cut=is_cut or sum(len(group.columns) for group, _ in found) < width,
         provenance=provenance,
     )
@@ -230,15 +235,17 @@ def shuffled_copies(X: Any, shuffles: Sequence[tuple[Sequence[int], NDArray[np.i
     """Stack copies of some rows, of each of which some columns (by position) are taken from other rows."""
     n_rows = len(X)
     same = np.tile(np.arange(n_rows, dtype=np.intp), len(shuffles))
+    if not hasattr(X, "iloc") or (len(set(X.dtypes)) == 1 and X.dtypes.iloc[0].kind in "iuf"):
+        values = np.asarray(X)
+        stacked = values[same]
+        for copy, (places, order) in enumerate(shuffles):
+            changed = np.asarray(places, dtype=np.intp)
+            stacked[copy * n_rows : (copy + 1) * n_rows, changed] = values[np.ix_(order, changed)]
+        return pd.DataFrame(stacked, columns=X.columns) if hasattr(X, "iloc") else stacked
     taken: dict[int, NDArray[np.intp]] = {}
     for copy, (places, order) in enumerate(shuffles):
         for place in places:
             taken.setdefault(place, same.copy())[copy * n_rows : (copy + 1) * n_rows] = order
-    if not hasattr(X, "iloc"):
-        stacked = X[same]
-        for place, rows in taken.items():
-            stacked[:, place] = X[rows, place]
-        return stacked
     columns = {name: X.iloc[:, place].array.take(taken.get(place, same)) for place, name in enumerate(X.columns)}
     return pd.DataFrame(columns, index=pd.RangeIndex(len(same)))
 
@@ -254,28 +261,18 @@ def _measure(
             if process_time() > deadline:
                 break
         return found
-    blocks = [list(part) for part in np.array_split(np.arange(len(groups)), MOST_PARTS // 2)]
-    heap: list[tuple[float, int, list[int], NDArray[np.float64]]] = []
-    order = iter(range(10**9))
-
-    def measure(parts: Sequence[list[int]]) -> None:
-        merged = [_merge([groups[at] for at in part]) for part in parts]
-        for part, gain in zip(parts, shuffled.gains(merged), strict=True):
-            heapq.heappush(heap, (-float(gain.mean()), next(order), part, gain))
-
-    measure(blocks)
-    found = []
-    for _ in range(MOST_PARTS // 4):
-        if process_time() > deadline:
+    blocks = [list(part) for part in np.array_split(np.arange(len(groups)), FIRST_BLOCKS)]
+    parts = list(zip(blocks, shuffled.gains([_merge([groups[at] for at in part]) for part in blocks]), strict=True))
+    for _ in range(ROUNDS):
+        # Several at once: each call predicts, and one of many columns takes long to begin.
+        parts.sort(key=lambda part: (len(part[0]) > 1, part[1].mean()), reverse=True)
+        split = [part for part, _ in parts[:SPLIT_AT_ONCE] if len(part) > 1]
+        if not split or process_time() > deadline:
             break
-        while heap and len(heap[0][2]) == 1:
-            _, _, (at,), gain = heapq.heappop(heap)
-            found.append((groups[at], gain))
-        if not heap:
-            break
-        _, _, part, _ = heapq.heappop(heap)
-        measure([part[: len(part) // 2], part[len(part) // 2 :]])
-    return [*found, *((_merge([groups[at] for at in part]), gain) for _, _, part, gain in heap)]
+        halves = [half for part in split for half in (part[: len(part) // 2], part[len(part) // 2 :])]
+        gains = shuffled.gains([_merge([groups[at] for at in half]) for half in halves])
+        parts = [*parts[len(split) :], *zip(halves, gains, strict=True)]
+    return [(_merge([groups[at] for at in part]), gain) for part, gain in parts]
 
 
 def _merge(groups: Sequence[ColumnGroup]) -> ColumnGroup:
