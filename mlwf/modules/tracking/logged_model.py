@@ -23,6 +23,7 @@ from mlwf.errors import MlwfError, TrackingError
 from mlwf.modules.tracking.aliases import set_alias
 from mlwf.modules.tracking.connection import locked_database
 from mlwf.modules.tracking.mlflow_store import Store, as_default
+from mlwf.modules.tracking.served_classifier import METHODS
 from mlwf.processes import SharedState
 from mlwf.specs.catalogue import find_algorithm
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
@@ -46,9 +47,10 @@ def save_model(
 ) -> None:
     """Save a fitted model as MLflow takes it, for `log_saved_model`.
 
-    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels. The
-    table schema, by which tables are read for it, stands beside it, and is named in its metadata. A `model_file`, in
-    which the model was saved already, is copied.
+    With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels, or
+    probabilities where `params` ask for them, by the file that is put beside it. The table schema, by which tables are
+    read for it, stands there too, and is named in its metadata. A `model_file`, in which the model was saved already,
+    is copied.
     """
     from mlflow import sklearn
     from mlflow.models import Model
@@ -67,6 +69,7 @@ def save_model(
         )
     if table_schema is not None:
         (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")
+    _write_server(folder)
     _write_model_file(model, folder, model_file)
 
 
@@ -243,6 +246,7 @@ def _requirements_unchecked() -> Iterator[None]:
         setattr(environment, _CHECK, check)
 
 
+_CODE, _SERVER = "code", "served_classifier"
 _CHECK = "warn_dependency_requirement_mismatches"
 _REQUIREMENTS_UNCHECKED = SharedState(_requirements_unchecked)
 
@@ -254,6 +258,17 @@ def _address(folder: Path, **places: Any) -> None:
     description = Model.load(folder)
     for name, value in places.items():
         setattr(description, name, value)
+    description.save(folder / "MLmodel")
+
+
+def _write_server(folder: Path) -> None:
+    """Put what chooses between labels and probabilities into a saved model, and let MLflow load it by that."""
+    from mlflow.models import Model
+
+    (folder / _CODE).mkdir()
+    shutil.copyfile(Path(__file__).with_name(f"{_SERVER}.py"), folder / _CODE / f"{_SERVER}.py")
+    description = Model.load(folder)
+    description.flavors["python_function"] |= {"loader_module": _SERVER, "code": _CODE}
     description.save(folder / "MLmodel")
 
 
@@ -279,18 +294,20 @@ def _described(model: Any, X_sample: Any, metadata: Mapping[str, Any]) -> dict[s
     if X_sample is None or not len(X_sample):
         return {"metadata": dict(metadata)}
     from mlflow.models import ModelSignature, infer_signature
-    from mlflow.types.schema import AnyType, ColSpec, Schema
+    from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     outputs = infer_signature(model_output=model.predict(X_sample)).outputs
+    # MLflow drops params that a signature does not name.
+    params = ParamSchema([ParamSpec("predict_method", DataType.string, METHODS[0])])
     if not hasattr(X_sample, "columns"):
         inputs = Schema([ColSpec(AnyType()) for _ in range(X_sample.shape[1])])
-        signature = ModelSignature(inputs, outputs)
+        signature = ModelSignature(inputs, outputs, params)
         return {"signature": signature, "input_example": X_sample[:EXAMPLE_ROWS], "metadata": dict(metadata)}
     # A typed column refuses what pandas makes of a missing value in it: an integer or text column whose only value is
     # missing comes as floats, a float column without fractions as integers. The model itself takes all of them.
     inputs = Schema([ColSpec(AnyType(), name=str(column)) for column in X_sample.columns])
     return {
-        "signature": ModelSignature(inputs, outputs),
+        "signature": ModelSignature(inputs, outputs, params),
         "input_example": _example(X_sample),
         "metadata": {
             **metadata,

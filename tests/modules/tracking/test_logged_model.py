@@ -17,6 +17,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
 
 from mlwf.errors import TrackingError
 from mlwf.modules.preprocessing import build_preprocessor
@@ -40,7 +41,9 @@ with open(sys.argv[2], "rb") as file:
 said = {}
 for name, rows in asked.items():
     raw = model.get_raw_model()
+    served = model.predict(rows, params={"predict_method": "predict_proba"})
     said[name] = {"labels": list(model.predict(rows)), "proba": raw.predict_proba(rows).tolist()}
+    said[name] |= {"served": served.to_numpy().tolist(), "classes": list(served)}
 print(json.dumps(said))
 """
 
@@ -151,6 +154,7 @@ def test_model_predicts_in_a_fresh_process_what_the_run_s_own_predicts(logged, c
     model, cases, predicted, _, _ = logged
     assert predicted[case]["labels"] == list(model.predict(cases[case]))
     assert predicted[case]["proba"] == model.predict_proba(cases[case]).tolist()
+    assert (predicted[case]["served"], predicted[case]["classes"]) == (predicted[case]["proba"], ["no", "yes"])
 
 
 def test_model_answers_differ_so_that_equal_ones_mean_something(logged):
@@ -249,6 +253,48 @@ def test_model_that_is_served_reports_which_date_it_cannot_read_behind_the_words
             json.dumps({"dataframe_records": [record]}), "application/json", model, model.metadata.get_input_schema()
         )
     assert "31/12/2020" in json.loads(caught.value.serialize_as_json())["stack_trace"]
+
+
+def test_server_answers_labels_and_probabilities_by_class_where_a_request_asks(logged):
+    model, cases, *_ = logged
+    rows = cases["single row"]
+    (chances,) = model.predict_proba(rows).tolist()
+    assert serve(logged) == serve(logged, {"predict_method": "predict"}) == [*model.predict(rows)]
+    (served,) = serve(logged, {"predict_method": "predict_proba"})
+    assert served == pytest.approx(dict(zip(["no", "yes"], chances, strict=True)))
+
+
+def test_server_refuses_another_method_and_says_which_there_are(logged):
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match="predict_method is 'transform'; accepted: predict, predict_proba"):
+        serve(logged, {"predict_method": "transform"})
+
+
+def serve(logged, params=None):
+    """Answer a request for one row as MLflow's server does."""
+    import mlflow.pyfunc
+    from mlflow.pyfunc.scoring_server import invocations
+
+    *_, path, _ = logged
+    model = mlflow.pyfunc.load_model(str(path))
+    rows = json.loads(logged[1]["single row"].to_json(orient="records", date_format="iso"))
+    request = {"dataframe_records": rows} | ({"params": params} if params else {})
+    answer = invocations(json.dumps(request), "application/json", model, model.metadata.get_input_schema())
+    assert answer.status == 200
+    return json.loads(answer.response)["predictions"]
+
+
+def test_model_without_probabilities_is_served_with_labels_alone(tmp_path):
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    X = pd.DataFrame({"number": [0.0, 1.0, 2.0, 3.0]})
+    save_model(LinearSVC().fit(X, [7, 7, 8, 8]), tmp_path / "saved", X)
+    model = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    assert list(model.predict(X)) == [7, 7, 8, 8]
+    with pytest.raises(MlflowException, match=r"is 'predict_proba'; accepted: predict$"):
+        model.predict(X, params={"predict_method": "predict_proba"})
 
 
 def test_model_brings_an_example_that_is_valid_json_and_predicts(logged):
