@@ -93,6 +93,8 @@ def promote_run(
     """
     _check_names(alias, model)
     candidate = _find(run, model, find_files, runs_dir, tracking_uri)
+    if candidate.version is not None and _holds(candidate, alias):
+        return Promotion(candidate.run_id, candidate.model, alias, candidate.version, (), False, None)
     gates, n_gates = _check_gates(candidate, find_files)
     unmet = tuple(gate for gate in gates if not gate.passed)
     promotion = Promotion(
@@ -187,6 +189,14 @@ def _find_version(
     files = find_files(pinned, tracking_uri) if find_files else None
     run_id = files.run_id if files else pinned
     return _Candidate(run_id, name, version, tracking_uri, files, None, runs_dir)
+
+
+def _holds(candidate: _Candidate, alias: str) -> bool:
+    try:
+        present = pin_model_uri(f"{MODEL_URI}{candidate.model}@{alias}", candidate.store)
+    except RegisteredModelError:  # no version has it
+        return False
+    return present == f"{MODEL_URI}{candidate.model}/{candidate.version}"
 
 
 def _register(candidate: _Candidate, tracking_uri: str | None) -> str:

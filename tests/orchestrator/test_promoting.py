@@ -118,6 +118,8 @@ def test_a_run_whose_gates_are_not_met_is_not_registered(house):
 def test_force_registers_it_all_the_same_and_is_recorded(house):
     done = house.promote("failing", model="forced", force=True)
     assert (done.refused, done.forced, house.champion("forced")) == (False, True, "1")
+    again = house.promote("failing", model="forced")
+    assert (again.refused, again.change) == (False, None)
     tags = house.tags("forced", "1")
     assert tags["reason"] == "forced"
     assert tags["forced"].startswith("accuracy at least 1: 0.")
