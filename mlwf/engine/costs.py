@@ -1,8 +1,8 @@
 """What fits cost, predicted and measured, and the time of a run: which fits may begin, and when all must have ended.
 
 A run with a time limit has one `RunTime`. Its searches that run at the same time share one `SearchTime`, which knows
-what must still be done after them, and which the engine asks before it begins the fits of a candidate; candidates of
-all of them are tried the cheapest first::
+what must still be done after them, and which the engine asks before it begins the fits of a candidate; one candidate
+of each is tried in turn, the cheapest first::
 
     time = SearchTime(run_time, reserve=..., n_shipped=1)
     for model in models:
@@ -64,6 +64,7 @@ class FitCosts:
     def __init__(self) -> None:
         self._measured: dict[str, deque[Measured]] = defaultdict(lambda: deque(maxlen=MOST_MEASURED))
         self._saved: dict[str, deque[Measured]] = defaultdict(lambda: deque(maxlen=MOST_MEASURED))
+        self._overheads: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def record(self, classifier: Any, estimated: float, seconds: float, *, learner: str | None = None) -> None:
@@ -84,6 +85,12 @@ class FitCosts:
             for name in _names(classifier, learner):
                 self._measured[name].append(Measured(estimated, seconds))
 
+    def record_overhead(self, classifier: Any, seconds: float) -> None:
+        """Take what a fit of the algorithm takes however few its rounds are, such as the binning of its rows."""
+        with self._lock:
+            name = _names(classifier, None)[0]
+            self._overheads[name] = min(max(OVERHEAD_SECONDS, seconds), self._overheads.get(name, math.inf))
+
     def record_saving(self, classifier: Any, estimated: float, seconds: float) -> None:
         """Take what it took to write a fitted model, whose fit was estimated to take `estimated` seconds."""
         with self._lock:
@@ -91,11 +98,13 @@ class FitCosts:
 
     def predict(self, classifier: Any, estimated: float, *, learner: str | None = None) -> float:
         """Predict the seconds of a fit; the estimate itself where nothing like it was measured."""
+        names = _names(classifier, learner)
         with self._lock:
-            for name in reversed(_names(classifier, learner)):
+            overhead = self._overheads.get(names[0], OVERHEAD_SECONDS)
+            for name in reversed(names):
                 if self._measured.get(name):
-                    return OVERHEAD_SECONDS + _ratio(self._measured[name]) * estimated
-        return OVERHEAD_SECONDS + estimated
+                    return overhead + _ratio(self._measured[name], overhead) * estimated
+        return overhead + estimated
 
     def predict_saving(self, classifier: Any, estimated: float) -> float:
         """Predict the seconds to write the model of a fit; none where no such model was written."""
@@ -130,9 +139,9 @@ def _names(classifier: Any, learner: str | None) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}", *([] if learner is None else [learner])]
 
 
-def _ratio(measured: deque[Measured]) -> float:
+def _ratio(measured: deque[Measured], overhead: float = OVERHEAD_SECONDS) -> float:
     """Give how many times its estimate a fit takes: the median, in which a fit counts by its estimate."""
-    ratios = sorted((max(each.seconds - OVERHEAD_SECONDS, 0.0) / each.estimated, each.estimated) for each in measured)
+    ratios = sorted((max(each.seconds - overhead, 0.0) / each.estimated, each.estimated) for each in measured)
     half, passed = sum(weight for _, weight in ratios) / 2, 0.0
     for ratio, weight in ratios:
         passed += weight
@@ -199,6 +208,10 @@ class SearchTime:
         The same, without what the run can do without.
     n_shipped
         How many candidates ship, at most.
+    slots
+        How many of those that ship are fitted at the same time.
+    at_the_end
+        Seconds of what follows that come once, however many candidates ship; `reserve` counts them for each.
     share
         Which part of the time that is left the search may take: less than 1 where other searches follow.
     """
@@ -210,12 +223,16 @@ class SearchTime:
         reserve: Reserve = no_reserve,
         least: Reserve | None = None,
         n_shipped: int = 1,
+        slots: int = 1,
+        at_the_end: float = 0.0,
         share: float = 1.0,
     ) -> None:
         self.run_time = run_time
         self.reserve = reserve
         self.least = least or reserve
         self.n_shipped = n_shipped
+        self.slots = slots
+        self.at_the_end = at_the_end
         self.share = share
         self.started = monotonic()
         self.turn: int | None = None
@@ -281,5 +298,7 @@ class SearchTime:
         return self.least(pipeline, params) <= self.run_time.left
 
     def _ends(self, reserves: Sequence[float]) -> float:
-        last = self.run_time.ends - MARGIN * sum(reserves)
+        own = [max(0.0, reserve - self.at_the_end) for reserve in reserves]
+        needed = self.at_the_end + max(sum(own) / self.slots, max(own)) if own else 0.0
+        last = self.run_time.ends - MARGIN * needed
         return self.started + self.share * (last - self.started)

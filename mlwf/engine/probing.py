@@ -27,12 +27,16 @@ FEWEST_ROWS = 200
 ROWS_OF_A_CLASS = 4
 STEP = 4
 """Each fit is that many times as large as the one before."""
+MOST_SPENT = 8
+"""How many times the seconds of the largest fit all of them may take together."""
 LARGEST_SHARE = 0.25
 """Of the rows, or of the rounds, that the largest of these fits may have: beyond that it is no cheap one."""
 
 
 def probe(classifier: Any, prepared: PreparedRows, *, n_columns: int, most_seconds: float, costs: FitCosts) -> None:
     """Fit a classifier with few rounds, or on few rows, and record what that takes; then with more, until it tells.
+
+    What more rounds add tells what a round takes, and the rest is what a fit takes however few they are.
 
     Parameters
     ----------
@@ -43,9 +47,13 @@ def probe(classifier: Any, prepared: PreparedRows, *, n_columns: int, most_secon
     n_columns
         Columns of the table that they are from, which its cost is estimated by.
     most_seconds
-        After a fit that took so long no larger one is made.
+        After a fit that took so long no larger one is made; with more rounds, so much longer than the first.
     """
     n_classes = len(np.unique(prepared.y))
+    info = find_algorithm(classifier)
+    has_rounds = bool(info and info.rounds)
+    first: tuple[float, float] | None = None
+    spent = 0.0
     for smaller, rows in _smaller(classifier, prepared, n_columns, n_classes):
         estimated = estimate_seconds(smaller, len(rows), n_columns, n_classes)
         started = perf_counter()
@@ -57,7 +65,14 @@ def probe(classifier: Any, prepared: PreparedRows, *, n_columns: int, most_secon
         seconds = perf_counter() - started
         costs.record(classifier, estimated, seconds)
         costs.record_saving(classifier, estimated, _seconds_of_saving(model))
-        if seconds >= most_seconds:
+        spent += seconds
+        added = seconds
+        if has_rounds:
+            first = first or (estimated, seconds)
+            added = seconds - first[1]
+            if added > 0:
+                costs.record_overhead(classifier, first[1] - first[0] * added / (estimated - first[0]))
+        if added >= most_seconds or spent >= MOST_SPENT * most_seconds:
             return
 
 

@@ -43,6 +43,8 @@ class Leaderboard:
     n_folds: int
     n_kept: int = 1
     """Of how many candidates the models are kept: the best, and those that are to be resumed."""
+    n_groups: int = 0
+    """How many groups of candidates the scheduler has numbered, where the time is limited."""
     cells: dict[tuple[int, int], Mapping[str, float]] = field(default_factory=dict)
     """Scores of each candidate and fold, by scorer."""
     failures: dict[tuple[int, int], list[str]] = field(default_factory=dict)

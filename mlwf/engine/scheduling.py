@@ -20,7 +20,7 @@ from mlwf.engine.costs import FitCosts, SearchTime
 from mlwf.engine.fit_cache import FitCache
 from mlwf.engine.fit_key import FitKey, FitKeyBuilder
 from mlwf.engine.process_pools import CallInterruptedError
-from mlwf.engine.requests import FitRequest, FitResult, last_step
+from mlwf.engine.requests import FitRequest, FitResult, Leaderboard, last_step
 from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.predictions import PrecomputedClassifier, Predictions
 from mlwf.results import FitCounts
@@ -199,10 +199,10 @@ class Task:
         """Its rank among those that came together, the lowest first: the longest, so that none is left at the end.
 
         Where the time may run out candidates come one after another, so that those begun are complete; the cheapest
-        first, where it is known how much time there is.
+        first, where it is known how much time there is, and of several searches one candidate of each in turn.
         """
         if self.group is not None:
-            return (self.group.estimated, self.candidate, -self.seconds)
+            return (self.group.place, self.group.estimated, self.candidate, -self.seconds)
         if self.deadline is None:
             return (0, -self.seconds)
         return (self.candidate, -self.seconds)
@@ -247,6 +247,8 @@ class CandidateGroup:
 
     time: SearchTime
     tasks: list[Task]
+    place: int = 0
+    """Its number among the groups of its search, the cheapest first."""
     most: int | None = None
     """Up to which stage there is time for; None for all."""
     is_refused: bool = False
@@ -308,6 +310,7 @@ class CandidateGroup:
 def group_tasks(tasks: Sequence[Task]) -> None:
     """Put the tasks of a search whose time is limited into groups."""
     groups: dict[Any, CandidateGroup] = {}
+    leaderboards: dict[Any, Leaderboard] = {}
     for task in tasks:
         time = task.request.search_time
         if time is not None:
@@ -316,9 +319,14 @@ def group_tasks(tasks: Sequence[Task]) -> None:
             if key not in groups:
                 groups[key] = CandidateGroup(time, [])
                 time.n_undecided += 1
+                if task.request.candidate_fold is not None:
+                    leaderboards[key] = task.request.candidate_fold.leaderboard
             group = groups[key]
             group.tasks.append(task)
             task.group = group
+    for key in sorted(leaderboards, key=lambda key: (groups[key].estimated, groups[key].tasks[0].candidate)):
+        groups[key].place = leaderboards[key].n_groups
+        leaderboards[key].n_groups += 1
 
 
 def group_requests(

@@ -234,7 +234,9 @@ def _search_time(run: Run) -> SearchTime | None:
     context = run.context
     n_searches = 1 + (len(context.validation_splits) if context.is_nested else 0)
     n_shipped = 1 if context.ensemble is None else min(context.ensemble.size, MOST_MEMBERS)
-    shares: dict[str, Any] = {"n_shipped": n_shipped, "share": 1 / n_searches}
+    slots = 1 if context.ensemble is None else run.engine.slots
+    shares: dict[str, Any] = {"n_shipped": n_shipped, "slots": slots, "share": 1 / n_searches}
+    shares["at_the_end"] = run.reserve.seconds_at_the_end
     return SearchTime(context.time, reserve=run.reserve, least=run.reserve.least, **shares)
 
 

@@ -57,6 +57,14 @@ def test_large_fits_outweigh_small_ones_of_which_the_overhead_is_most():
     assert costs.predict(BOOSTER, 2.0) == pytest.approx(OVERHEAD_SECONDS + 3.0)
 
 
+def test_what_a_fit_takes_whatever_its_rounds_is_taken_once():
+    costs = FitCosts()
+    costs.record(BOOSTER, 0.1, 0.5)
+    costs.record_overhead(BOOSTER, 0.4)
+    assert costs.predict(BOOSTER, 4.0) == pytest.approx(0.4 + 4.0)
+    assert costs.predict(REGRESSION, 4.0) == OVERHEAD_SECONDS + 4.0
+
+
 def test_a_short_fit_is_no_measure_of_a_far_longer_one():
     costs = FitCosts()
     costs.record(BOOSTER, 0.01, 0.1)
@@ -114,6 +122,14 @@ def test_of_candidates_that_ship_together_what_follows_is_reserved_for_each():
     time = SearchTime(RunTime(100.0), reserve=lambda pipeline, params: params["reserve"], n_shipped=2)
     assert all(time.may_begin(1.0, None, {"reserve": reserve}) for reserve in (10.0, 30.0, 20.0))
     assert time.ends == pytest.approx(time.run_time.ends - MARGIN * 50.0)
+
+
+def test_what_ships_together_is_fitted_at_the_same_time_and_ends_once():
+    time = SearchTime(
+        RunTime(100.0), reserve=lambda pipeline, params: params["reserve"], n_shipped=3, slots=2, at_the_end=5.0
+    )
+    assert all(time.may_begin(1.0, None, {"reserve": 5.0 + own}) for own in (10.0, 20.0, 4.0))
+    assert time.ends == pytest.approx(time.run_time.ends - MARGIN * (5.0 + 20.0))
 
 
 def test_a_search_takes_no_more_than_its_share_of_the_time():
