@@ -20,15 +20,17 @@ from benchmarks.workloads import (
     many_columns,
     one_model,
 )
-from mlwf import CalibrationSpec, GridSearchSpec, MLflowSpec, create_tuning, run_ml_workflow
+from mlwf import CalibrationSpec, ClassifierModelSpec, GridSearchSpec, MLflowSpec, create_tuning, run_ml_workflow
 from mlwf.orchestrator import evaluation_phases as evidence
-from mlwf.specs.tuning import HalvingSearchSpec, OptunaSearchSpec
+from mlwf.specs.tuning import HalvingSearchSpec, OptunaSearchSpec, RandomizedSearchSpec
 
-FACTORS = {"gradient_boosting": 2, "hist_gradient_boosting": 4}
+FACTORS = {"gradient_boosting": 2, "hist_gradient_boosting": 4, "lightgbm": 4}
 """By which halving takes candidates away: of 16 are left 8, 4, 2 and 1, or 4 and 1, which get up to 192 rounds. By 4
 the first of the two misses the best score by 0.23 %."""
 N_TRIALS = 10
 """What Optuna gets, of 64 candidates."""
+N_DRAWN = 20
+"""What a random search gets, of 64 candidates."""
 
 
 def search(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int, n_jobs: int = 1, n_rates: int = 4) -> None:
@@ -72,19 +74,38 @@ def nested(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> 
     )
 
 
-def inexact(watch: Stopwatch, *, algorithm: str, strategy: str, is_quick: bool, repeat: int) -> None:
-    """Search by halving or by Optuna where the grid searches, boosting rounds being what halving gives out."""
+def inexact(
+    watch: Stopwatch, *, algorithm: str, strategy: str, is_quick: bool, repeat: int, scoring: str = SCORING
+) -> None:
+    """Search by another strategy where the grid searches, boosting rounds being what halving gives out."""
     load = grid_of_64(algorithm, is_quick=is_quick)
     if strategy == "optuna":
         try:
             importlib.import_module("optuna")
         except ImportError as error:
             raise NotMeasuredError(str(error)) from error
-    spec = {"halving": _halving, "optuna": _optuna}[strategy](load, f"classifier__{STAGES[algorithm]}")
+    make = {"grid": _grid_search, "random": _random, "halving": _halving, "optuna": _optuna}[strategy]
+    spec = make(load).model_copy(update={"scoring": scoring})
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("search"):
         searched = create_tuning(spec, random_state=repeat).fit(load.pipeline, load.X, load.y)
     watch.record("search", best_params=dict(searched.best_params_), best_score=float(searched.best_score_))
+
+
+def portfolio(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Compare and average the models of `algorithm: auto` on the rows of the grid, by log loss."""
+    load = grid_of_64("lightgbm", is_quick=is_quick)
+    with watch.part("search"):
+        results = run_ml_workflow(
+            load.features,
+            ClassifierModelSpec(algorithm="auto"),
+            load.X,
+            load.y,
+            validation_strategy="none",
+            random_state=repeat,
+            on_error="fail",
+        )
+    watch.record("search", best_score=-results["leaderboard"]["ensemble"]["log_loss"])
 
 
 def baseline(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
@@ -162,7 +183,8 @@ def _scores(results: Mapping[str, Any]) -> list[float]:
     return list(score.folds)
 
 
-def _halving(load: Workload, rounds: str) -> HalvingSearchSpec:
+def _halving(load: Workload) -> HalvingSearchSpec:
+    rounds = f"classifier__{STAGES[load.model.algorithm]}"
     others = {name: values for name, values in load.grid.items() if name != rounds}
     return HalvingSearchSpec(
         param_grid=others,
@@ -174,7 +196,11 @@ def _halving(load: Workload, rounds: str) -> HalvingSearchSpec:
     )
 
 
-def _optuna(load: Workload, rounds: str) -> OptunaSearchSpec:
+def _random(load: Workload) -> RandomizedSearchSpec:
+    return RandomizedSearchSpec(param_distributions=dict(load.grid), n_iter=N_DRAWN, scoring=SCORING, cv_folds=CV_FOLDS)
+
+
+def _optuna(load: Workload) -> OptunaSearchSpec:
     return OptunaSearchSpec(param_distributions=dict(load.grid), n_iter=N_TRIALS, scoring=SCORING, cv_folds=CV_FOLDS)
 
 

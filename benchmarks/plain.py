@@ -35,12 +35,12 @@ def chain(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> N
     )
 
 
-def search(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int) -> None:
+def search(watch: Stopwatch, *, algorithm: str, is_quick: bool, repeat: int, scoring: str = SCORING) -> None:
     """Search and refit."""
     load = grid_of_64(algorithm, is_quick=is_quick)
     watch.count_fits(type(load.pipeline[-1]))
     with watch.part("search"):
-        found_by_grid = _search(load)
+        found_by_grid = _search(load, scoring)
     watch.record("search", **found(found_by_grid, load))
 
 
@@ -136,9 +136,9 @@ def _with(load: Workload, params: dict[str, Any]) -> Pipeline:
     return clone(load.pipeline).set_params(**params)
 
 
-def _search(load: Workload) -> GridSearchCV:
-    return _searching(load).fit(load.X, load.y)
+def _search(load: Workload, scoring: str = SCORING) -> GridSearchCV:
+    return _searching(load, scoring).fit(load.X, load.y)
 
 
-def _searching(load: Workload) -> GridSearchCV:
-    return GridSearchCV(clone(load.pipeline), dict(load.grid), cv=CV_FOLDS, scoring=SCORING)
+def _searching(load: Workload, scoring: str = SCORING) -> GridSearchCV:
+    return GridSearchCV(clone(load.pipeline), dict(load.grid), cv=CV_FOLDS, scoring=scoring)

@@ -45,6 +45,7 @@ def _both(name: str, function: str, **options: Any) -> dict[str, Side]:
     }
 
 
+LOG_LOSS = "neg_log_loss"
 OF_WORKERS = {"algorithm": "gradient_boosting", "n_rates": 2}
 
 SIDES: dict[str, Side] = {
@@ -56,6 +57,14 @@ SIDES: dict[str, Side] = {
     **_both("mlwf optuna", "ours:inexact", strategy="optuna"),
     "plain search, lightgbm": Side("plain:search", {"algorithm": "lightgbm"}, repeats=2, is_alone=True),
     "mlwf search, lightgbm": Side("ours:search", {"algorithm": "lightgbm"}, repeats=2, is_alone=True),
+    "plain search by log loss": Side("plain:search", {"algorithm": "lightgbm", "scoring": LOG_LOSS}, is_alone=True),
+    **{
+        f"mlwf {strategy} by log loss": Side(
+            "ours:inexact", {"algorithm": "lightgbm", "strategy": strategy, "scoring": LOG_LOSS}, is_alone=True
+        )
+        for strategy in ("grid", "random", "halving", "optuna")
+    },
+    "mlwf portfolio": Side("ours:portfolio", is_alone=True),
     "baseline": Side("ours:baseline", repeats=3, is_alone=True),
     "many columns": Side("ours:leaks", repeats=3, is_alone=True),
     "same command twice": Side("commands:twice"),

@@ -111,6 +111,21 @@ def _inexact() -> list[Line]:
     ]
 
 
+def _by_log_loss(strategy: str, what: str, goal: float) -> Line:
+    """Compare the time to a log loss within 0.1 % of that of the grid of 64 candidates of LightGBM, or a better one."""
+    side = "mlwf portfolio" if strategy == "portfolio" else f"mlwf {strategy} by log loss"
+    ours, plain = Reading(side, "search"), Reading("plain search by log loss", "search")
+    return Line(
+        15,
+        f"{what} to within 0.1 % of the best log loss, lightgbm",
+        "`GridSearchCV`",
+        plain,
+        ours,
+        saves(goal),
+        must="be close",
+    )
+
+
 def _adult(against: str, side: str, must: Must) -> Line:
     what = "Adult, 48,842 mixed rows, 16 candidates, hist_gradient_boosting"
     return Line(7, what, against, Reading(side, "search"), Reading("mlwf adult", "search"), saves(2.5), must=must)
@@ -211,6 +226,11 @@ LINES: tuple[Line, ...] = (
         Reading("mlwf search, lightgbm", "search"),
         saves(2.2),
     ),
+    _by_log_loss("grid", "The same grid", 2.2),
+    _by_log_loss("random", "20 random candidates of it", 3),
+    _by_log_loss("halving", "Halving", 8),
+    _by_log_loss("optuna", "Optuna", 6),
+    _by_log_loss("portfolio", "`algorithm: auto`", 1.5),
     _light("--help", 1.5),
     _light("summary", 1.5),
     _light("validate", 2.5),

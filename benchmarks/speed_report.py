@@ -108,7 +108,7 @@ def _lost(line: Line, measured: Measured) -> float | None:
     if line.must != "be close":
         return None
     (best,) = {values["best_score"] for values in _values(line.theirs, measured)}
-    return max((best - values["best_score"]) / best for values in _values(line.ours, measured))
+    return max((best - values["best_score"]) / abs(best) for values in _values(line.ours, measured))
 
 
 def _table(measured: Measured) -> list[str]:
