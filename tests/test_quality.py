@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.quality import KeptFits, main
-from benchmarks.quality_report import corrected_interval, mean_ranks, write_report
+from benchmarks.quality import REPORT, KeptFits, main
+from benchmarks.quality_report import BEGIN, END, corrected_interval, mean_ranks, write_report
 from benchmarks.quality_systems import SYSTEMS, evaluate, measure_fit
 from benchmarks.quality_tables import TARGET, shipped_tables, tables_of
 
@@ -142,3 +142,9 @@ def test_unknown_table_and_system_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["--systems", "oracle"])
     assert f"is oracle; accepted: {','.join(SYSTEMS)}" in capsys.readouterr().err
+
+
+def test_readme_quotes_the_committed_table():
+    committed = REPORT.read_text(encoding="utf-8")
+    table = committed[committed.index(BEGIN) : committed.index(END) + len(END)]
+    assert table in (REPORT.parent.parent / "README.md").read_text(encoding="utf-8")
