@@ -183,10 +183,10 @@ def _widest_demand(gate: GateSpec) -> str:
 
 def _measure_width(
     gate: GateSpec, scores: Sequence[Score], evaluation: Evaluation, compare: Compare
-) -> tuple[Sequence[_Measured], str]:
+) -> tuple[Sequence[_Measured], str, str | None]:
     """Take the width of each score's interval."""
     widths = [math.inf if score.interval is None else score.interval.high - score.interval.low for score in scores]
-    return [_Measured(f"{width:.3f}", (gate.widest or 0) - width) for width in widths], ""
+    return [_Measured(f"{width:.3f}", (gate.widest or 0) - width) for width in widths], "", None
 '''
 CLASSES_COMMAND = '''
 
