@@ -30,7 +30,7 @@ class Job:
     @property
     def title(self) -> str:
         """What it is called in messages."""
-        return " ".join([str(self.config), *self.swept])
+        return redact(" ".join([str(self.config), *self.swept]))
 
 
 def list_jobs(configs: Sequence[Path], overrides: Sequence[str], sweeps: Sequence[str]) -> list[Job]:

@@ -31,8 +31,8 @@ from mlwf.specs.loading import load_experiment
 
 LONGEST_LINE = 1300
 N = 40
-FAST, SLOW = range(120), range(120, 1_320)
-FAST_RUNS, SLOW_RUNS = range(4), range(4, 104)
+FAST, SLOW = range(120), range(120, 820)
+FAST_RUNS, SLOW_RUNS = range(4), range(4, 64)
 
 ROLES = [
     "numeric",

@@ -21,7 +21,7 @@ from mlwf.specs.loading import load_experiment
 
 ROOT = Path(__file__).parent.parent.parent
 LONGEST_LINE = 1300
-FAST, SLOW = range(250), range(250, 2750)
+FAST, SLOW = range(250), range(250, 1750)
 
 EVERYTHING = """\
 name: adult-income

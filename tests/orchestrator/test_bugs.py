@@ -102,7 +102,7 @@ def test_a_bug_ends_the_mlflow_run_as_failed(experiment, monkeypatch, capfd, emp
     assert run(["train", "-q", "e.yaml"]) == 4
     from mlflow import MlflowClient
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
     (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     assert found.info.status == "FAILED"
     assert found.data.tags["mlwf.error"] == "'object' object has no attribute 'misspelt'"

@@ -130,7 +130,6 @@ def test_a_limit_that_suffices_changes_nothing(letters):
     [
         {},
         {"calibration": {"method": "sigmoid"}},
-        {"validation": {"strategy": "train_test", "refit": True}},
         {"validation": {"nested": True, "cv_folds": 3}},
         {
             "tuning": {
@@ -164,7 +163,7 @@ def test_a_limit_that_suffices_changes_nothing(letters):
             "tuning": None,
         },
     ],
-    ids=["plain", "calibrated", "refitted", "nested", "halving", "optuna", "models"],
+    ids=["plain", "calibrated", "nested", "halving", "optuna", "models"],
 )
 def test_a_run_of_26_classes_and_400_rounds_ends_in_time(letters, sections):
     limit = 20.0

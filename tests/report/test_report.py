@@ -322,7 +322,7 @@ def test_the_page_is_an_artifact_of_the_tracked_run(empty_store, tmp_path, monke
     Path("e.yaml").write_text(yaml.safe_dump(experiment), "utf-8")
     assert boundary.run(["train", "e.yaml", "-q"]) == 0
     summary = find_run(Path("runs"), "latest").read_json("summary.json")
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     logged = Path(client.download_artifacts(summary["tracking"]["run_id"], "report.html", str(tmp_path)))
     assert Page(logged.read_text("utf-8")).sections[:2] == ["scores", "findings"]
     assert "No gates were set" in logged.read_text("utf-8")
