@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 
 from benchmarks.fits import SharedPreparation
 from benchmarks.scenarios import SCENARIOS, Sample, Scenario
-from mlwf import ClassifierModelSpec, DataSpec, GridSearchSpec
+from mlwf import CandidateModelSpec, ClassifierModelSpec, DataSpec, EnsembleSpec, GridSearchSpec, SelectionSpec
 from mlwf.engine.out_of_fold import TrainedModel, TrainFn
 from mlwf.engine.requests import Fitter
+from mlwf.engine.votes import fit_votes
 from mlwf.evaluation.metrics import build_metrics
 from mlwf.modules.data import dataset_from_arrays
 from mlwf.modules.validation import baselines, cross_validate, evaluate
@@ -27,7 +29,7 @@ from mlwf.orchestrator.run_log import RunLog
 from mlwf.orchestrator.run_provenance import list_choices, of_cross_validation, of_holdout
 from mlwf.orchestrator.training_steps import make_nested_train_fn, make_train_fn
 from mlwf.orchestrator.workflow import build_pipeline
-from mlwf.processes import OF_THREADS
+from mlwf.processes import DISPLAY
 from mlwf.provenance import COMPARED, LABELS
 from mlwf.results import Evaluation, Finding
 from mlwf.run_result import RunResult
@@ -107,11 +109,26 @@ def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> Experim
         random_state=random_state,
         data=DataSpec(path=IN_MEMORY, target="target", **named),
         features=list(scenario.features),
-        model=ClassifierModelSpec(algorithm="decision_tree"),
-        tuning=GridSearchSpec(param_grid=dict(scenario.grid)),
+        **_models(scenario),
         validation=ValidationSpec(metrics=list(METRICS), **way.validation),
         findings=FindingsSpec(ignore=lines),
     )
+
+
+def _models(scenario: Scenario) -> dict[str, Any]:
+    if scenario.choice == "search":
+        model = ClassifierModelSpec(algorithm="decision_tree")
+        return {"model": model, "tuning": GridSearchSpec(param_grid=dict(scenario.grid))}
+    models = {
+        f"tree_{number}": CandidateModelSpec(
+            algorithm="decision_tree",
+            hyperparameters={name.removeprefix("classifier__"): value for name, value in params.items()},
+        )
+        for number, params in enumerate(ParameterGrid(dict(scenario.grid)))
+    }
+    # As the one search does: by the scores that are reported.
+    found: dict[str, Any] = {"models": models, "selection": SelectionSpec(scoring="accuracy")}
+    return {**found, "ensemble": EnsembleSpec(keep="always")} if scenario.choice == "ensemble" else found
 
 
 def evaluate_sample(
@@ -133,9 +150,8 @@ def evaluate_sample(
         sample, features = scenario.spoil(sample)
         scenario = replace(scenario, features=features)
     context = _context(experiment_of(scenario, way, random_state=random_state), sample)
-    fit = SharedPreparation(context.table)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=OF_THREADS)
+    fit = partial(fit_votes, fit=SharedPreparation(context.table))
+    with DISPLAY.held():
         config = _chosen_config(context, fit)
         train_fn = make_nested_train_fn(context, config) if context.is_nested else make_train_fn(context, config)
         witnessed = Witnessed(train_fn, sample, ordered=context.is_ordered)
@@ -206,7 +222,8 @@ def _chosen_config(context: RunContext, fit: Fitter) -> PipelineConfig:
     """Build the pipeline, and search on the training rows unless every fold does so itself."""
     config = replace(build_pipeline(context), keep_model=False)
     if context.is_nested:
-        return replace(config, is_tuned=True)
+        several = bool(config.models)
+        return replace(config, is_tuned=not several, is_selected=several, is_averaged=context.ensemble is not None)
     return choose_on(context, config, Split(context.split.train, NO_ROWS), fit)
 
 

@@ -65,12 +65,15 @@ class Scenario:
     draw: Callable[[Random], Sample]
     features: Sequence[FeatureSpec]
     grid: Mapping[str, Sequence[Any]]
+    """The hyperparameters of the candidates, or where they are `models` of models of their own."""
     remedy: Literal["groups", "time"] | None = None
     """The column to name."""
     finding: str | None = None
     """The finding that reports the trap where the column is not named."""
     spoil: Callable[[Sample], tuple[Sample, Sequence[FeatureSpec]]] | None = None
     """What people do by hand before they call anything."""
+    choice: Literal["search", "models", "ensemble"] = "search"
+    """Whether one model is searched, or several are compared, of which the best ships or an average."""
 
 
 def draw_noise(random: Random) -> Sample:
@@ -154,6 +157,20 @@ SCENARIOS = {
         draw_noise,
         FORTY,
         CANDIDATES,
+    ),
+    "models": Scenario(
+        "Pure noise: 100 rows, 40 columns, 20 models",
+        draw_noise,
+        FORTY,
+        CANDIDATES,
+        choice="models",
+    ),
+    "ensemble": Scenario(
+        "Pure noise: 100 rows, 40 columns, an ensemble of 20 models",
+        draw_noise,
+        FORTY,
+        CANDIDATES,
+        choice="ensemble",
     ),
     "groups": Scenario("The same person on 8 rows", draw_persons, FIVE, DEPTHS, remedy="groups"),
     "drift": Scenario("A drifting time series", draw_drift, FIVE, DEPTHS, remedy="time"),

@@ -36,7 +36,11 @@ SPEED_MARKS = (SPEED_BEGIN, SPEED_END)
 
 WAYS = [(name, way) for name, scenario in SCENARIOS.items() for way in ways_of(scenario)]
 OURS = {f"{name}: {way.title}": (name, way) for name, way in WAYS if way.is_ours}
-GUIDES = {f"{name}: {way.title}": (name, way) for name, way in WAYS if not way.is_ours}
+GUIDES = {
+    f"{name}: {way.title}": (name, way)
+    for name, way in WAYS
+    if not way.is_ours and SCENARIOS[name].choice == "search"  # scikit-learn has no choice among models
+}
 SLOW = pytest.mark.slow
 # Two scenarios stand for the others, each with a column that its remedy names.
 MARKED = [pytest.param(name, way, marks=() if name in {"drift", "groups"} else SLOW) for name, way in OURS.values()]
@@ -60,12 +64,14 @@ def test_scores_are_those_of_the_workflow(name, way):
     shuffling = {} if "time" in remedy else {"shuffle": True}
     results = run_ml_workflow(
         spec.features,
-        spec.model,
+        spec.models or spec.model,
         owned.X,
         owned.y,
         validation_strategy=spec.validation.strategy,
         validation_params={**way.validation, **shuffling, "metrics": list(METRICS)},
         tuning_spec=spec.tuning,
+        selection_spec=spec.selection,
+        ensemble_spec=spec.ensemble,
         random_state=3,
         **remedy,
     )
