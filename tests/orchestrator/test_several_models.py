@@ -207,7 +207,8 @@ def test_a_held_out_row_has_no_say_in_the_choice_or_the_weights(mixed, mixed_fea
         ("models: {a: {algorithm: auto}}", "models.a.algorithm: is 'auto'"),
     ],
 )
-def test_a_wrong_list_of_models_is_one_located_line(text, problem):
+def test_a_wrong_list_of_models_is_one_located_line(text, problem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text(f"data: {{path: d.csv, target: y}}\n{text}\n")
     with pytest.raises(ConfigError) as error:
         load_experiment(Path("x.yaml"))
