@@ -130,24 +130,14 @@ def show_summary(summary: Mapping[str, Any], form: Format) -> None:
     """Write a run's summary to stdout."""
     from mlwf.tables import summary_markdown, summary_table
 
-    if form is Format.json:
-        write_json(summary)
-    elif form is Format.markdown:
-        write(summary_markdown(_as_read_here(summary)))
-    else:
-        _show(summary_table(_as_read_here(summary)))
+    _show_in(form, summary, summary_table, summary_markdown)
 
 
 def show_comparison(comparison: Mapping[str, Any], form: Format) -> None:
     """Write runs beside each other to stdout."""
     from mlwf.tables.comparison_tables import comparison_markdown, comparison_table
 
-    if form is Format.json:
-        write_json(comparison)
-    elif form is Format.markdown:
-        write(comparison_markdown(_as_read_here(comparison)))
-    else:
-        _show(comparison_table(_as_read_here(comparison)))
+    _show_in(form, comparison, comparison_table, comparison_markdown)
 
 
 def show_evaluation(found: Mapping[str, Any], form: Format) -> None:
