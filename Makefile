@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check benchmark benchmark-speed benchmark-quality format clean
+.PHONY: help quickstart test check benchmark benchmark-speed benchmark-memory benchmark-quality format clean
 
 help:
 	@echo "make quickstart   install into $(VENV) and train configs/quickstart.yaml"
@@ -17,6 +17,7 @@ help:
 	@echo "make check        lint, types and import contracts alone"
 	@echo "make benchmark    simulate whether the scores are honest; writes benchmarks/honesty.md"
 	@echo "make benchmark-speed   measure the speed beside plain scikit-learn; writes benchmarks/speed.md"
+	@echo "make benchmark-memory  measure the memory of large tables beside a plain script; writes benchmarks/memory.md"
 	@echo "make benchmark-quality  compare predictions beside FLAML and AutoGluon; writes benchmarks/quality.md"
 	@echo "make format       put the code in the one format"
 	@echo "make clean        remove $(VENV) and the tools' caches; runs are kept"
@@ -39,6 +40,9 @@ benchmark: $(VENV)/.installed
 
 benchmark-speed: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.speed
+
+benchmark-memory: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.memory $(ARGS)
 
 benchmark-quality: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.quality $(ARGS)

@@ -16,6 +16,9 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from benchmarks import ours, plain
 from benchmarks.estimates import METRICS, Estimate, Way, evaluate_sample, experiment_of, ways_of
 from benchmarks.measuring import Stopwatch, cpu_of
+from benchmarks.memory import BEGIN as MEMORY_BEGIN
+from benchmarks.memory import END as MEMORY_END
+from benchmarks.memory import Size
 from benchmarks.report import BEGIN, END, HEADER, summarise, write_report
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sides import SIDES
@@ -33,6 +36,7 @@ ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "benchmarks/honesty.md"
 SPEED = ROOT / "benchmarks/speed.md"
 SPEED_MARKS = (SPEED_BEGIN, SPEED_END)
+MEMORY_MARKS = (MEMORY_BEGIN, MEMORY_END)
 
 WAYS = [(name, way) for name, scenario in SCENARIOS.items() for way in ways_of(scenario)]
 OURS = {f"{name}: {way.title}": (name, way) for name, way in WAYS if way.is_ours}
@@ -377,3 +381,23 @@ def test_committed_speed_is_of_every_line_and_not_of_a_quick_run():
     report = SPEED.read_text()
     assert options(report) == [(line.what, line.against, line.goal.words) for line in LINES]
     assert "Written by `python -m benchmarks.speed`;" in report
+
+
+@SLOW
+def test_memory_command_measures_both_sides_of_a_table(tmp_path):
+    output = tmp_path / "memory.md"
+    command = [sys.executable, "-m", "benchmarks.memory", "--size", "3000x3+1", "--output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in quoted(output.read_text(), *MEMORY_MARKS).splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        ["3,000 x 4, 1 of them texts", "0 MB", side] for side in ("the plain script", "`mlwf train`")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("2000000x20", "2,000,000 x 20"), ("300000x30+12", "300,000 x 42, 12 of them texts")],
+)
+def test_a_table_to_measure_with_is_named(text, words):
+    assert str(Size.parse(text)) == words
