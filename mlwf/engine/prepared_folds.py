@@ -9,11 +9,11 @@ from math import inf
 from typing import Any
 
 from scipy.sparse import issparse
-from sklearn.base import clone
 
 from mlwf.engine.process_pools import Pool
 from mlwf.engine.scheduling import Task
 from mlwf.engine.work import PreparedRows
+from mlwf.evaluation.preparing import fit_transform, transform
 from mlwf.splitting.rows import Rows
 
 MOST_IDLE_BYTES = 2**28
@@ -88,10 +88,9 @@ class PreparedFold:
         weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
         if self._unfitted is None:
             return None, PreparedRows(X, y, weight, {digest: table.X_of(rows) for digest, rows in self._rows.items()})
-        preprocessor = clone(self._unfitted)
         # Of the training rows a target encoder makes something else than of the same rows later.
-        X = preprocessor.fit_transform(X, y)
-        parts = {digest: preprocessor.transform(table.X_of(rows)) for digest, rows in self._rows.items()}
+        preprocessor, X = fit_transform(self._unfitted, X, y)
+        parts = {digest: transform(preprocessor, table.X_of(rows)) for digest, rows in self._rows.items()}
         return preprocessor, PreparedRows(X, y, weight, parts)
 
 

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 
 from mlwf.errors import FitError
+from mlwf.evaluation.preparing import transform
 from mlwf.sklearn_compat import take_scorer_apart
 
 
@@ -48,7 +49,7 @@ def predict(model: Any, X: Any) -> Predictions:
     """Collect all that a fitted classifier predicts for X, of shape (n_rows, n_features)."""
     if isinstance(model, Pipeline) and len(model) > 1:
         # Transform once: each of the three methods of a Pipeline would do it again.
-        X, model = model[:-1].transform(X), model[-1]
+        X, model = transform(model[:-1], X), model[-1]
     classes = np.asarray(model.classes_)
     return Predictions(
         classes=classes,
