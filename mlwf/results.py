@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlwf.provenance import Provenance, WithProvenance
 from mlwf.specs.catalogue import Severity, Source
+from mlwf.text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -459,6 +460,11 @@ class Importances(WithProvenance):
     n_repeats: int = 0
     n_models: int = 0
     """Models that predicted them: the one that ships, or those of the folds."""
+    n_fitted: int = 0
+    """Models of a fold that were fitted for this alone, since the run kept none."""
+    share_as_shipped: float = 1.0
+    """Of the weights of an ensemble, what its very members had in the folds; the best candidates of the same models
+    stand for the others."""
     is_cut: bool = False
     """Whether fewer rows or columns were used because the model predicts slowly, which depends on the machine."""
     provenance: Provenance | None = None
@@ -468,6 +474,19 @@ class Importances(WithProvenance):
     def available(self) -> bool:
         """Whether there are any."""
         return bool(self.columns)
+
+    @property
+    def note(self) -> str:
+        """How the rows were held out, and which models predicted them where those are not the run's own."""
+        parts = [super().note]
+        if self.share_as_shipped < 1:
+            parts.append(
+                f"members with {self.share_as_shipped:.0%} of the weights are those of the ensemble; "
+                "for others stands the best candidate of the same model, where the run has it"
+            )
+        if self.n_fitted:
+            parts.append(f"{pluralize(self.n_fitted, 'model')} of a fold fitted for this alone")
+        return "; ".join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
         """Give what `summary.json` keeps of them."""

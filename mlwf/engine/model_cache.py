@@ -15,8 +15,8 @@ from mlwf.engine.requests import Leaderboard
 from mlwf.engine.scheduling import estimate_seconds
 from mlwf.engine.staged_ensembles import is_resumable
 
-MOST_MODELS = 32
-"""Models in memory: the fold models of the best candidates of the latest searches."""
+MOST_MODELS = 80
+"""Models in memory: the fold models of the best candidates of the latest searches, such as those of the portfolio."""
 MOST_RESUMABLE = 128
 """Boosters in memory of which more rounds may be requested; a round takes some ten kilobytes."""
 SHARE_FOR_WRITING = 0.05

@@ -114,10 +114,10 @@ def select(
             ensemble = select_ensemble(
                 context.ensemble, candidates, best.out_of_fold, config.table, ordered=context.is_ordered
             )
-            averaged = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
+            averaged = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits, searches)
             if ensemble.result.kept and time is not None and not time.may_ship(averaged.pipeline, averaged.params):
                 ensemble = replace(ensemble, result=replace(ensemble.result, kept=False, reason=NO_TIME_FOR_MEMBERS))
-            config = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits)
+            config = _with_ensemble(replace(config, is_averaged=True), candidates, ensemble, splits, searches)
             result = with_ensemble(result, ensemble.result)
     weights = {model.name: model.weight for model in result.models if model.weight}
     config = replace(config, model_weights=weights if len(config.models) > 1 else None)
@@ -146,7 +146,11 @@ def _search_model(
 
 
 def _with_ensemble(
-    config: PipelineConfig, candidates: Sequence[Candidate], ensemble: Ensemble, splits: Sequence[Split]
+    config: PipelineConfig,
+    candidates: Sequence[Candidate],
+    ensemble: Ensemble,
+    splits: Sequence[Split],
+    searches: Mapping[str, Search],
 ) -> PipelineConfig:
     """Take the average of candidates for the pipeline, where it is kept."""
     if not ensemble.result.kept:
@@ -166,8 +170,17 @@ def _with_ensemble(
         for split, weights in zip(splits, ensemble.fold_weights, strict=True)
         if weights.any()
     }
+    best = {name: search.result.best_params for name, search in searches.items() if search.result is not None}
     return replace(
-        config, pipeline=vote(ensemble.weights), params={}, fold_pipelines=folds, out_of_fold=ensemble.out_of_fold
+        config,
+        pipeline=vote(ensemble.weights),
+        params={},
+        fold_pipelines=folds,
+        stand_ins={
+            name_of(candidates, place): (pipelines[each.model], best[each.model])
+            for place, each in enumerate(candidates)
+        },
+        out_of_fold=ensemble.out_of_fold,
     )
 
 

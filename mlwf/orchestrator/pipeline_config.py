@@ -54,6 +54,8 @@ class PipelineConfig:
     """The share of each model that was chosen among several, by its name; None where there is one."""
     fold_pipelines: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """For training rows of a fold, by their digest, the pipeline whose weights were chosen without the fold."""
+    stand_ins: Mapping[str, tuple[Pipeline, Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    """For each member of an ensemble, by its name, the pipeline and the best parameters of the same model."""
     is_calibrated: bool = False
     """Whether to calibrate, and to keep that if it is better."""
     has_threshold: bool = False

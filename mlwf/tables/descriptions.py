@@ -149,7 +149,9 @@ def describe_importances(importances: Mapping[str, Any]) -> str:
     where = SOURCES[provenance.source].in_text if provenance and provenance.source else "out of fold"
     drawn = pluralize(importances["n_rows"], "row")
     doubt = "" if all(map(_is_clear, columns[:MOST_IMPORTANT])) else f"; {DOUBT} where that may be none"
-    return f"{', '.join(shown)}; {change} when a column is shuffled ({drawn}, {where}){doubt}"
+    n_fitted = importances.get("n_fitted") or 0
+    fitted = f", {pluralize(n_fitted, 'model')} fitted for it" if n_fitted else ""
+    return f"{', '.join(shown)}; {change} when a column is shuffled ({drawn}, {where}{fitted}){doubt}"
 
 
 def _is_clear(importance: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""By which models, and on which rows, the importances of a run are measured; no fit is made for them."""
+"""By which models, and on which rows, the importances of a run are measured; a fit is made where there is no model."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_average_of_several_models_has_importances_too():
     assert found["columns"][0]["columns"] == ("signal",)
 
 
-def test_no_fit_is_made_for_them(monkeypatch):
+def test_no_fit_is_made_for_them_where_models_are_kept(monkeypatch):
     def count(**options):
         phases = run_ml_workflow(FEATURES, BAYES, X, Y, validation_params={"cv_folds": 3}, **options)["phases"]
         return [phase.fits for phase in phases]
@@ -87,9 +87,27 @@ def test_no_fit_is_made_for_them(monkeypatch):
     assert count(**TUNED) == with_importances
 
 
-def test_where_the_run_keeps_no_model_of_a_fold_the_reason_is_given():
+def test_where_the_run_keeps_no_model_of_a_fold_one_is_fitted():
     found = importances_of(calibration_spec=CalibrationSpec(method="sigmoid", ensemble=False))
-    assert found == {"available": False, "note": run_importances.NO_MODELS}
+    note = "out-of-fold predictions of 50 rows, each by a model of other folds; 1 model of a fold fitted for this alone"
+    assert (found["n_models"], found["n_fitted"], found["note"]) == (1, 1, note)
+    assert found["columns"][0]["columns"] == ("signal",)
+
+
+def test_a_member_of_an_ensemble_that_is_not_kept_is_stood_for_by_the_best_of_its_model():
+    grid = {"strategy": "grid", "param_grid": {"classifier__n_neighbors": [2, 4, 8, 16]}}
+    models = {
+        "near": CandidateModelSpec(algorithm="knn", tuning=grid),
+        "tree": CandidateModelSpec(algorithm="decision_tree", hyperparameters={"max_leaf_nodes": 4}),
+    }
+    found = importances_of(models, ensemble_spec=EnsembleSpec(size=5, keep="always"))
+    assert (found["n_models"], found["n_rows"], found["n_fitted"]) == (3, 150, 0)
+    assert 0 < found["share_as_shipped"] < 1
+
+
+def test_without_a_validation_the_models_of_the_search_serve():
+    assert importances_of(strategy="none", params={}, **TUNED)["note"] == f"{FOLDS}; tuned on the same rows"
+    assert importances_of(strategy="none", params={}) == {"available": False, "note": run_importances.NO_ROWS}
 
 
 def test_a_model_that_fails_on_shuffled_rows_does_not_stop_the_run(monkeypatch):
