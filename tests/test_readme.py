@@ -53,7 +53,7 @@ KEYS_LEFT_OUT = {
     "calibration": {"enabled", "cv_folds"},
     "feature_store": {
         "feature_service", "views", "initialize", "force_recreate",
-        "n_features", "sample_indices", "timestamp", "labels",
+        "n_features", "sample_indices", "timestamp", "pull", "labels",
     },
     "model": {"model_name"},
     "threshold": {"enabled"},

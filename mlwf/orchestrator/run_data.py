@@ -53,6 +53,8 @@ class RunData:
     test: Dataset | None = None
     joined: Any = None
     """What the feature store joined to the label rows, or None."""
+    joined_test: Any = None
+    """What it joined to the rows of the test set, or None."""
     raw: Dataset | None = None
     """The same rows with every column that could be a feature, where features are inferred; None otherwise."""
     schema: TableSchema | None = None
@@ -108,8 +110,9 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
         from mlwf.modules.feature_store import join_features, prepare_repo
 
         assert spec.feature_store is not None
-        prepare_repo(spec.feature_store)
-        joined = join_features(spec.feature_store, frame, time=data.time)
+        if spec.feature_store.pull is None:
+            prepare_repo(spec.feature_store)
+        joined = join_features(spec.feature_store, frame, time=data.time, part="training")
         others = {name: kind for name, kind in data.types.items() if name not in types}
         stored = raw_of_frame(joined.rows[list(joined.features)])
         of_store = resolve_schema(stored, read=data.read, uses=uses, types=others, where="the feature store")
@@ -142,10 +145,10 @@ def _with_test_table(spec: ExperimentSpec, data: DataSpec, run_data: RunData) ->
     assert run_data.schema is not None
     table = read_raw(data.test_path, data.read)
     tables = {**run_data.tables, data.test_path: table} if run_data.tables else {}
-    rows, unknown = read_by_schema(spec, table, run_data.schema, data.test_path)
+    joined_test, rows, unknown = _read_by_schema(spec, table, run_data.schema, data.test_path, part="test")
     names = [*table.names, *rows.columns]
     test = prepare(rows, data, features=run_data.features, where=data.test_path, reference=run_data.data, names=names)
-    return replace(run_data, test=test, unknown=unknown, tables=tables)
+    return replace(run_data, test=test, joined_test=joined_test, unknown=unknown, tables=tables)
 
 
 def read_by_schema(
@@ -155,14 +158,22 @@ def read_by_schema(
 
     Raises DataError as `read_rows` does, and as `join_features` does.
     """
+    _, rows, unknown = _read_by_schema(spec, table, schema, where)
+    return rows, unknown
+
+
+def _read_by_schema(
+    spec: ExperimentSpec, table: RawTable, schema: TableSchema, where: str, *, part: Any = None
+) -> tuple[Any, pd.DataFrame, tuple[UnknownValues, ...]]:
+    """Read a later table, and give what was joined to it as well; None without a feature store."""
     done = read_rows(table, schema, where=where)
     if spec.feature_store is None or not spec.feature_store.enabled:
-        return done.rows, done.unknown
+        return None, done.rows, done.unknown
     from mlwf.modules.feature_store import join_features
 
-    joined = join_features(spec.feature_store, done.rows, time=spec.data.time, sample=False)
+    joined = join_features(spec.feature_store, done.rows, time=spec.data.time, sample=False, part=part)
     stored = read_rows(raw_of_frame(joined.rows[list(joined.features)]), schema, where="the feature store")
-    return _with_columns(joined.rows, stored.rows), (*done.unknown, *stored.unknown)
+    return joined, _with_columns(joined.rows, stored.rows), (*done.unknown, *stored.unknown)
 
 
 def refuse_unknown(unknown: Sequence[UnknownValues], where: str) -> None:

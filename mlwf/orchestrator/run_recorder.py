@@ -22,6 +22,7 @@ from mlwf.modules.runs import (
     MODEL_FILE,
     PARTIAL_DEPENDENCE,
     PROFILE,
+    PULL,
     RESAMPLES,
     SUMMARY,
     RunFolder,
@@ -29,6 +30,7 @@ from mlwf.modules.runs import (
 )
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
+from mlwf.orchestrator.run_data import RunData
 from mlwf.orchestrator.run_inputs import name_rows
 from mlwf.orchestrator.run_log import LogFile, PhaseStatus, RunLog, logging_to_folder
 from mlwf.report import read_run, render_report
@@ -163,8 +165,12 @@ class RunRecorder:
     def _write_inputs(self, folder: RunFolder, context: RunContext) -> None:
         run_data = context.run_data
         test = run_data.test
-        fingerprints = {"training": _fingerprint(run_data.data), "test": _fingerprint(test) if test else None}
-        folder.write_text(CONFIG, self._config())
+        fingerprints: dict[str, Any] = {
+            "training": _fingerprint(run_data.data),
+            "test": _fingerprint(test) if test else None,
+            **_frozen_pull(self.spec, run_data, folder),
+        }
+        folder.write_text(CONFIG, self._config(pull=PULL))
         folder.write_text(ENVIRONMENT, environment())
         folder.write_json("data.json", self._redact(fingerprints))
         # Thousands of numbers, which need no line of their own each.
@@ -250,8 +256,12 @@ class RunRecorder:
         least: dict[str, Any] = self._redact({**known, **times})
         return least
 
-    def _config(self) -> str:
+    def _config(self, *, pull: str | None = None) -> str:
+        """Write the experiment as it was resolved; with the folder of its pull, beside it, where it has one."""
         resolved = self._context.resolved if self._context else self.spec
+        if resolved.feature_store is not None and self._context and self._context.run_data.joined is not None:
+            store = resolved.feature_store.model_copy(update={"pull": pull})
+            resolved = resolved.model_copy(update={"feature_store": store})
         return dump_experiment(self._mlflow.without_secrets(resolved), document=self.document)
 
     def _redact(self, content: Any) -> Any:
@@ -263,6 +273,22 @@ def _files(folder: RunFolder) -> dict[str, str]:
     model = folder.file(MODEL_FILE)
     # A run that was cut off may have none.
     return {"folder": str(folder.path), **({"model": str(model)} if model.exists() else {})}
+
+
+def _frozen_pull(spec: ExperimentSpec, run_data: RunData, folder: RunFolder) -> dict[str, Any]:
+    """Keep in the folder what the feature store has joined, and give the digests of the files."""
+    if run_data.joined is None or spec.feature_store is None:
+        return {}
+    from mlwf.modules.feature_store import freeze_pull
+
+    parts: tuple[tuple[Any, Any], ...] = (("training", run_data.joined), ("test", run_data.joined_test))
+    return {
+        PULL: {
+            part: freeze_pull(spec.feature_store, joined, folder.file(PULL), part)
+            for part, joined in parts
+            if joined is not None
+        }
+    }
 
 
 def _fingerprint(data: Dataset) -> dict[str, Any]:

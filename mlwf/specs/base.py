@@ -25,7 +25,12 @@ DEFAULT_STORE = f"{SQLITE}mlflow.db"
 
 def path_keys(data: Mapping[str, Any]) -> Iterator[KeyPath]:
     """Find the values that are paths, and the tracking URI, which is one in most cases, even if left out."""
-    for section, key in (("data", "path"), ("data", "test_path"), ("feature_store", "repo_path")):
+    for section, key in (
+        ("data", "path"),
+        ("data", "test_path"),
+        ("feature_store", "repo_path"),
+        ("feature_store", "pull"),
+    ):
         if isinstance(data.get(section), dict) and isinstance(data[section].get(key), str):
             yield section, key
     if isinstance(data.get("tracking"), dict) and isinstance(data["tracking"].get("tracking_uri", ""), str):

@@ -88,6 +88,9 @@ class FeatureStoreSpec(Spec):
     """Keep only these label rows, by position from 0; the rows of `data.test_path` are all kept."""
     timestamp: str | None = None
     """Time as of which features are joined, for label rows without one (`data.time`); UTC unless it says otherwise."""
+    pull: str | None = Field(None, min_length=1)
+    """Folder of what a run has joined before: read instead of the store, for the same label rows. A run writes its own,
+    and names it in its config.yaml."""
     labels: DataSpec | None = None
     """Label rows, when called from Python without X and y; in an experiment file they are `data`."""
 

@@ -141,7 +141,8 @@ def missing_words(table: RawTable, schema: TableSchema, *, target: str = "") -> 
     counts = {
         column.name: default_words(decoded(table.columns.column(column.name)), schema.read)
         for column in schema.columns
-        if column.kind == "text" or column.name == target
+        # A column that a feature store has joined is in no file.
+        if column.name in table.names and (column.kind == "text" or column.name == target)
     }
     return {name: words for name, words in counts.items() if words and sum(words.values()) >= fewest}
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from mlwf.modules.feature_store.joining import FeastTrainingData, Joined, create_feast_manager, join_features
+from mlwf.modules.feature_store.joining import FeastTrainingData, create_feast_manager, join_features
+from mlwf.modules.feature_store.pull import Joined, freeze_pull
 from mlwf.modules.feature_store.repo import prepare_repo
 
-__all__ = ["FeastTrainingData", "Joined", "create_feast_manager", "join_features", "prepare_repo"]
+__all__ = [
+    "FeastTrainingData",
+    "Joined",
+    "create_feast_manager",
+    "freeze_pull",
+    "join_features",
+    "prepare_repo",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem, nearest
+from mlwf.modules.feature_store.pull import Joined, Part, read_pull
 from mlwf.modules.feature_store.repo import describe_feast_error, opened, prepare_repo, quiet_feast
 from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
 from mlwf.modules.feature_store.selection import Feature, Selection, holds_at_any_time, is_on_demand, keys_of, select
@@ -138,26 +138,9 @@ class FeastTrainingData:
         return self.labels() if callable(self.labels) else self.labels
 
 
-@dataclass(frozen=True)
-class Joined:
-    """Label rows with their features."""
-
-    rows: pd.DataFrame
-    """The label rows, in their order and with their index and columns, and the feature columns after those."""
-    features: tuple[str, ...]
-    """Names of the feature columns that were joined."""
-    keys: tuple[str, ...]
-    """Label columns that are keys of the views; they are features only where the experiment names them."""
-    unmatched: dict[str, int]
-    """For each view, how many label rows got nothing from it: unknown key, no row yet, or an expired one."""
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.rows)
-
-
-def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | None, sample: bool = True) -> Joined:
+def join_features(
+    spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | None, sample: bool = True, part: Part | None = None
+) -> Joined:
     """Join the features to the label rows, as they were known at each row's time.
 
     Parameters
@@ -169,6 +152,8 @@ def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | Non
         all rows. A row whose time is null gets `spec.timestamp`, else nulls, and so does a row with a null key.
     sample
         Whether `spec.sample_indices` applies; not to the rows of a final test.
+    part
+        Which rows of an experiment these are, where `spec.pull` applies: then its pull is read, and no store.
 
     Raises
     ------
@@ -181,6 +166,8 @@ def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | Non
     """
     if sample and spec.sample_indices is not None:
         rows = rows.iloc[_checked_positions(spec.sample_indices, len(rows))]
+    if part is not None and spec.pull is not None:
+        return read_pull(spec, rows, part)
     with opened(spec.repo_path) as store:
         selection = select(store, spec)
         stored, on_demand = split_on_demand(store, selection)
@@ -201,7 +188,7 @@ def join_features(spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | Non
     if not joined.index.equals(rows.index):
         raise AssertionError("the join changed the label rows")
     _log(len(rows), columns, unmatched)
-    return Joined(joined, columns, keys, unmatched)
+    return Joined(joined, columns, keys, unmatched, time)
 
 
 def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:

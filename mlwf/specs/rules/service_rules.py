@@ -133,6 +133,7 @@ STORE_RULES = (
             "data.test_path",
             "tracking.tracking_uri",
             "feature_store.repo_path",
+            "feature_store.pull",
             "feature_store.views.*.source",
             "compute.address",
         ),

@@ -161,7 +161,7 @@ ALWAYS = {
         "enabled", "tracking_uri", "experiment_name", "registered_model_name", "log_model_signature",
     },
     "feature_store": {
-        "enabled", "repo_path", "features", "n_features", "sample_indices",
+        "enabled", "repo_path", "features", "n_features", "sample_indices", "pull",
         "labels",  # from Python alone
     },
     "feature_store.views": {"name", "source", "entity", "timestamp"},

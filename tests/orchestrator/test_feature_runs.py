@@ -1,0 +1,122 @@
+"""Runs whose features come from a Feast repo: their frozen pull, and what serves them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlwf.errors import DataError
+from mlwf.modules.feature_store.pull import INDEX
+from mlwf.modules.runs import CONFIG, PULL
+from mlwf.orchestrator.api import run_experiment
+from mlwf.specs.loading import load_experiment
+
+CONFIG_TEXT = """\
+data: {path: labels.parquet, test_path: labels_test.parquet, target: late, time: at}
+feature_store:
+  repo_path: repo
+  initialize: true
+  views:
+    - {name: orders, source: orders.parquet, entity: customer, timestamp: at, ttl: 40d}
+    - {name: customers, source: customers.parquet, entity: customer}
+features:
+  - {type: numeric, columns: [amount, items]}
+  - {type: categorical, columns: [city]}
+model: {algorithm: logistic_regression}
+validation: {strategy: cross_validation, cv_folds: 2, splitter: stratified_kfold, metrics: [log_loss]}
+tracking: {enabled: false}
+"""
+
+
+def write_tables(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    n, customers = 240, [f"c{number}" for number in range(30)]
+    start = pd.Timestamp("2020-01-01", tz="UTC")
+    orders = pd.DataFrame(
+        {
+            "customer": rng.choice(customers, n),
+            "at": start + pd.to_timedelta(np.sort(rng.integers(0, 60 * 24, n)), unit="h"),
+            "amount": rng.random(n).round(3),
+            "items": pd.array(rng.integers(1, 9, n), "Int64"),
+        }
+    ).drop_duplicates(["customer", "at"])
+    orders.loc[::9, "items"] = None
+    orders.to_parquet(folder / "orders.parquet")
+    cities = rng.choice(["Rome", "Oslo"], len(customers))
+    pd.DataFrame({"customer": customers, "city": cities}).to_parquet(folder / "customers.parquet")
+    labels = pd.DataFrame(
+        {
+            "customer": rng.choice([*customers, "unknown"], 120),
+            "at": start + pd.to_timedelta(rng.integers(0, 70 * 24, 120), unit="h"),
+            "late": rng.choice(["no", "yes"], 120),
+        }
+    )
+    labels[:90].to_parquet(folder / "labels.parquet")
+    labels[90:].to_parquet(folder / "labels_test.parquet")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with tables, a repo, and a run of them in `runs/one`."""
+    folder = tmp_path_factory.mktemp("project")
+    write_tables(folder)
+    (folder / "late.yaml").write_text(CONFIG_TEXT)
+    summary = run_experiment(*load_experiment(folder / "late.yaml"), runs_dir=folder / "runs")
+    (folder / "runs" / summary["run_id"]).rename(folder / "runs" / "one")
+    return folder
+
+
+def summary_of(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+def test_a_rerun_reads_the_frozen_pull_and_needs_no_store(project: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(project, tmp_path / "copy")
+    config = copy / "runs" / "one" / CONFIG
+    assert f"pull: {PULL}" in config.read_text()
+    # The run's paths are those of the project; only the label rows are there still.
+    moved = config.read_text().replace(str(project), str(copy))
+    config.write_text(moved)
+    shutil.rmtree(copy / "repo")
+    (copy / "orders.parquet").unlink()
+    run = run_experiment(*load_experiment(config), runs_dir=copy / "again")["run_id"]
+    first, again = summary_of(project / "runs" / "one"), summary_of(copy / "again" / run)
+    assert again["scores"] == first["scores"]
+    assert {**again["feature_store"], "repo_path": ""} == {**first["feature_store"], "repo_path": ""}
+    data = [json.loads((folder / "data.json").read_text()) for folder in (config.parent, copy / "again" / run)]
+    assert data[0][PULL] == data[1][PULL]
+    assert data[0]["training"]["digest"] == data[1]["training"]["digest"]
+    assert {*data[0][PULL]} == {"training", "test"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("file", "training.parquet has changed since it was frozen"),
+        ("none", "feature_pull has no frozen pull of the training rows"),
+        ("labels", "feature_pull was joined to other label rows: 90 rows with other customer, at"),
+        ("asked", "feature_pull was joined from other features, or as of another time"),
+    ],
+)
+def test_a_pull_that_does_not_fit_is_refused(project: Path, tmp_path: Path, change: str, message: str) -> None:
+    run = shutil.copytree(project / "runs" / "one", tmp_path / "run")
+    pull, overrides = run / PULL, []
+    if change == "file":
+        file = pull / "training.parquet"
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    elif change == "none":
+        (pull / INDEX).unlink()
+    elif change == "labels":
+        labels = pd.read_parquet(project / "labels.parquet")
+        labels.assign(customer="c1").to_parquet(tmp_path / "labels.parquet")
+        overrides = [f"data.path={tmp_path / 'labels.parquet'}"]
+    else:
+        overrides = ["feature_store.features=[orders]"]
+    with pytest.raises(DataError) as refused:
+        run_experiment(*load_experiment(run / CONFIG, overrides), runs_dir=tmp_path / "runs")
+    assert f"{message}; feature_store.pull: null joins from the store anew" in str(refused.value)
