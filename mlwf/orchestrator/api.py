@@ -83,8 +83,9 @@ def plan_experiment(
         run_log = RunLog()
         context = RunContext(spec, load_tables(spec), run_log, limit_time(spec, run_log))
         check(context)
-        reserve_time(context)
-        phases = plan_fits(context, build_pipeline(context), FitCache(fit_cache_folder(runs_dir)))
+        fit_cache = FitCache(fit_cache_folder(runs_dir))
+        reserve_time(context, fit_cache)
+        phases = plan_fits(context, build_pipeline(context), fit_cache)
     return phases, [*describe_default_spaces(context, spec), *describe_faster_algorithms(context)]
 
 

@@ -85,8 +85,9 @@ def run_workflow(
 def plan_fits(context: RunContext, config: PipelineConfig, fit_cache: FitCache | None = None) -> tuple[PhasePlan, ...]:
     """Count the fits of each phase that makes any, those that are in the cache apart.
 
-    What only the run can know is assumed: a calibration is kept, and no column is probed for leaks. The screen of the
-    columns is no fit: they are counted apart.
+    Their seconds are estimates, but for fits like those that the run has measured already. What only the run can know
+    is assumed: a calibration is kept, and no column is probed for leaks. The screen of the columns is no fit: they are
+    counted apart.
     """
     # A plan warns of nothing and logs nothing.
     context = replace(context, run_log=RunLog())
@@ -96,7 +97,7 @@ def plan_fits(context: RunContext, config: PipelineConfig, fit_cache: FitCache |
         is_calibrated=context.calibration is not None,
         has_threshold=context.threshold is not None,
     )
-    fitter = DryRunFitter(context.table, fit_cache=fit_cache)
+    fitter = DryRunFitter(context.table, fit_cache=fit_cache, costs=context.time.costs)
     plans = []
     # Placeholders are no predictions: warnings of scorers about them are of no interest.
     with muted():
@@ -121,17 +122,21 @@ def limit_time(spec: ExperimentSpec, run_log: RunLog) -> RunTime:
     return RunTime(seconds, run_log.started)
 
 
-def reserve_time(context: RunContext) -> TimeReserve | None:
+def reserve_time(context: RunContext, fit_cache: FitCache | None) -> TimeReserve | None:
     """Make what predicts the time that follows the search; None where the time of the run is not limited.
 
-    Raises ConfigError when the limit is too short for even one model.
+    Raises ConfigError when the limit is too short for even one model, unless the cache has nearly all fits of the run.
     """
     if not context.time.is_limited:
         return None
     config, slots = build_pipeline(context), count_workers(context.spec.compute.n_jobs)
     plans = {phase.name: phase.plan for phase in PHASES if phase.plan is not None}
     reserve = TimeReserve(context, config, plans, _candidates(context, config), slots=slots)
-    check_time_limit(context, config, reserve, slots=slots)
+    try:
+        check_time_limit(context, config, reserve, slots=slots)
+    except ConfigError:
+        if sum(phase.seconds for phase in plan_fits(context, config, fit_cache)) > context.time.left:
+            raise
     return reserve
 
 
@@ -211,7 +216,7 @@ def _initialise(run: Run, status: PhaseStatus) -> Run:
     for remark in describe_default_spaces(context, spec):
         logger.info(remark)
     champions = load_champions(context)
-    run = replace(run, reserve=reserve_time(context))
+    run = replace(run, reserve=reserve_time(context, run.fit_cache))
     logger.info("Data shape: X=%s, y=%s", context.table.X.shape, context.table.y.shape)
     run = run.with_context(context, champions).add(inputs=describe_inputs(context))
     run.recorder.start(context)
