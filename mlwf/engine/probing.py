@@ -13,13 +13,14 @@ import numpy as np
 from sklearn.base import clone
 
 from mlwf.engine.costs import FitCosts
-from mlwf.engine.label_codes import with_label_codes
+from mlwf.engine.label_codes import fit_on_codes, with_label_codes
 from mlwf.engine.model_file import save_model
 from mlwf.engine.scheduling import estimate_seconds
 from mlwf.engine.work import PreparedRows
 from mlwf.errors import MlwfError, raise_if_bug
 from mlwf.evaluation.predictions import predict
 from mlwf.specs.catalogue import find_algorithm
+from mlwf.splitting.rows import encode_labels
 
 FIRST_SECONDS = 0.05
 """What the first fit shall take by the estimate, which may be wrong by a factor of three and more."""
@@ -49,7 +50,7 @@ def probe(classifier: Any, prepared: PreparedRows, *, n_columns: int, most_secon
     most_seconds
         After a fit that took so long no larger one is made; with more rounds, so much longer than the first.
     """
-    n_classes = len(np.unique(prepared.y))
+    n_classes = len(encode_labels(prepared.y)[0])
     info = find_algorithm(classifier)
     has_rounds = bool(info and info.rounds)
     first: tuple[float, float] | None = None
@@ -103,7 +104,7 @@ def _smaller(
 
 def _sample(y: Any, n_rows: int) -> np.ndarray[Any, Any]:
     """Choose rows at even distances, and some of each class."""
-    _, classes = np.unique(y, return_inverse=True)
+    _, classes = encode_labels(y)
     by_class = np.argsort(classes, kind="stable")
     starts = np.searchsorted(classes[by_class], np.arange(1, classes.max() + 1))
     of_classes = [part[:ROWS_OF_A_CLASS] for part in np.split(by_class, starts)]
@@ -114,7 +115,7 @@ def _sample(y: Any, n_rows: int) -> np.ndarray[Any, Any]:
 def _fit(classifier: Any, prepared: PreparedRows, rows: np.ndarray[Any, Any]) -> Any:
     X = _take(prepared.X, rows)
     weight = {} if prepared.weight is None else {"sample_weight": prepared.weight[rows]}
-    model = with_label_codes(classifier).fit(X, prepared.y[rows], **weight)
+    model = fit_on_codes(with_label_codes(classifier), X, prepared.y[rows], **weight)
     # About as many rows for each that is learnt from as in five folds.
     predict(model, _take(X, np.arange(max(1, len(rows) // STEP))))
     return model

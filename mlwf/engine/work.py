@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from mlwf.engine.label_codes import with_label_codes
+from mlwf.engine.label_codes import fit_on_codes, with_label_codes
 from mlwf.engine.requests import LATE, FitRequest, FitResult
 from mlwf.engine.staged_ensembles import resume, staged_predictions
 from mlwf.errors import raise_if_bug
@@ -120,7 +120,7 @@ def run_job(job: Job, prepared: PreparedRows) -> JobResult:
                 model.set_params(**{job.stage_name: job.stages[-1]})
             model = with_label_codes(model)
             weight = {} if prepared.weight is None else {"sample_weight": prepared.weight}
-            model.fit(prepared.X, prepared.y, **weight)
+            fit_on_codes(model, prepared.X, prepared.y, **weight)
             if job.resumable is not None:
                 model.set_params(warm_start=False)
             drop_training_state(model)

@@ -176,7 +176,7 @@ def _gates(context: RunContext) -> list[Problem]:
 def _hold_out(context: RunContext) -> Iterator[Problem]:
     """Refuse a hold-out that takes all rows of a class, as one of the latest rows or of groups may."""
     data = context.spec.data
-    for label in np.setdiff1d(context.table.classes, context.table.y_of(context.split.train)).tolist():
+    for label in _unseen(context, context.split):
         message = f"class {format_value(label)} has no row to learn from: all of them are held out"
         yield Problem(data.path, data.target, message, f"set a smaller validation.test_size, or {LEAVE_CLASS_OUT}")
 
@@ -243,8 +243,8 @@ def _classes_inside_folds(context: RunContext, stages: dict[str, int]) -> Iterat
     """Refuse a class that has rows enough for each kind of folds, but not for the one inside the other."""
     data = context.spec.data
     for key, folds in sorted(_inside_folds(context, stages).items(), key=lambda item: -item[1])[:1]:
-        for label in context.table.classes.tolist():
-            fewest = min(int((context.table.y_of(split.train) == label).sum()) for split in context.validation_splits)
+        counts = np.stack([context.table.class_counts_of(split.train) for split in context.validation_splits])
+        for label, fewest in zip(context.table.classes.tolist(), counts.min(axis=0).tolist(), strict=True):
             if fewest < folds:
                 rows = f"{fewest:,} row{'s' * (fewest != 1)}"
                 message = f"class {format_value(label)} has {rows} where a fold of the validation leaves it least"
@@ -318,7 +318,7 @@ def _key_of(context: RunContext, key: str) -> str:
 
 def _unseen(context: RunContext, split: Split) -> list[Any]:
     """List the classes of which a split has no row to learn from."""
-    unseen: list[Any] = np.setdiff1d(context.table.classes, context.table.y_of(split.train)).tolist()
+    unseen: list[Any] = context.table.classes[context.table.class_counts_of(split.train) == 0].tolist()
     return unseen
 
 

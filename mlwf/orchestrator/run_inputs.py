@@ -14,7 +14,7 @@ from mlwf.errors import Problem
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_provenance import ALL, fold_rows
 from mlwf.run_result import RunInputs
-from mlwf.splitting.rows import Rows, Split
+from mlwf.splitting.rows import Rows, Split, count_labels, encode_labels
 from mlwf.text import format_value
 
 LEAVE_ROWS_OUT = "leave the rows of weight 0 out of the data"
@@ -93,7 +93,7 @@ def _parts_without_weight(context: RunContext, rows: RowSplits, counts: NDArray[
 
 def _lacking(context: RunContext, rows: Rows, counts: NDArray[np.bool_]) -> list[object]:
     present = context.table.y_of(rows)[counts[rows.index]]
-    lacking: list[object] = np.setdiff1d(context.table.classes, present).tolist()
+    lacking: list[object] = np.setdiff1d(context.table.classes, encode_labels(present)[0]).tolist()
     return lacking
 
 
@@ -129,7 +129,7 @@ def name_rows(context: RunContext) -> dict[str, Rows]:
 
 def _describe_data(context: RunContext) -> dict[str, Any]:
     data, spec = context.run_data.data, context.spec.data
-    labels, counts = np.unique(data.y, return_counts=True)
+    labels, counts = count_labels(data.y)
     test = context.run_data.test
     return {
         "source": data.source,

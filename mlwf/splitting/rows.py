@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -80,7 +81,12 @@ class Table:
     @cached_property
     def classes(self) -> NDArray[Any]:
         """The class labels, sorted."""
-        return np.unique(self.y)
+        return encode_labels(self.y)[0]
+
+    @cached_property
+    def codes(self) -> NDArray[np.intp]:
+        """The position of each row's label among the classes."""
+        return encode_labels(self.y)[1]
 
     def X_of(self, rows: Rows) -> Any:
         """Give the features of some rows."""
@@ -89,6 +95,10 @@ class Table:
     def y_of(self, rows: Rows) -> NDArray[Any]:
         """Give the labels of some rows."""
         return self.y[rows.index]
+
+    def class_counts_of(self, rows: Rows) -> NDArray[np.intp]:
+        """Count some rows of each class, in the order of the classes."""
+        return np.bincount(self.codes[rows.index], minlength=len(self.classes))
 
     def weight_of(self, rows: Rows) -> NDArray[np.float64] | None:
         """Give the weights of some rows, or None for equal ones."""
@@ -103,9 +113,31 @@ class Table:
         weight = self.weight_of(rows)
         if self.class_weight is None:
             return weight
-        of_class = self.class_weight if isinstance(self.class_weight, str) else dict(self.class_weight)
-        by_class: NDArray[np.float64] = compute_sample_weight(of_class, self.y_of(rows))
+        by_class: NDArray[np.float64]
+        if isinstance(self.class_weight, str):
+            by_class = compute_sample_weight(self.class_weight, self.codes[rows.index])
+        else:
+            by_class = compute_sample_weight(dict(self.class_weight), self.y_of(rows))
         return by_class if weight is None else weight * by_class
+
+
+def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Give the sorted classes and the position of each label among them, as `numpy.unique` does.
+
+    Texts are hashed: to sort a million of them takes a second, each time.
+    """
+    if labels.dtype != object:
+        classes, codes = np.unique(labels, return_inverse=True)
+        return classes, codes.astype(np.intp, copy=False)
+    found, distinct = pd.factorize(labels)
+    classes, place = np.unique(np.asarray(distinct, dtype=object), return_inverse=True)
+    return classes, place.astype(np.intp, copy=False)[found]
+
+
+def count_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Give the sorted classes and how many rows each has."""
+    classes, codes = encode_labels(labels)
+    return classes, np.bincount(codes, minlength=len(classes))
 
 
 Splitter = Callable[[Table, Rows], tuple[Split, ...]]

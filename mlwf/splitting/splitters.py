@@ -76,7 +76,7 @@ def _split(table: Table, rows: Rows, *, kind: SplitterName, folds: Any) -> tuple
         rows = rows.take(np.argsort(_column(table, rows, kind), kind="stable"))
     elif chosen.column is not None:
         labels = _names(table, rows, kind)
-    pairs = _pairs(folds, table.y_of(rows), labels)
+    pairs = _pairs(folds, table.codes[rows.index], labels)
     if any(not len(test) for _, test in pairs):
         raise SplitError(f"the groups are too unequal for {len(pairs)} folds: one of them gets no rows")
     splits = tuple(Split(rows.take(train), rows.take(test)) for train, test in pairs)
@@ -194,7 +194,7 @@ def _earlier(table: Table, split: Split, name: str) -> Split:
 
 
 def _hold_out_any(table: Table, rows: Rows, *, test_size: float, random_state: int) -> Split:
-    y = table.y_of(rows)
+    y = table.codes[rows.index]
     try:
         train, test = train_test_split(np.arange(len(rows)), test_size=test_size, random_state=random_state, stratify=y)
     except ValueError as error:
@@ -204,9 +204,9 @@ def _hold_out_any(table: Table, rows: Rows, *, test_size: float, random_state: i
 
 def _hold_out_groups(table: Table, rows: Rows, *, kind: SplitterName, test_size: float, random_state: int) -> Split:
     """Unite some of the parts that the groups are cut into, as few and as large as come near the share."""
-    groups, y = _names(table, rows, kind), table.y_of(rows)
+    groups, y = _names(table, rows, kind), table.codes[rows.index]
     # scikit-learn wants some class to have a row for each part.
-    most = max(2, min(MOST_PARTS, len(np.unique(groups)), int(np.unique(y, return_counts=True)[1].max())))
+    most = max(2, min(MOST_PARTS, len(np.unique(groups)), int(np.bincount(y).max())))
     share = Fraction(min(max(test_size, 1 / most), 1 - 1 / most)).limit_denominator(most)
     parts = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=random_state)
     tests = [test for _, test in _pairs(parts, y, groups) if len(test)]

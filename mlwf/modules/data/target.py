@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mlwf.errors import Problem
 from mlwf.modules.data.columns import Column, cell_text, numbers_of
 from mlwf.specs.data import IN_MEMORY, ClassLabel
+from mlwf.splitting.rows import count_labels, encode_labels
 from mlwf.text import format_name, pluralize
 
 MANY_CLASSES = 50
@@ -38,7 +39,7 @@ def labels_of(column: Column) -> NDArray[Any] | Problem:
 
 def check_classes(column: Column, y: NDArray[Any], positive_class: ClassLabel | None) -> list[Problem]:
     """Check the classes to learn: two or more, not too many, the positive one among them."""
-    classes = np.unique(y)
+    classes = encode_labels(y)[0]
     count = len(classes)
     if count == 1:
         return [column.problem(f"has one class, {cell_text(classes[0])}", "a classifier needs at least two")]
@@ -74,7 +75,7 @@ def _check_positive(column: Column, classes: NDArray[Any], positive_class: Class
 
 def check_same_classes(column: Column, trained: NDArray[Any]) -> list[Problem]:
     """Check that every class of a test table occurs in training; whole numbers may be written as floats."""
-    classes = np.unique(trained)
+    classes = encode_labels(trained)[0]
     problems = []
     for label in sorted(column.values.unique(), key=lambda each: (_type_of(each), each)):
         if not any(_same(label, known) for known in classes):
@@ -101,7 +102,7 @@ def check_class_counts(y: NDArray[Any], folds: int, what: str, *, where: str = "
         The data file and its target.
     """
     problems = []
-    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+    for label, count in zip(*count_labels(y), strict=True):
         if count < folds:
             message = f"class {cell_text(label)} has {pluralize(int(count), 'row')}, fewer than {what} ({folds})"
             fewer = f"set {what}: {count}, or " if count > 1 else ""

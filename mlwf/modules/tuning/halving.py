@@ -95,7 +95,7 @@ def _bounds(spec: HalvingSearchSpec, resource: str, search: Search) -> tuple[int
         return 1, int(most)
     most = min(spec.max_resources or len(search.rows), len(search.rows))
     # Two rows of each class for each split, as scikit-learn has it.
-    smallest = 2 * len(search.splits) * len(np.unique(search.table.y_of(search.rows)))
+    smallest = 2 * len(search.splits) * int(np.count_nonzero(search.table.class_counts_of(search.rows)))
     if smallest > most:
         raise FitError(f"halving by rows begins with {smallest:,} of them at least; there are {most:,}")
     return smallest, most

@@ -108,6 +108,11 @@ class AlgorithmInfo:
 
     Then its fitted model is a VotingClassifier of one, which encodes the labels and decodes the predictions.
     """
+    label_holders: tuple[str, ...] = ()
+    """Fitted attributes whose `classes_` is all that it keeps of class labels, "" for its own; empty if it keeps more.
+
+    Then it is fitted on numbers, and given the labels afterwards.
+    """
     rounds: str | None = None
     """The hyperparameter that says of how many rounds of boosting, or trees, its models are made."""
     presets: Mapping[str, Any] = field(default_factory=dict)
@@ -217,6 +222,7 @@ _DISTANCES = (
 def _forest(class_path: str) -> AlgorithmInfo:
     return AlgorithmInfo(
         class_path=class_path,
+        label_holders=("",),
         rounds="n_estimators",
         presets={"n_jobs": 1},
         trusted_types=(_TREE,),
@@ -230,6 +236,7 @@ def _forest(class_path: str) -> AlgorithmInfo:
 ALGORITHMS: dict[str, AlgorithmInfo] = {
     "gradient_boosting": AlgorithmInfo(
         class_path="sklearn.ensemble.GradientBoostingClassifier",
+        label_holders=("",),
         rounds="n_estimators",
         instead_of={"criterion": "it has no effect; leave it out"},
         trusted_types=(_TREE,),
@@ -247,6 +254,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
     ),
     "hist_gradient_boosting": AlgorithmInfo(
         class_path="sklearn.ensemble.HistGradientBoostingClassifier",
+        label_holders=("", "_label_encoder"),
         rounds="max_iter",
         items={"monotonic_cst": {"type": "integer", "min": -1, "max": 1}},
         categories=NativeCategories(
@@ -274,6 +282,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
     "extra_trees": _forest("sklearn.ensemble.ExtraTreesClassifier"),
     "logistic_regression": AlgorithmInfo(
         class_path="sklearn.linear_model.LogisticRegression",
+        label_holders=("",),
         instead_of={"penalty": "use l1_ratio (0 is l2, 1 is l1) and C (.inf is no penalty)"},
         needs_seed=lambda regression: regression.solver not in {"lbfgs", "newton-cg", "newton-cholesky"},
         seconds=lambda model, n_rows, n_columns, n_outputs: 1e-9 * n_rows * n_columns * model.max_iter * n_outputs,
@@ -282,6 +291,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
     ),
     "decision_tree": AlgorithmInfo(
         class_path="sklearn.tree.DecisionTreeClassifier",
+        label_holders=("",),
         trusted_types=(_TREE,),
         seconds=lambda model, n_rows, n_columns, n_outputs: 4e-8 * n_rows * log2(n_rows + 2) * n_columns,
         releases_gil=True,
@@ -289,6 +299,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
     ),
     "knn": AlgorithmInfo(
         class_path="sklearn.neighbors.KNeighborsClassifier",
+        label_holders=("",),
         trusted_types=(
             "sklearn.neighbors._ball_tree.BallTree",
             "sklearn.neighbors._kd_tree.KDTree",
