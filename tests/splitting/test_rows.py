@@ -37,8 +37,6 @@ def test_class_weight_multiplies_row_weight():
     ids=["texts", "numbers", "booleans"],
 )
 def test_labels_are_encoded_as_numpy_sorts_them(labels):
-    expected = np.unique(labels, return_inverse=True, return_counts=True)
-    for found, expected in zip(
-        (*encode_labels(labels), count_labels(labels)[1]), (classes, codes, counts), strict=True
-    ):
-        assert (found.dtype, found.tolist()) == (wanted.dtype, wanted.tolist())
+    found = (*encode_labels(labels), count_labels(labels)[1])
+    for one, expected in zip(found, np.unique(labels, return_inverse=True, return_counts=True), strict=True):
+        assert (one.dtype, one.tolist()) == (expected.dtype, expected.tolist())
