@@ -468,6 +468,9 @@ def predict(
         bool,
         typer.Option("--fail-on-unseen", help="Write nothing when features hold values that training never saw."),
     ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Take the features of a feature store from its online store, as of now.")
+    ] = False,
     form: Annotated[
         PlainFormat, typer.Option("--format", help="How the result is written to stdout.")
     ] = PlainFormat.text,
@@ -489,9 +492,29 @@ def predict(
     options = read_options(read or [])
     from mlwf.orchestrator.prediction import predict_table
 
-    reading: dict[str, Any] = {"read": options, "fail_on_unseen": fail_on_unseen}
+    reading: dict[str, Any] = {"read": options, "fail_on_unseen": fail_on_unseen, "online": online}
     done = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store, **reading)
     show_predicted(done, output, form)
+
+
+@app.command(cls=Command)
+def materialize(
+    run: Run,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="As of when, in ISO 8601; the default is now.")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Bring the features of a run into its online store.
+
+    Its views get their newest rows until then, by Feast's own materialization; `mlwf predict RUN DATA --online` reads
+    them.
+    """
+    from mlwf.orchestrator.prediction import materialize_run
+
+    done = materialize_run(run, runs_dir=runs_dir, until=until)
+    views = f"{', '.join(done.views)} ({pluralize(len(done.views), 'view')})"
+    write_line(f"{views}: in the online store as of {done.until.isoformat(timespec='seconds')}")
 
 
 @app.command(cls=Command)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mlwf.engine.model_file import load_model
-from mlwf.errors import RunNotFoundError
+from mlwf.errors import InvalidValueError, RunNotFoundError, UsageError
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, find_run
@@ -18,9 +18,13 @@ from mlwf.modules.table_files import check_table_path, read_raw, write_table
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
+from mlwf.specs.feature_store import ServingSpec, parse_time
 from mlwf.specs.loading import load_resolved
 from mlwf.table_schema import RawTable, UnknownValues, load_schema, resolve_schema, uses_of
 from mlwf.text import free_name
+
+if TYPE_CHECKING:
+    from mlwf.modules.feature_store import Materialized
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def predict_table(
     tracking_uri: str,
     read: Mapping[str, Any] | None = None,
     fail_on_unseen: bool = False,
+    online: bool = False,
 ) -> Predicted:
     """Write labels and probabilities for the rows of a table, in its order.
 
@@ -62,6 +67,8 @@ def predict_table(
         Fields of `ReadSpec` that differ from those of the training, such as another separator.
     fail_on_unseen
         Raise a DataError, and write nothing, when the table holds values that the training never saw.
+    online
+        Take the features of a feature store from its online store, as they are now.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def predict_table(
         When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
-    given = read_for_model(run, data, runs_dir=runs_dir, tracking_uri=tracking_uri, read=read)
+    given = read_for_model(run, data, runs_dir=runs_dir, tracking_uri=tracking_uri, read=read, online=online)
     if fail_on_unseen:
         refuse_unknown(given.unknown, data)
     written, renamed = _output(given.table, predict(given.model, given.X), [*map(str, given.X.columns)])
@@ -90,10 +97,17 @@ class ModelRows:
 
 
 def read_for_model(
-    run: str, data: str, *, runs_dir: Path, tracking_uri: str, read: Mapping[str, Any] | None = None
+    run: str,
+    data: str,
+    *,
+    runs_dir: Path,
+    tracking_uri: str,
+    read: Mapping[str, Any] | None = None,
+    online: bool = False,
 ) -> ModelRows:
     """Load the model of a run, or a registered one, and read a table as its training was."""
     spec, schema, model = _registered(run, tracking_uri) if run.startswith(MODEL_URI) else _local(run, runs_dir)
+    spec = served_online(spec, run) if online else spec
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
     table = read_raw(data, read_spec)
     schema = schema or _schema_by_content(table, spec, model, read_spec)
@@ -101,6 +115,27 @@ def read_for_model(
     features: Any = [str(name) for name in model.feature_names_in_] if spec.features == "auto" else spec.features
     X = select_features(rows, features, where=data, names=[*table.names, *rows.columns])
     return ModelRows(spec, model, table, X, unknown)
+
+
+def served_online(spec: ExperimentSpec, run: str) -> ExperimentSpec:
+    """Give the experiment with its features from the online store; raises UsageError where it has no feature store."""
+    if spec.feature_store is None or not spec.feature_store.enabled:
+        raise UsageError(f"{run}: takes no features from a feature store, so none are online; leave out --online")
+    return spec.model_copy(update={"feature_store": ServingSpec(**dict(spec.feature_store))})
+
+
+def materialize_run(run: str, *, runs_dir: Path, until: str | None = None) -> Materialized:
+    """Bring the newest values of the features of a run into the online store of its repo."""
+    from mlwf.modules.feature_store import materialize
+
+    spec = load_resolved(find_run(runs_dir, run).file(CONFIG)).feature_store
+    if spec is None or not spec.enabled:
+        raise UsageError(f"{run}: takes no features from a feature store, so there is nothing to materialize")
+    try:
+        moment = None if until is None else parse_time(until)
+    except InvalidValueError as error:
+        raise UsageError(f"--until {error}") from error
+    return materialize(spec, moment)
 
 
 def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:

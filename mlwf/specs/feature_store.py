@@ -121,6 +121,10 @@ class FeatureStoreSpec(Spec):
         return self.initialize or self.force_recreate
 
 
+class ServingSpec(FeatureStoreSpec):
+    """The same features, taken from the online store as they are now; never written in an experiment file."""
+
+
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as `3h`.
 

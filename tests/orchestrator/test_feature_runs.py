@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from mlwf.errors import DataError
+from mlwf.errors import DataError, UsageError
 from mlwf.modules.feature_store.pull import INDEX
 from mlwf.modules.runs import CONFIG, PULL
 from mlwf.orchestrator.api import run_experiment
+from mlwf.orchestrator.prediction import materialize_run, predict_table
 from mlwf.specs.loading import load_experiment
+
+NOW = pd.Timestamp.now("UTC").floor("s").as_unit("us")
+"""The online store has what holds now."""
 
 CONFIG_TEXT = """\
 data: {path: labels.parquet, test_path: labels_test.parquet, target: late, time: at}
@@ -22,7 +28,7 @@ feature_store:
   repo_path: repo
   initialize: true
   views:
-    - {name: orders, source: orders.parquet, entity: customer, timestamp: at, ttl: 40d}
+    - {name: orders, source: orders.parquet, entity: customer, timestamp: at, ttl: 10d}
     - {name: customers, source: customers.parquet, entity: customer}
 features:
   - {type: numeric, columns: [amount, items]}
@@ -36,7 +42,7 @@ tracking: {enabled: false}
 def write_tables(folder: Path) -> None:
     rng = np.random.default_rng(0)
     n, customers = 240, [f"c{number}" for number in range(30)]
-    start = pd.Timestamp("2020-01-01", tz="UTC")
+    start = NOW - pd.Timedelta(days=60)
     orders = pd.DataFrame(
         {
             "customer": rng.choice(customers, n),
@@ -120,3 +126,55 @@ def test_a_pull_that_does_not_fit_is_refused(project: Path, tmp_path: Path, chan
     with pytest.raises(DataError) as refused:
         run_experiment(*load_experiment(run / CONFIG, overrides), runs_dir=tmp_path / "runs")
     assert f"{message}; feature_store.pull: null joins from the store anew" in str(refused.value)
+
+
+def predict(project: Path, keys: Path, **options: Any) -> pd.DataFrame:
+    output = keys.with_name("predictions.parquet")
+    predict_table("one", str(keys), output, runs_dir=project / "runs", tracking_uri="", **options)
+    return pd.read_parquet(output)
+
+
+@pytest.fixture(scope="module")
+def served(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the same project, with the features of its run in the online store."""
+    copy = shutil.copytree(project, tmp_path_factory.mktemp("served") / "project")
+    config = copy / "runs" / "one" / CONFIG
+    config.write_text(config.read_text().replace(str(project), str(copy)))
+    done = materialize_run("one", runs_dir=copy / "runs")
+    assert done.views == ("orders", "customers")
+    assert done.until >= NOW
+    return copy
+
+
+def test_online_features_give_the_predictions_of_the_offline_ones_of_that_time(served: Path, tmp_path: Path) -> None:
+    keys = pd.DataFrame({"customer": [*(f"c{number}" for number in range(29, -1, -1)), "unknown", None, "c3"]})
+    keys.to_csv(tmp_path / "keys.csv", index=False)
+    keys.assign(at=pd.Timestamp.now("UTC")).to_parquet(tmp_path / "now.parquet")
+    online = predict(served, tmp_path / "keys.csv", online=True)
+    offline = predict(served, tmp_path / "now.parquet")
+    pd.testing.assert_frame_equal(online.drop(columns="customer"), offline[online.columns[1:]])
+    orders = pd.read_parquet(served / "orders.parquet").groupby("customer")["at"].max()
+    assert (orders < NOW - pd.Timedelta(days=10)).any()
+    assert online["probability_yes"].nunique() > 20
+
+
+def test_an_online_store_that_was_never_filled_is_reported(project: Path, tmp_path: Path, caplog: Any) -> None:
+    pd.DataFrame({"customer": ["c1"]}).to_csv(tmp_path / "keys.csv", index=False)
+    predict(project, tmp_path / "keys.csv", online=True)
+    assert (
+        "the online store has nothing from the view orders for any of these rows; `mlwf materialize RUN` fills it"
+        in (caplog.messages)
+    )
+
+
+def test_a_run_without_a_feature_store_has_nothing_online(project: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(project / "runs" / "one", tmp_path / "runs" / "one")
+    config = yaml.safe_load((run / CONFIG).read_text())
+    del config["feature_store"]
+    (run / CONFIG).write_text(yaml.safe_dump(config))
+    with pytest.raises(UsageError) as refused:
+        materialize_run("one", runs_dir=tmp_path / "runs")
+    assert str(refused.value) == ("one: takes no features from a feature store, so there is nothing to materialize")
+    with pytest.raises(UsageError) as refused:
+        predict_table("one", "-", tmp_path / "p.csv", runs_dir=tmp_path / "runs", tracking_uri="", online=True)
+    assert str(refused.value) == ("one: takes no features from a feature store, so none are online; leave out --online")

@@ -12,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 
 from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem, nearest
+from mlwf.modules.feature_store.online import retrieve_online
 from mlwf.modules.feature_store.pull import Joined, Part, read_pull
 from mlwf.modules.feature_store.repo import describe_feast_error, opened, prepare_repo, quiet_feast
 from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
-from mlwf.modules.feature_store.selection import Feature, Selection, holds_at_any_time, is_on_demand, keys_of, select
-from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, parse_time
+from mlwf.modules.feature_store.selection import Selection, holds_at_any_time, keys_of, select, split_on_demand
+from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, ServingSpec, parse_time
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ class FeastTrainingData:
 def join_features(
     spec: FeatureStoreSpec, rows: pd.DataFrame, *, time: str | None, sample: bool = True, part: Part | None = None
 ) -> Joined:
-    """Join the features to the label rows, as they were known at each row's time.
+    """Join the features to the label rows, as they were known at each row's time; with a ServingSpec, as they are now.
 
     Parameters
     ----------
@@ -172,12 +173,17 @@ def join_features(
         selection = select(store, spec)
         stored, on_demand = split_on_demand(store, selection)
         keys = _checked_columns(rows, selection, stored)
-        times = _event_times(spec, rows, time, needed=stored.needs_time())
+        is_online = isinstance(spec, ServingSpec)
+        times = None if is_online else _event_times(spec, rows, time, needed=stored.needs_time())
         any_time = pd.Series(pd.Timestamp.now("UTC"), index=rows.index, dtype="datetime64[us, UTC]")
         parts, unmatched = [], {}
         for name, view in stored.views.items():
-            moments = any_time if holds_at_any_time(view) else times
-            found = retrieve(store, view, stored.features_of(name), rows, moments)
+            features = stored.features_of(name)
+            if is_online:
+                found = retrieve_online(store, view, features, rows)
+            else:
+                moments = any_time if holds_at_any_time(view) else times
+                found = retrieve(store, view, features, rows, moments)
             parts.append(found.columns)
             unmatched[name] = found.unmatched
     joined = pd.concat([rows, *parts], axis=1)
@@ -188,28 +194,11 @@ def join_features(
     if not joined.index.equals(rows.index):
         raise AssertionError("the join changed the label rows")
     _log(len(rows), columns, unmatched)
+    if is_online:
+        for name in (name for name, missing in unmatched.items() if missing == len(rows) > 0):
+            hint = "`mlwf materialize RUN` fills it"
+            logger.warning("the online store has nothing from the view %s for any of these rows; %s", name, hint)
     return Joined(joined, columns, keys, unmatched, time)
-
-
-def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
-    """Split a selection into what is stored, with all that on-demand views need, and what is computed from it."""
-    computed = {name: view for name, view in selection.views.items() if is_on_demand(view)}
-    stored = {name: view for name, view in selection.views.items() if name not in computed}
-    features = [feature for feature in selection.features if feature.view in stored]
-    for view in computed.values():
-        for projection in view.source_feature_view_projections.values():
-            with quiet_feast():
-                source = store.registry.get_any_feature_view(projection.name, store.project)
-            stored.setdefault(projection.name_to_use(), source.with_projection(projection))
-            wanted = {(feature.view, feature.name) for feature in features}
-            features += [
-                # Under its full name: the caller leaves out again what the selection does not name.
-                Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
-                for one in projection.features
-                if (projection.name_to_use(), one.name) not in wanted
-            ]
-    rest = tuple(feature for feature in selection.features if feature.view in computed)
-    return Selection(tuple(features), stored), Selection(rest, computed)
 
 
 def compute_on_demand(rows: pd.DataFrame, stored: Selection, on_demand: Selection) -> pd.DataFrame:

@@ -63,10 +63,10 @@ def prepare_repo(spec: FeatureStoreSpec) -> None:
 
 
 @contextmanager
-def opened(repo_path: str | Path) -> Iterator[Any]:
+def opened(repo_path: str | Path, *, changing: bool = False) -> Iterator[Any]:
     """Open a repo as a `feast.FeatureStore`, and hold off other processes that would apply to it meanwhile.
 
-    Nothing is written to a repo that mlwf did not create.
+    With `changing` it holds off those as well that read. Nothing is written to a repo that mlwf did not create.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def opened(repo_path: str | Path) -> Iterator[Any]:
             "or create the repo with feature_store.initialize: true and feature_store.views"
         )
     if (repo / MARKER).is_file():
-        with _locked(repo, fcntl.LOCK_SH):
+        with _locked(repo, fcntl.LOCK_EX if changing else fcntl.LOCK_SH):
             marker = _read_marker(repo)
             if not marker.get("applied"):
                 hint = "feature_store.initialize: true finishes it"

@@ -68,6 +68,27 @@ def select(store: Any, spec: FeatureStoreSpec) -> Selection:
     return Selection(features, used)
 
 
+def split_on_demand(store: Any, selection: Selection) -> tuple[Selection, Selection]:
+    """Split a selection into what is stored, with all that on-demand views need, and what is computed from it."""
+    computed = {name: view for name, view in selection.views.items() if is_on_demand(view)}
+    stored = {name: view for name, view in selection.views.items() if name not in computed}
+    features = [feature for feature in selection.features if feature.view in stored]
+    for view in computed.values():
+        for projection in view.source_feature_view_projections.values():
+            with quiet_feast():
+                source = store.registry.get_any_feature_view(projection.name, store.project)
+            stored.setdefault(projection.name_to_use(), source.with_projection(projection))
+            wanted = {(feature.view, feature.name) for feature in features}
+            features += [
+                # Under its full name: the caller leaves out again what the selection does not name.
+                Feature(projection.name_to_use(), one.name, f"{projection.name_to_use()}__{one.name}")
+                for one in projection.features
+                if (projection.name_to_use(), one.name) not in wanted
+            ]
+    rest = tuple(feature for feature in selection.features if feature.view in computed)
+    return Selection(tuple(features), stored), Selection(rest, computed)
+
+
 def is_on_demand(view: Any) -> bool:
     """Whether a view is computed from others and from the label row."""
     return hasattr(view, "feature_transformation") and not hasattr(view, "batch_source")
