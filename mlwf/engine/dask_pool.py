@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -76,7 +77,7 @@ class DaskPool:
 
     def free(self, handle: _Sent) -> None:
         """Let the workers forget a value."""
-        handle.future = None
+        handle.forget()
 
     def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
         """Call a function in a worker; when that is lost, or what was shared with it, once more."""
@@ -134,14 +135,16 @@ class DaskPool:
                 self._less_running.notify_all()
 
     @contextmanager
-    def _placed(self) -> Iterator[dict[str, Any]]:
+    def _placed(self, args: tuple[Any, ...]) -> Iterator[str | None]:
         # Dask itself would rather let tasks wait where a large value is than send that to a worker with nothing to do.
+        # What needs no such value it may place: a restricted task that waits for a worker takes none that comes.
+        needs_value = any(isinstance(arg, _Sent) for arg in args)
         with self._placing:
-            threads = self._client.nthreads()
+            threads = self._client.nthreads() if needs_value else {}
             place = min(threads, key=lambda worker: self._n_at[worker] / threads[worker], default=None)
             self._n_at[place] += 1
         try:
-            yield {} if place is None else {"workers": [place], "allow_other_workers": True}
+            yield place
         finally:
             with self._placing:
                 self._n_at[place] -= 1
@@ -153,10 +156,10 @@ class DaskPool:
         self._check_open()
         sent = list(args)
         try:
-            sent = [arg.sent_by(self._client) if isinstance(arg, _Sent) else arg for arg in args]
-            # A future of Client.get_executor never ends when the worker is killed between the task and its result.
-            with self._placed() as where:
-                future = self._client.submit(function, *sent, pure=False, **where)
+            with self._placed(args) as place:
+                sent = [arg.sent_by(self._client, place) if isinstance(arg, _Sent) else arg for arg in args]
+                # A future of Client.get_executor never ends when the worker is killed between the task and its result.
+                future = self._client.submit(_call, function, *sent, pure=False, **_at(place))
                 thread = threading.get_ident()
                 self._calls[thread] = future
                 try:
@@ -209,23 +212,55 @@ class _Sent:
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        self.future: Any = None
+        self._future: Any = None
+        self._held: dict[str | None, Any] = {}
+        """The future of each worker that has been sent the value."""
         self._lock = threading.Lock()
 
-    def sent_by(self, client: Any) -> Any:
+    def sent_by(self, client: Any, place: str | None) -> Any:
         import cloudpickle
 
         with self._lock:
-            if self.future is None:
+            if self._future is None:
                 # Not by scatter: what it sends is lost with its worker, and every task that needs it with that; and
-                # it can wait for a dead worker without end. The result of a task Dask makes again by itself.
-                self.future = client.submit(pickle.loads, cloudpickle.dumps(self.value), pure=False)
-            return self.future
+                # it can wait for a dead worker without end. The result of a task Dask makes again by itself; where all
+                # workers are gone, on the next that comes only if the task is not restricted.
+                self._future = client.submit(pickle.loads, cloudpickle.dumps(self.value), pure=False)
+            if place not in self._held:
+                # A scheduler drops copies of a result that no task needs at the moment, which would be sent again for
+                # the next one. What each worker holds by a key of its own has no copies.
+                self._held[place] = client.submit(_Held, self._future, pure=False, **_at(place))
+            return self._held[place]
 
     def give_up(self, future: Any) -> None:
+        """Send the value again to the next that needs it, unless another has given up this one before."""
         with self._lock:
-            if self.future is future:
-                self.future = None
+            if any(held is future for held in self._held.values()):
+                self._forget()
+
+    def forget(self) -> None:
+        """Let the workers forget the value."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._future, self._held = None, {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A value in the memory of a worker, which Dask counts where it is the result of another task."""
+
+    value: Any
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*[arg.value if isinstance(arg, _Held) else arg for arg in args])
+
+
+def _at(place: str | None) -> dict[str, Any]:
+    # Others take it where that worker is gone, or has more to do than it has threads, which only tasks of others do.
+    return {} if place is None else {"workers": [place], "allow_other_workers": True}
 
 
 @contextmanager
@@ -277,6 +312,8 @@ def _settings() -> Any:
             "distributed.scheduler.allowed-failures": 0,
             # It takes shared values from workers that do not need them at the moment.
             "distributed.scheduler.active-memory-manager.start": False,
+            # Tasks are placed here, one for each thread: there is nothing to move.
+            "distributed.scheduler.work-stealing": False,
             # After this time it looks whether a killed worker is back, and gives it up when it was killed again.
             "distributed.deploy.lost-worker-timeout": "1 day",
         }
