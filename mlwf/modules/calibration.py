@@ -23,7 +23,7 @@ from mlwf.evaluation.metrics import build_metrics, reliability_bins
 from mlwf.evaluation.predictions import Predictions, gather, row_losses
 from mlwf.results import CalibrationError, CalibrationResult, Difference
 from mlwf.specs.experiment import CalibrationSpec
-from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table
+from mlwf.splitting.rows import NO_ROWS, Split, Splitter, Table, distinct_rows
 from mlwf.splitting.splitters import fold_splitter, holdout_splitter
 
 
@@ -84,7 +84,7 @@ def describe(
         ensemble=spec.ensemble and spec.holdout is None,
         cv_folds=None if spec.holdout is not None else cv_folds,
         holdout=spec.holdout,
-        n_rows=len(np.unique(uncalibrated.rows.index)),
+        n_rows=len(distinct_rows(uncalibrated.rows.index)),
         kept=kept,
         reason=reason,
         before=before,

@@ -28,6 +28,8 @@ MOSTLY = 0.95
 FEWEST_FOR_IDENTIFIER = 20
 """In fewer rows, values that all differ are no sign of an identifier."""
 HALF = 0.5
+FEW = 1000
+"""Numbers of a column that are looked at first."""
 FEW_WORDS = 3
 """So few words among numbers, as - or unknown, may mean a missing value from half of the numbers on."""
 LONG_TEXT = 50
@@ -124,6 +126,8 @@ def _infer_column(name: str, column: pd.Series[Any]) -> Preparation:
         kind == "mixed" and not present.map(lambda value: isinstance(value, SCALARS)).all()
     ):
         return None, f"holds values of type {type(present.iloc[0]).__name__}, which no feature can be"
+    if present.dtype.kind in "iuf" and not _is_constant(present):
+        return _number(name, present)
     counts = present.value_counts(sort=False)
     # A missing text may be informative: missing is a category of its own.
     if len(counts) == 1 and not (kind == "string" and len(present) < len(column)):
@@ -141,9 +145,14 @@ def _boolean(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Prep
     return BOOLEAN, ""
 
 
-def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any]) -> Preparation:
+def _is_constant(present: pd.Series[Any]) -> bool:
+    return bool((present == present.iloc[0]).all())
+
+
+def _number(name: str, present: pd.Series[Any], counts: pd.Series[Any] | None = None) -> Preparation:
     numbers = pd.to_numeric(present)
-    if len(counts) < len(numbers) or not np.equal(np.mod(numbers, 1), 0).all():
+    # To count the values of a column of floats takes longer than all else here.
+    if not all(np.equal(np.mod(part, 1), 0).all() for part in (numbers[:FEW], numbers)) or not numbers.is_unique:
         return NUMERIC, ""
     if KEY_NAME.search(name):
         return None, Identifier(f"all {len(numbers):,} values are different, and it is named like a key")

@@ -15,7 +15,7 @@ from mlwf.evaluation.metrics import build_metric
 from mlwf.evaluation.predictions import Predictions
 from mlwf.results import ThresholdResult
 from mlwf.specs.experiment import ThresholdSpec
-from mlwf.splitting.rows import Table
+from mlwf.splitting.rows import Table, distinct_rows
 
 MOST_CANDIDATES = 500
 """Thresholds that are tried; with more different scores, their quantiles."""
@@ -66,7 +66,7 @@ def choose_threshold(
         response=response,
         score=score,
         default_score=default_score,
-        n_rows=len(np.unique(out_of_fold.rows.index)),
+        n_rows=len(distinct_rows(out_of_fold.rows.index)),
     )
 
 

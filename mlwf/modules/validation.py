@@ -21,7 +21,7 @@ from mlwf.evaluation.predictions import Predictions, codes_of
 from mlwf.provenance import Provenance
 from mlwf.results import ClassReport, Evaluation, Resamples, Score
 from mlwf.specs.catalogue import DEFAULT_METRICS, metric_info
-from mlwf.splitting.rows import Rows, Split, Splitter, Table
+from mlwf.splitting.rows import Rows, Split, Splitter, Table, distinct_rows, encode_labels
 
 FEWEST_FOLDS = 2
 """With fewer folds there is no cross-validation."""
@@ -148,7 +148,7 @@ def _train_in_time(train_fn: TrainFn, split: Split, fitter: Fitter) -> TrainedMo
 
 def _on_folds(provenance: Provenance, kept: Sequence[int], splits: Sequence[Split], table: Table) -> Provenance:
     """Give the provenance of what was computed on some of the folds."""
-    index = np.unique(np.concatenate([splits[number].test.index for number in kept]))
+    index = distinct_rows(np.concatenate([splits[number].test.index for number in kept]))
     weight = table.weight
     return replace(
         provenance,
@@ -197,7 +197,7 @@ class Sample:
     @property
     def n_rows(self) -> int:
         """Number of different rows."""
-        return len(np.unique(self.index))
+        return len(distinct_rows(self.index))
 
     def weighted(self) -> Sample:
         """Leave out the rows of weight zero, which count as if they were not there."""
@@ -289,7 +289,7 @@ def score_slices(
     scores: list[Score] = []
     for name, mask in slices.items():
         part = sample.take(mask).weighted()
-        if part.n_rows >= FEWEST_ROWS and len(np.unique(part.y)) > 1:
+        if part.n_rows >= FEWEST_ROWS and len(encode_labels(part.y)[0]) > 1:
             scores += score_sample(part, metrics, provenance, name=name)[0]
         else:
             scores += [_score(metric, provenance, part.n_rows, slice=name) for metric in metrics]
@@ -337,7 +337,7 @@ def class_report(sample: Sample) -> dict[str, Any]:
         ClassReport(
             str(label),
             # A row that was predicted twice is one row.
-            len(np.unique(sample.index[y == at])),
+            len(distinct_rows(sample.index[y == at])),
             *(None if np.isnan(part[at]) else float(part[at]) for part in parts[:3]),
         )
         for at, label in enumerate(classes.tolist())
@@ -367,7 +367,7 @@ def _pooled(
     pooled, floor = _stacked(predictions, splits, rows), _stacked(baseline, splits, rows)
     index = pooled.rows.index
     # Two predictions of one row are no independent rows.
-    is_repeated = table.groups is None and len(np.unique(index)) < len(index)
+    is_repeated = table.groups is None and len(distinct_rows(index)) < len(index)
     groups = index if is_repeated else table.groups_of(pooled.rows)
     y, weight = table.y_of(pooled.rows), table.weight_of(pooled.rows)
     return Sample(pooled.predictions, floor.predictions, y, weight, groups, index)

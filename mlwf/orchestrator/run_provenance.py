@@ -13,6 +13,7 @@ from mlwf.orchestrator.pipeline_config import PipelineConfig
 from mlwf.provenance import LABELS, Choice, Protocol, Provenance, ScoredBeforeRefit, SelectedOn
 from mlwf.results import CalibrationResult, ThresholdResult
 from mlwf.specs.catalogue import SPLITTERS
+from mlwf.splitting.rows import distinct_rows
 
 TRAIN, ALL = "train", "all"
 
@@ -47,7 +48,7 @@ def of_cross_validation(context: RunContext, choices: tuple[Choice, ...]) -> Pro
     before = inside if context.is_nested else (TRAIN,) * len(folds)
     # Each fold repeats the calibration and the threshold in any case.
     selected_on: SelectedOn = {choice: before if choice in LABELS else inside for choice in choices}
-    rows = np.unique(np.concatenate([split.test.index for split in context.validation_splits]))
+    rows = distinct_rows(np.concatenate([split.test.index for split in context.validation_splits]))
     provenance = Provenance(
         "cross_validation",
         len(rows),
@@ -77,7 +78,7 @@ def of_holdout(context: RunContext, choices: tuple[Choice, ...], scored: Trained
         before_refit=_scored_before_refit(scored) if context.is_refitted else None,
     )
     weight = context.table.weight
-    return _with_weights(context, provenance, None if weight is None else weight[np.unique(rows.index)])
+    return _with_weights(context, provenance, None if weight is None else weight[distinct_rows(rows.index)])
 
 
 def of_test(context: RunContext, choices: tuple[Choice, ...]) -> Provenance:

@@ -17,6 +17,8 @@ MOST_VALUES = 12
 FEWEST_ROWS = 5
 """Rows that such a value has: a value of fewer may tell of one person, and is counted with the others."""
 N_BINS = 20
+FEW = 1000
+"""Numbers of a column that are looked at first."""
 MOST_CLASSES = 6
 """Classes that are counted apart, the most frequent ones; the others are counted together."""
 MOST_COLUMNS = 500
@@ -73,9 +75,9 @@ def _profile(values: Any, test_values: Any, codes: NDArray[np.intp], n_classes: 
         "kind": kind,
         "missing": int(missing.sum()),
         "test_missing": None if test_values is None else int(test_values.isna().sum()),
-        "distinct": int(values.nunique()),
     }
-    present, of_class = values[~missing], codes[~missing]
+    present, of_class = (values[~missing], codes[~missing]) if missing.any() else (values, codes)
+    found["distinct"] = _n_distinct(present)
     test_present = None if test_values is None else test_values.dropna()
     is_long = kind == "texts" and len(present) > 0 and present.str.len().mean() > LONGEST_TEXT
     if is_long:
@@ -86,18 +88,25 @@ def _profile(values: Any, test_values: Any, codes: NDArray[np.intp], n_classes: 
     return found | _by_value(present, test_present, of_class, n_classes)
 
 
+def _n_distinct(present: pd.Series[Any]) -> int:
+    if present.dtype.kind != "f" or not len(present):
+        return int(present.nunique())
+    ordered = np.sort(present.to_numpy())
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+
+
 def _in_bins(present: Any, test: Any, of_class: NDArray[np.intp], n_classes: int) -> dict[str, Any]:
     is_date = present.dtype.kind == "M"
     numbers = numbers_of_bins(present)
-    low, high = np.quantile(numbers, [TAIL, 1 - TAIL])
+    low, high, *quartiles = np.quantile(numbers, [TAIL, 1 - TAIL, 0, 0.25, 0.5, 0.75, 1])
     if low == high:
         low, high = numbers.min(), numbers.max()
-    edges = _edges(low, high, is_whole=bool(np.equal(np.mod(numbers, 1), 0).all()) and not is_date)
-    quartiles = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
+    is_whole = not is_date and all(np.equal(np.mod(part, 1), 0).all() for part in (numbers[:FEW], numbers))
+    edges = _edges(low, high, is_whole=is_whole)
     bins = bins_of(numbers, edges)
     return {
         "edges": _written(edges, is_date=is_date),
-        "quartiles": _written(quartiles, is_date=is_date),
+        "quartiles": _written(np.array(quartiles), is_date=is_date),
         "counts": _table(of_class, bins, n_classes, len(edges) - 1),
         "test_counts": None if test is None else _counts(bins_of(numbers_of_bins(test), edges), len(edges) - 1),
     }

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.evaluation.calibration_error import ece_of_draws
@@ -19,7 +20,7 @@ from mlwf.results import CalibrationResult, ColumnDrift, Evaluation, Finding, Le
 from mlwf.specs.catalogue import EACH, FINDINGS, SEVERITIES, SOURCES, Severity, metric_info, rank_of
 from mlwf.specs.catalogue.metadata import Constraint, meets, metadata
 from mlwf.specs.tuning import ParamTuningSpec
-from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.rows import Rows, Split, Table, distinct_rows
 from mlwf.text import format_name
 
 MANY_TWINS = 0.01
@@ -134,9 +135,12 @@ def _duplicates(inputs: FindingInputs) -> Messages:
     digests = inputs.digests
     held_out = np.zeros(len(digests), dtype=bool)
     twins = np.zeros(len(digests), dtype=bool)
+    codes = pd.factorize(digests)[0]
+    occurs_twice = np.bincount(codes)[codes] > 1
     for split in inputs.splits:
         held_out[split.test.index] = True
-        twins[split.test.index] |= np.isin(digests[split.test.index], digests[split.train.index])
+        tested, trained = (rows.index[occurs_twice[rows.index]] for rows in (split.test, split.train))
+        twins[tested] |= np.isin(codes[tested], codes[trained])
     counts = [("validation", int(twins.sum()), int(held_out.sum()))]
     if inputs.test_digests is not None:
         known = np.isin(inputs.test_digests, digests[inputs.rows.index])
@@ -185,7 +189,7 @@ def _rare_classes(inputs: FindingInputs) -> Messages:
     if evaluation is None:
         return
     labels = inputs.table.classes
-    counts = [len(np.unique(inputs.held_out_rows[np.asarray(evaluation.y) == label])) for label in labels]
+    counts = [len(distinct_rows(inputs.held_out_rows[np.asarray(evaluation.y) == label])) for label in labels]
     rare = sorted((count, str(label)) for label, count in zip(labels, counts, strict=True) if count < FEW_ROWS)
     if not rare:
         return
@@ -217,7 +221,8 @@ def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     assert predictions.proba is not None
     draw, error = np.random.default_rng(0), ece_of_draws(predictions, predictions.classes[-1])
     ends = predictions.proba.cumsum(axis=1)[:, :-1]
-    distinct, number = np.unique(rows, return_inverse=True)
+    distinct = distinct_rows(rows)
+    number = np.searchsorted(distinct, rows)
     errors = []
     for _ in range(DRAWS):
         chance = draw.random((len(distinct), 1))[number]

@@ -17,7 +17,7 @@ from mlwf.modules.findings.screening import FEWEST_OF_CLASS, MOSTLY_KNOWN, Colum
 from mlwf.results import Leak, LeakSearch
 from mlwf.specs.catalogue import Severity, default_splitter
 from mlwf.specs.features import FeatureSpec
-from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.rows import Rows, Split, Table, distinct_rows
 from mlwf.splitting.splitters import fold_splitter
 
 ALMOST_ALONE = 0.97
@@ -93,7 +93,7 @@ def search_leaks(
         probed=len(probed),
         rows=len(rows),
         rows_learnt_from=max(len(split.train) for split in splits),
-        rows_judged=len(np.unique(np.concatenate([split.test.index for split in splits]))),
+        rows_judged=len(distinct_rows(np.concatenate([split.test.index for split in splits]))),
         leaks=tuple(sorted(leaks, key=lambda leak: (not leak.is_probed, -leak.roc_auc))),
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.specs.features import DateFeatureSpec, FeatureSpec
-from mlwf.splitting.rows import Rows, Split, Table
+from mlwf.splitting.rows import Rows, Split, Table, distinct_rows
 
 FEWEST_OF_CLASS = 10
 """Test rows of a class, and of the others, below which it is not scored."""
@@ -136,7 +136,7 @@ class _Sample:
 
     @classmethod
     def of(cls, table: Table, codes: NDArray[np.intp], splits: Sequence[Split]) -> _Sample:
-        index = np.unique(np.concatenate([rows.index for split in splits for rows in (split.train, split.test)]))
+        index = distinct_rows(np.concatenate([rows.index for split in splits for rows in (split.train, split.test)]))
         # One row's worth each, on average: bins are smoothed by one row.
         weight = None if table.weight is None else table.weight[index] / max(table.weight[index].mean(), 1e-300)
         parts = [
