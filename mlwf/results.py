@@ -614,6 +614,8 @@ class GateResult:
     """What must be known beside it: how the number was got, which rows a champion was compared on."""
     opponent: str | None = None
     """The version of a registered model that the run was compared with, such as `models:/census/3`."""
+    is_checked: bool = True
+    """Whether there was something to check it on: on new rows there is not always, and `got` says why."""
 
 
 @dataclass

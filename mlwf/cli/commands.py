@@ -524,6 +524,10 @@ def evaluate(
     read: Read = None,
     form: Form = Format.table,
     report: EvaluationReport = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write gates and findings as tests, for a CI server to show."),
+    ] = None,
     runs_dir: RunsDir = RUNS,
     tracking_uri: StoreOfModels = None,
 ) -> None:
@@ -537,10 +541,21 @@ def evaluate(
 
     trained = find_trained_run(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     options = read_options(read or [])
+    from mlwf.cli.experiments import failure_of
+    from mlwf.cli.junit import Outcome, write_junit
     from mlwf.orchestrator.evaluating import evaluate_run
 
-    found = evaluate_run(trained, data, runs_dir=runs_dir, read=options, report=report)
+    check_writable(report)
+    check_writable(junit)
+    try:
+        found = evaluate_run(trained, data, runs_dir=runs_dir, read=options, report=report)
+    except Exception as error:
+        if junit is not None:
+            write_junit([Outcome(f"{run} on {data}", failure=failure_of(error)[0])], junit)
+        raise
     show_evaluation(found, form)
+    if junit is not None:
+        write_junit([Outcome(str(found["name"]), found)], junit)
     if not all(gate["passed"] for gate in found["gates"]):
         raise typer.Exit(GATE_NOT_MET)
 

@@ -13,6 +13,7 @@ from mlwf.specs.catalogue import SOURCES, TRAINING_SOURCES, UNSEEN, Source
 from mlwf.specs.experiment import BASELINE, GateSpec
 from mlwf.specs.slice_spec import parse_slice
 
+NEW_ROWS: Source = "new_rows"
 ROUNDING = 1e-12
 """Numbers that are equal on paper differ by less."""
 
@@ -98,7 +99,7 @@ def compares_with_registered_model(gate: GateSpec) -> bool:
 
 def source_of(gate: GateSpec, sources: Collection[Source]) -> Source | None:
     """Give the source whose number a gate is on, among those that there are; None when there is none."""
-    usable = UNSEEN if compares_with_registered_model(gate) else [*SOURCES]
+    usable = [*UNSEEN, NEW_ROWS] if compares_with_registered_model(gate) else [*SOURCES]
     return next((each for each in usable if each in sources and gate.source in (None, each)), None)
 
 

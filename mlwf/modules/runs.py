@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError, closest, nearest
@@ -36,6 +36,8 @@ PROFILE = "profile.json"
 """What the columns hold, as counts."""
 PULL = "feature_pull"
 """Folder with what a feature store has joined, which a rerun reads."""
+TRAINING_ROWS = "training_rows.npz"
+"""A hash of each row that the model was trained on, by the features and the label."""
 REPORT = "report.html"
 PARTIAL_DEPENDENCE = "partial_dependence.json"
 """How probabilities depend on the columns that matter most."""
@@ -93,6 +95,16 @@ class RunFolder:
                 with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
         return self.path / name
+
+    def read_array(self, file: str, name: str) -> Any:
+        """Read one array of a .npz file; None where it is absent or broken. No file can make it run anything."""
+        import numpy as np
+
+        try:
+            with np.load(self.path / file, allow_pickle=False) as arrays:
+                return arrays[name]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON object; one that is absent or broken, as in a folder someone edited, reads as empty."""

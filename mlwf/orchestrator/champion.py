@@ -21,7 +21,7 @@ from mlwf.orchestrator.context import RunContext
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import Source, metric_info
 from mlwf.specs.data import SCHEMA_FILE, TableSchema
-from mlwf.specs.experiment import GateSpec
+from mlwf.specs.experiment import ExperimentSpec, GateSpec
 from mlwf.table_schema import RawTable, load_schema, raw_of_frame, read_rows
 from mlwf.text import first_line
 
@@ -64,7 +64,7 @@ def load_champions(context: RunContext) -> ChampionsBySource:
             except _Unfit as error:
                 problems.append(Problem("", key, f"is {uri!r}, and {error}"))
                 continue
-        lacking = _lacking(gate.metric or "", champions[uri, source].predictions)
+        lacking = what_is_lacking(gate.metric or "", champions[uri, source].predictions)
         if lacking:
             problems.append(Problem("", key, f"is {uri!r}, which gives no {lacking}, and {gate.metric} needs them"))
     if problems:
@@ -81,7 +81,10 @@ def make_compare(champions: ChampionsBySource, context: RunContext, evaluations:
 def hash_training_rows(context: RunContext) -> NDArray[np.uint64]:
     """Hash the rows that the shipped model is trained on, as it sees them: a later run compares with it on others."""
     data = context.run_data.data
-    return _digests(data.X, data.y)[context.shipped_rows.index]
+    # Without other columns these are the digests of the complete rows, which there are.
+    has_others = bool(len(data.other.columns))
+    digests = digest_rows(data.X, data.y) if has_others else data.row_digests
+    return digests[context.shipped_rows.index]
 
 
 class _Unfit(Exception):
@@ -126,7 +129,7 @@ def _load(uri: str, context: RunContext, source: Source) -> Champion:
     except Exception as error:  # its steps may raise anything over values that they were not trained on
         raise_if_bug(error)
         raise _Unfit(f"it cannot predict these rows: {first_line(error)}") from error
-    return Champion(version, predictions, None if trained is None else ~np.isin(_digests(X, y), trained))
+    return Champion(version, predictions, None if trained is None else ~np.isin(digest_rows(X, y), trained))
 
 
 def _held_out_rows(context: RunContext, source: Source) -> tuple[Dataset, NDArray[np.intp]]:
@@ -183,11 +186,12 @@ def _check_classes(model: Any, context: RunContext) -> None:
         raise _Unfit(f"its classes are {known}, and those of {context.spec.data.target} are {here}")
 
 
-def _digests(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
+def digest_rows(X: Any, y: NDArray[Any]) -> NDArray[np.uint64]:
+    """Hash rows by the features and the label alone, as `hash_training_rows` does."""
     return row_digests(Dataset(X, y, ""))
 
 
-def _lacking(metric: str, predictions: Predictions) -> str:
+def what_is_lacking(metric: str, predictions: Predictions) -> str:
     """Name what a metric needs and the predictions lack; empty when they have it."""
     if predictions.proba is not None or metric_info(metric).needs_labels:
         return ""
@@ -197,17 +201,35 @@ def _lacking(metric: str, predictions: Predictions) -> str:
 
 
 def _compare(champion: Champion, metric_name: str, context: RunContext, evaluation: Evaluation) -> Comparison:
-    """Measure how much better the run's model is than a champion, on the same resamples of the same rows."""
-    y, rows = evaluation.y, _comparable(champion, len(evaluation.y))
     is_before_refit = context.is_refitted and evaluation.source == "train_test"
-    note = _note(champion, len(y), is_before_refit=is_before_refit)
+    note = _note(champion, len(evaluation.y), is_before_refit=is_before_refit)
+    data, index = _held_out_rows(context, evaluation.source)
+    assert np.array_equal(evaluation.y, data.y[index])
+    weight, groups = (None if each is None else each[index] for each in (data.weight, data.groups))
+    return compare_with(champion, metric_name, evaluation, context.spec, note=note, weight=weight, groups=groups)
+
+
+def compare_with(
+    champion: Champion,
+    metric_name: str,
+    evaluation: Evaluation,
+    spec: ExperimentSpec,
+    *,
+    note: str,
+    weight: NDArray[np.float64] | None,
+    groups: NDArray[Any] | None,
+) -> Comparison:
+    """Measure how much better the evaluated model is than a champion, on the same resamples of the same rows.
+
+    `weight` and `groups` are those of the evaluated rows. Too few rows that are new to the champion are a refusal.
+    """
+    y, rows = evaluation.y, _comparable(champion, len(evaluation.y))
     refused = _refusal(y, rows)
     if refused:
         return Comparison(None, note, refused, champion.version)
-    data, index = _held_out_rows(context, evaluation.source)
-    assert np.array_equal(y, data.y[index])
-    weight, groups = (None if each is None else each[index][rows] for each in (data.weight, data.groups))
-    metric = build_metric(metric_name, classes=context.table.classes, positive_class=context.spec.data.positive_class)
+    weight, groups = (None if each is None else each[rows] for each in (weight, groups))
+    classes = evaluation.predictions.classes
+    metric = build_metric(metric_name, classes=classes, positive_class=spec.data.positive_class)
     parts = [evaluation.predictions.take(rows), champion.predictions.take(rows)]
     try:
         values = [metric(part, y[rows], weight) for part in parts]
@@ -216,9 +238,7 @@ def _compare(champion: Champion, metric_name: str, context: RunContext, evaluati
         return Comparison(None, note, f"{metric_name} could not be computed: {first_line(error)}", champion.version)
     if not np.isfinite(values).all():
         return Comparison(None, note, f"{metric_name} is not defined for rows like these", champion.version)
-    resampled = bootstrap(
-        [metric], parts, y[rows], weight=weight, groups=groups, random_state=context.spec.random_state
-    )
+    resampled = bootstrap([metric], parts, y[rows], weight=weight, groups=groups, random_state=spec.random_state)
     difference = resampled.difference(0, 0, 1, value=values[0], other_value=values[1])
     return Comparison(difference, note, opponent=champion.version)
 

@@ -25,11 +25,21 @@ from mlwf.modules.data import (
     slice_masks,
     with_new_rows,
 )
-from mlwf.modules.findings import FindingInputs, find
-from mlwf.modules.gates import Comparison, check_gates, compares_with_registered_model
-from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, PROFILE, SUMMARY, RunFolder, find_run
+from mlwf.modules.findings import FindingInputs, Recalled, find
+from mlwf.modules.runs import (
+    CONFIG,
+    MODEL_FILE,
+    MODEL_URI,
+    PROFILE,
+    SUMMARY,
+    TRAINING_ROWS,
+    RunFolder,
+    find_run,
+)
 from mlwf.modules.table_files import read_raw
 from mlwf.modules.validation import default_metrics, evaluate
+from mlwf.orchestrator.champion import digest_rows
+from mlwf.orchestrator.evaluation_gates import Judged, check_on_new_rows
 from mlwf.orchestrator.run_data import read_by_schema
 from mlwf.processes import muted
 from mlwf.provenance import Protocol, Provenance
@@ -47,9 +57,10 @@ LEVEL, LEAST_DISTANCE = 0.05, 0.1
 """From which p-value, corrected, and from which distance a column is said to have drifted."""
 CHUNK = 100_000
 """Rows that are predicted at once."""
-IN_TRAINING_ONLY = ("leakage", "identifier", "duplicates", "grid_edge", "degraded")
+IN_TRAINING_ONLY = ("leakage", "identifier", "grid_edge", "degraded")
 """Findings of a training, which an evaluation does not look for."""
 NO_LABELS = "the table has no labels"
+NO_HASHES = "the run keeps no hashes of its training rows; one trained now does"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +89,8 @@ class NewRows:
     labelled: Dataset | None
     """The rows that have a label; None where the table has no column of labels."""
     n_rows: int
+    read: Mapping[str, Any]
+    """How the table is read: fields of `ReadSpec`."""
 
 
 def open_run(run: str, runs_dir: Path) -> ShippedRun:
@@ -111,10 +124,10 @@ def read_new_rows(run: ShippedRun, path: str, read: Mapping[str, Any], *, needs_
     has_labels = needs_labels and data.target in rows.columns and bool(rows[data.target].notna().any())
     if not has_labels:
         X = select_features(rows, features, where=path, names=names)
-        return NewRows(path, X, unknown, None, len(X))
+        return NewRows(path, X, unknown, None, len(X), read_spec.model_dump())
     reference = Dataset(rows[[]], run.classes, run.spec.data.path)
     labelled = prepare(rows, _as_tested(data, names), features=features, where=path, reference=reference, names=names)
-    return NewRows(path, labelled.X, unknown, labelled, len(rows))
+    return NewRows(path, labelled.X, unknown, labelled, len(rows), read_spec.model_dump())
 
 
 def _as_tested(data: DataSpec, names: Sequence[str]) -> DataSpec:
@@ -149,8 +162,10 @@ def evaluate_run(
     with muted():  # what could not be computed is told by the evaluation
         evaluation = None if new.labelled is None else _score(shipped, new.labelled, predictions)
         drift = _drift(shipped, new, predictions)
-        findings = _findings(shipped, new, evaluation, drift)
-    gates, unchecked = _gates(shipped.spec.gates, evaluation, findings)
+        trained = shipped.folder.read_array(TRAINING_ROWS, "rows")
+        recalled, is_known = _recalled(trained, new.labelled)
+        findings = _findings(shipped, new, evaluation, drift, recalled)
+        gates = _gates(shipped, new, evaluation, findings, is_known)
     evaluations = [] if evaluation is None else [evaluation]
     found = {
         "run_id": shipped.folder.run_id,
@@ -175,7 +190,7 @@ def evaluate_run(
         },
         "findings": [asdict(each) for each in findings],
         "gates": [asdict(each) for each in gates],
-        "warnings": [*_warnings(shipped, new, evaluation, drift), *unchecked],
+        "warnings": [*_warnings(shipped, new, evaluation, drift)],
     }
     if report is not None:
         write_page(report, render_report(_record(shipped, new, found, evaluations)))
@@ -303,8 +318,22 @@ def _describe_predictions(run: ShippedRun, predictions: Predictions) -> dict[str
     }
 
 
+def _recalled(trained: NDArray[np.uint64] | None, rows: Dataset | None) -> tuple[Recalled | None, NDArray[np.bool_]]:
+    """Count the labelled rows that the model was trained on, and say which those are; None where that is not known."""
+    if rows is None or trained is None:
+        return None, np.zeros(0 if rows is None else len(rows), dtype=np.bool_)
+    is_known = np.isin(digest_rows(rows.X, rows.y), trained)
+    counts = np.unique(trained, return_counts=True)[1]
+    share_of_twins = float(counts[counts > 1].sum() / max(1, len(trained)))
+    return Recalled(int(is_known.sum()), len(rows), share_of_twins), is_known
+
+
 def _findings(
-    run: ShippedRun, new: NewRows, evaluation: Evaluation | None, drift: Sequence[ColumnDrift]
+    run: ShippedRun,
+    new: NewRows,
+    evaluation: Evaluation | None,
+    drift: Sequence[ColumnDrift],
+    recalled: Recalled | None,
 ) -> tuple[Finding, ...]:
     ignore = {*run.spec.findings.ignore, *IN_TRAINING_ONLY}
     if run.summary.get("calibration"):
@@ -325,46 +354,52 @@ def _findings(
         test_digests=None,
         degraded={},
         drift=drift,
+        recalled=recalled,
     )
     return find(inputs, ignore=ignore)
 
 
 def _gates(
-    gates: Sequence[GateSpec], evaluation: Evaluation | None, findings: Sequence[Finding]
-) -> tuple[tuple[GateResult, ...], list[str]]:
-    """Check the gates on these rows, whichever rows they name; and say which cannot be checked here."""
-    checked, unchecked = [], []
-    for number, gate in enumerate(gates):
-        reason = ""
-        if compares_with_registered_model(gate):
-            reason = f"compares with {gate.beats}"
-        elif gate.finding in IN_TRAINING_ONLY:
-            reason = f"{gate.finding} is looked for in a training"
-        elif gate.metric is not None and evaluation is None:
-            reason = NO_LABELS
-        if reason:
-            unchecked.append(f"gates.{number} was not checked: {reason}")
-        else:
-            checked.append(gate.model_copy(update={"source": None}))
-    evaluations = [] if evaluation is None else [evaluation]
-    results = check_gates(checked, evaluations=evaluations, findings=findings, compare=_no_comparison)
-    return results, unchecked
+    run: ShippedRun,
+    new: NewRows,
+    evaluation: Evaluation | None,
+    findings: Sequence[Finding],
+    is_known: NDArray[np.bool_],
+) -> tuple[GateResult, ...]:
+    tracking, judged = run.summary.get("tracking") or {}, None
+    if evaluation is not None and new.labelled is not None:
+        name, version = tracking.get("registered_model"), tracking.get("version")
+        judged = Judged(
+            run.spec,
+            f"{MODEL_URI}{name}/{version}" if name and version else None,
+            store_of_run(run.folder.file(CONFIG)),
+            run.folder.path.parent,
+            new.source,
+            new.read,
+            evaluation,
+            new.labelled,
+            is_known,
+        )
 
+    def unchecked(gate: GateSpec) -> str:
+        if gate.finding in IN_TRAINING_ONLY:
+            return f"{gate.finding} is looked for in a training"
+        if gate.finding == "duplicates" and not len(is_known):
+            return NO_LABELS
+        return NO_LABELS if gate.metric is not None and evaluation is None else ""
 
-def _no_comparison(uri: str, metric: str, source: str) -> Comparison:
-    return Comparison(None, refused="an evaluation compares with no registered model")
+    return check_on_new_rows(run.spec.gates, judged, findings, unchecked)
 
 
 def _warnings(run: ShippedRun, new: NewRows, evaluation: Evaluation | None, drift: Sequence[ColumnDrift]) -> list[str]:
-    data = run.summary.get("data") or {}
     warnings = [str(each) for each in new.unknown]
     if new.labelled is None:
         warnings.append(f"{NO_LABELS}: no scores")
     elif len(new.labelled) < new.n_rows:
         left_out = pluralize(new.n_rows - len(new.labelled), "row")
         warnings.append(f"{left_out} without a label left out")
-    if new.labelled is not None and new.labelled.digest == data.get("digest"):
-        warnings.append("these are the rows that the run was trained on: the scores flatter")
+    if new.labelled is not None and not run.folder.file(TRAINING_ROWS).exists():
+        warnings.append(NO_HASHES)
     if not drift:
         warnings.append("the run keeps no profile of its training: no drift; one trained now does")
     return [*warnings, *(evaluation.problems.values() if evaluation else ())]

@@ -25,9 +25,11 @@ from mlwf.modules.runs import (
     PULL,
     RESAMPLES,
     SUMMARY,
+    TRAINING_ROWS,
     RunFolder,
     environment,
 )
+from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
 from mlwf.orchestrator.run_data import RunData
@@ -177,6 +179,8 @@ class RunRecorder:
         folder.write_text(PROFILE, compact_json(self._redact(profile_columns(run_data.data, test))))
         if run_data.schema is not None:
             folder.write_json(SCHEMA_FILE, run_data.schema.model_dump(mode="json"))
+        # By their content, so that a later evaluation knows them again.
+        folder.write_arrays(TRAINING_ROWS, {"rows": hash_training_rows(context)})
         # By position among the rows that have a target.
         folder.write_arrays("splits.npz", {name: rows.index for name, rows in name_rows(context).items()})
 

@@ -22,7 +22,7 @@ from mlwf.tables.blocks import (
     signed,
     span,
 )
-from mlwf.tables.descriptions import sorted_findings
+from mlwf.tables.descriptions import is_checked, sorted_findings
 from mlwf.tables.leaderboard import DOUBT, leaderboard_block
 from mlwf.tables.score_tables import best_slices, notes_of, score_groups, scores_of_all_rows
 from mlwf.tables.summary_rows import summary_rows
@@ -79,12 +79,15 @@ def render_verdict(run: RunRecord) -> str:
     summary = run.summary
     gates, status = summary.get("gates") or [], str(summary.get("status", ""))
     missed = sum(not gate["passed"] for gate in gates)
+    n_checked = sum(map(is_checked, gates))
     if status in {"running", "unfinished"}:
         kind, said = "doubt", f"The run is {status}"
     elif status in {"failed", "killed"}:
         kind, said = "bad", f"The run {'failed' if status == 'failed' else 'was stopped'}"
+    elif gates and not n_checked:
+        kind, said = "doubt", "No gate could be checked"
     elif gates:
-        kind, said = ("bad", f"{missed} of {len(gates)} gates not met") if missed else ("good", _all_met(len(gates)))
+        kind, said = ("bad", f"{missed} of {len(gates)} gates not met") if missed else ("good", _all_met(n_checked))
     else:
         kind, said = "", "No gates were set"
     if status == "degraded" and kind != "bad":
@@ -92,6 +95,12 @@ def render_verdict(run: RunRecord) -> str:
     reason = f"<p>{text(summary['error'])}</p>" if summary.get("error") else ""
     verdict = f'<div class="verdict {kind}"><strong>{text(said)}</strong>{reason}{_gates(gates)}</div>'
     return verdict + _tiles(run)
+
+
+def _gate_pill(gate: Mapping[str, Any]) -> str:
+    if not is_checked(gate):
+        return pill("not checked", "doubt")
+    return pill("met", "good") if gate["passed"] else pill("not met", "bad")
 
 
 def _all_met(count: int) -> str:
@@ -103,7 +112,7 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = [
         [
-            pill("met", "good") if gate["passed"] else pill("not met", "bad"),
+            _gate_pill(gate),
             text(gate["asked"]),
             text(gate["got"]),
             text(_source(gate))

@@ -194,9 +194,19 @@ def gates_outcome(summary: Mapping[str, Any]) -> Text:
     """Sum up in a few words whether the gates are met; nothing without gates."""
     gates = summary.get("gates") or []
     missed = sum(not gate["passed"] for gate in gates)
+    n_unchecked = sum(not is_checked(gate) for gate in gates)
+    rest = f", {n_unchecked} not checked" if n_unchecked else ""
     if missed:
-        return Text(f"{missed} of {pluralize(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met", BAD)
-    return Text(f"{pluralize(len(gates), 'gate')} met", GOOD) if gates else Text()
+        said = f"{missed} of {pluralize(len(gates), 'gate')} not met" if len(gates) > 1 else "1 gate not met"
+        return Text(f"{said}{rest}", BAD)
+    if n_met := len(gates) - n_unchecked:
+        return Text(f"{pluralize(n_met, 'gate')} met{rest}", GOOD)
+    return Text(f"{pluralize(n_unchecked, 'gate')} not checked", DOUBTFUL) if gates else Text()
+
+
+def is_checked(gate: Mapping[str, Any]) -> bool:
+    """Tell whether there was something to check a gate on: on new rows there is not always."""
+    return bool(gate.get("is_checked", True))
 
 
 def render_gates(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -279,7 +289,7 @@ def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Bloc
     columns = ["verdict", "asked", "got", "where", "note"]
     rows = [
         [
-            Text(met, GOOD) if gate["passed"] else Text(missed, BAD),
+            _verdict(gate, met, missed),
             Text(str(gate["asked"])),
             Text(str(gate["got"]), "" if gate["passed"] else BAD),
             Text(source_label(gate)),
@@ -289,6 +299,12 @@ def _gates(gates: Sequence[Mapping[str, Any]], *, met: str, missed: str) -> Bloc
     ]
     used = [at for at in range(len(columns)) if at < 3 or any(cells[at] for cells in rows)]
     return Block("Gates", "", [columns[at] for at in used], [[cells[at] for at in used] for cells in rows], len(used))
+
+
+def _verdict(gate: Mapping[str, Any], met: str, missed: str) -> Text:
+    if not is_checked(gate):
+        return Text("not checked", DOUBTFUL)
+    return Text(met, GOOD) if gate["passed"] else Text(missed, BAD)
 
 
 def _in_words(gate: Mapping[str, Any]) -> Text:

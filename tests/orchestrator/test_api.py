@@ -102,7 +102,7 @@ def test_a_run_is_kept_where_a_folder_is_named(mixed, tmp_path):
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {".fits", folder.name}
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "data.json", "environment.txt", "model.skops", "profile.json", "run.log", "splits.npz",
-        "state.json", "summary.json", "table_schema.json",
+        "state.json", "summary.json", "table_schema.json", "training_rows.npz",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -71,9 +72,9 @@ def test_the_scores_are_those_of_the_model_on_the_table(folder, like):
 
 
 def test_gates_are_checked_on_the_table_whichever_rows_they_name(like):
-    (gate,) = like["gates"]
-    assert (gate["passed"], gate["source"]) == (True, "new_rows")
-    assert "gates.1 was not checked: leakage is looked for in a training" in like["warnings"]
+    gate, other = like["gates"]
+    assert (gate["passed"], gate["source"], gate["is_checked"]) == (True, "new_rows", True)
+    assert (other["got"], other["passed"], other["is_checked"]) == ("leakage is looked for in a training", True, False)
 
 
 def test_rows_like_those_of_the_training_are_no_finding(like):
@@ -107,11 +108,14 @@ def test_drift_is_a_finding_and_a_gate_that_is_not_met_is_exit_code_3(folder, ca
 
 def test_without_labels_there_are_shares_and_drift_and_no_scores(folder):
     found = evaluate_run("latest", str(folder / "unlabelled.csv"), runs_dir=folder / "runs")
-    assert (found["scores"], found["gates"]) == ([], [])
+    assert found["scores"] == []
+    assert [(gate["got"], gate["is_checked"]) for gate in found["gates"]] == [
+        ("the table has no labels", False),
+        ("leakage is looked for in a training", False),
+    ]
     assert sum(found["predictions"]["shares"].values()) == pytest.approx(1)
     assert 0.5 < found["predictions"]["expected_accuracy"] < 1
     assert len(found["drift"]["columns"]) == 3
-    assert "gates.0 was not checked: the table has no labels" in found["warnings"]
 
 
 def test_rows_without_a_label_are_left_out_and_counted(folder):
@@ -123,9 +127,25 @@ def test_rows_without_a_label_are_left_out_and_counted(folder):
     assert "10 rows without a label left out" in found["warnings"]
 
 
-def test_the_table_of_the_training_is_told(folder):
-    found = evaluate_run("latest", str(folder / "t.csv"), runs_dir=folder / "runs")
-    assert "these are the rows that the run was trained on: the scores flatter" in found["warnings"]
+def test_rows_that_the_model_was_trained_on_are_told_beyond_those_that_are_alike_by_chance(folder):
+    people(400).sample(200, random_state=0).assign(extra=1).to_csv(folder / "known.csv", index=False)
+    found = evaluate_run("latest", str(folder / "known.csv"), runs_dir=folder / "runs")
+    (finding,) = [each for each in found["findings"] if each["code"] == "duplicates"]
+    assert finding["severity"] == "warning"
+    assert finding["message"].startswith(
+        "200 of 200 new rows (100.0 %) are, in features and label, rows that the model was trained on"
+    )
+
+
+def test_a_server_shows_the_gates_and_findings_as_tests(folder):
+    page = folder / "junit.xml"
+    run(["evaluate", "latest", str(folder / "older.csv"), "--runs-dir", str(folder / "runs"), "--junit", str(page)])
+    cases = {case.get("name"): case for case in ElementTree.parse(page).iter("testcase")}
+    assert cases["no finding leakage"].find("skipped").get("message").startswith("not checked: leakage is looked for")
+    assert cases["drift"].find("skipped") is not None
+    run(["evaluate", "latest", str(folder / "nowhere.csv"), "--runs-dir", str(folder / "runs"), "--junit", str(page)])
+    (error,) = ElementTree.parse(page).iter("error")
+    assert "nowhere.csv" in error.get("message")
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
@@ -169,7 +189,9 @@ def test_a_run_of_an_older_version_has_no_profile(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs", ignore=shutil.ignore_patterns(".fits"))
     (kept,) = [path for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")]
     Path(kept, "profile.json").unlink()
+    Path(kept, "training_rows.npz").unlink()
     shutil.rmtree(kept / "predictions")
     found = evaluate_run(kept.name, str(folder / "like.csv"), runs_dir=tmp_path / "runs")
     assert found["drift"]["columns"] == []
     assert "the run keeps no profile of its training: no drift; one trained now does" in found["warnings"]
+    assert "the run keeps no hashes of its training rows; one trained now does" in found["warnings"]

@@ -14,6 +14,7 @@ from mlwf.cli.run_lookup import find_run_files
 from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.runs import find_run, list_runs
 from mlwf.orchestrator.api import run_experiment
+from mlwf.orchestrator.evaluating import evaluate_run
 from mlwf.orchestrator.promoting import promote_run, return_to_previous
 from mlwf.specs.loading import load_experiment
 
@@ -166,6 +167,28 @@ def test_a_new_champion_that_was_judged_on_other_rows_refuses(house):
     assert gate.got == f"not compared: the run was judged on other rows than models:/rivals/{version} (60)"
     assert gate.opponent == f"models:/rivals/{version}"
     house.back("elsewhere", model="rivals")
+
+
+def test_a_later_evaluation_compares_with_the_champion_on_the_new_rows(house):
+    def evaluate(run, n=200):
+        draw = np.random.default_rng(4)
+        people = pd.DataFrame({"height": draw.normal(170, 10, n), "weight": draw.normal(70, 12, n)})
+        people["size"] = np.where(people["height"] + draw.normal(0, 7, n) > 172, "tall", "short")
+        people.to_csv(house.folder / "new.csv", index=False)
+        (gate,) = evaluate_run(run, str(house.folder / "new.csv"), runs_dir=house.runs_dir)["gates"]
+        return gate
+
+    house.promote("models:/rivals/1", tracking_uri=house.uri)
+    gate = evaluate(house.ids["second"])
+    assert (gate["passed"], gate["source"], gate["opponent"]) == (True, "new_rows", "models:/rivals/1")
+    assert gate["note"] == "models:/rivals/1 compared on 200 rows that neither was trained on"
+    assert evaluate(house.ids["second"], 20)["got"] == "not compared: 20 rows are there, fewer than 30"
+    version = house.promote("second").version
+    assert (evaluate(house.ids["second"])["got"], version) == ("it is that version", house.champion("rivals"))
+    house.client.delete_registered_model_alias("rivals", "champion")
+    gate = evaluate(house.ids["second"])
+    assert (gate["passed"], gate["got"].startswith("not compared: ")) == (False, True)
+    house.promote("models:/rivals/1", tracking_uri=house.uri)
 
 
 def test_a_training_records_who_was_champion_before(house):

@@ -42,6 +42,16 @@ MARGIN = 0.05
 Messages = Iterator[tuple[Severity, str]]
 
 
+@dataclass(frozen=True)
+class Recalled:
+    """How many of some new rows are, in features and label, rows that the model was trained on."""
+
+    n_known: int
+    n_rows: int
+    share_of_twins: float
+    """Of the training rows, how many have such a twin among themselves: new rows have as many by chance."""
+
+
 @dataclass(frozen=True, eq=False)
 class FindingInputs:
     """The results of a run, and the rows that they were computed on."""
@@ -69,6 +79,8 @@ class FindingInputs:
     """Why a phase degraded, by phase."""
     drift: Sequence[ColumnDrift] = ()
     """How far new rows are from those of the training; none in a training."""
+    recalled: Recalled | None = None
+    """Which new rows are training rows; None in a training, or where that is not known."""
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -131,7 +143,10 @@ def _identifiers(inputs: FindingInputs) -> Messages:
 
 
 def _duplicates(inputs: FindingInputs) -> Messages:
-    """Count the held-out rows that are identical to a training row in all columns."""
+    """Count the held-out rows that are identical to a training row in all columns, or new rows in the features."""
+    if inputs.recalled is not None:
+        yield from _recalled(inputs.recalled)
+        return
     digests = inputs.digests
     held_out = np.zeros(len(digests), dtype=bool)
     twins = np.zeros(len(digests), dtype=bool)
@@ -151,6 +166,20 @@ def _duplicates(inputs: FindingInputs) -> Messages:
         shares = " and ".join(f"{n:,} of {of:,} {name} rows ({_percent(n / of)})" for name, n, of in counts)
         message = f"{shares} have an identical twin among the rows learnt from: they are recalled, not predicted"
         yield "warning" if largest >= MANY_TWINS else "info", message
+
+
+def _recalled(found: Recalled) -> Messages:
+    share, twins = found.n_known / max(1, found.n_rows), found.share_of_twins
+    by_chance = twins + 2 * math.sqrt(twins * (1 - twins) / max(1, found.n_rows))
+    if share <= by_chance:
+        return
+    message = (
+        f"{found.n_known:,} of {found.n_rows:,} new rows ({_percent(share)}) are, in features and label, rows that the "
+        "model was trained on: they are recalled, not predicted"
+    )
+    if twins:
+        message += f"; of the training rows, {_percent(twins)} have such a twin among themselves"
+    yield "warning" if share - by_chance >= MANY_TWINS else "info", message
 
 
 def _percent(share: float) -> str:

@@ -106,7 +106,8 @@ def outcome_tags(
         tags["mlwf.gates"] = _met(all(gate.passed for gate in gates))
     for number, gate in enumerate(gates):
         source = f" ({SOURCES[gate.source].in_text})" if gate.source else ""
-        tags[f"mlwf.gate.{number}"] = f"{_met(gate.passed)}: {gate.asked}; {gate.got}{source}"
+        verdict = _met(gate.passed) if gate.is_checked else "not checked"
+        tags[f"mlwf.gate.{number}"] = f"{verdict}: {gate.asked}; {gate.got}{source}"
     return tags
 
 
