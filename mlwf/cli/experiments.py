@@ -93,8 +93,9 @@ def train_each(jobs: Sequence[Job], train: Callable[[Job], dict[str, Any]], *, q
     """Train one after the other; one that fails is reported at once, and does not stop the others."""
     done = Trained()
     for number, job in enumerate(jobs, start=1):
+        heading = f"{number} of {len(jobs)}: {job.title}"
         if not quiet:
-            write_error(f"{number} of {len(jobs)}: {job.title}")
+            write_error(heading)
         try:
             summary = train(job)
         except Exception as error:
@@ -103,7 +104,10 @@ def train_each(jobs: Sequence[Job], train: Callable[[Job], dict[str, Any]], *, q
             message, code = failure_of(error)
             for annotation in github_annotations(error):
                 write_annotation(annotation)
-            write_error(redact(f"{job.title}: {message}"))
+            # Below its heading: a message names the file itself, where that is at fault.
+            if quiet:
+                write_error(heading)
+            write_error(redact(message))
             done.outcomes.append(Outcome(job.title, failure=message))
         else:
             done.outcomes.append(Outcome(job.title, summary))

@@ -92,7 +92,7 @@ def test_one_that_fails_does_not_stop_the_others(train):
     assert code == 2
     assert [run["algorithm"] for run in found["runs"]] == ["gaussian_nb", "knn"]
     assert all(score["differences"] for score in found["scores"])
-    assert err == "missing.yaml: missing.yaml  does not exist\n"
+    assert err == "2 of 3: missing.yaml\nmissing.yaml  does not exist\n"
 
 
 def test_a_sweep_shares_its_fits_even_afresh(train):
