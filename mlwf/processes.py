@@ -7,7 +7,7 @@ import platform
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,35 @@ def cores() -> int:
     """Count the cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def memory_bytes(root: Path = Path("/")) -> int:
+    """Give the memory that this process may use: that of the machine, or what its control groups allow of it.
+
+    `root` is where /proc and /sys are.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _memory_limits(root):
+        with suppress(OSError, ValueError):  # no such file, or `max`
+            limits.append(int(file.read_text()))
+    return min(limits)
+
+
+def _memory_limits(root: Path) -> Iterator[Path]:
+    """List the files that may hold a limit: of each control group that this process is in, in either version."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mounted = root / "sys/fs/cgroup"
+    for line in lines:
+        _, kinds, group = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        name = "memory.limit_in_bytes" if kinds else "memory.max"
+        # In a container a group may be called as on the host, and be mounted as the first.
+        for folder in [Path(group), *Path(group).parents]:
+            yield from (each / folder.relative_to("/") / name for each in (mounted, mounted / "memory"))
 
 
 def count_workers(n_jobs: int) -> int:

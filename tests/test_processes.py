@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlwf import processes
-from mlwf.processes import is_running, this_process
+from mlwf.processes import is_running, memory_bytes, this_process
 
 
 def test_this_process_runs():
@@ -108,3 +108,28 @@ def test_ps_gives_the_start_where_there_is_no_proc():
     assert started
     assert processes._start_by_ps(os.getpid()) == started
     assert processes._start_by_ps(2**22 + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "3000\n"}, 3000),
+        ("0::/job\n", {"memory.max": "2000\n"}, 2000),
+        ("4:cpu,memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "1000\n"}, 1000),
+        ("4:memory:/host/name\n", {"memory/memory.limit_in_bytes": "4000\n"}, 4000),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": str(2**63 - 4096)}, None),
+        ("3:cpu:/a\n", {"a/memory.max": "1000\n"}, None),
+        (None, {}, None),
+    ],
+    ids=["version 2", "a container", "version 1", "a container of version 1", "no limit", "of cores", "no groups"],
+)
+def test_memory_is_what_the_control_groups_allow(tmp_path, groups, limits, expected):
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, limit in limits.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(limit)
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory_bytes(tmp_path) == (machine if expected is None else expected)

@@ -125,7 +125,7 @@ class Engine:
         self._lock = threading.Lock()
         self._calls = itertools.count()
         self._in_flight = InFlightFits()
-        self._folds = PreparedFolds()
+        self._folds = PreparedFolds(fit_cache.folder)
         self._given_pool = pool
         self._set_up_workers(n_jobs)
 

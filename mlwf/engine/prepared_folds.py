@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from scipy.sparse import issparse
 
 from mlwf.engine.process_pools import Pool
 from mlwf.engine.scheduling import Task
+from mlwf.engine.stored_rows import fit_on_categories, learns_categories_alone, store
 from mlwf.engine.work import PreparedRows
 from mlwf.evaluation.preparing import fit_transform, transform
 from mlwf.splitting.rows import Rows
+from mlwf.splitting.stored_frame import StoredFrame, in_memory
 
 MOST_IDLE_BYTES = 2**28
 """Most bytes of prepared rows that are kept while no task needs them: the next requests of a search need the same."""
@@ -26,8 +30,8 @@ Key = tuple[str, bool]
 class PreparedFold:
     """The training rows of some tasks and the rows to predict; prepared when first needed."""
 
-    def __init__(self, key: Key, tasks: Sequence[Task]) -> None:
-        self.key = key
+    def __init__(self, key: Key, tasks: Sequence[Task], folder: Path) -> None:
+        self.key, self._folder = key, folder
         fit_key, self._train = tasks[0].fit_key, tasks[0].request.train
         self._table, self._unfitted = fit_key.table, fit_key.parts.preparation.preprocessor
         self._rows = _rows_of(tasks)
@@ -86,18 +90,31 @@ class PreparedFold:
         X, y = table.X_of(train), table.y_of(train)
         _, is_class_weighted = self.key
         weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
+        if isinstance(X, StoredFrame) and learns_categories_alone(self._unfitted):
+            preprocessor = fit_on_categories(self._unfitted, X)
+            prepare = partial(store, preprocessor, folder=self._folder)
+            return preprocessor, PreparedRows(prepare(X), y, weight, self._parts(prepare))
+        X = in_memory(X)
         if self._unfitted is None:
-            return None, PreparedRows(X, y, weight, {digest: table.X_of(rows) for digest, rows in self._rows.items()})
+            return None, PreparedRows(X, y, weight, self._parts(in_memory))
         # Of the training rows a target encoder makes something else than of the same rows later.
         preprocessor, X = fit_transform(self._unfitted, X, y)
-        parts = {digest: transform(preprocessor, table.X_of(rows)) for digest, rows in self._rows.items()}
+        parts = self._parts(lambda part: transform(preprocessor, in_memory(part)))
         return preprocessor, PreparedRows(X, y, weight, parts)
+
+    def _parts(self, prepare: Callable[[Any], Any]) -> dict[str, Any]:
+        """Prepare the rows to predict."""
+        return {digest: prepare(self._table.X_of(rows)) for digest, rows in self._rows.items()}
 
 
 class PreparedFolds:
-    """The folds of an engine: those that tasks need, and as many of the latest others as there is room for."""
+    """The folds of an engine: those that tasks need, and as many of the latest others as there is room for.
 
-    def __init__(self) -> None:
+    Rows that are not to be in memory are in `folder`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._idle: OrderedDict[Key, PreparedFold] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -139,7 +156,7 @@ class PreparedFolds:
             return fold
         if fold is not None:
             fold.close()
-        return PreparedFold(key, tasks)
+        return PreparedFold(key, tasks, self._folder)
 
 
 def _rows_of(tasks: Sequence[Task]) -> dict[str, Rows]:

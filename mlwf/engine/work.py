@@ -23,6 +23,7 @@ from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.processes import SharedState
 from mlwf.sklearn_compat import drop_training_state
 from mlwf.splitting.rows import Table
+from mlwf.splitting.stored_frame import in_memory
 
 ROWS_WORTH_THREADS = 10_000
 """With fewer rows, the threads of one fit cost more than they save."""
@@ -41,7 +42,7 @@ def fit_whole_pipeline(table: Table, request: FitRequest) -> FitResult:
     try:
         params = {name: clone(value, safe=False) for name, value in request.params.items()}
         model = with_label_codes(clone(request.pipeline).set_params(**params))
-        model.fit(table.X_of(request.train), table.y_of(request.train), **_weights(table, request, model))
+        model.fit(in_memory(table.X_of(request.train)), table.y_of(request.train), **_weights(table, request, model))
         fitted = perf_counter()
         predictions = tuple(predict(model, table.X_of(rows)) for rows in request.predict)
     except Exception as error:

@@ -46,7 +46,10 @@ class Predictions:
 
 
 def predict(model: Any, X: Any) -> Predictions:
-    """Collect all that a fitted classifier predicts for X, of shape (n_rows, n_features)."""
+    """Collect all that a fitted classifier predicts for X, of shape (n_rows, n_features); of stored rows by batches."""
+    if hasattr(type(X), "batches"):
+        places, parts = zip(*((at, predict(model, batch)) for at, batch in X.batches()), strict=True)
+        return gather(parts, places)
     if isinstance(model, Pipeline) and len(model) > 1:
         # Transform once: each of the three methods of a Pipeline would do it again.
         X, model = transform(model[:-1], X), model[-1]

@@ -90,7 +90,7 @@ class Inferred:
     """Why a column that is left out seems to identify the row, in one phrase, by column."""
 
 
-def infer_features(X: pd.DataFrame) -> Inferred:
+def infer_features(X: Any, *, is_native: bool = False) -> Inferred:
     """Choose a type and a preparation for each column that can help a classifier.
 
     Booleans are boolean, numbers numeric, dates and ISO 8601 texts dates, other texts categorical: one-hot up to 30
@@ -98,6 +98,9 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     are prose. Left out are columns with one value or none, and those that seem to identify
     the row: texts of which more than 95 % differ, whole numbers that all differ and are sorted or named like a key.
     A measurement whose values all differ stays in.
+
+    With `is_native` numbers stay as they are, the classifier splits categories itself, and gets missing values; prose
+    is left out. `X` is a frame, in memory or stored.
     """
     groups: dict[str, tuple[Feature, list[str | int]]] = {}
     left_out: dict[str, str] = {}
@@ -105,6 +108,10 @@ def infer_features(X: pd.DataFrame) -> Inferred:
     identifiers: dict[str, str] = {}
     for name, column in X.items():
         prepared, remark = _infer_column(str(name), column)
+        if prepared is not None and is_native:
+            prepared, remark = _natively(prepared, remark)
+            if prepared is None:
+                notes[str(name)] = f"left out: {remark}"
         if prepared is None:
             left_out[str(name)] = str(remark)
             if isinstance(remark, Identifier):
@@ -115,6 +122,15 @@ def infer_features(X: pd.DataFrame) -> Inferred:
             notes[str(name)] = str(remark)
     features = [prepared.model_copy(update={"columns": columns}) for prepared, columns in groups.values()]
     return Inferred(features, left_out, notes, identifiers)
+
+
+def _natively(prepared: Feature, remark: str | Identifier) -> Preparation:
+    """Leave missing values and categories to the classifier, so that nothing is learnt of all rows at once."""
+    if prepared.type == "text":
+        return None, "prose, whose components need all rows at once"
+    if prepared.type == "categorical":
+        return prepared.model_copy(update={"encoder": "native"}), remark
+    return prepared.model_copy(update={name: None for name in ("imputer", "scaler") if hasattr(prepared, name)}), remark
 
 
 def _infer_column(name: str, column: pd.Series[Any]) -> Preparation:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
@@ -330,4 +329,4 @@ def _identifiers(context: RunContext) -> dict[str, str]:
     # Features that were inferred have passed this already.
     if context.run_data.inferred is not None or not hasattr(X, "columns"):
         return {}
-    return infer_features(pd.DataFrame(X).iloc[context.split.train.index]).identifiers
+    return infer_features(X.iloc[context.split.train.index]).identifiers

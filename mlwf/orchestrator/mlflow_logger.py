@@ -20,6 +20,7 @@ from mlwf.run_result import RunResult, TrackingState
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.tracking import STORE_VARIABLE, MLflowSpec, StoreOrigin, store_origin, without_login
+from mlwf.splitting.stored_frame import in_memory
 from mlwf.text import first_line, join_reasons
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class MLflowLogger:
         self.log(
             lambda tracker: tracker.log_workflow_results(
                 result,
-                X_sample=run_data.data.X[:SAMPLE_ROWS] if self._tracking.log_model_signature else None,
+                X_sample=in_memory(run_data.data.X[:SAMPLE_ROWS]) if self._tracking.log_model_signature else None,
                 register_model=self._tracking.should_register_model() and not self.withheld,
                 rows=rows,
                 texts={CONFIG: config, ENVIRONMENT: environment()},

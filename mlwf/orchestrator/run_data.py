@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
 from mlwf.modules.gates import compares_with_registered_model
 from mlwf.modules.inference import Inferred, infer_features
-from mlwf.modules.table_files import read_raw
-from mlwf.specs.data import DataSpec, TableSchema
+from mlwf.modules.table_files import open_stored, read_raw
+from mlwf.processes import memory_bytes
+from mlwf.specs.data import PARQUET_SUFFIXES, DataSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
 from mlwf.specs.features import FeatureSpec
+from mlwf.specs.rules.data_rules import problems_of_streaming
 from mlwf.splitting.rows import NO_ROWS, Rows, Split, Table
 from mlwf.splitting.splitters import holdout_splitter
+from mlwf.splitting.stored_frame import StoredFrame
 from mlwf.table_schema import (
     RawTable,
     UnknownValues,
@@ -37,6 +41,8 @@ from mlwf.text import format_name, format_value, join_reasons, pluralize
 
 MOST_NAMED = 5
 """Columns that one note names."""
+SHARE_OF_MEMORY = 0.25
+"""Of the memory, how large a table may be that is read as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +75,19 @@ class RunData:
     tables: Mapping[str, RawTable] = field(default_factory=dict)
     """The tables of `data` and `test` as they are in their files, by path, where a champion reads them again."""
 
+    n_bytes: int | None = None
+    """About how large the table is, where its rows stay on the disk for that."""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the rows stay on the disk."""
+        return isinstance(self.data.X, StoredFrame)
+
     def notes(self) -> Iterator[str]:
         """Describe what a person should know of how the tables were read."""
+        if self.n_bytes is not None:
+            size = f"the table is larger than a quarter of the memory ({self.n_bytes / 1e9:.1f} GB)"
+            yield f"{size}: its rows stay on the disk; data.stream: false reads it as a whole"
         if self.read_as_missing:
             columns = [f"{format_name(name)} ({_counts(found)})" for name, found in self.read_as_missing.items()]
             more = f" and {pluralize(len(columns) - MOST_NAMED, 'more column')}" if len(columns) > MOST_NAMED else ""
@@ -97,7 +114,7 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
     Raises DataError with every problem of the data, FeatureStoreError and ConfigError for those of the store.
     """
     data = spec.data
-    table = read_raw(data.path, data.read)
+    table = read_raw(data.path, data.read) if (stored := _open_stored(spec)) is None else stored
     uses_store = spec.feature_store is not None and spec.feature_store.enabled
     # A type of a column that the store joins is that of no column of the file.
     types = {name: kind for name, kind in data.types.items() if not uses_store or name in table.names}
@@ -131,6 +148,7 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
         schema=schema,
         read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
         unmatched_na_values=unmatched_na_values(table, schema),
+        n_bytes=table.columns.n_bytes if table.is_stored and data.stream is None else None,
         tables={data.path: table} if any(map(compares_with_registered_model, spec.gates)) and not uses_store else {},
     )
     run_data = run_data if data.test_path is None else _with_test_table(spec, data, run_data)
@@ -139,11 +157,26 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
     return run_data
 
 
+def _open_stored(spec: ExperimentSpec) -> RawTable | None:
+    """Open the table where it is to stay on the disk; None where it is read."""
+    if spec.data.stream is False or (spec.data.stream is None and any(problems_of_streaming(spec))):
+        return None
+    try:
+        table = open_stored(spec.data.path)
+    except DataError:
+        if spec.data.stream:
+            raise
+        return None
+    is_large = table.columns.n_bytes > SHARE_OF_MEMORY * memory_bytes()
+    return table if spec.data.stream or is_large else None
+
+
 def _with_test_table(spec: ExperimentSpec, data: DataSpec, run_data: RunData) -> RunData:
     """Read the test set by the schema of the training."""
     assert data.test_path is not None
     assert run_data.schema is not None
-    table = read_raw(data.test_path, data.read)
+    is_stored = run_data.is_streamed and Path(data.test_path).suffix.lower() in ("", *PARQUET_SUFFIXES)
+    table = open_stored(data.test_path) if is_stored else read_raw(data.test_path, data.read)
     tables = {**run_data.tables, data.test_path: table} if run_data.tables else {}
     joined_test, rows, unknown = _read_by_schema(spec, table, run_data.schema, data.test_path, part="test")
     names = [*table.names, *rows.columns]
@@ -239,7 +272,7 @@ def _features(spec: ExperimentSpec, data: Dataset, split: Split) -> tuple[Sequen
         return spec.features, None
     if not hasattr(data.X, "columns"):
         raise DataError(Problem(data.source, "features", "auto needs a DataFrame", "X is an array: list the features"))
-    inferred = infer_features(data.X.iloc[split.train.index])
+    inferred = infer_features(data.X.iloc[split.train.index], is_native=isinstance(data.X, StoredFrame))
     if not inferred.features:
         reasons = join_reasons(inferred.left_out)
         raise DataError(Problem(data.source, "features", f"auto finds no column that could help: {reasons}"))

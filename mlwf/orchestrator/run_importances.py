@@ -38,6 +38,7 @@ from mlwf.processes import muted
 from mlwf.provenance import Provenance
 from mlwf.results import Importances
 from mlwf.splitting.rows import Rows, Split
+from mlwf.splitting.stored_frame import in_memory
 from mlwf.text import first_line
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _measure(run: Run, seconds: float) -> tuple[Importances, dict[str, Any] | No
     drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_ROWS])
     importances = measure_importances(
         found.parts,
-        group_columns(context.table.X_of(train.take(drawn))),
+        group_columns(in_memory(context.table.X_of(train.take(drawn)))),
         random_state=seed,
         seconds=seconds,
         provenance=found.provenance,

@@ -26,6 +26,7 @@ from mlwf.orchestrator.run_log import RunLog
 from mlwf.processes import muted
 from mlwf.specs.base import format_seconds
 from mlwf.splitting.rows import Rows, Split
+from mlwf.splitting.stored_frame import in_memory
 from mlwf.text import format_value
 
 logger = logging.getLogger(__name__)
@@ -279,6 +280,6 @@ def _measure(context: RunContext, config: PipelineConfig, candidate: Candidate, 
 
 def _prepare(fit_key: FitKey, rows: Rows) -> PreparedRows:
     table, preprocessor = fit_key.table, fit_key.parts.preparation.preprocessor
-    X, y = table.X_of(rows), table.y_of(rows)
+    X, y = in_memory(table.X_of(rows)), table.y_of(rows)
     X = X if preprocessor is None else clone(preprocessor).fit_transform(X, y)
     return PreparedRows(X, y, table.fit_weight_of(rows), {})

@@ -198,7 +198,7 @@ def _infer(
     raw = context.run_data.raw
     if raw is None:
         return config, None
-    features = infer_features(raw.X.iloc[split.train.index]).features
+    features = infer_features(raw.X.iloc[split.train.index], is_native=context.run_data.is_streamed).features
     if features == list(context.run_data.features):
         return config, features
     if not features:

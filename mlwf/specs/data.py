@@ -98,6 +98,9 @@ class DataSpec(Spec):
     the format of dates, such as {date: "%d/%m/%Y"}."""
     read: ReadSpec = Field(default_factory=ReadSpec)
     """How texts are read: the form of a CSV file, and what means a missing value in any file."""
+    stream: bool | None = None
+    """Whether a table of Parquet stays on the disk while it is trained on; the default is: where it is larger than a
+    quarter of the memory, and nothing in the experiment needs all of it at once."""
 
     @property
     def date_formats(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlwf.errors import DataError, MlwfError, Problem
 from mlwf.specs.data import ColumnSchema, Kind, TableSchema
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
+from mlwf.splitting.stored_frame import StoredFrame
 from mlwf.table_schema.kinds import decoded, read_column, texts_of
 from mlwf.table_schema.resolve import RawTable
 from mlwf.table_schema.values import default_words, is_text
@@ -68,8 +69,8 @@ class UnknownValues:
 class ReadTable:
     """A table that was read by a schema."""
 
-    rows: pd.DataFrame
-    """Each column with the values that its schema says."""
+    rows: Any
+    """Each column with the values that its schema says: a DataFrame, or a StoredFrame of a stored table."""
     unknown: tuple[UnknownValues, ...] = ()
     """Values of features that cannot be read, and are missing now, or were not in training."""
 
@@ -90,9 +91,45 @@ def load_schema(file: Path) -> TableSchema | None:
         raise MlwfError(f"{file}: is no table schema that this version of mlwf can read") from error
 
 
-def read_training(table: RawTable, schema: TableSchema) -> pd.DataFrame:
-    """Read the table that is trained on; a column with a value that is not of its kind keeps its texts."""
-    return pd.DataFrame({column.name: _kept(table, column, schema) for column in schema.columns})
+def read_training(table: RawTable, schema: TableSchema) -> Any:
+    """Read the table that is trained on; a column with a value that is not of its kind keeps its texts.
+
+    Gives a DataFrame, or a StoredFrame of a table that is stored.
+    """
+    if table.is_stored:
+        return StoredFrame(_StoredRows(table, schema), _names([column.name for column in schema.columns]))
+    return pd.DataFrame({column.name: _kept(table.columns, column, schema) for column in schema.columns})
+
+
+@dataclass(frozen=True, eq=False)
+class _StoredRows:
+    """A stored table as its schema says that it is read."""
+
+    table: RawTable
+    schema: TableSchema
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """Read a column."""
+        return self._read(self.table.columns, name)
+
+    def batches(self, names: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Read some columns of a few rows at a time."""
+        for batch in self.table.columns.batches(names):
+            yield pd.DataFrame({name: self._read(batch, name) for name in names}, index=pd.RangeIndex(len(batch)))
+
+    def _read(self, columns: Any, name: str) -> pd.Series[Any]:
+        column = self.schema.column(name)
+        assert column is not None
+        if not column.is_feature:
+            return _kept(columns, column, self.schema)
+        return read_column(decoded(columns.column(name)), column, self.schema.read).values
+
+
+def _names(names: Sequence[str]) -> pd.Index[Any]:
+    return pd.DataFrame({name: [] for name in names}).columns
 
 
 def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
@@ -107,21 +144,24 @@ def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
         When most values of a feature cannot be read, or are categories that the training never saw.
     """
     columns: dict[str, pd.Series[Any]] = {}
+    empty = pd.Series(dtype=object)
     unknown: list[UnknownValues] = []
     for name in table.names:
         column = schema.column(name)
         if column is None:
             continue
         if not column.is_feature:
-            columns[name] = _kept(table, column, schema)
+            columns[name] = empty if table.is_stored else _kept(table.columns, column, schema)
             continue
         values = decoded(table.columns.column(name))
         done = read_column(values, column, schema.read)
-        columns[name] = done.values
+        columns[name] = empty if table.is_stored else done.values
         unknown += _unknown(column, values, done.values, done.unreadable)
     problems = [problem for each in unknown if (problem := refusal(each, where))]
     if problems:
         raise DataError(problems)
+    if table.is_stored:
+        return ReadTable(StoredFrame(_StoredRows(table, schema), _names([*columns])), tuple(unknown))
     return ReadTable(pd.DataFrame(columns, index=pd.RangeIndex(len(table))), tuple(unknown))
 
 
@@ -172,8 +212,8 @@ def refusal(unknown: UnknownValues, where: str) -> Problem | None:
     return Problem(where, unknown.column, str(unknown), "read as in training, nothing would be left of the column")
 
 
-def _kept(table: RawTable, column: ColumnSchema, schema: TableSchema) -> pd.Series[Any]:
-    values = decoded(table.columns.column(column.name))
+def _kept(columns: Any, column: ColumnSchema, schema: TableSchema) -> pd.Series[Any]:
+    values = decoded(columns.column(column.name))
     done = read_column(values, column, schema.read)
     if not done.unreadable.any() or not is_text(values):
         return done.values

@@ -54,12 +54,17 @@ class RawTable:
     """A table as its file holds it."""
 
     columns: pa.Table
-    """Texts for a CSV file; the file's own types for Parquet."""
+    """Texts for a CSV file; the file's own types for Parquet. Of a stored table, what reads a column of it."""
     untyped: frozenset[str] = field(default_factory=frozenset)
     """Columns whose texts say nothing of their type: those of a CSV file, and the keys of partitions."""
 
     def __len__(self) -> int:
         return int(self.columns.num_rows)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the columns stay in their files until they are asked for."""
+        return not isinstance(self.columns, pa.Table)
 
     @property
     def names(self) -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlwf.errors import Problem, closest, nearest
 from mlwf.specs.features import FeatureSpec, OrdinalFeatureSpec, category_text
+from mlwf.splitting.stored_frame import Function, StoredFrame
 from mlwf.table_schema import booleans_of, date_formats, dates_of
 from mlwf.text import format_name, format_value, pluralize
 
@@ -84,11 +85,13 @@ def kind_of(values: pd.Series[Any]) -> str:
     return f"{strange[0]} objects" if strange else "mixed values"
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
+def plain(frame: Any) -> Any:
     """Give every column a NumPy type; texts, and booleans of which some are missing, are objects with None.
 
     pandas' nullable, categorical and Arrow types become what a CSV file with the same values would have given.
     """
+    if isinstance(frame, StoredFrame):
+        return frame.map(dict.fromkeys(frame.columns, _as_numpy))
     return pd.DataFrame({name: _as_numpy(column) for name, column in frame.items()}, index=pd.RangeIndex(len(frame)))
 
 
@@ -109,6 +112,13 @@ def _as_numpy(column: pd.Series[Any]) -> Any:
         missing = pd.isna(values)
         return np.where(missing, np.array(None, dtype=object), values) if missing.any() else values
     return values
+
+
+def map_columns(frame: Any, functions: Mapping[str, Function]) -> Any:
+    """Make other values of some columns of a frame, each by its function."""
+    if isinstance(frame, StoredFrame):
+        return frame.map(functions)
+    return with_columns(frame, {name: function(frame[name]) for name, function in functions.items()})
 
 
 def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Dataset:
     """Rows that passed every check; all parts have the same rows in the same order."""
 
     X: Any
-    """Features: a DataFrame of plain types, addressed by name, or the caller's array."""
+    """Features: a DataFrame of plain types, addressed by name, a StoredFrame of such, or the caller's array."""
     y: NDArray[Any]
     """Class labels, of shape (n_samples,): booleans, int64, or texts in an array of objects."""
     source: str
@@ -47,8 +48,8 @@ class Dataset:
     """Group of each row, of shape (n_samples,): numbers, booleans, or texts in an array of objects."""
     fold: NDArray[Any] | None = None
     """Name of the fold whose test row each row is, as `groups`."""
-    other: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The columns that are neither features nor the target: keys, weight, time, groups, fold, dropped ones."""
+    other: Any = field(default_factory=pd.DataFrame)
+    """A frame of all other columns but the target: keys, weight, time, groups, fold, dropped ones."""
     positions: NDArray[np.intp] | None = None
     """Where each row stands in the table that it was read from, from 0 on; None when no row was left out."""
     n_dropped_target: int = 0
@@ -81,7 +82,7 @@ class Dataset:
         return row_digests(self)
 
     def _columns(self) -> Iterator[tuple[tuple[str, Any], Any]]:
-        if isinstance(self.X, pd.DataFrame):
+        if hasattr(self.X, "items"):
             yield from ((("X", name), column) for name, column in self.X.items())
         else:
             yield ("X", ""), self.X
@@ -110,15 +111,14 @@ def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) ->
     -------
     array of shape (n_samples,)
     """
-    values = _features(dataset)
-    if columns is None:
-        values |= {str(name): column for name, column in dataset.other.items()}
-        columns = list(values)
+    read = _columns_by_name(dataset)
+    names = read.keys() if columns is None else map(str, columns)
     digests = np.zeros(len(dataset), dtype=np.uint64)
-    for column in [*(values[name] for name in sorted(map(str, columns))), pd.Series(dataset.y)]:
+    for name in sorted(names):
         # Mixed again after each column, lest two values that change places give the same sum.
-        digests = hash_array(digests + _hashes(column))
-    return digests
+        digests = hash_array(digests + _hashes(read[name]()))
+    hashed: NDArray[np.uint64] = hash_array(digests + _hashes(pd.Series(dataset.y)))
+    return hashed
 
 
 def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Problem]]:
@@ -219,10 +219,10 @@ def _update_with_objects(digest: _Hash, values: NDArray[Any]) -> None:
     digest.update("\n".join(f"{type(value).__name__} {value!r}" for value in values).encode("utf-8", "surrogatepass"))
 
 
-def _features(dataset: Dataset) -> dict[str, pd.Series[Any]]:
-    if isinstance(dataset.X, pd.DataFrame):
-        return {str(name): column for name, column in dataset.X.items()}
-    return {str(position): pd.Series(dataset.X[:, position]) for position in range(dataset.X.shape[1])}
+def _columns_by_name(dataset: Dataset) -> dict[str, Callable[[], pd.Series[Any]]]:
+    """Give what reads each column: not all of them need be in memory at once."""
+    X: Any = dataset.X if hasattr(dataset.X, "columns") else pd.DataFrame(dataset.X)
+    return {str(name): partial(getitem, frame, name) for frame in (X, dataset.other) for name in frame.columns}
 
 
 def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:

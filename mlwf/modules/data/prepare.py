@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlwf.errors import DataError, Problem
@@ -17,9 +17,9 @@ from mlwf.modules.data.columns import (
     cell_text,
     check_any,
     check_feature,
+    map_columns,
     plain,
     readable,
-    with_columns,
 )
 from mlwf.modules.data.dataset import CARRIED, Dataset, read_carried
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
@@ -34,7 +34,7 @@ Features = Sequence[FeatureSpec] | Literal["auto"]
 
 
 def prepare(
-    frame: pd.DataFrame,
+    frame: Any,
     data: DataSpec,
     *,
     features: Features = "auto",
@@ -77,7 +77,7 @@ def prepare(
     rows = np.flatnonzero(present) + 1
     n_dropped = len(frame) - len(rows)
     if n_dropped:
-        frame = frame[present].reset_index(drop=True)
+        frame = frame.iloc[rows - 1].reset_index(drop=True)
 
     carried, found = _carried(frame, data, rows, where, reference)
     problems += found
@@ -91,13 +91,13 @@ def prepare(
 
 
 def select_features(
-    frame: pd.DataFrame,
+    frame: Any,
     features: Sequence[FeatureSpec] | Sequence[str],
     *,
     where: str,
     names: Sequence[str] | None = None,
     unreadable_is_missing: bool = False,
-) -> pd.DataFrame:
+) -> Any:
     """Pick the features out of a table to predict on, by name and in the table's order, and check them.
 
     Features by name alone check that the columns are there; specs check their content too, or with
@@ -114,12 +114,12 @@ def select_features(
     problems = absent(where, [("the model", name) for name in wanted], list(names or frame.columns))
     X = plain(frame[[name for name in frame.columns if name in wanted]])
     if unreadable_is_missing:
-        X = with_columns(X, {name: readable(X[name], spec) for name, spec in specs.items()})
+        X = map_columns(X, {name: partial(readable, spec=spec) for name, spec in specs.items()})
     rows = np.arange(1, len(X) + 1)
     problems += _check_listed(X, specs, rows, where, training=False) if specs else []
     if problems:
         raise DataError(problems)
-    return with_columns(X, {name: as_feature(X[name], spec) for name, spec in specs.items()})
+    return _as_features(X, specs)
 
 
 def _roles(data: DataSpec, features: Features, reference: Dataset | None) -> list[tuple[str, str]]:
@@ -147,7 +147,7 @@ def _overlaps(where: str, data: DataSpec, features: Features) -> Iterator[Proble
 
 
 def _target(
-    frame: pd.DataFrame, data: DataSpec, where: str, reference: Dataset | None, missing_labels: Mapping[str, int]
+    frame: Any, data: DataSpec, where: str, reference: Dataset | None, missing_labels: Mapping[str, int]
 ) -> tuple[NDArray[bool_], NDArray[Any] | None, list[Problem]]:
     """Find the rows that have a target, and the labels in them."""
     everything = np.ones(len(frame), dtype=bool)
@@ -183,7 +183,7 @@ def _missing_target(n_missing: int, n_rows: int, words: Mapping[str, int]) -> tu
 
 
 def _carried(
-    frame: pd.DataFrame, data: DataSpec, rows: NDArray[Any], where: str, reference: Dataset | None
+    frame: Any, data: DataSpec, rows: NDArray[Any], where: str, reference: Dataset | None
 ) -> tuple[dict[str, Any], list[Problem]]:
     named = {role: getattr(data, role) for role in CARRIED if role != "fold" or reference is None}
     return read_carried(
@@ -192,13 +192,13 @@ def _carried(
 
 
 def _features(
-    frame: pd.DataFrame,
+    frame: Any,
     data: DataSpec,
     features: Features,
     rows: NDArray[Any],
     where: str,
     reference: Dataset | None,
-) -> tuple[pd.DataFrame, list[Problem]]:
+) -> tuple[Any, list[Problem]]:
     if features == "auto":
         taken = {*(getattr(data, role) for role in ("target", *CARRIED)), *data.drop}
         names = [name for name in frame.columns if name not in taken]
@@ -212,11 +212,15 @@ def _features(
     problems = _check_listed(X, specs, rows, where, training=reference is None)
     if problems:
         return X, problems
-    return with_columns(X, {name: as_feature(X[name], spec) for name, spec in specs.items()}), problems
+    return _as_features(X, specs), problems
+
+
+def _as_features(X: Any, specs: Mapping[str, FeatureSpec]) -> Any:
+    return map_columns(X, {name: partial(as_feature, spec=spec) for name, spec in specs.items()})
 
 
 def _check_listed(
-    X: pd.DataFrame, specs: dict[str, FeatureSpec], rows: NDArray[Any], where: str, *, training: bool
+    X: Any, specs: dict[str, FeatureSpec], rows: NDArray[Any], where: str, *, training: bool
 ) -> list[Problem]:
-    columns = [Column(name, X[name], rows, where) for name in X.columns]
+    columns = (Column(name, X[name], rows, where) for name in X.columns)
     return [problem for column in columns for problem in check_feature(column, specs[column.name], training=training)]

@@ -37,7 +37,7 @@ def profile_columns(data: Dataset, test: Dataset | None) -> dict[str, Any]:
     or else `values` and at last the others.
     """
     labels, codes, n_rows = _classes(data.y)
-    names = list(data.X.columns) if isinstance(data.X, pd.DataFrame) else range(data.X.shape[1])
+    names = list(data.X.columns) if hasattr(data.X, "columns") else range(data.X.shape[1])
     columns = []
     for place, name in enumerate(names[:MOST_COLUMNS]):
         # By position: two columns may have one name.
@@ -65,7 +65,7 @@ def _classes(y: NDArray[Any]) -> tuple[list[str], NDArray[np.intp], list[int]]:
 
 
 def _column(X: Any, place: int) -> pd.Series[Any]:
-    return X.iloc[:, place] if isinstance(X, pd.DataFrame) else pd.Series(np.asarray(X)[:, place])
+    return X.iloc[:, place] if hasattr(X, "iloc") else pd.Series(np.asarray(X)[:, place])
 
 
 def _profile(values: Any, test_values: Any, codes: NDArray[np.intp], n_classes: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlwf.modules.importances.column_groups import numbers_of
 from mlwf.modules.importances.permutation import Predict
 from mlwf.results import Importances
+from mlwf.splitting.stored_frame import in_memory
 
 VERSION = 1
 """Of the content of `partial_dependence.json`."""
@@ -55,7 +56,7 @@ def compute_partial_dependence(
     most = int(np.clip(affordable, CURVES, DEPENDENCE_ROWS))
     at = np.sort(np.random.default_rng([random_state, 1]).permutation(len(X))[:most])
     frame = X if hasattr(X, "iloc") else pd.DataFrame(X)
-    rows, n_rows = frame.iloc[at], len(at)
+    rows, n_rows = in_memory(frame.iloc[at]), len(at)
     grids = {place: grid for place in columns if len((grid := _grid(frame.iloc[:, place]))[0])}
     stacks = [_varied(rows, place, grid) for place, (grid, _) in grids.items()]
     if not stacks:

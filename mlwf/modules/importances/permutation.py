@@ -8,7 +8,7 @@ would seem to matter little (Strobl et al. 2008).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any
 
@@ -21,6 +21,7 @@ from mlwf.evaluation.predictions import codes_of
 from mlwf.modules.importances.column_groups import ColumnGroup
 from mlwf.provenance import Provenance
 from mlwf.results import ColumnImportance, Importances
+from mlwf.splitting.stored_frame import in_memory
 
 MOST_ROWS = 2000
 """Rows that are predicted again with shuffled columns: of more these are drawn."""
@@ -60,7 +61,7 @@ class HeldOutRows:
 
     predict: Predict
     X: Any
-    """Raw rows: a DataFrame, or an array."""
+    """Raw rows: a DataFrame, a StoredFrame, or an array."""
     codes: NDArray[np.intp]
     """Position of each row's label among the classes."""
     weight: NDArray[np.float64] | None = None
@@ -160,7 +161,7 @@ def _draw(parts: Sequence[HeldOutRows], most: int, random_state: int) -> list[He
         n_rows = len(part) if total <= most else max(1, round(most * len(part) / total))
         random = np.random.default_rng([random_state, number])
         drawn.append(part if n_rows >= len(part) else part.take(np.sort(random.permutation(len(part))[:n_rows])))
-    return [part for part in drawn if len(part)]
+    return [replace(part, X=in_memory(part.X)) for part in drawn if len(part)]
 
 
 def _predict_base(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,20 +44,29 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
     DataError
         When the file is no Parquet file, is damaged, or has several columns of one name.
     """
+    with opened_parquet(file) as parquet:
+        return parquet.read().select(stored_columns(parquet)).replace_schema_metadata()
+
+
+@contextmanager
+def opened_parquet(file: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; raises DataError as `read_parquet_file` does, also for what is read of it inside."""
     with file.open("rb") as opened:
         if opened.read(4) != b"PAR1":
             raise file_error(file, "is not a Parquet file, though its suffix says so", "name a CSV file .csv")
     try:
-        parquet = pq.ParquetFile(file)
-        duplicated = duplicated_columns(str(file), parquet.schema_arrow.names)
-        if duplicated:
-            raise DataError(duplicated)
-        table = parquet.read()
+        with pq.ParquetFile(file) as parquet:
+            if duplicated := duplicated_columns(str(file), parquet.schema_arrow.names):
+                raise DataError(duplicated)
+            yield parquet
     except (pa.ArrowException, UnicodeDecodeError) as error:  # the second for the name of a column that is not UTF-8
         first_line = str(error).partition("\n")[0]
         raise file_error(file, f"is a damaged Parquet file: {first_line}") from error
-    kept = [name for name in table.column_names if not UNNAMED_INDEX.fullmatch(name)]
-    return table.select(kept).replace_schema_metadata()
+
+
+def stored_columns(parquet: pq.ParquetFile) -> list[str]:
+    """Name the columns of a Parquet file, without an index that has no name."""
+    return [name for name in parquet.schema_arrow.names if not UNNAMED_INDEX.fullmatch(name)]
 
 
 def write_parquet_file(table: pa.Table, file: Path) -> None:

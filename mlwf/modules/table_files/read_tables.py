@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from mlwf.errors import DataError, Problem, closest
 from mlwf.modules.table_files.csv_files import file_error
-from mlwf.modules.table_files.formats import FORMATS, accepted_suffixes, format_of, suffix_of
+from mlwf.modules.table_files.formats import FORMATS, PARQUET, accepted_suffixes, format_of, suffix_of
+from mlwf.modules.table_files.stored_columns import StoredColumns, read_footer
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
 
@@ -52,44 +54,82 @@ def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
     DataError
         When there is no such table, or its content is not what its suffix says.
     """
-    try:
+    with _file_errors(path):
         table = _read_parts(_parts_of(path), read or ReadSpec())
-    except PermissionError as error:
-        raise file_error(error.filename or path, "permission denied") from error
-    except OSError as error:
-        raise file_error(error.filename or path, f"cannot be read: {error.strerror or error}") from error
     if not len(table):
         raise file_error(path, "has a header and no rows")
     return table
 
 
+@contextmanager
+def _file_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise file_error(error.filename or path, "permission denied") from error
+    except OSError as error:
+        raise file_error(error.filename or path, f"cannot be read: {error.strerror or error}") from error
+
+
+def open_stored(path: str) -> RawTable:
+    """Open a table of Parquet whose columns are read when they are asked for; otherwise as `read_raw`."""
+    with _file_errors(path):
+        parts = _parts_of(path)
+        if (file_format := FORMATS[suffix_of(parts[0].file)]) is not PARQUET:
+            message = f"is a {file_format.name} file, which is read as a whole"
+            raise file_error(parts[0].file, message, "data.stream is for Parquet")
+        footers = _read_each(parts, read_footer)
+    keys = _check_columns(parts, [footer.schema for footer in footers])
+    n_rows = sum(footer.n_rows for footer in footers)
+    if not n_rows:
+        raise file_error(path, "has a header and no rows")
+    fields = [*_unify(parts, [footer.schema for footer in footers]), *(pa.field(key, pa.string()) for key in keys)]
+    columns = StoredColumns([part.file for part in parts], [part.keys for part in parts], pa.schema(fields), n_rows)
+    return RawTable(columns, frozenset(keys))
+
+
 def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
-    files = [part.file for part in parts]
-    tables: list[Any] = []
+    file_format = FORMATS[suffix_of(parts[0].file)]
+    tables = _read_each(parts, lambda file: file_format.read(file, read))
+    keys, names = _check_columns(parts, [table.schema for table in tables]), tables[0].column_names
+    _unify(parts, [table.schema for table in tables])
+    tables = [_with_keys(table.select(names), part) for table, part in zip(tables, parts, strict=True)]
+    stacked = pa.concat_tables(tables, promote_options="permissive")
+    return RawTable(stacked, frozenset([*(names if file_format.is_text else ()), *keys]))
+
+
+def _read_each(parts: Sequence[_Part], read: Callable[[Path], Any]) -> list[Any]:
+    """Read each file; raises a DataError with the problems of all of them."""
+    done: list[Any] = []
     problems: list[Problem] = []
-    file_format = FORMATS[suffix_of(files[0])]
-    for file in files:
+    for file in (part.file for part in parts):
         try:
             with file.open("rb") as opened:
                 if not opened.read(1):
                     raise file_error(file, "is empty")
-            tables.append(file_format.read(file, read))
+            done.append(read(file))
         except DataError as error:
             problems.extend(error.problems)
     if problems:
         raise DataError(problems)
-    if different := _different_columns(files, [table.column_names for table in tables]):
+    return done
+
+
+def _check_columns(parts: Sequence[_Part], schemas: Sequence[pa.Schema]) -> list[str]:
+    """Check that all files have the columns of the first, and give the keys of their folders."""
+    if different := _different_columns([part.file for part in parts], [schema.names for schema in schemas]):
         raise DataError(different)
-    names = tables[0].column_names
-    if not names:
-        raise file_error(files[0], "has no column")
-    keys = _keys_of(parts, names)
-    tables = [_with_keys(table.select(names), part) for table, part in zip(tables, parts, strict=True)]
+    if not schemas[0].names:
+        raise file_error(parts[0].file, "has no column")
+    return _keys_of(parts, schemas[0].names)
+
+
+def _unify(parts: Sequence[_Part], schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Give each column the type that it has in all files; raises a DataError where there is none."""
     try:
-        stacked = pa.concat_tables(tables, promote_options="permissive")
+        return pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(_different_types(files, tables)) from error
-    return RawTable(stacked, frozenset([*(names if file_format.is_text else ()), *keys]))
+        raise DataError(_different_types([part.file for part in parts], schemas)) from error
 
 
 def _different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) -> list[Problem]:
@@ -105,13 +145,13 @@ def _different_columns(files: Sequence[Path], columns: Sequence[Sequence[str]]) 
     return problems
 
 
-def _different_types(files: Sequence[Path], tables: Sequence[Any]) -> list[Problem]:
+def _different_types(files: Sequence[Path], schemas: Sequence[pa.Schema]) -> list[Problem]:
     """List for each file the columns whose types cannot be stacked below those of the first."""
     problems = []
-    for name in tables[0].column_names:
-        first = tables[0].schema.field(name)
-        for file, table in zip(files, tables, strict=True):
-            field = table.schema.field(name)
+    for name in schemas[0].names:
+        first = schemas[0].field(name)
+        for file, schema in zip(files, schemas, strict=True):
+            field = schema.field(name)
             try:
                 pa.unify_schemas([pa.schema([first]), pa.schema([field])], promote_options="permissive")
             except pa.ArrowException:

@@ -17,6 +17,7 @@ from mlwf.results import Evaluation, Finding, GateResult, Score
 from mlwf.run_result import TimeLimit
 from mlwf.specs.catalogue import SOURCES
 from mlwf.specs.data import IN_MEMORY, TableSchema
+from mlwf.splitting.stored_frame import in_memory
 from mlwf.text import redact
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:
     from mlflow.data import from_pandas
 
     X = dataset.data if hasattr(dataset.data, "columns") else pd.DataFrame(dataset.data)
-    head = X.head(_SCHEMA_ROWS).rename(columns=str)
+    head = in_memory(X[:_SCHEMA_ROWS]).rename(columns=str)
     head[dataset.target] = dataset.y[:_SCHEMA_ROWS]
     known = from_pandas(
         head,

@@ -99,6 +99,9 @@ class AlgorithmInfo:
 
     class_path: str
     """Where its class is imported from, such as `sklearn.svm.SVC`."""
+    streams: Mapping[str, tuple[Any, ...]] | None = None
+    """Hyperparameters, with the values of each by which a fit keeps no copy of its rows but their bins, so that they
+    may stay on the disk; None where it always does."""
     extra: str | None = None
     """The extra of mlwf that installs its package; None for what comes with mlwf."""
     wheels: tuple[str, ...] = ()
@@ -362,6 +365,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         needs_seed=lambda booster: False,
         seconds=lightgbm_seconds,
         releases_gil=True,
+        streams={"linear_tree": (False,)},
         stages=Stages(library="lightgbm", is_exact=is_exact_lightgbm),
         search_space=LIGHTGBM_SPACE,
     ),
@@ -383,6 +387,7 @@ ALGORITHMS: dict[str, AlgorithmInfo] = {
         needs_seed=lambda booster: False,
         seconds=xgboost_seconds,
         releases_gil=True,
+        streams={"tree_method": ("auto", "hist")},
         stages=Stages(library="xgboost", is_exact=is_exact_xgboost),
         search_space=XGBOOST_SPACE,
     ),

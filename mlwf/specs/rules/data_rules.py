@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from pathlib import Path
 
-from mlwf.specs.data import DateTypeSpec
-from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.problems import GOT, Rule, SpecProblem
+from mlwf.specs.catalogue import ALGORITHMS
+from mlwf.specs.data import PARQUET_SUFFIXES, DateTypeSpec
+from mlwf.specs.experiment import ExperimentSpec, ModelSection
+from mlwf.specs.features import FeatureSpec
+from mlwf.specs.problems import GOT, KeyPath, Rule, SpecProblem
+from mlwf.text import format_value
 
 OF_ROWS = ("sample_weight", "time", "groups", "fold")
 """Fields of `data` that name what else each row carries."""
@@ -101,7 +105,81 @@ def _some_column_is_a_feature(spec: ExperimentSpec) -> Iterator[SpecProblem]:
         yield SpecProblem(("features",), f"is {GOT}: no column goes in", "accepted: auto, or a list of features")
 
 
+def problems_of_streaming(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    """Yield what needs all rows of the table in memory at once."""
+    if Path(spec.data.path).suffix.lower() not in ("", *PARQUET_SUFFIXES):
+        yield SpecProblem(("data", "path"), f"is {GOT}, which is read as a whole", "data.stream is for Parquet")
+    if spec.is_automatic:
+        yield SpecProblem(("model", "algorithm"), f"is {GOT}, and most of its models need {ALL_ROWS}", _that_stream())
+    for section in () if spec.is_automatic else spec.model_sections:
+        yield from _model_problems(section)
+        yield from _search_problems(section)
+    for number, feature in enumerate(() if spec.features == "auto" else spec.features):
+        yield from _preparation_problems(("features", number), feature)
+    if spec.feature_store is not None and spec.feature_store.enabled:
+        yield SpecProblem(("feature_store", "enabled"), f"is {GOT}, which joins rows in memory", f"{ACCEPTED} false")
+    if spec.compute.backend != "local":
+        yield SpecProblem(("compute", "backend"), f"is {GOT}, which sends rows to workers", f"{ACCEPTED} local")
+    for number, gate in enumerate(spec.gates):
+        if gate.beats not in (None, "baseline"):
+            message = f"is {GOT}, a model that is to predict rows as its own training read them"
+            yield SpecProblem(("gates", number, "beats"), message, f"{ACCEPTED} baseline")
+
+
+def _model_problems(section: ModelSection) -> Iterator[SpecProblem]:
+    info = ALGORITHMS.get(section.model.algorithm)
+    if info is not None and info.streams is None:
+        message = f"is {format_value(section.model.algorithm)}, which needs {ALL_ROWS}"
+        yield SpecProblem((*section.path, "algorithm"), message, _that_stream())
+    for name, accepted in (info.streams or {}).items() if info else ():
+        if section.model.hyperparameters.get(name, accepted[0]) not in accepted:
+            path = (*section.path, "hyperparameters", name)
+            hint = f"{ACCEPTED} {', '.join(map(format_value, accepted))}"
+            yield SpecProblem(path, f"is {GOT}, which needs {ALL_ROWS}", hint)
+
+
+def _search_problems(section: ModelSection) -> Iterator[SpecProblem]:
+    search, info = section.tuning, ALGORITHMS.get(section.model.algorithm)
+    if search is None or not search.enabled:
+        return
+    for name in search.parameters:
+        if name.startswith("preprocessor__") or name.removeprefix("classifier__") in ((info and info.streams) or ()):
+            path = (*section.tuning_path, search.space_key, name)
+            yield SpecProblem(path, f"may need {ALL_ROWS}", "leave it out, or data.stream: false", at_key=True)
+
+
+def _preparation_problems(path: KeyPath, feature: FeatureSpec) -> Iterator[SpecProblem]:
+    for name, accepted in STREAMED.items():
+        value = getattr(feature, name, accepted[0])
+        if value not in accepted:
+            message = f"is {format_value(value)}, which needs {ALL_ROWS}"
+            hint = f"{ACCEPTED} {', '.join('null' if each is None else each for each in accepted)}"
+            yield SpecProblem((*path, name), message, hint)
+
+
+def _that_stream() -> str:
+    return f"{ACCEPTED} {', '.join(sorted(name for name, info in ALGORITHMS.items() if info.streams is not None))}"
+
+
+ALL_ROWS = "all rows in memory at once"
+ACCEPTED = "accepted with data.stream:"
+
+STREAMED: dict[str, tuple[str | None, ...]] = {
+    "type": ("numeric", "categorical", "boolean", "ordinal", "date"),
+    "imputer": (None, "constant"),
+    "scaler": (None,),
+    "encoder": ("native", "onehot", "ordinal"),
+}
+"""Preparations of which a fit learns no more than which categories there are."""
+
+
+def _all_of_it_streams(spec: ExperimentSpec) -> Iterator[SpecProblem]:
+    if spec.data.stream:
+        yield from problems_of_streaming(spec)
+
+
 _ROLES = ("data.target", "data.drop", "features.*.columns", *(f"data.{name}" for name in OF_ROWS))
+_STREAMED_SECTIONS = ("model", "models", "tuning", "features", "feature_store", "compute", "gates")
 
 DATA_RULES = (
     Rule(_encoding_is_known, ("data.read.encoding",)),
@@ -109,5 +187,6 @@ DATA_RULES = (
     Rule(_columns_have_one_role, _ROLES),
     Rule(_some_column_is_a_feature, ("features",)),
     Rule(_types_fit_their_use, (*_ROLES, "data.types.*", "features.*.type")),
+    Rule(_all_of_it_streams, ("data.stream", "data.path", *_STREAMED_SECTIONS)),
     Rule(_signs_differ, ("data.read.thousands", "data.read.decimal")),
 )

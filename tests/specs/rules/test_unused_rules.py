@@ -138,7 +138,7 @@ ALWAYS = {
         "name", "random_state", "on_error",
     },
     "data": {
-        "path", "target", "test_path", "positive_class", "time", "drop", "drop_missing_target",
+        "path", "target", "test_path", "positive_class", "time", "drop", "drop_missing_target", "stream",
     },
     "data.read": {"decimal", "thousands", "na_values", "keep_default_na"},
     "data.types": {"date"},
