@@ -161,15 +161,16 @@ def _fit_cautious(scores: NDArray[np.float64], is_class: NDArray[np.bool_], weig
 
 '''
 JSON_LINES = """\
-def _read_json_lines(file: Path, read: ReadSpec) -> pa.Table:
+def _read_json_lines(file: Path, read: ReadSpec) -> Iterator[pa.Table]:
     try:
-        return pyarrow.json.read_json(file)
+        yield pyarrow.json.read_json(file)
     except pa.ArrowException as error:
         raise DataError(Problem(str(file), "", f"is no file of JSON lines: {error}")) from error
 
 
-def _write_json_lines(table: pa.Table, file: Path) -> None:
-    file.write_text("".join(f"{json.dumps(row)}\\n" for row in table.to_pylist()), encoding="utf-8")
+def _write_json_lines(tables: Iterator[pa.Table], file: Path) -> None:
+    rows = [row for table in tables for row in table.to_pylist()]
+    file.write_text("".join(f"{json.dumps(row)}\\n" for row in rows), encoding="utf-8")
 
 
 JSON_LINES = FileFormat("JSON lines", (".jsonl",), _read_json_lines, _write_json_lines)

@@ -14,6 +14,7 @@ from mlwf.cli.display import (
     Format,
     PlainFormat,
     append_step_comparison,
+    counting_rows,
     show_comparison,
     show_evaluation,
     show_explanation,
@@ -478,7 +479,8 @@ def predict(
     """Write each row's label and probabilities.
 
     Columns are found by name and read as in the training; those that are no features, such as keys, are kept as they
-    are. Values that the training never saw are reported on stderr.
+    are. Values that the training never saw are reported on stderr. The table may be larger than memory: it is read and
+    written some rows at a time, and FILE is there when all of it is.
     """
     from mlwf.cli.options import read_options
     from mlwf.cli.run_lookup import find_model_store
@@ -493,7 +495,8 @@ def predict(
     from mlwf.orchestrator.prediction import predict_table
 
     reading: dict[str, Any] = {"read": options, "fail_on_unseen": fail_on_unseen, "online": online}
-    done = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store, **reading)
+    with counting_rows("predicted") as on_rows:
+        done = predict_table(run, data, output, runs_dir=runs_dir, tracking_uri=store, on_rows=on_rows, **reading)
     show_predicted(done, output, form)
 
 

@@ -307,6 +307,33 @@ def progress(*, quiet: bool, verbose: bool, redact: Callable[[str], str]) -> Ite
             yield lambda step: live.update(_moving(step))
 
 
+@contextmanager
+def counting_rows(what: str) -> Iterator[Callable[[int], None]]:
+    """Show on stderr how many rows are done: a line that moves on a terminal, one in a while elsewhere."""
+    from time import monotonic
+
+    from mlwf.tables.blocks import duration
+
+    console, begun, shown_at = _console(sys.stderr), monotonic(), 0.0
+
+    def words(n_rows: int) -> str:
+        return f"[{duration(monotonic() - begun)}] {n_rows:,} rows {what}"
+
+    def show(n_rows: int) -> None:
+        nonlocal shown_at
+        if monotonic() - begun - shown_at >= SECONDS_BETWEEN_LINES:
+            shown_at = monotonic() - begun
+            console.print(words(n_rows), highlight=False, markup=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield show
+        return
+    from rich.live import Live
+
+    with Live("starting", console=console, refresh_per_second=4, transient=True) as live:
+        yield lambda n_rows: live.update(words(n_rows))
+
+
 class _Lines:
     """One line when a phase begins, and one in between when it takes long."""
 

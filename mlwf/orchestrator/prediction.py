@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlwf.engine.model_file import load_model
-from mlwf.errors import InvalidValueError, RunNotFoundError, UsageError
+from mlwf.errors import DataError, InvalidValueError, RunNotFoundError, UsageError
 from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
+from mlwf.orchestrator.batches import Batches, OnRows
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
@@ -48,12 +49,15 @@ def predict_table(
     read: Mapping[str, Any] | None = None,
     fail_on_unseen: bool = False,
     online: bool = False,
+    rows_at_once: int | None = None,
+    on_rows: OnRows | None = None,
 ) -> Predicted:
     """Write labels and probabilities for the rows of a table, in its order.
 
-    The table is read as the run's training was. The output holds the table's columns that are no features (keys, and
-    the target if it is there) as they are written, `prediction`, and `probability_CLASS` for each class where the
-    model has probabilities.
+    It is read, predicted and written some rows at a time, and may be larger than memory; the output is there when all
+    rows are in it. The table is read as the run's training was. The output holds the table's columns that are no
+    features (keys, and the target if it is there) as they are written, `prediction`, and `probability_CLASS` for each
+    class where the model has probabilities.
 
     Parameters
     ----------
@@ -69,6 +73,11 @@ def predict_table(
         Raise a DataError, and write nothing, when the table holds values that the training never saw.
     online
         Take the features of a feature store from its online store, as they are now.
+    rows_at_once
+        How many rows; the default is as many as hold some millions of values. Which batch a row is in does not change
+        how it is read; a model that multiplies matrices may give it another last bit, as on other machines.
+    on_rows
+        Is told how many rows are done.
 
     Raises
     ------
@@ -76,12 +85,39 @@ def predict_table(
         When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
-    given = read_for_model(run, data, runs_dir=runs_dir, tracking_uri=tracking_uri, read=read, online=online)
-    if fail_on_unseen:
-        refuse_unknown(given.unknown, data)
-    written, renamed = _output(given.table, predict(given.model, given.X), [*map(str, given.X.columns)])
-    write_table(written, str(output))
-    return Predicted(len(given.table), given.unknown, renamed)
+    spec, schema, model = _model_of(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    spec = served_online(spec, run) if online else spec
+    read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
+    schema = schema or _schema_by_content(read_raw(data, read_spec), spec, model, read_spec)
+    schema = schema.model_copy(update={"read": read_spec})
+    features = _features_of(spec, model)
+    names = [str(name) for each in features for name in getattr(each, "columns", [each])]
+    batches = Batches(spec, schema, data, rows_at_once=rows_at_once, needed=names, on_rows=on_rows)
+    batches.check_columns(names)
+    found: dict[str, Any] = {}
+
+    def written() -> Iterator[pa.Table]:
+        wrong: set[str] = set()
+        for batch in batches:
+            try:
+                X = select_features(batch.rows, features, where=data, names=batches.names)
+            except DataError as error:
+                if batches.uses_store:
+                    raise
+                wrong.update(problem.key for problem in error.problems)
+            if not wrong:
+                table, found["renamed"] = _output(
+                    batch.table, predict(model, X, decision=False), [*map(str, X.columns)]
+                )
+                yield table
+        found["unknown"] = batches.unknown()
+        if wrong:
+            select_features(batches.whole([*wrong]), features, where=data, names=batches.names)
+        if fail_on_unseen:
+            refuse_unknown(found["unknown"], data)
+
+    write_table(written(), str(output))
+    return Predicted(batches.n_rows, **found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +142,13 @@ def read_for_model(
     online: bool = False,
 ) -> ModelRows:
     """Load the model of a run, or a registered one, and read a table as its training was."""
-    spec, schema, model = _registered(run, tracking_uri) if run.startswith(MODEL_URI) else _local(run, runs_dir)
+    spec, schema, model = _model_of(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     spec = served_online(spec, run) if online else spec
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
     table = read_raw(data, read_spec)
     schema = schema or _schema_by_content(table, spec, model, read_spec)
     rows, unknown = read_by_schema(spec, table, schema.model_copy(update={"read": read_spec}), data)
-    features: Any = [str(name) for name in model.feature_names_in_] if spec.features == "auto" else spec.features
-    X = select_features(rows, features, where=data, names=[*table.names, *rows.columns])
+    X = select_features(rows, _features_of(spec, model), where=data, names=[*table.names, *rows.columns])
     return ModelRows(spec, model, table, X, unknown)
 
 
@@ -138,10 +173,13 @@ def materialize_run(run: str, *, runs_dir: Path, until: str | None = None) -> Ma
     return materialize(spec, moment)
 
 
+def _features_of(spec: ExperimentSpec, model: Any) -> Any:
+    return [str(name) for name in model.feature_names_in_] if spec.features == "auto" else spec.features
+
+
 def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) -> tuple[pa.Table, dict[str, str]]:
     """Add the predictions to the columns that are no features; a column of the same name is renamed."""
-    labels = predictions.labels.tolist()
-    columns: dict[str, Any] = {"prediction": pa.array(labels)}
+    columns: dict[str, Any] = {"prediction": pa.array(predictions.labels)}
     if predictions.proba is not None:
         columns |= {
             f"probability_{label}": pa.array(predictions.proba[:, position])
@@ -154,6 +192,10 @@ def _output(table: RawTable, predictions: Predictions, features: Sequence[str]) 
     for name, values in columns.items():
         kept = kept.append_column(name, values)
     return kept, renamed
+
+
+def _model_of(run: str, *, runs_dir: Path, tracking_uri: str) -> tuple[ExperimentSpec, TableSchema | None, Any]:
+    return _registered(run, tracking_uri) if run.startswith(MODEL_URI) else _local(run, runs_dir)
 
 
 def _local(run: str, runs_dir: Path) -> tuple[ExperimentSpec, TableSchema | None, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlwf.table_schema.kinds import booleans_of
 from mlwf.table_schema.reading import (
+    BatchReader,
     ReadTable,
     UnknownValues,
     load_schema,
@@ -18,6 +19,7 @@ from mlwf.table_schema.values import ISO_DATE, date_formats, dates_of, read_date
 
 __all__ = [
     "ISO_DATE",
+    "BatchReader",
     "RawTable",
     "ReadTable",
     "UnknownValues",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ from mlwf.table_schema.values import default_words, is_text
 from mlwf.text import format_name, pluralize
 
 SHOWN_VALUES = 3
+MOST_COUNTED = 1 << 18
+"""Different unknown values of a column that are counted apart; of more, those that occurred once are forgotten."""
 FEWEST_WORDS = 2
 SHARE_OF_WORDS = 0.01
 """Words in fewer rows are not reported."""
@@ -143,26 +145,91 @@ def read_rows(table: RawTable, schema: TableSchema, *, where: str) -> ReadTable:
     DataError
         When most values of a feature cannot be read, or are categories that the training never saw.
     """
-    columns: dict[str, pd.Series[Any]] = {}
-    empty = pd.Series(dtype=object)
-    unknown: list[UnknownValues] = []
-    for name in table.names:
-        column = schema.column(name)
-        if column is None:
-            continue
-        if not column.is_feature:
-            columns[name] = empty if table.is_stored else _kept(table.columns, column, schema)
-            continue
-        values = decoded(table.columns.column(name))
-        done = read_column(values, column, schema.read)
-        columns[name] = empty if table.is_stored else done.values
-        unknown += _unknown(column, values, done.values, done.unreadable)
-    problems = [problem for each in unknown if (problem := refusal(each, where))]
-    if problems:
-        raise DataError(problems)
-    if table.is_stored:
-        return ReadTable(StoredFrame(_StoredRows(table, schema), _names([*columns])), tuple(unknown))
-    return ReadTable(pd.DataFrame(columns, index=pd.RangeIndex(len(table))), tuple(unknown))
+    reader = BatchReader(schema)
+    rows = reader.read(table)
+    reader.check(where)
+    return ReadTable(rows, reader.unknown())
+
+
+class BatchReader:
+    """Reads a later table by the schema of the training, some rows at a time."""
+
+    def __init__(self, schema: TableSchema) -> None:
+        self._schema = schema
+        self._tallies: dict[tuple[str, Literal["unseen", "unreadable"]], _Tally] = {}
+        self._known: dict[str, frozenset[str]] = {}
+
+    def read(self, table: RawTable) -> Any:
+        """Read some rows, as `read_rows` reads them, and count the values that the model knows nothing of.
+
+        Gives a DataFrame, or a StoredFrame of a table that is stored.
+        """
+        columns: dict[str, pd.Series[Any]] = {}
+        empty = pd.Series(dtype=object)
+        for name in table.names:
+            column = self._schema.column(name)
+            if column is None:
+                continue
+            if not column.is_feature:
+                columns[name] = empty if table.is_stored else _kept(table.columns, column, self._schema)
+                continue
+            values = decoded(table.columns.column(name))
+            done = read_column(values, column, self._schema.read)
+            columns[name] = empty if table.is_stored else done.values
+            self._count(column, values, done.values, done.unreadable)
+        if table.is_stored:
+            return StoredFrame(_StoredRows(table, self._schema), _names([*columns]))
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+
+    def unknown(self) -> tuple[UnknownValues, ...]:
+        """List the values of all rows so far that the model knows nothing of."""
+        return tuple(
+            UnknownValues(name, reason, tally.kind, tally.n_unknown, tally.n_present, _most(tally.values))
+            for (name, reason), tally in self._tallies.items()
+            if tally.n_unknown
+        )
+
+    def check(self, where: str) -> None:
+        """Raise the DataError of `read_rows` for all rows so far."""
+        problems = [problem for each in self.unknown() if (problem := refusal(each, where))]
+        if problems:
+            raise DataError(problems)
+
+    def _count(self, column: ColumnSchema, raw: Any, values: pd.Series[Any], unreadable: NDArray[np.bool_]) -> None:
+        present = int(values.notna().sum() + unreadable.sum())
+        texts = [str(value) for value in pc.filter(raw, pa.array(unreadable)).to_pylist()] if unreadable.any() else []
+        self._tally(column, "unreadable").add(present, texts)
+        if column.categories is not None:
+            codes, distinct = pd.factorize(values)
+            known = self._known.setdefault(column.name, frozenset(column.categories))
+            # The code of a missing value is -1: the last of these.
+            is_new = np.array([*(category_text(value) not in known for value in distinct), False], dtype=bool)
+            mask = is_new[codes]
+            new = [category_text(value) for value in values[mask]] if mask.any() else []
+            self._tally(column, "unseen").add(present, new)
+
+    def _tally(self, column: ColumnSchema, reason: Literal["unseen", "unreadable"]) -> _Tally:
+        return self._tallies.setdefault((column.name, reason), _Tally(column.kind))
+
+
+@dataclass
+class _Tally:
+    """Counts the values of one column that are unknown for one reason."""
+
+    kind: str
+    n_unknown: int = 0
+    n_present: int = 0
+    values: Counter[str] = field(default_factory=Counter)
+
+    def add(self, n_present: int, texts: Sequence[str]) -> None:
+        """Count more rows."""
+        self.n_unknown += len(texts)
+        self.n_present += n_present
+        self.values.update(texts)
+        if len(self.values) > MOST_COUNTED:
+            # So many are told by their number. The first ones stay, lest others seem to be the most frequent.
+            kept = [pair for at, pair in enumerate(self.values.items()) if pair[1] > 1 or at < SHOWN_VALUES]
+            self.values = Counter(dict(kept[:MOST_COUNTED]))
 
 
 def with_features(
@@ -223,28 +290,8 @@ def _kept(columns: Any, column: ColumnSchema, schema: TableSchema) -> pd.Series[
     return texts.where(pd.Series(done.unreadable), done.values.astype(object)) if is_label else texts
 
 
-def _unknown(
-    column: ColumnSchema, raw: Any, values: pd.Series[Any], unreadable: NDArray[np.bool_]
-) -> list[UnknownValues]:
-    found = []
-    present = int(values.notna().sum() + unreadable.sum())
-    if unreadable.any():
-        texts = [str(value) for value in pc.filter(raw, pa.array(unreadable)).to_pylist()]
-        found.append(UnknownValues(column.name, "unreadable", column.kind, len(texts), present, _most(texts)))
-    if column.categories is not None:
-        codes, distinct = pd.factorize(values)
-        known = set(column.categories)
-        # The code of a missing value is -1: the last of these.
-        is_new = np.array([*(category_text(value) not in known for value in distinct), False], dtype=bool)
-        mask = is_new[codes]
-        if mask.any():
-            texts = [category_text(value) for value in values[mask]]
-            found.append(UnknownValues(column.name, "unseen", column.kind, len(texts), present, _most(texts)))
-    return found
-
-
-def _most(texts: list[str]) -> dict[str, int]:
-    return dict(Counter(texts).most_common(SHOWN_VALUES))
+def _most(values: Counter[str]) -> dict[str, int]:
+    return dict(values.most_common(SHOWN_VALUES))
 
 
 def _with_feature(

@@ -6,7 +6,7 @@ import datetime
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def read_table(path: str, read: ReadSpec | None = None) -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: str) -> None:
-    write_arrow(pa.Table.from_pandas(frame, preserve_index=False), path)
+    write_arrow([pa.Table.from_pandas(frame, preserve_index=False)], path)
 
 
 def _error_of(path: Path | str, read: ReadSpec | None = None) -> str:
@@ -435,7 +435,7 @@ def test_write_table_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(FRAME, str(path))
     with pytest.raises(MlwfError) as caught:
-        write_arrow(pa.table({"a": pa.nulls(1, pa.month_day_nano_interval())}), str(path))
+        write_arrow([pa.table({"a": pa.nulls(1, pa.month_day_nano_interval())})], str(path))
     assert str(caught.value) == (
         f"{path}: cannot be written: Unhandled type for Arrow to Parquet schema conversion: month_day_nano_interval"
     )
@@ -443,19 +443,19 @@ def test_write_table_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     assert len(read_table(str(path))) == 3
 
 
-def _read_json(file: Path, read: ReadSpec) -> pa.Table:
-    return pa.Table.from_pylist(json.loads(file.read_text()))
+def _read_json(file: Path, read: ReadSpec) -> Iterator[pa.Table]:
+    yield pa.Table.from_pylist(json.loads(file.read_text()))
 
 
-def _write_json(table: pa.Table, file: Path) -> None:
-    file.write_text(json.dumps(table.to_pylist()))
+def _write_json(tables: Iterator[pa.Table], file: Path) -> None:
+    file.write_text(json.dumps([row for table in tables for row in table.to_pylist()]))
 
 
 def test_a_file_format_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     added = FileFormat("JSON", (".json",), _read_json, _write_json)
     monkeypatch.setitem(FORMATS, ".json", added)
     table = pa.table({"age": [1, 2], "deck": ["A", None]})
-    write_arrow(table, str(tmp_path / "t.JSON"))
+    write_arrow([table], str(tmp_path / "t.JSON"))
     assert json.loads((tmp_path / "t.JSON").read_text()) == [{"age": 1, "deck": "A"}, {"age": 2, "deck": None}]
     for path in (tmp_path / "t.JSON", tmp_path):
         read = read_raw(str(path))

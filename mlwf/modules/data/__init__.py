@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlwf.modules.data.arrays import dataset_from_arrays
+from mlwf.modules.data.columns import absent
 from mlwf.modules.data.dataset import Dataset, row_digests
 from mlwf.modules.data.drift import compare_columns, compare_predictions, correct_for_many, with_new_rows
 from mlwf.modules.data.prepare import prepare, select_features
@@ -12,6 +13,7 @@ from mlwf.modules.data.target import check_class_counts
 
 __all__ = [
     "Dataset",
+    "absent",
     "check_class_counts",
     "compare_columns",
     "compare_predictions",

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mlwf.modules.table_files.formats import check_table_path, write_table
-from mlwf.modules.table_files.read_tables import open_stored, read_raw
+from mlwf.modules.table_files.read_tables import RawParts, open_raw, open_stored, read_raw
 
-__all__ = ["check_table_path", "open_stored", "read_raw", "write_table"]
+__all__ = ["RawParts", "check_table_path", "open_raw", "open_stored", "read_raw", "write_table"]

@@ -7,10 +7,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -25,13 +26,14 @@ MAGIC = {
     b"\x1f\x8b": ("is compressed, though its suffix does not say so", "name it .csv.gz"),
 }
 SEPARATORS = (";", "\t", "|", ",")
-BLOCK_SIZE = 1 << 24
-LARGEST_BLOCK = (1 << 31) - 1
-"""Where one record is larger than the usual block."""
+BLOCK_SIZES = (1 << 22, 1 << 26, (1 << 31) - 1)
+"""Bytes that are parsed at once; the larger ones for a record that is larger than a block."""
+CELLS_OF_PANDAS = 100_000
+"""What `DataFrame.to_csv` formats at once: whether times are written as days is decided for each such part."""
 
 
-def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
-    """Read a CSV file as texts, each as it is written.
+def read_csv_file(file: Path, read: ReadSpec) -> Iterator[pa.Table]:
+    """Read a CSV file as texts, each as it is written: first a table without rows, then the rows, some at a time.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def read_csv_file(file: Path, read: ReadSpec) -> pa.Table:
         raise DataError(Problem(where=str(file), key="data.read.decimal", message=message, hint=hint))
     try:
         names, n_lines = _header(file, read.encoding, sep)
-        return _columns(file, read.encoding, sep, names, n_lines)
+        yield pa.schema([(name, pa.string()) for name in names]).empty_table()
+        yield from _columns(file, read.encoding, sep, names, n_lines)
     except UnicodeError as error:
         raise _undecodable(file, read.encoding) or file_error(file, f"is not {read.encoding} text") from error
     except csv.Error as error:
@@ -71,11 +74,35 @@ def duplicated_columns(where: str, names: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def write_csv_file(table: pa.Table, file: Path) -> None:
-    """Write a table as CSV; whole numbers are written as they are, whether or not some are missing."""
-    frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
-    compression = "gzip" if _is_compressed(file) else None
-    frame.to_csv(file, index=False, sep=_default_separator(file), compression=compression)
+def write_csv_file(tables: Iterator[pa.Table], file: Path) -> None:
+    """Write tables below each other as CSV; whole numbers are written as they are, whether or not some are missing."""
+    first = next(tables)
+    n_rows = max(1, CELLS_OF_PANDAS // max(1, first.num_columns))
+    with _open_bytes(file, "wb") as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+        for number, table in enumerate(in_parts(chain([first], tables), n_rows)):
+            frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
+            frame.to_csv(text, index=False, header=number == 0, sep=_default_separator(file))
+
+
+def in_parts(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]:
+    """Cut tables that stand below each other into tables of so many rows; the last one may have fewer.
+
+    Without any row it is one table, if there is one.
+    """
+    held: list[Any] = []
+    n_held, empty, is_empty = 0, None, True
+    for table in tables:
+        empty = table.slice(0, 0) if empty is None else empty
+        start = 0
+        while start < table.num_rows:
+            held.append(table.slice(start, n_rows - n_held))
+            start, n_held = start + held[-1].num_rows, n_held + held[-1].num_rows
+            if n_held == n_rows:
+                yield pa.concat_tables(held)
+                held, n_held = [], 0
+        is_empty = is_empty and not table.num_rows
+    if held or (is_empty and empty is not None):
+        yield pa.concat_tables(held or [empty])
 
 
 def _is_compressed(file: Path) -> bool:
@@ -87,13 +114,14 @@ def _default_separator(file: Path) -> str:
     return "\t" if kind.lower() == ".tsv" else ","
 
 
-def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int) -> pa.Table:
+def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int) -> Iterator[pa.Table]:
     """Read what stands below the header, whose last line is line `n_lines`."""
-    ragged = []
+    is_ragged, n_given = False, 0
 
     def skip(row: Any) -> str:
         # A line of nothing but blanks counts as empty.
-        ragged.append(not row.text.strip())
+        nonlocal is_ragged
+        is_ragged = is_ragged or bool(row.text.strip())
         return "skip"
 
     is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
@@ -103,8 +131,8 @@ def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         ),
     }
-    for block_size in (BLOCK_SIZE, LARGEST_BLOCK):
-        ragged.clear()
+    for block_size in BLOCK_SIZES:
+        n_known = n_given
         reading = arrow_csv.ReadOptions(
             column_names=names,
             skip_rows=n_lines,
@@ -113,17 +141,21 @@ def _columns(file: Path, encoding: str, sep: str, names: list[str], n_lines: int
         )
         try:
             with _open_bytes(file) as content:
-                table = arrow_csv.read_csv(content, read_options=reading, **options)
+                for batch in arrow_csv.open_csv(content, read_options=reading, **options):
+                    # What was given before a record that is larger than a smaller block.
+                    table = pa.Table.from_batches([batch]).slice(min(n_known, batch.num_rows))
+                    n_known -= batch.num_rows - table.num_rows
+                    n_given += table.num_rows
+                    yield table
         except pa.ArrowInvalid as error:
             undecodable = _undecodable(file, encoding)
-            if undecodable or block_size == LARGEST_BLOCK:
+            if undecodable or block_size == BLOCK_SIZES[-1]:
                 raise undecodable or _malformed(file, encoding, sep, error) from error
         else:
             break
-    if not all(ragged):
+    if is_ragged:
         raise _ragged(file, encoding, sep) or file_error(file, "cannot be read as CSV: lines differ in their fields")
     _refuse_open_quote(file, encoding, sep)
-    return table
 
 
 def _refuse_open_quote(file: Path, encoding: str, sep: str) -> None:
@@ -188,8 +220,8 @@ def _refuse_binary(file: Path, encoding: str) -> None:
         raise file_error(file, f"is not {encoding} text: line {line} has a zero byte", hint)
 
 
-def _open_bytes(file: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(file, "rb") if _is_compressed(file) else file.open("rb"))
+def _open_bytes(file: Path, mode: Literal["rb", "wb"] = "rb") -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(file, mode) if _is_compressed(file) else file.open(mode))
 
 
 def _open_text(file: Path, encoding: str) -> IO[str]:

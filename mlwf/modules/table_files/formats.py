@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +15,19 @@ import pyarrow.parquet as pq
 
 from mlwf.atomic import writing
 from mlwf.errors import DataError, MlwfError, UsageError
-from mlwf.modules.table_files.csv_files import duplicated_columns, file_error, read_csv_file, write_csv_file
+from mlwf.modules.table_files.csv_files import (
+    duplicated_columns,
+    file_error,
+    in_parts,
+    read_csv_file,
+    write_csv_file,
+)
 from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
 
+BUFFER_SIZE = 1 << 20
+ROWS_AT_ONCE = 1 << 16
+ROWS_OF_GROUP = 1 << 18
+"""Rows that a Parquet file holds together."""
 # pandas stores an index that has no name under such a column.
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -28,16 +39,17 @@ class FileFormat:
     name: str
     suffixes: tuple[str, ...]
     """In lower case; with `.gz` where the file is compressed as a whole."""
-    read: Callable[[Path, ReadSpec], pa.Table]
-    """Reads a file; raises DataError for a content that is not what the suffix says."""
-    write: Callable[[pa.Table, Path], None]
-    """Writes a file, in the way that its suffix says."""
+    read: Callable[[Path, ReadSpec], Iterator[pa.Table]]
+    """Reads a file as tables of some of its rows; the first says the columns, and may have no row. Raises DataError for
+    a content that is not what the suffix says."""
+    write: Callable[[Iterator[pa.Table], Path], None]
+    """Writes tables of the same columns below each other, in the way that the suffix of the file says."""
     is_text: bool = False
     """Whether the values are texts that have no type of their own."""
 
 
-def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
-    """Read a Parquet file with its own types; how CSV files are read does not concern it.
+def read_parquet_file(file: Path, read: ReadSpec) -> Iterator[pa.Table]:
+    """Read a Parquet file with its own types, some rows at a time; how CSV files are read does not concern it.
 
     Raises
     ------
@@ -45,7 +57,10 @@ def read_parquet_file(file: Path, read: ReadSpec) -> pa.Table:
         When the file is no Parquet file, is damaged, or has several columns of one name.
     """
     with opened_parquet(file) as parquet:
-        return parquet.read().select(stored_columns(parquet)).replace_schema_metadata()
+        kept = stored_columns(parquet)
+        yield parquet.schema_arrow.empty_table().select(kept).replace_schema_metadata()
+        for batch in parquet.iter_batches(ROWS_AT_ONCE):
+            yield pa.Table.from_batches([batch]).select(kept).replace_schema_metadata()
 
 
 @contextmanager
@@ -55,7 +70,8 @@ def opened_parquet(file: Path) -> Iterator[pq.ParquetFile]:
         if opened.read(4) != b"PAR1":
             raise file_error(file, "is not a Parquet file, though its suffix says so", "name a CSV file .csv")
     try:
-        with pq.ParquetFile(file) as parquet:
+        # Without a buffer a column would be read whole, as far as it is in one group of rows.
+        with pq.ParquetFile(file, buffer_size=BUFFER_SIZE, pre_buffer=False) as parquet:
             if duplicated := duplicated_columns(str(file), parquet.schema_arrow.names):
                 raise DataError(duplicated)
             yield parquet
@@ -69,9 +85,12 @@ def stored_columns(parquet: pq.ParquetFile) -> list[str]:
     return [name for name in parquet.schema_arrow.names if not UNNAMED_INDEX.fullmatch(name)]
 
 
-def write_parquet_file(table: pa.Table, file: Path) -> None:
-    """Write a table as Parquet with its own types."""
-    pq.write_table(table, file)
+def write_parquet_file(tables: Iterator[pa.Table], file: Path) -> None:
+    """Write tables below each other as Parquet with their own types."""
+    first = next(tables)
+    with pq.ParquetWriter(file, first.schema) as writer:
+        for table in in_parts(chain([first], tables), ROWS_OF_GROUP):
+            writer.write_table(table)
 
 
 CSV = FileFormat(
@@ -124,8 +143,10 @@ def check_table_path(path: str) -> None:
         raise UsageError(f"{path}: the folder {file.parent} is not writable")
 
 
-def write_table(table: pa.Table, path: str) -> None:
-    """Write a table in the format of the suffix; an existing file is replaced in one step.
+def write_table(tables: Iterable[pa.Table], path: str) -> None:
+    """Write tables below each other in the format of the suffix; an existing file is replaced in one step.
+
+    The tables are taken one by one as they are written. What their iterator raises is raised, and nothing is written.
 
     Texts and whole numbers are written as they are, whether or not some are missing; Parquet keeps every type.
 
@@ -139,9 +160,20 @@ def write_table(table: pa.Table, path: str) -> None:
     check_table_path(path)
     file = Path(path)
     table_format = FORMATS[suffix_of(file)]
+    of_tables: list[BaseException] = []
+
+    def watched() -> Iterator[pa.Table]:
+        try:
+            yield from tables
+        except BaseException as error:
+            of_tables.append(error)
+            raise
+
     try:
         with writing(file) as draft:
-            table_format.write(table, draft)
+            table_format.write(watched(), draft)
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        if error in of_tables:
+            raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
         raise MlwfError(f"{path}: cannot be written: {reason}") from error

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from mlwf.errors import DataError, Problem, closest
-from mlwf.modules.table_files.csv_files import file_error
-from mlwf.modules.table_files.formats import FORMATS, PARQUET, accepted_suffixes, format_of, suffix_of
+from mlwf.modules.table_files.csv_files import file_error, in_parts
+from mlwf.modules.table_files.formats import FORMATS, PARQUET, FileFormat, accepted_suffixes, format_of, suffix_of
 from mlwf.modules.table_files.stored_columns import StoredColumns, read_footer
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
@@ -30,6 +30,58 @@ class _Part:
 
     file: Path
     keys: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RawParts:
+    """A table in its files, which is read some rows at a time, each time anew."""
+
+    path: str
+    columns: pa.Schema
+    """Names and types of the columns; the texts of a CSV file have no type of their own."""
+    untyped: frozenset[str]
+    """Columns whose texts say nothing of their type: those of a CSV file, and the keys of partitions."""
+    _parts: Sequence[_Part] = field(repr=False)
+    _read: ReadSpec = field(repr=False)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.columns.names)
+
+    def batches(self, n_rows: int | None = None, names: Sequence[str] | None = None) -> Iterator[RawTable]:
+        """Read the rows in their order, so many at a time; None for all of them together.
+
+        `names` are the columns to give; the default is all. Raises DataError as `read_raw` does, which may be after
+        some rows were given.
+        """
+        given = False
+        for table in _in_parts(self._tables(list(names or self.names)), n_rows):
+            given = given or table.num_rows > 0
+            if given:
+                yield RawTable(table, self.untyped.intersection(table.column_names))
+        if not given:
+            raise file_error(self.path, "has a header and no rows")
+
+    def _tables(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        with _file_errors(self.path):
+            of_files = [name for name in self.names if name not in self._parts[0].keys]
+            stacked = self.columns.empty_table().select(names)
+            for part in self._parts:
+                try:
+                    for table in _format(part).read(part.file, self._read):
+                        wanted = _with_keys(table.select(of_files), part).select(names)
+                        is_same = wanted.schema.equals(stacked.schema)
+                        yield wanted if is_same else pa.concat_tables([stacked, wanted], promote_options="permissive")
+                except DataError:
+                    _read_to_the_end(self._parts, self._read)
+                    raise
+
+
+def open_raw(path: str, read: ReadSpec | None = None) -> RawParts:
+    """Find the files of a table, and read their columns and no rows; see `read_raw`."""
+    with _file_errors(path):
+        return _open_parts(path, _parts_of(path), read or ReadSpec())
 
 
 def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
@@ -54,11 +106,7 @@ def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
     DataError
         When there is no such table, or its content is not what its suffix says.
     """
-    with _file_errors(path):
-        table = _read_parts(_parts_of(path), read or ReadSpec())
-    if not len(table):
-        raise file_error(path, "has a header and no rows")
-    return table
+    return next(open_raw(path, read).batches())
 
 
 @contextmanager
@@ -88,14 +136,38 @@ def open_stored(path: str) -> RawTable:
     return RawTable(columns, frozenset(keys))
 
 
-def _read_parts(parts: Sequence[_Part], read: ReadSpec) -> RawTable:
-    file_format = FORMATS[suffix_of(parts[0].file)]
-    tables = _read_each(parts, lambda file: file_format.read(file, read))
-    keys, names = _check_columns(parts, [table.schema for table in tables]), tables[0].column_names
-    _unify(parts, [table.schema for table in tables])
-    tables = [_with_keys(table.select(names), part) for table, part in zip(tables, parts, strict=True)]
-    stacked = pa.concat_tables(tables, promote_options="permissive")
-    return RawTable(stacked, frozenset([*(names if file_format.is_text else ()), *keys]))
+def _in_parts(tables: Iterator[pa.Table], n_rows: int | None) -> Iterator[pa.Table]:
+    if n_rows is None:
+        return iter([pa.concat_tables(tables)])
+    return in_parts(tables, n_rows)
+
+
+def _format(part: _Part) -> FileFormat:
+    return FORMATS[suffix_of(part.file)]
+
+
+def _open_parts(path: str, parts: Sequence[_Part], read: ReadSpec) -> RawParts:
+    file_format = _format(parts[0])
+    try:
+        # The first rows of a file, which may be none, say the columns.
+        schemas = _read_each(parts, lambda file: next(file_format.read(file, read)).schema)
+    except DataError:
+        _read_to_the_end(parts, read)
+        raise
+    keys = _check_columns(parts, schemas)
+    fields = [*_unify(parts, schemas), *(pa.field(key, pa.string()) for key in keys)]
+    untyped = frozenset([*(schemas[0].names if file_format.is_text else ()), *keys])
+    return RawParts(path, pa.schema(fields), untyped, parts, read)
+
+
+def _read_to_the_end(parts: Sequence[_Part], read: ReadSpec) -> None:
+    """Read all files, and raise a DataError with what is wrong with any of them."""
+
+    def to_the_end(file: Path) -> None:
+        for _ in _format(parts[0]).read(file, read):
+            pass
+
+    _read_each(parts, to_the_end)
 
 
 def _read_each(parts: Sequence[_Part], read: Callable[[Path], Any]) -> list[Any]:
