@@ -10,8 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.measuring import N_STARTS, QUICKSTART_ROUNDS, Stopwatch, cpu_of
 from benchmarks.workloads import CONFIGS, grid_of_64
+from mlwf.cli.boundary import run as mlwf_run
+from mlwf.orchestrator import evaluation_phases
 
 LIBRARIES = "import typer, pydantic, yaml"
 MLWF = [sys.executable, "-m", "mlwf"]
@@ -37,6 +41,11 @@ model: {algorithm: logistic_regression}
 """
 
 
+ADULT = """\
+data: {path: adult.parquet, test_path: adult_test.parquet, target: income, drop: [education]}
+"""
+
+
 def twice(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
     """Give the same command two times in one folder: the second finds what the first computed."""
     config = _experiment(SEARCHED, is_quick=is_quick)
@@ -54,16 +63,40 @@ def light(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
     Each counts with the median of its starts.
     """
     config = _experiment(SMALL, is_quick=True)
-    cpu_of([*MLWF, "train", str(config), "--quiet"], cwd=Path())
+    for options in ([], ["--set", "model.hyperparameters.C=0.1"]):
+        cpu_of([*MLWF, "train", str(config), "--quiet", *options], cwd=Path())
+    first = next(path.name for path in sorted(Path("runs").iterdir()) if path.name[0] != ".")
     commands = {
         "import": [sys.executable, "-c", LIBRARIES],
         "--help": [*MLWF, "--help"],
         "summary": [*MLWF, "summary", "latest"],
+        "compare": [*MLWF, "compare", first, "latest"],
         "validate": [*MLWF, "validate", str(config)],
     }
     n_rounds = 1 if is_quick else 1 + N_STARTS
     rounds = [{name: cpu_of(command, cwd=Path()) for name, command in commands.items()} for _ in range(n_rounds)]
     _count(rounds, watch)
+
+
+def adult(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:
+    """Train on the adult census, measure its importances apart from all else, and write the page of the run."""
+    for name in ("adult.parquet", "adult_test.parquet"):
+        rows = pd.read_parquet(CONFIGS / "data" / name)
+        (rows[:500] if is_quick else rows).to_parquet(name)
+    Path("adult.yaml").write_text(ADULT, encoding="utf-8")
+    measure = evaluation_phases.add_importances
+
+    def measured(run: Any) -> Any:
+        with watch.part("importances"):
+            return measure(run)
+
+    evaluation_phases.add_importances = measured
+    with watch.part("run"):
+        assert mlwf_run(["train", "adult.yaml", "--quiet", "--format", "json"]) == 0
+    evaluation_phases.add_importances = measure
+    parts = watch.parts
+    parts["rest"] = {unit: parts["run"][unit] - parts["importances"][unit] for unit in parts["run"]}
+    parts["report"] = {"cpu": cpu_of([*MLWF, "report", "latest"], cwd=Path())}
 
 
 def quickstart(watch: Stopwatch, *, is_quick: bool, repeat: int) -> None:

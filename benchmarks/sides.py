@@ -78,6 +78,7 @@ SIDES: dict[str, Side] = {
     "tracking off": Side("ours:tracked", {"tracking": False}, repeats=3, is_alone=True),
     "tracking on": Side("ours:tracked", {"tracking": True}, repeats=3, is_alone=True),
     "light commands": Side("commands:light", is_alone=True),
+    "one run of adult": Side("commands:adult", is_alone=True),
     "quickstart": Side("commands:quickstart", is_alone=True),
 }
 

@@ -52,6 +52,15 @@ def adds(most_seconds: float) -> Goal:
     )
 
 
+def takes(most_seconds: float) -> Goal:
+    """Ask that mlwf takes at most so many seconds, whatever the other side takes."""
+    return Goal(
+        f"at most {most_seconds} s",
+        lambda theirs, ours: ours <= most_seconds,
+        lambda theirs, ours: f"{ours:.2f} s",
+    )
+
+
 def _times_and_seconds(theirs: float, ours: float) -> str:
     return f"{ours / theirs:.2f} times ({ours - theirs:+.2f} s)"
 
@@ -234,6 +243,33 @@ LINES: tuple[Line, ...] = (
     _light("--help", 1.5),
     _light("summary", 1.5),
     _light("validate", 2.5),
+    Line(
+        11,
+        "`mlwf compare` of two runs",
+        "`mlwf summary`",
+        Reading("light commands", "summary"),
+        Reading("light commands", "compare"),
+        costs(2),
+        must="nothing",
+    ),
+    Line(
+        16,
+        "`mlwf report`, Adult, 48,842 rows",
+        "its training",
+        Reading("one run of adult", "run"),
+        Reading("one run of adult", "report"),
+        takes(15),
+        must="nothing",
+    ),
+    Line(
+        16,
+        "importances, Adult, 48,842 rows",
+        "all else of the same run",
+        Reading("one run of adult", "rest"),
+        Reading("one run of adult", "importances"),
+        costs(0.1),
+        must="nothing",
+    ),
 )
 
 ROWS = tuple(dict.fromkeys(line.row for line in LINES))

@@ -43,6 +43,8 @@ from mlwf.text import first_line
 
 logger = logging.getLogger(__name__)
 
+SHARE_OF_RUN, LEAST_SECONDS = 0.1, 1.0
+"""How much the importances may take: of what the run has taken of the processor, or seconds of a short run."""
 SHARE_OF_TIME = 0.2
 """Of what a time limit leaves, how much the importances may take."""
 LEAST_WEIGHT = 0.5
@@ -78,7 +80,8 @@ def add_importances(run: Run) -> Run:
     folds on the rows that each did not learn from. A model is fitted only where the run has none of its folds.
     """
     time = run.context.time
-    seconds = min(SECONDS, SHARE_OF_TIME * time.left) if time.is_limited else SECONDS
+    seconds = min(SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * process_time()))
+    seconds = min(seconds, SHARE_OF_TIME * time.left) if time.is_limited else seconds
     if seconds <= 0:
         return run.add(importances=Importances(reason=NO_TIME))
     try:
