@@ -4,6 +4,7 @@
     ├── UsageError            2  the command line is wrong
     ├── ConfigError           2  the experiment file is wrong: every problem, in file order
     ├── DataError             2  the data cannot be used as the experiment file says
+    │   └── DataUnreachableError  1  the object store that holds it does not answer
     ├── FitError              1  an estimator could not be fitted; the one error that a step may be left out for
     │   ├── SplitError        1  rows cannot be split as asked
     │   └── TimeUpError       1  there was no time left for a fit
@@ -141,6 +142,12 @@ class ConfigError(_Problems):
 
 class DataError(_Problems):
     """The data cannot be used as the experiment file says; `problems` holds all that was found."""
+
+
+class DataUnreachableError(DataError):
+    """The object store of a path does not answer, or not as it should."""
+
+    exit_code = 1
 
 
 class FitError(MlwfError):

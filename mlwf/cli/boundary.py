@@ -14,6 +14,7 @@ import typer
 from mlwf.cli.display import STDOUT, prepare_streams, write_annotation, write_error
 from mlwf.cli.failures import FAILED, OUR_BUG, describe_failure, github_annotations
 from mlwf.errors import closest
+from mlwf.object_stores import remove_copies
 from mlwf.processes import STRAGGLERS
 from mlwf.text import LONGEST_MESSAGE, cut_inside, one_line, redact
 
@@ -40,6 +41,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     if code in {INTERRUPTED, TERMINATED} or any(thread.is_alive() for thread in STRAGGLERS):
         # Fits that still run in threads cannot be interrupted and would be waited for; all is written down already.
+        remove_copies()
         os._exit(code)
     # The interpreter looks through all that was imported for garbage twice before it ends: a tenth of a small run.
     gc.freeze()

@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlwf.atomic import writing
 from mlwf.errors import DataError, MlwfError, UsageError
 from mlwf.modules.table_files.csv_files import (
     duplicated_columns,
@@ -22,6 +21,7 @@ from mlwf.modules.table_files.csv_files import (
     read_csv_file,
     write_csv_file,
 )
+from mlwf.object_stores import address_of, check_writable, writing
 from mlwf.specs.data import PARQUET_SUFFIXES, ReadSpec
 
 BUFFER_SIZE = 1 << 20
@@ -135,6 +135,9 @@ def check_table_path(path: str) -> None:
     if format_of(file) is None:
         message = f"suffix {suffix} is no table's" if suffix else "a table needs a suffix"
         raise UsageError(f"{path}: {message}; {accepted_suffixes()}")
+    if address := address_of(path):
+        check_writable(address)
+        return
     if file.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
     if not file.parent.is_dir():
@@ -170,8 +173,10 @@ def write_table(tables: Iterable[pa.Table], path: str) -> None:
             raise
 
     try:
-        with writing(file) as draft:
+        with writing(path) as draft:
             table_format.write(watched(), draft)
+    except MlwfError:
+        raise
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         if error in of_tables:
             raise

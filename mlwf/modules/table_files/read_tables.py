@@ -16,6 +16,7 @@ from mlwf.errors import DataError, Problem, closest
 from mlwf.modules.table_files.csv_files import file_error, in_parts
 from mlwf.modules.table_files.formats import FORMATS, PARQUET, FileFormat, accepted_suffixes, format_of, suffix_of
 from mlwf.modules.table_files.stored_columns import StoredColumns, read_footer
+from mlwf.object_stores import address_of, fetch, named_as_stored
 from mlwf.specs.data import ReadSpec
 from mlwf.table_schema import RawTable
 
@@ -112,7 +113,8 @@ def read_raw(path: str, read: ReadSpec | None = None) -> RawTable:
 @contextmanager
 def _file_errors(path: str) -> Iterator[None]:
     try:
-        yield
+        with named_as_stored():
+            yield
     except PermissionError as error:
         raise file_error(error.filename or path, "permission denied") from error
     except OSError as error:
@@ -127,12 +129,12 @@ def open_stored(path: str) -> RawTable:
             message = f"is a {file_format.name} file, which is read as a whole"
             raise file_error(parts[0].file, message, "data.stream is for Parquet")
         footers = _read_each(parts, read_footer)
-    keys = _check_columns(parts, [footer.schema for footer in footers])
-    n_rows = sum(footer.n_rows for footer in footers)
-    if not n_rows:
-        raise file_error(path, "has a header and no rows")
-    fields = [*_unify(parts, [footer.schema for footer in footers]), *(pa.field(key, pa.string()) for key in keys)]
-    columns = StoredColumns([part.file for part in parts], [part.keys for part in parts], pa.schema(fields), n_rows)
+        keys = _check_columns(parts, [footer.schema for footer in footers])
+        n_rows = sum(footer.n_rows for footer in footers)
+        if not n_rows:
+            raise file_error(path, "has a header and no rows")
+        fields = [*_unify(parts, [footer.schema for footer in footers]), *(pa.field(key, pa.string()) for key in keys)]
+        columns = StoredColumns([part.file for part in parts], [part.keys for part in parts], pa.schema(fields), n_rows)
     return RawTable(columns, frozenset(keys))
 
 
@@ -257,6 +259,8 @@ def _with_keys(table: Any, part: _Part) -> Any:
 
 
 def _parts_of(path: str) -> list[_Part]:
+    if address := address_of(path):
+        path = str(fetch(address))
     here = Path(path)
     try:
         if here.is_dir():
