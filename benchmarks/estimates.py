@@ -93,12 +93,17 @@ def ways_of(scenario: Scenario) -> Iterator[Way]:
         yield replace(nested, title=f"the same nested without `{scenario.remedy}`", names_column=False)
 
 
-def simulate(name: str, repetition: int, *, repetitions: int) -> list[Estimate]:
-    """Draw one sample of a scenario and estimate its scores in every way that still has repetitions left."""
+def simulate(name: str, repetition: int, *, repetitions: int, is_quick: bool = False) -> list[Estimate]:
+    """Draw one sample of a scenario and estimate its scores in every way that still has repetitions left.
+
+    A quick one has two candidates.
+    """
     scenario = SCENARIOS[name]
+    if is_quick:
+        scenario = replace(scenario, grid={"classifier__max_depth": [1, 3]})
     sample = scenario.draw(np.random.default_rng([*name.encode(), repetition]))
     ways = [way for way in ways_of(scenario) if repetition < repetitions * way.times]
-    return [estimate for way in ways for estimate in _estimates(name, way, sample, random_state=repetition)]
+    return [estimate for way in ways for estimate in _estimates(name, scenario, way, sample, random_state=repetition)]
 
 
 def experiment_of(scenario: Scenario, way: Way, *, random_state: int) -> ExperimentSpec:
@@ -188,8 +193,8 @@ class Witnessed:
         return {name: float(np.mean(sorted(scores[name] for scores in self._scores))) for name in self._metrics}
 
 
-def _estimates(name: str, way: Way, sample: Sample, *, random_state: int) -> Iterator[Estimate]:
-    evaluation, true, has_finding = evaluate_sample(SCENARIOS[name], way, sample, random_state=random_state)
+def _estimates(name: str, scenario: Scenario, way: Way, sample: Sample, *, random_state: int) -> Iterator[Estimate]:
+    evaluation, true, has_finding = evaluate_sample(scenario, way, sample, random_state=random_state)
     for score in evaluation.scores:
         assert score.value is not None
         yield Estimate(

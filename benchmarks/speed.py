@@ -43,9 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks = [task for task in list_tasks(options.rows, is_quick=options.quick) if task not in kept]
     for alone in (False, True):
         some = [task for task in tasks if SIDES[task[0]].is_alone is alone]
-        run(
-            some, kept, is_quick=options.quick, at_once=1 if alone else options.at_once, dask_python=options.dask_python
-        )
+        at_once = 1 if alone or options.quick else options.at_once
+        run(some, kept, is_quick=options.quick, at_once=at_once, dask_python=options.dask_python)
     report = write_report(
         kept.measured,
         machine=describe_machine(),
