@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from scipy.sparse import issparse
+from sklearn.dummy import DummyClassifier
 
 from mlwf.engine.process_pools import Pool
 from mlwf.engine.scheduling import Task
@@ -34,6 +36,7 @@ class PreparedFold:
         self.key, self._folder = key, folder
         fit_key, self._train = tasks[0].fit_key, tasks[0].request.train
         self._table, self._unfitted = fit_key.table, fit_key.parts.preparation.preprocessor
+        self._is_baseline = isinstance(fit_key.parts.classifier, DummyClassifier)
         self._rows = _rows_of(tasks)
         self.n_bytes = inf
         """How large the prepared rows are; infinite until there are any."""
@@ -87,19 +90,27 @@ class PreparedFold:
 
     def _fit(self) -> tuple[Any, PreparedRows]:
         table, train = self._table, self._train
-        X, y = table.X_of(train), table.y_of(train)
+        y = table.y_of(train)
         _, is_class_weighted = self.key
         weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
-        if isinstance(X, StoredFrame) and learns_categories_alone(self._unfitted):
+        if isinstance(table.X, StoredFrame) and learns_categories_alone(self._unfitted):
+            X = table.X_of(train)
             preprocessor = fit_on_categories(self._unfitted, X)
             prepare = partial(store, preprocessor, folder=self._folder)
             return preprocessor, PreparedRows(prepare(X), y, weight, self._parts(prepare))
-        X = in_memory(X)
         if self._unfitted is None:
-            return None, PreparedRows(X, y, weight, self._parts(in_memory))
+            # The baseline looks at no feature.
+            table = replace(table, X=_first_column(table.X)) if self._is_baseline else table
+            parts = {digest: in_memory(table.X_of(rows)) for digest, rows in self._rows.items()}
+            return None, PreparedRows(in_memory(table.X_of(train)), y, weight, parts)
         # Of the training rows a target encoder makes something else than of the same rows later.
-        preprocessor, X = fit_transform(self._unfitted, X, y)
-        parts = self._parts(lambda part: transform(preprocessor, in_memory(part)))
+        if isinstance(table.X, StoredFrame):
+            preprocessor, X = fit_transform(self._unfitted, in_memory(table.X_of(train)), y)
+            return preprocessor, PreparedRows(
+                X, y, weight, self._parts(lambda part: transform(preprocessor, in_memory(part)))
+            )
+        preprocessor, X = fit_transform(self._unfitted, table.X, y, train.index)
+        parts = {digest: transform(preprocessor, table.X, rows.index) for digest, rows in self._rows.items()}
         return preprocessor, PreparedRows(X, y, weight, parts)
 
     def _parts(self, prepare: Callable[[Any], Any]) -> dict[str, Any]:
@@ -157,6 +168,10 @@ class PreparedFolds:
         if fold is not None:
             fold.close()
         return PreparedFold(key, tasks, self._folder)
+
+
+def _first_column(X: Any) -> Any:
+    return X[list(X.columns[:1])] if hasattr(X, "columns") else X[:, :1]
 
 
 def _rows_of(tasks: Sequence[Task]) -> dict[str, Rows]:

@@ -139,7 +139,12 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
             # Keys identify rows; a feature spec may still name one.
             keys = [key for key in joined.keys if key not in data.drop]
             data = data.model_copy(update={"drop": [*data.drop, *keys]})
-    words = missing_words(table, schema, target=data.target)
+    words, unmatched = missing_words(table, schema, target=data.target), unmatched_na_values(table, schema)
+    is_read_again = any(map(compares_with_registered_model, spec.gates)) and not uses_store
+    tables = {data.path: table} if is_read_again else {}
+    n_bytes = table.columns.n_bytes if table.is_stored and data.stream is None else None
+    # It is as large as the frame.
+    del table
     run_data = _from_frame(spec, data, frame, words.get(data.target, {}))
     schema = with_features(schema, run_data.features, run_data.data.X, run_data.split.train.index)
     run_data = replace(
@@ -147,9 +152,9 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
         joined=joined,
         schema=schema,
         read_as_missing={name: found for name, found in words.items() if name in schema.feature_names},
-        unmatched_na_values=unmatched_na_values(table, schema),
-        n_bytes=table.columns.n_bytes if table.is_stored and data.stream is None else None,
-        tables={data.path: table} if any(map(compares_with_registered_model, spec.gates)) and not uses_store else {},
+        unmatched_na_values=unmatched,
+        n_bytes=n_bytes,
+        tables=tables,
     )
     run_data = run_data if data.test_path is None else _with_test_table(spec, data, run_data)
     if fail_on_unseen:
@@ -272,7 +277,8 @@ def _features(spec: ExperimentSpec, data: Dataset, split: Split) -> tuple[Sequen
         return spec.features, None
     if not hasattr(data.X, "columns"):
         raise DataError(Problem(data.source, "features", "auto needs a DataFrame", "X is an array: list the features"))
-    inferred = infer_features(data.X.iloc[split.train.index], is_native=isinstance(data.X, StoredFrame))
+    X = data.X if not len(split.test) else data.X.iloc[split.train.index]
+    inferred = infer_features(X, is_native=isinstance(data.X, StoredFrame))
     if not inferred.features:
         reasons = join_reasons(inferred.left_out)
         raise DataError(Problem(data.source, "features", f"auto finds no column that could help: {reasons}"))

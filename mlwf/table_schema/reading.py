@@ -100,7 +100,7 @@ def read_training(table: RawTable, schema: TableSchema) -> Any:
     """
     if table.is_stored:
         return StoredFrame(_StoredRows(table, schema), _names([column.name for column in schema.columns]))
-    return pd.DataFrame({column.name: _kept(table.columns, column, schema) for column in schema.columns})
+    return pd.DataFrame({column.name: _kept(table.columns, column, schema) for column in schema.columns}, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +257,7 @@ def missing_words(table: RawTable, schema: TableSchema, *, target: str = "") -> 
 def unmatched_na_values(table: RawTable, schema: TableSchema) -> list[str]:
     """List the texts of `read.na_values` that no column holds."""
     left = list(schema.read.na_values)
-    for name in table.names:
+    for name in table.names if left else ():
         values = decoded(table.columns.column(name))
         texts = values if is_text(values) else texts_of(values) if left and _is_number(values) else None
         if not left or texts is None:

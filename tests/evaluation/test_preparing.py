@@ -83,6 +83,25 @@ def test_quick_preparing_of_an_array_is_that_of_scikit_learn(dtype):
     np.testing.assert_array_equal(X, before)
 
 
+def test_some_rows_of_a_table_are_prepared_as_a_table_of_these_rows():
+    X, y, index = table(), np.arange(N_ROWS) % 2, np.random.default_rng(2).permutation(N_ROWS)[:50]
+    unfitted = Pipeline([("preprocessor", build_preprocessor([NumericFeatureSpec(columns=NUMBERS)]))])
+    plain = clone(unfitted)
+    expected = plain.fit_transform(X.iloc[index], y[index])
+    fitted, prepared = fit_transform(unfitted, X, y[index], index)
+    np.testing.assert_array_equal(prepared, expected)
+    np.testing.assert_array_equal(transform(fitted, X, index), expected)
+    assert joblib.hash(fitted) == joblib.hash(plain)
+    pd.testing.assert_frame_equal(X, table())
+
+
+def test_columns_are_found_by_name_in_a_later_table_of_another_order():
+    X, places = table(), [table().columns.get_loc(name) for name in NUMBERS]
+    unfitted = Pipeline([("preprocessor", build_preprocessor([NumericFeatureSpec(columns=places)]))])
+    fitted, prepared = fit_transform(unfitted, X, None)
+    np.testing.assert_array_equal(transform(fitted, X[X.columns[::-1]]), prepared)
+
+
 def test_numbers_are_not_made_objects(monkeypatch):
     unfitted = Pipeline([("preprocessor", build_preprocessor([NumericFeatureSpec(columns=NUMBERS)]))])
     fitted, _ = fit_transform(unfitted, table(), None)

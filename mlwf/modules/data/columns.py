@@ -92,7 +92,8 @@ def plain(frame: Any) -> Any:
     """
     if isinstance(frame, StoredFrame):
         return frame.map(dict.fromkeys(frame.columns, _as_numpy))
-    return pd.DataFrame({name: _as_numpy(column) for name, column in frame.items()}, index=pd.RangeIndex(len(frame)))
+    columns = {name: _as_numpy(column) for name, column in frame.items()}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)), copy=False)
 
 
 def _as_numpy(column: pd.Series[Any]) -> Any:
@@ -123,7 +124,15 @@ def map_columns(frame: Any, functions: Mapping[str, Function]) -> Any:
 
 def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Put other values into columns of a frame; `DataFrame.assign` takes no column that is called `self`."""
-    return pd.DataFrame({name: columns.get(str(name), frame[name]) for name in frame.columns}, index=frame.index)
+    changed = {name: columns.get(str(name), frame[name]) for name in frame.columns}
+    return pd.DataFrame(changed, index=frame.index, copy=False)
+
+
+def select_columns(frame: Any, names: Sequence[str]) -> Any:
+    """Give some columns of a frame, in the order of the names, which share their memory with it."""
+    if isinstance(frame, StoredFrame):
+        return frame[list(names)]
+    return pd.DataFrame({name: frame[name] for name in names}, index=frame.index, copy=False)
 
 
 def numbers_of(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -20,6 +20,7 @@ from mlwf.modules.data.columns import (
     map_columns,
     plain,
     readable,
+    select_columns,
 )
 from mlwf.modules.data.dataset import CARRIED, Dataset, read_carried
 from mlwf.modules.data.target import check_classes, check_same_classes, labels_of
@@ -85,7 +86,7 @@ def prepare(
     problems += found
     if problems or y is None:
         raise DataError(problems)
-    other = frame[[name for name in frame.columns if name not in X.columns and name != data.target]]
+    other = select_columns(frame, [name for name in frame.columns if name not in X.columns and name != data.target])
     positions = rows - 1 if n_dropped else None
     return Dataset(X, y, where, **carried, other=other, positions=positions, n_dropped_target=n_dropped)
 
@@ -206,9 +207,10 @@ def _features(
             names = [name for name in reference.X.columns if name in frame.columns]
         if not names:
             return frame[[]], [Problem(where=where, key="", message="no column is left to be a feature")]
-        return frame[names], [p for name in names for p in check_any(Column(name, frame[name], rows, where))]
+        columns = (Column(name, frame[name], rows, where) for name in names)
+        return select_columns(frame, names), [problem for column in columns for problem in check_any(column)]
     specs = {str(name): spec for spec in features for name in spec.columns if name in frame.columns}
-    X = frame[[name for name in frame.columns if name in specs]]
+    X = select_columns(frame, [name for name in frame.columns if name in specs])
     problems = _check_listed(X, specs, rows, where, training=reference is None)
     if problems:
         return X, problems
