@@ -551,7 +551,8 @@ def evaluate(
     check_writable(report)
     check_writable(junit)
     try:
-        found = evaluate_run(trained, data, runs_dir=runs_dir, read=options, report=report)
+        with counting_rows("predicted") as on_rows:
+            found = evaluate_run(trained, data, runs_dir=runs_dir, read=options, report=report, on_rows=on_rows)
     except Exception as error:
         if junit is not None:
             write_junit([Outcome(f"{run} on {data}", failure=failure_of(error)[0])], junit)

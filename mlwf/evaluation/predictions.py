@@ -67,6 +67,20 @@ def predict(model: Any, X: Any, *, decision: bool = True) -> Predictions:
     )
 
 
+def stacked(parts: Sequence[Predictions]) -> Predictions:
+    """Put predictions of one model below each other."""
+
+    def joined(arrays: list[Any]) -> Any:
+        return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
+    return Predictions(
+        parts[0].classes,
+        np.concatenate([part.labels for part in parts]),
+        joined([part.proba for part in parts]),
+        joined([part.decision for part in parts]),
+    )
+
+
 def gather(parts: Sequence[Predictions], folds: Sequence[NDArray[np.intp]]) -> Predictions:
     """Put predictions of the folds in the order of the rows; `folds` has the positions of each part's rows.
 

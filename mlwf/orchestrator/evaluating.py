@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,9 @@ from numpy.typing import NDArray
 
 from mlwf.engine.model_file import load_model
 from mlwf.errors import RunNotFoundError, TrackingError, UsageError
-from mlwf.evaluation.predictions import Predictions, codes_of, predict
+from mlwf.evaluation.predictions import Predictions, codes_of
 from mlwf.evaluation.scored_rows import FOLDER, read_scored_rows, scored_rows
-from mlwf.modules.data import (
-    Dataset,
-    compare_columns,
-    compare_predictions,
-    correct_for_many,
-    prepare,
-    select_features,
-    slice_masks,
-    with_new_rows,
-)
+from mlwf.modules.data import compare_columns, compare_predictions, correct_for_many, with_new_rows
 from mlwf.modules.findings import FindingInputs, Recalled, find
 from mlwf.modules.runs import (
     CONFIG,
@@ -36,27 +28,24 @@ from mlwf.modules.runs import (
     RunFolder,
     find_run,
 )
-from mlwf.modules.table_files import read_raw
 from mlwf.modules.validation import default_metrics, evaluate
-from mlwf.orchestrator.champion import digest_rows
+from mlwf.orchestrator.batches import OnRows
 from mlwf.orchestrator.evaluation_gates import Judged, check_on_new_rows
-from mlwf.orchestrator.run_data import read_by_schema
+from mlwf.orchestrator.new_rows import LabelledRows, NewRows, TrainedModel, read_new_rows
 from mlwf.processes import muted
 from mlwf.provenance import Protocol, Provenance
 from mlwf.report import RunRecord, render_report, write_page
 from mlwf.results import ColumnDrift, Evaluation, Finding, GateResult
-from mlwf.specs.data import SCHEMA_FILE, DataSpec, TableSchema
+from mlwf.specs.data import SCHEMA_FILE, TableSchema
 from mlwf.specs.experiment import ExperimentSpec, GateSpec
 from mlwf.specs.loading import load_resolved, store_of_run
 from mlwf.specs.slice_spec import parse_slice
 from mlwf.splitting.rows import NO_ROWS, Table
-from mlwf.table_schema import UnknownValues, load_schema
+from mlwf.table_schema import load_schema
 from mlwf.text import first_line, pluralize, printable_in
 
 LEVEL, LEAST_DISTANCE = 0.05, 0.1
 """From which p-value, corrected, and from which distance a column is said to have drifted."""
-CHUNK = 100_000
-"""Rows that are predicted at once."""
 IN_TRAINING_ONLY = ("leakage", "identifier", "grid_edge", "degraded")
 """Findings of a training, which an evaluation does not look for."""
 NO_LABELS = "the table has no labels"
@@ -73,24 +62,23 @@ class ShippedRun:
     model: Any
     summary: Mapping[str, Any]
 
+    @cached_property
+    def trained(self) -> TrainedModel:
+        """The model, and what new rows are compared with."""
+        slices = dict.fromkeys(each["slice"] for each in self.summary.get("slices") or [])
+        return TrainedModel(
+            self.spec,
+            self.schema,
+            self.model,
+            self.folder.read_json(PROFILE),
+            [parse_slice(text) for text in slices],
+            self.folder.read_array(TRAINING_ROWS, "rows"),
+        )
+
     @property
     def classes(self) -> NDArray[Any]:
         """The class labels that the model knows."""
         return np.asarray(self.model.classes_)
-
-
-@dataclass(frozen=True, eq=False)
-class NewRows:
-    """A table that was read as that of the training."""
-
-    source: str
-    X: pd.DataFrame
-    unknown: tuple[UnknownValues, ...]
-    labelled: Dataset | None
-    """The rows that have a label; None where the table has no column of labels."""
-    n_rows: int
-    read: Mapping[str, Any]
-    """How the table is read: fields of `ReadSpec`."""
 
 
 def open_run(run: str, runs_dir: Path) -> ShippedRun:
@@ -112,37 +100,21 @@ def open_run(run: str, runs_dir: Path) -> ShippedRun:
     return ShippedRun(folder, load_resolved(folder.file(CONFIG)), schema, load_model(path), folder.read_json(SUMMARY))
 
 
-def read_new_rows(run: ShippedRun, path: str, read: Mapping[str, Any], *, needs_labels: bool = True) -> NewRows:
-    """Read a table as the run's training was; raises DataError when it lacks a feature or cannot be read so."""
-    read_spec = run.schema.read.model_copy(update=dict(read))
-    table = read_raw(path, read_spec)
-    rows, unknown = read_by_schema(run.spec, table, run.schema.model_copy(update={"read": read_spec}), path)
-    data, names = run.spec.data, [*table.names, *rows.columns]
-    features: Any = run.spec.features
-    if features == "auto":
-        features = [str(name) for name in run.model.feature_names_in_]
-    has_labels = needs_labels and data.target in rows.columns and bool(rows[data.target].notna().any())
-    if not has_labels:
-        X = select_features(rows, features, where=path, names=names)
-        return NewRows(path, X, unknown, None, len(X), read_spec.model_dump())
-    reference = Dataset(rows[[]], run.classes, run.spec.data.path)
-    labelled = prepare(rows, _as_tested(data, names), features=features, where=path, reference=reference, names=names)
-    return NewRows(path, labelled.X, unknown, labelled, len(rows), read_spec.model_dump())
-
-
-def _as_tested(data: DataSpec, names: Sequence[str]) -> DataSpec:
-    """Give what is needed of the experiment's data: rows without a label are left out, and no row is split by time."""
-    absent = {key: None for key in ("time", "groups") if getattr(data, key) not in names}
-    return data.model_copy(update={"drop_missing_target": True, "fold": None, **absent})
-
-
 def evaluate_run(
-    run: str, path: str, *, runs_dir: Path, read: Mapping[str, Any] | None = None, report: Path | None = None
+    run: str,
+    path: str,
+    *,
+    runs_dir: Path,
+    read: Mapping[str, Any] | None = None,
+    report: Path | None = None,
+    rows_at_once: int | None = None,
+    on_rows: OnRows | None = None,
 ) -> dict[str, Any]:
     """Score the model of a run on a table, check its gates there, and compare the table with the training.
 
-    Without labels there are no scores: what the predictions say of themselves, and the drift. `report` is a file for
-    the page of it.
+    Without labels there are no scores: what the predictions say of themselves, and the drift. The table is read and
+    predicted `rows_at_once`, and of its rows only labels, predictions and the like are kept; `on_rows` is told how many
+    are done. `report` is a file for the page of it.
 
     Returns
     -------
@@ -157,15 +129,13 @@ def evaluate_run(
         The table cannot be read as that of the training, or lacks a feature.
     """
     shipped = open_run(run, runs_dir)
-    new = read_new_rows(shipped, path, read or {})
-    predictions = _predict(shipped.model, new.X)
+    new = read_new_rows(shipped.trained, path, read or {}, rows_at_once=rows_at_once, on_rows=on_rows)
+    predictions = new.predictions
     with muted():  # what could not be computed is told by the evaluation
         evaluation = None if new.labelled is None else _score(shipped, new.labelled, predictions)
         drift = _drift(shipped, new, predictions)
-        trained = shipped.folder.read_array(TRAINING_ROWS, "rows")
-        recalled, is_known = _recalled(trained, new.labelled)
-        findings = _findings(shipped, new, evaluation, drift, recalled)
-        gates = _gates(shipped, new, evaluation, findings, is_known)
+        findings = _findings(shipped, new, evaluation, drift)
+        gates = _gates(shipped, new, evaluation, findings)
     evaluations = [] if evaluation is None else [evaluation]
     found = {
         "run_id": shipped.folder.run_id,
@@ -210,27 +180,14 @@ def _record(run: ShippedRun, new: NewRows, found: Mapping[str, Any], evaluations
     }
     return RunRecord(
         summary,
-        profile=printable_in(with_new_rows(profile, new.X)) if profile else {},
+        profile=printable_in(with_new_rows(profile, new.counts)) if profile else {},
         scored={each.source: scored_rows(each) for each in evaluations},
     )
 
 
-def _predict(model: Any, X: pd.DataFrame) -> Predictions:
-    """Predict in parts, so that a table of millions of rows is never prepared as a whole."""
-    parts = [predict(model, X.iloc[start : start + CHUNK]) for start in range(0, len(X), CHUNK)]
-    proba, decision = (
-        None
-        if any(getattr(part, name) is None for part in parts)
-        else np.concatenate([getattr(part, name) for part in parts])
-        for name in ("proba", "decision")
-    )
-    return Predictions(parts[0].classes, np.concatenate([part.labels for part in parts]), proba, decision)
-
-
-def _score(run: ShippedRun, rows: Dataset, predictions: Predictions) -> Evaluation:
+def _score(run: ShippedRun, rows: LabelledRows, predictions: Predictions) -> Evaluation:
     spec, weight = run.spec, rows.weight
     metrics = spec.validation.metrics or default_metrics(run.classes, has_probabilities=predictions.proba is not None)
-    slices = dict.fromkeys(each["slice"] for each in run.summary.get("slices") or [])
     return evaluate(
         predictions,
         rows.y,
@@ -239,7 +196,7 @@ def _score(run: ShippedRun, rows: Dataset, predictions: Predictions) -> Evaluati
         metrics=metrics,
         positive_class=spec.data.positive_class,
         groups=rows.groups,
-        slices=slice_masks([parse_slice(text) for text in slices], rows),
+        slices=rows.slices,
         provenance=Provenance(
             "new_rows",
             len(rows),
@@ -256,8 +213,8 @@ def _baseline(run: ShippedRun, n_rows: int) -> Predictions:
     counts = (run.summary.get("data") or {}).get("classes") or {}
     shares = np.array([float(counts.get(str(label), 0)) for label in run.classes.tolist()])
     shares = shares / shares.sum() if shares.sum() else np.full(len(shares), 1 / len(shares))
-    labels = np.repeat(run.classes[[shares.argmax()]], n_rows)
-    return Predictions(run.classes, labels, np.tile(shares, (n_rows, 1)))
+    labels = np.broadcast_to(run.classes[[shares.argmax()]], n_rows)
+    return Predictions(run.classes, labels, np.broadcast_to(shares, (n_rows, len(shares))))
 
 
 def _drift(run: ShippedRun, new: NewRows, predictions: Predictions) -> list[ColumnDrift]:
@@ -268,7 +225,7 @@ def _drift(run: ShippedRun, new: NewRows, predictions: Predictions) -> list[Colu
         for name in each["columns"]
     }
     unseen = {each.column: each.n_unknown for each in new.unknown if each.reason == "unseen"}
-    columns = compare_columns(profile, new.X, importances=importances, unseen=unseen) if profile else []
+    columns = compare_columns(profile, new.counts, importances=importances, unseen=unseen) if profile else []
     reference = _reference(run)
     found = [] if reference is None else [compare_predictions(*_comparable(run, reference, predictions))]
     return correct_for_many([*found, *columns], level=LEVEL, least=LEAST_DISTANCE)
@@ -318,14 +275,13 @@ def _describe_predictions(run: ShippedRun, predictions: Predictions) -> dict[str
     }
 
 
-def _recalled(trained: NDArray[np.uint64] | None, rows: Dataset | None) -> tuple[Recalled | None, NDArray[np.bool_]]:
-    """Count the labelled rows that the model was trained on, and say which those are; None where that is not known."""
+def _recalled(trained: NDArray[np.uint64] | None, rows: LabelledRows | None) -> Recalled | None:
+    """Count the labelled rows that the model was trained on; None where that is not known."""
     if rows is None or trained is None:
-        return None, np.zeros(0 if rows is None else len(rows), dtype=np.bool_)
-    is_known = np.isin(digest_rows(rows.X, rows.y), trained)
+        return None
     counts = np.unique(trained, return_counts=True)[1]
     share_of_twins = float(counts[counts > 1].sum() / max(1, len(trained)))
-    return Recalled(int(is_known.sum()), len(rows), share_of_twins), is_known
+    return Recalled(int(rows.is_known.sum()), len(rows), share_of_twins)
 
 
 def _findings(
@@ -333,14 +289,13 @@ def _findings(
     new: NewRows,
     evaluation: Evaluation | None,
     drift: Sequence[ColumnDrift],
-    recalled: Recalled | None,
 ) -> tuple[Finding, ...]:
     ignore = {*run.spec.findings.ignore, *IN_TRAINING_ONLY}
     if run.summary.get("calibration"):
         ignore.add("uncalibrated")
     y = run.classes if new.labelled is None else new.labelled.y
     inputs = FindingInputs(
-        table=Table(new.X, y),
+        table=Table(pd.DataFrame(index=range(len(y))), y),
         rows=NO_ROWS,
         splits=(),
         leaks=None,
@@ -354,7 +309,7 @@ def _findings(
         test_digests=None,
         degraded={},
         drift=drift,
-        recalled=recalled,
+        recalled=_recalled(run.trained.rows, new.labelled),
     )
     return find(inputs, ignore=ignore)
 
@@ -364,7 +319,6 @@ def _gates(
     new: NewRows,
     evaluation: Evaluation | None,
     findings: Sequence[Finding],
-    is_known: NDArray[np.bool_],
 ) -> tuple[GateResult, ...]:
     tracking, judged = run.summary.get("tracking") or {}, None
     if evaluation is not None and new.labelled is not None:
@@ -378,13 +332,12 @@ def _gates(
             new.read,
             evaluation,
             new.labelled,
-            is_known,
         )
 
     def unchecked(gate: GateSpec) -> str:
         if gate.finding in IN_TRAINING_ONLY:
             return f"{gate.finding} is looked for in a training"
-        if gate.finding == "duplicates" and not len(is_known):
+        if gate.finding == "duplicates" and new.labelled is None:
             return NO_LABELS
         return NO_LABELS if gate.metric is not None and evaluation is None else ""
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlwf.errors import FitError, MlwfError, UsageError, raise_if_bug
-from mlwf.evaluation.predictions import predict
-from mlwf.modules.data import Dataset
+from mlwf.evaluation.predictions import Predictions, predict, stacked
 from mlwf.modules.gates import Comparison, check_gates, compares_with_registered_model
 from mlwf.orchestrator.champion import Champion, compare_with, digest_rows, what_is_lacking
-from mlwf.orchestrator.prediction import read_for_model
+from mlwf.orchestrator.new_rows import LabelledRows
+from mlwf.orchestrator.prediction import open_for_model
 from mlwf.results import Evaluation, Finding, GateResult
 from mlwf.specs.experiment import ExperimentSpec, GateSpec
 from mlwf.text import first_line
@@ -38,10 +38,7 @@ class Judged:
     read: Mapping[str, Any]
     """How the table is read: fields of `ReadSpec`."""
     evaluation: Evaluation
-    rows: Dataset
-    """The rows that have labels."""
-    is_known: NDArray[np.bool_]
-    """Which of them the model was trained on."""
+    rows: LabelledRows
 
 
 def check_on_new_rows(
@@ -102,12 +99,23 @@ def _predict(uri: str, judged: Judged) -> Champion | str:
     version = pin_model_uri(uri, judged.store)
     if version == judged.version:
         return version
-    given = read_for_model(version, judged.path, runs_dir=judged.runs_dir, tracking_uri=judged.store, read=judged.read)
-    positions = judged.rows.positions
-    X = given.X if positions is None else given.X.iloc[positions].reset_index(drop=True)
-    trained = training_rows(version, judged.store)
-    is_new = None if trained is None else ~np.isin(digest_rows(X, judged.rows.y), trained) & ~judged.is_known
-    return Champion(version, predict(given.model, X), is_new)
+    trained, rows = training_rows(version, judged.store), judged.rows
+    given = open_for_model(version, judged.path, runs_dir=judged.runs_dir, tracking_uri=judged.store, read=judged.read)
+    parts: list[Predictions] = []
+    is_new: list[NDArray[np.bool_]] = []
+    for batch, X in given.rows():
+        if rows.positions is None:
+            at = np.arange(len(X))
+        else:
+            first, last = np.searchsorted(rows.positions, [batch.start, batch.start + len(X)])
+            at = rows.positions[first:last] - batch.start
+        X = X.iloc[at].reset_index(drop=True)
+        if trained is not None:
+            begun = sum(map(len, parts))
+            is_new.append(~np.isin(digest_rows(X, rows.y[begun : begun + len(X)]), trained))
+        if len(X):
+            parts.append(predict(given.model, X))
+    return Champion(version, stacked(parts), ~rows.is_known & np.concatenate(is_new) if is_new else None)
 
 
 def _compare(champion: Champion | str | MlwfError, metric: str, judged: Judged) -> Comparison:

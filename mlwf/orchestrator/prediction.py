@@ -15,7 +15,7 @@ from mlwf.evaluation.predictions import Predictions, predict
 from mlwf.modules.data import select_features
 from mlwf.modules.runs import CONFIG, MODEL_FILE, MODEL_URI, find_run
 from mlwf.modules.table_files import check_table_path, read_raw, write_table
-from mlwf.orchestrator.batches import Batches, OnRows
+from mlwf.orchestrator.batches import Batch, Batches, OnRows
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
@@ -85,6 +85,63 @@ def predict_table(
         When the table cannot be read so, lacks a feature, or holds hardly any value that the training saw.
     """
     check_table_path(str(output))
+    places: dict[str, Any] = {"runs_dir": runs_dir, "tracking_uri": tracking_uri, "read": read, "online": online}
+    given = open_for_model(run, data, rows_at_once=rows_at_once, on_rows=on_rows, **places)
+    renamed: dict[str, str] = {}
+
+    def written() -> Iterator[pa.Table]:
+        for batch, X in given.rows():
+            predictions = predict(given.model, X, decision=False)
+            table, found = _output(batch.table, predictions, [*map(str, X.columns)])
+            renamed.update(found)
+            yield table
+        if fail_on_unseen:
+            refuse_unknown(given.batches.unknown(), data)
+
+    write_table(written(), str(output))
+    return Predicted(given.batches.n_rows, given.batches.unknown(), renamed)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBatches:
+    """A model, and a table that is read for it some rows at a time."""
+
+    model: Any
+    batches: Batches
+    _features: Any
+
+    def rows(self) -> Iterator[tuple[Batch, Any]]:
+        """Give some rows of the table, and their features as the model takes them.
+
+        Raises DataError at the end when most values of a column are unknown to the model, or some cannot be features.
+        """
+        batches, wrong = self.batches, set[str]()
+        for batch in batches:
+            try:
+                X = select_features(batch.rows, self._features, where=batches.where, names=batches.names)
+            except DataError as error:
+                if batches.uses_store:
+                    raise
+                wrong.update(problem.key for problem in error.problems)
+            if not wrong:
+                yield batch, X
+        batches.unknown()
+        if wrong:
+            select_features(batches.whole([*wrong]), self._features, where=batches.where, names=batches.names)
+
+
+def open_for_model(
+    run: str,
+    data: str,
+    *,
+    runs_dir: Path,
+    tracking_uri: str,
+    read: Mapping[str, Any] | None = None,
+    online: bool = False,
+    rows_at_once: int | None = None,
+    on_rows: OnRows | None = None,
+) -> ModelBatches:
+    """Load the model of a run, or a registered one, and open a table to read it as its training was."""
     spec, schema, model = _model_of(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     spec = served_online(spec, run) if online else spec
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
@@ -94,30 +151,7 @@ def predict_table(
     names = [str(name) for each in features for name in getattr(each, "columns", [each])]
     batches = Batches(spec, schema, data, rows_at_once=rows_at_once, needed=names, on_rows=on_rows)
     batches.check_columns(names)
-    found: dict[str, Any] = {}
-
-    def written() -> Iterator[pa.Table]:
-        wrong: set[str] = set()
-        for batch in batches:
-            try:
-                X = select_features(batch.rows, features, where=data, names=batches.names)
-            except DataError as error:
-                if batches.uses_store:
-                    raise
-                wrong.update(problem.key for problem in error.problems)
-            if not wrong:
-                table, found["renamed"] = _output(
-                    batch.table, predict(model, X, decision=False), [*map(str, X.columns)]
-                )
-                yield table
-        found["unknown"] = batches.unknown()
-        if wrong:
-            select_features(batches.whole([*wrong]), features, where=data, names=batches.names)
-        if fail_on_unseen:
-            refuse_unknown(found["unknown"], data)
-
-    write_table(written(), str(output))
-    return Predicted(batches.n_rows, **found)
+    return ModelBatches(model, batches, features)
 
 
 @dataclass(frozen=True, eq=False)

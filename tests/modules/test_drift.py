@@ -10,7 +10,14 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency
 
-from mlwf.modules.data import Dataset, compare_columns, compare_predictions, correct_for_many, profile_columns
+from mlwf.modules.data import (
+    ColumnCounts,
+    Dataset,
+    compare_columns,
+    compare_predictions,
+    correct_for_many,
+    profile_columns,
+)
 from mlwf.results import ColumnDrift
 
 DRAW = np.random.default_rng(0)
@@ -39,7 +46,7 @@ def profile():
 
 def drifts(profile, X, **more):
     options = {"importances": {}, "unseen": {}, **more}
-    found = correct_for_many(compare_columns(profile, X, **options), level=0.05, least=0.1)
+    found = correct_for_many(compare_columns(profile, ColumnCounts(profile).add(X), **options), level=0.05, least=0.1)
     return {each.column: each for each in found}
 
 

@@ -137,6 +137,67 @@ def test_rows_that_the_model_was_trained_on_are_told_beyond_those_that_are_alike
     )
 
 
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    """Train a run with groups, weights, dates and slices by condition, and write a table with rows without a label."""
+    folder = tmp_path_factory.mktemp("visits")
+
+    def table(n, seed):
+        draw = np.random.default_rng(seed)
+        day = pd.Timestamp("2024-01-01") + pd.to_timedelta(draw.integers(0, 4, n), "D")
+        return people(n, seed=seed).assign(person=draw.integers(0, n // 3, n), day=day.strftime("%Y-%m-%d"))
+
+    table(240, 0).to_csv(folder / "t.csv", index=False)
+    experiment = {
+        "data": {"path": "t.csv", "target": "bought", "sample_weight": "weight", "groups": "person", "drop": ["city"]},
+        "model": {"algorithm": "gradient_boosting", "hyperparameters": {"n_estimators": 9}},
+        "validation": {
+            "cv_folds": 2,
+            "metrics": ["roc_auc", "ece"],
+            "slices": ["city", "age > 40", "day < 2024-01-03"],
+        },
+    }
+    (folder / "e.yaml").write_text(yaml.safe_dump(experiment))
+    assert run(["train", str(folder / "e.yaml"), "-q", "--runs-dir", str(folder / "runs"), "--format", "json"]) == 0
+    new = pd.concat([table(240, 0)[:30], table(130, 1)], ignore_index=True)
+    new.loc[[*range(20), 44, 45, 90], "bought"] = None
+    new.loc[60:70, "weight"] = 0
+    new.loc[50:, "day"] = new.loc[50:, "day"] + "T06:00:00+02:00"
+    new.to_csv(folder / "new.csv", index=False)
+    new.drop(columns="bought").to_csv(folder / "unlabelled.csv", index=False)
+    new = new.astype(object)
+    new.loc[[100, 120], ["age", "weight", "bought"]] = [["inf", "heavy", "perhaps"], ["-inf", -1, "perhaps"]]
+    new.to_csv(folder / "wrong.csv", index=False)
+    new.assign(weight=0).loc[:99].to_csv(folder / "weightless.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("table", ["new.csv", "unlabelled.csv"])
+def test_a_table_that_is_read_by_batches_is_evaluated_as_a_whole_one(visits, table):
+    whole, by_seven = (
+        evaluate_run("latest", str(visits / table), runs_dir=visits / "runs", rows_at_once=n) for n in (1000, 7)
+    )
+    assert by_seven == whole
+    assert whole["data"]["labelled_rows"] == (137 if table == "new.csv" else 0)
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 1000])
+@pytest.mark.parametrize("table", ["wrong.csv", "weightless.csv"])
+def test_all_that_is_wrong_is_told_with_the_rows_of_the_table(visits, table, rows_at_once):
+    with pytest.raises(DataError) as raised:
+        evaluate_run("latest", str(visits / table), runs_dir=visits / "runs", rows_at_once=rows_at_once)
+    told = [f"{problem.key}: {problem.message}" for problem in raised.value.problems]
+    if table == "weightless.csv":
+        assert told == ["weight: all weights are 0"]
+    else:
+        assert told == [
+            "bought: class 'perhaps' (2 rows) does not occur in training",
+            "weight: row 101 holds 'heavy', and a weight is a number",
+            "weight: row 121 holds '-1', and a weight is at least 0",
+            "age: 2 infinite values: row 101 holds inf",
+        ]
+
+
 def test_a_server_shows_the_gates_and_findings_as_tests(folder):
     page = folder / "junit.xml"
     run(["evaluate", "latest", str(folder / "older.csv"), "--runs-dir", str(folder / "runs"), "--junit", str(page)])

@@ -5,13 +5,20 @@ from __future__ import annotations
 from mlwf.modules.data.arrays import dataset_from_arrays
 from mlwf.modules.data.columns import absent
 from mlwf.modules.data.dataset import Dataset, row_digests
-from mlwf.modules.data.drift import compare_columns, compare_predictions, correct_for_many, with_new_rows
+from mlwf.modules.data.drift import (
+    ColumnCounts,
+    compare_columns,
+    compare_predictions,
+    correct_for_many,
+    with_new_rows,
+)
 from mlwf.modules.data.prepare import prepare, select_features
 from mlwf.modules.data.profile import profile_columns
 from mlwf.modules.data.slice_masks import list_slices, slice_masks
 from mlwf.modules.data.target import check_class_counts
 
 __all__ = [
+    "ColumnCounts",
     "Dataset",
     "absent",
     "check_class_counts",

@@ -121,18 +121,22 @@ def row_digests(dataset: Dataset, columns: Sequence[str | int] | None = None) ->
     return hashed
 
 
-def read_carried(columns: Mapping[str, Column]) -> tuple[dict[str, Any], list[Problem]]:
-    """Read columns by the keys that name them in the experiment file; give values by the fields of a Dataset."""
+def read_carried(columns: Mapping[str, Column], *, is_part: bool = False) -> tuple[dict[str, Any], list[Problem]]:
+    """Read columns by the keys that name them in the experiment file; give values by the fields of a Dataset.
+
+    Of rows that are a part of a table all weights may be 0.
+    """
     carried, problems = {}, []
     for key, column in columns.items():
         field, read = CARRIED[key]
+        read = partial(weights_of, is_part=True) if is_part and read is weights_of else read
         carried[field], found = read(column)
         problems += found
     return carried, problems
 
 
-def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem]]:
-    """Give the weights of a column, or its problems."""
+def weights_of(column: Column, *, is_part: bool = False) -> tuple[NDArray[np.float64] | None, list[Problem]]:
+    """Give the weights of a column, or its problems; those of a part of a table may all be 0."""
     missing = column.values.isna().to_numpy()
     numbers = numbers_of(column.values) if column.kind in ("numbers", "texts", "nothing") else None
     if numbers is None:
@@ -148,7 +152,7 @@ def weights_of(column: Column) -> tuple[NDArray[np.float64] | None, list[Problem
     problems += infinite(Column(column.name, numbers, column.rows, column.where))
     if (weight < 0).any():
         problems.append(column.problem(f"{column.first(weight < 0)}, and a weight is at least 0"))
-    if not problems and not weight.any():
+    if not problems and not is_part and not weight.any():
         problems.append(column.problem("all weights are 0"))
     return weight, problems
 

@@ -21,13 +21,52 @@ PREDICTIONS = "(predictions)"
 """What the predictions are called among the columns."""
 
 
+class ColumnCounts:
+    """How many values of new rows are in each bin that `profile_columns` has of a column, some rows after others."""
+
+    def __init__(self, profile: Mapping[str, Any]) -> None:
+        self.n_rows = 0
+        self._columns = {column["name"]: column for column in profile.get("columns", ())}
+        self._bins: dict[str, NDArray[np.intp]] = {}
+        self._missing: dict[str, int] = {}
+
+    def add(self, X: pd.DataFrame) -> ColumnCounts:
+        """Count more rows."""
+        self.n_rows += len(X)
+        for name in X.columns:
+            column = self._columns.get(name)
+            if column is None:
+                continue
+            present = X[name].dropna()
+            counts = _count(present, column, len(column["counts"][0]) if column["counts"] else 0)
+            known = self._bins.get(name, counts[:0])
+            longer, shorter = sorted([counts, known], key=len, reverse=True)
+            longer[: len(shorter)] += shorter
+            self._bins[name] = longer
+            self._missing[name] = self.missing(name) + len(X) - len(present)
+        return self
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._bins
+
+    def bins(self, name: str) -> NDArray[np.intp]:
+        """Give the rows in each bin of a column; one more than the training has is of values that it never saw."""
+        return self._bins[name]
+
+    def missing(self, name: str) -> int:
+        """Give the rows whose value is missing."""
+        return self._missing.get(name, 0)
+
+
 def compare_columns(
-    profile: Mapping[str, Any], X: pd.DataFrame, *, importances: Mapping[str, float], unseen: Mapping[str, int]
+    profile: Mapping[str, Any], new: ColumnCounts, *, importances: Mapping[str, float], unseen: Mapping[str, int]
 ) -> list[ColumnDrift]:
     """Compare each column with what the training had, by the counts of `profile_columns`; what matters most first.
 
     Parameters
     ----------
+    new
+        The counts of the new rows, in the bins of this profile.
     importances
         How much each column matters, where that is known.
     unseen
@@ -36,39 +75,37 @@ def compare_columns(
     found = []
     for column in profile["columns"]:
         name = column["name"]
-        if name not in X:
+        if name not in new:
             continue
         trained = np.array([*np.sum(column["counts"], axis=0), column["missing"]], dtype=np.float64)
-        values = X[name]
-        new = np.array([*_count(values.dropna(), column, len(trained) - 1), values.isna().sum()], dtype=np.float64)
-        drift = _compare(name, trained, new)
+        n_rows, missing = max(1, new.n_rows), new.missing(name)
+        drift = _compare(name, trained, np.array([*new.bins(name), missing], dtype=np.float64))
         found.append(
             replace(
                 drift,
                 importance=importances.get(name),
-                missing=float(values.isna().mean()),
+                missing=missing / n_rows,
                 missing_in_training=column["missing"] / max(1, trained.sum()),
-                unseen=unseen.get(name, 0) / max(1, len(values)),
+                unseen=unseen.get(name, 0) / n_rows,
             )
         )
     return sorted(found, key=lambda each: (-(each.importance or 0.0), -each.distance))
 
 
-def with_new_rows(profile: Mapping[str, Any], X: pd.DataFrame) -> dict[str, Any]:
+def with_new_rows(profile: Mapping[str, Any], new: ColumnCounts) -> dict[str, Any]:
     """Give a profile with the counts of new rows where it had those of a test set."""
     columns = []
     for column in profile["columns"]:
-        if column["name"] not in X:
+        if column["name"] not in new:
             continue
-        values, by_class = X[column["name"]], [list(counts) for counts in column["counts"]]
+        counts, by_class = new.bins(column["name"]).tolist(), [list(counts) for counts in column["counts"]]
         n_bins = len(by_class[0]) if by_class else 0
-        counts = _count(values.dropna(), column, n_bins).tolist()
         padded = [[*each, *[0] * (len(counts) - n_bins)] for each in by_class]
-        new = {"counts": padded, "test_counts": counts, "test_missing": int(values.isna().sum())}
+        added = {"counts": padded, "test_counts": counts, "test_missing": new.missing(column["name"])}
         if "values" in column:
-            new |= {"has_others": column["has_others"] or len(counts) > n_bins, "unseen_in_test": None}
-        columns.append({**column, **new})
-    return {**profile, "is_evaluation": True, "test_rows": len(X), "columns": columns}
+            added |= {"has_others": column["has_others"] or len(counts) > n_bins, "unseen_in_test": None}
+        columns.append({**column, **added})
+    return {**profile, "is_evaluation": True, "test_rows": new.n_rows, "columns": columns}
 
 
 def compare_predictions(
@@ -113,15 +150,26 @@ def _count(present: pd.Series[Any], column: Mapping[str, Any], n_bins: int) -> N
         if edges and isinstance(edges[0], str):
             edges = np.array(edges, dtype="datetime64[s]").astype(np.float64)
         codes = bins_of(numbers_of_bins(present), np.asarray(edges, dtype=np.float64))
+    elif present.dtype.kind == "M":
+        # By the moment: whether times are written as days depends on the other values.
+        moments = np.array([str(value).removesuffix("+00:00") for value in column["values"]], dtype="datetime64[us]")
+        place = {int(moment): at for at, moment in enumerate(moments.astype(np.int64))}
+        times = present.dt.tz_convert(None) if present.dt.tz else present
+        found = pd.Series(times.to_numpy().astype("datetime64[us]").astype(np.int64)).map(place)
+        codes = _with_others(found, column, n_bins)
     else:
         # Of whole numbers some tables make floats.
         kind: Any = float if present.dtype.kind in "iuf" and column["kind"] == "numbers" else str
         place = {kind(value): at for at, value in enumerate(column["values"])}
-        # A value that is not listed is one of the others; where the training had none, it has a bin of its own.
-        codes = present.astype(kind).map(place).fillna(n_bins).to_numpy(dtype=np.intp)
-        codes = np.minimum(codes, n_bins - 1) if column["has_others"] else codes
+        codes = _with_others(present.astype(kind).map(place), column, n_bins)
     counts: NDArray[np.intp] = np.bincount(codes, minlength=n_bins)
     return counts
+
+
+def _with_others(codes: pd.Series[Any], column: Mapping[str, Any], n_bins: int) -> NDArray[np.intp]:
+    """Count a value that is not listed as one of the others; where the training had none, it has a bin of its own."""
+    listed: NDArray[np.intp] = codes.fillna(n_bins).to_numpy(dtype=np.intp)
+    return np.minimum(listed, n_bins - 1) if column["has_others"] else listed
 
 
 def _compare(name: str, trained: NDArray[np.float64], new: NDArray[np.float64]) -> ColumnDrift:

@@ -43,6 +43,7 @@ def prepare(
     reference: Dataset | None = None,
     missing_labels: Mapping[str, int] | None = None,
     names: Sequence[str] | None = None,
+    is_part: bool = False,
 ) -> Dataset:
     """Check a table and split it into features, target and carried columns.
 
@@ -63,6 +64,8 @@ def prepare(
         Words that the target holds and that were read as missing, with how many rows hold each.
     names : sequence of str, optional
         All columns of the table, where the frame holds only those that the training had.
+    is_part : bool
+        Whether the frame holds some rows of the table, and some of its columns perhaps.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def prepare(
     if n_dropped:
         frame = frame.iloc[rows - 1].reset_index(drop=True)
 
-    carried, found = _carried(frame, data, rows, where, reference)
+    carried, found = _carried(frame, data, rows, where, reference, is_part=is_part)
     problems += found
     X, found = _features(frame, data, features, rows, where, reference)
     problems += found
@@ -184,11 +187,12 @@ def _missing_target(n_missing: int, n_rows: int, words: Mapping[str, int]) -> tu
 
 
 def _carried(
-    frame: Any, data: DataSpec, rows: NDArray[Any], where: str, reference: Dataset | None
+    frame: Any, data: DataSpec, rows: NDArray[Any], where: str, reference: Dataset | None, *, is_part: bool
 ) -> tuple[dict[str, Any], list[Problem]]:
     named = {role: getattr(data, role) for role in CARRIED if role != "fold" or reference is None}
     return read_carried(
-        {role: Column(name, frame[name], rows, where) for role, name in named.items() if name in frame.columns}
+        {role: Column(name, frame[name], rows, where) for role, name in named.items() if name in frame.columns},
+        is_part=is_part,
     )
 
 
