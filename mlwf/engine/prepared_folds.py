@@ -51,6 +51,12 @@ class PreparedFold:
         return len(self._train) * int(self._table.X.shape[1])
 
     @property
+    def estimated_bytes(self) -> int:
+        """How large the rows will be, if each column becomes one of floats."""
+        n_rows = len(self._train) + sum(map(len, self._rows.values()))
+        return 8 * n_rows * int(self._table.X.shape[1])
+
+    @property
     def is_prepared(self) -> bool:
         """Whether the rows are there."""
         return self._made is not None
@@ -127,6 +133,8 @@ class PreparedFolds:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._idle: OrderedDict[Key, PreparedFold] = OrderedDict()
+        self._needed: dict[PreparedFold, int] = {}
+        """The folds that tasks need, with the estimated size of each."""
         self._lock = threading.Lock()
 
     def gather(self, tasks: Sequence[Task]) -> dict[Task, PreparedFold]:
@@ -141,6 +149,8 @@ class PreparedFolds:
         """Count a task of a fold as done; free the oldest folds that no task needs."""
         if not fold.release():
             return
+        with self._lock:
+            self._needed.pop(fold, None)
         if fold.n_bytes > MOST_IDLE_BYTES:
             fold.close()
             return
@@ -148,8 +158,7 @@ class PreparedFolds:
             # Two calls at the same time have each prepared the same rows.
             gone = [self._idle.pop(fold.key)] if fold.key in self._idle else []
             self._idle[fold.key] = fold
-            while sum(each.n_bytes for each in self._idle.values()) > MOST_IDLE_BYTES:
-                gone.append(self._idle.popitem(last=False)[1])
+            gone += self._pop_beyond(MOST_IDLE_BYTES)
         for each in gone:
             each.close()
 
@@ -163,11 +172,24 @@ class PreparedFolds:
     def _take(self, key: Key, tasks: Sequence[Task]) -> PreparedFold:
         with self._lock:
             fold = self._idle.pop(key, None)
-        if fold is not None and fold.add(tasks):
-            return fold
-        if fold is not None:
-            fold.close()
-        return PreparedFold(key, tasks, self._folder)
+        if fold is None or not fold.add(tasks):
+            gone = [] if fold is None else [fold]
+            fold = PreparedFold(key, tasks, self._folder)
+            with self._lock:
+                # Those to come need the room of those that may be needed again.
+                gone += self._pop_beyond(MOST_IDLE_BYTES - sum(self._needed.values()) - fold.estimated_bytes)
+            for each in gone:
+                each.close()
+        with self._lock:
+            self._needed[fold] = fold.estimated_bytes
+        return fold
+
+    def _pop_beyond(self, most_bytes: float) -> list[PreparedFold]:
+        """Take out the oldest idle folds, until the others are no larger."""
+        gone = []
+        while self._idle and sum(each.n_bytes for each in self._idle.values()) > max(0, most_bytes):
+            gone.append(self._idle.popitem(last=False)[1])
+        return gone
 
 
 def _first_column(X: Any) -> Any:

@@ -176,6 +176,18 @@ def test_engine_keeps_the_prepared_rows_of_a_fold_for_the_next_call_while_there_
     assert len(calls) == n_fits
 
 
+def test_engine_frees_rows_that_no_task_needs_before_it_prepares_others(monkeypatch):
+    events, prepare, close = [], folds.PreparedFold._fit, folds.PreparedFold.close
+    monkeypatch.setattr(folds.PreparedFold, "_fit", lambda self: events.append("prepare") or prepare(self))
+    monkeypatch.setattr(folds.PreparedFold, "close", lambda self: events.append("close") or close(self))
+    n_bytes = 8 * len(TABLE) * TABLE.X.shape[1]
+    monkeypatch.setattr(folds, "MOST_IDLE_BYTES", 1.5 * n_bytes)
+    with Engine(TABLE) as engine:
+        for fold in FOLDS[:2]:
+            engine([FitRequest(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))])
+    assert events == ["prepare", "close", "prepare", "close"]
+
+
 def test_engine_prepares_rows_that_were_not_predicted_before():
     model = pipeline(SVC())
     with ReferenceFitter(TABLE) as plain, Engine(TABLE) as engine:
