@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from mlwf.errors import DataError, Problem
 from mlwf.modules.data import Dataset, check_class_counts, dataset_from_arrays, prepare
@@ -143,8 +144,9 @@ def load_tables(spec: ExperimentSpec, *, fail_on_unseen: bool = False) -> RunDat
     is_read_again = any(map(compares_with_registered_model, spec.gates)) and not uses_store
     tables = {data.path: table} if is_read_again else {}
     n_bytes = table.columns.n_bytes if table.is_stored and data.stream is None else None
-    # It is as large as the frame.
+    # It is as large as the frame, and Arrow keeps what it has freed.
     del table
+    pa.default_memory_pool().release_unused()
     run_data = _from_frame(spec, data, frame, words.get(data.target, {}))
     schema = with_features(schema, run_data.features, run_data.data.X, run_data.split.train.index)
     run_data = replace(
