@@ -79,7 +79,7 @@ def declare(position: int, view: FeatureViewSpec, repo: Path) -> Declared:
     """Check a declared view against its source; what is wrong is in `problems`."""
     where = f"feature_store.views.{position}"
     try:
-        schema = read_schema(view.source)
+        schema = open_dataset(view.source).schema
     except FileNotFoundError:
         return Declared(view, problems=(Problem("", f"{where}.source", f"{view.source}: no such file"),))
     except (OSError, pa.ArrowInvalid) as error:
@@ -110,7 +110,7 @@ def prepare_copy(view: Declared, repo: Path) -> None:
     """
     if view.copy is None:
         return
-    table = read_table(view.spec.source)
+    table = open_dataset(view.spec.source).to_table()
     stamps = pa.timestamp("us", "UTC")
     if view.spec.timestamp is None:
         counts = table.group_by(view.spec.keys).aggregate([([], "count_all")])["count_all"]
@@ -156,14 +156,9 @@ def build_definitions(views: Sequence[Declared]) -> list[Any]:
     return [*entities.values(), *definitions]
 
 
-def read_schema(path: str | Path) -> pa.Schema:
-    """Read the schema of a Parquet file or folder."""
-    return ds.dataset(str(path), format="parquet", partitioning="hive").schema
-
-
-def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file or folder."""
-    return ds.dataset(str(path), format="parquet", partitioning="hive").to_table(columns=columns)
+def open_dataset(path: str | Path) -> Any:
+    """Open a Parquet file or folder."""
+    return ds.dataset(str(path), format="parquet", partitioning="hive")
 
 
 def _missing_columns(where: str, view: FeatureViewSpec, schema: pa.Schema) -> list[Problem]:

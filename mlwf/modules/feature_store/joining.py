@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 
 from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem, nearest
+from mlwf.modules.feature_store.matching import utc_times
 from mlwf.modules.feature_store.online import retrieve_online
 from mlwf.modules.feature_store.pull import Joined, Part, read_pull
 from mlwf.modules.feature_store.repo import describe_feast_error, opened, prepare_repo, quiet_feast
-from mlwf.modules.feature_store.retrieval import retrieve, take_rows, utc_times
+from mlwf.modules.feature_store.retrieval import retrieve, take_rows
 from mlwf.modules.feature_store.selection import Selection, holds_at_any_time, keys_of, select, split_on_demand
 from mlwf.specs.feature_store import FeatureStoreSpec, FeatureViewSpec, ServingSpec, parse_time
 
@@ -186,11 +187,13 @@ def join_features(
                 found = retrieve(store, view, features, rows, moments)
             parts.append(found.columns)
             unmatched[name] = found.unmatched
-    joined = pd.concat([rows, *parts], axis=1)
+    # Not by pandas.concat, which copies all columns.
+    joined = pd.DataFrame({name: part[name] for part in (rows, *parts) for name in part}, index=rows.index, copy=False)
     if on_demand.views:
         joined = compute_on_demand(joined, stored, on_demand)
     columns = tuple(feature.column for feature in selection.features)
-    joined = joined[[*rows.columns, *columns]]
+    if [*joined.columns] != [*rows.columns, *columns]:
+        joined = joined[[*rows.columns, *columns]]
     if not joined.index.equals(rows.index):
         raise AssertionError("the join changed the label rows")
     _log(len(rows), columns, unmatched)

@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from mlwf.errors import ConfigError, DataError, FeatureStoreError, Problem
+from mlwf.modules.feature_store.matching import NO_MATCH
 from mlwf.modules.feature_store.repo import describe_feast_error, opened, quiet_feast
-from mlwf.modules.feature_store.retrieval import NO_MATCH, Retrieved, take_rows
+from mlwf.modules.feature_store.retrieval import Retrieved, take_rows
 from mlwf.modules.feature_store.selection import Feature, keys_of, select, split_on_demand
 from mlwf.specs.feature_store import FeatureStoreSpec
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
-from mlwf.errors import DataError, FeatureStoreError, Problem, nearest
-from mlwf.modules.feature_store.declared import read_schema, read_table
+from mlwf.errors import FeatureStoreError, nearest
+from mlwf.modules.feature_store.declared import open_dataset
+from mlwf.modules.feature_store.matching import NO_MATCH, check_key, find_matches, utc_times
 from mlwf.modules.feature_store.repo import describe_feast_error, quiet_feast
 from mlwf.modules.feature_store.selection import Feature, keys_of
 
-NO_MATCH = -1
-
 _LARGEST_EXACT_FLOAT = 2**53
+
+ROWS_AT_ONCE = 1_000_000
+"""Feature rows that are read at once, where a file is larger than twice that: a slice of time."""
+
+SCANNED = 4
+"""How many times as many from a file that is not in order of time: all of it is read for each slice."""
+
+SAMPLED = 1000
+"""Every so many rows one tells how the times of a large file are distributed."""
 
 _STORES_OF_FILES = ("file", "dask", "duckdb")
 
@@ -82,49 +91,16 @@ def retrieve_by_feast(
     return Retrieved(frame, int(frame.isna().all(axis=1).sum()))
 
 
-def find_matches(
-    label_keys: pd.DataFrame,
-    label_times: pd.Series[Any],
-    source_keys: pd.DataFrame,
-    source_times: pd.Series[Any],
-    *,
-    created: pd.Series[Any] | None = None,
-    lifetime: timedelta | None = None,
-) -> Any:
-    """Find for each label row the feature row that held at its time.
-
-    A feature row holds from its own time on, that moment included, until the next row of its key or, with `lifetime`,
-    until its age exceeds it. Of rows with one key and one time the one created last holds, else the last in the file.
-
-    Returns
-    -------
-    array of int64, (n_labels,)
-        Position of the feature row, or `NO_MATCH`; rows with a null key or a null time match nothing.
-    """
-    label_codes, source_codes = _shared_codes(label_keys, source_keys)
-    label_times, source_times = _same_unit(label_times, source_times)
-    labels = pd.DataFrame({"key": label_codes, "time": label_times.array, "label": np.arange(len(label_codes))})
-    source = pd.DataFrame({"key": source_codes, "time": source_times.array, "match": np.arange(len(source_codes))})
-    order = ["time"]
-    if created is not None:
-        source["created"] = created.array
-        order.append("created")
-    labels = labels[(labels["key"] >= 0) & labels["time"].notna()].sort_values("time", kind="stable")
-    source = source[(source["key"] >= 0) & source["time"].notna()].sort_values(
-        order, kind="stable", na_position="first", ignore_index=True
-    )
-    found = pd.merge_asof(labels, source, on="time", by="key", tolerance=_tolerance(lifetime))
-    matches = np.full(len(label_codes), NO_MATCH, dtype="int64")
-    matches[found["label"].to_numpy()] = found["match"].fillna(NO_MATCH).to_numpy(dtype="int64")
-    return matches
-
-
 def take_rows(column: Any, matches: Any, index: pd.Index[Any]) -> pd.Series[Any]:
     """Take one value per label row from an Arrow column, null where nothing matched.
 
     Types are those of `pandas.read_parquet`, but integers stay exact: with nulls they become float64 only when that
     holds all their values, else Int64 or UInt64.
     """
+    if pa.types.is_floating(column.type) and len(column):
+        values = column.to_numpy()[matches]
+        values[matches == NO_MATCH] = np.nan
+        return pd.Series(values, index=index, copy=False)
     taken = column.take(pa.array(matches, mask=matches == NO_MATCH))
     if pa.types.is_dictionary(taken.type):
         taken = pa.chunked_array([chunk.dictionary_decode() for chunk in taken.chunks], taken.type.value_type)
@@ -136,46 +112,6 @@ def take_rows(column: Any, matches: Any, index: pd.Index[Any]) -> pd.Series[Any]
     else:
         values = taken.to_pandas()
     return pd.Series(values.array, index=index)
-
-
-def utc_times(values: pd.Series[Any], where: str) -> pd.Series[Any]:
-    """Read times as UTC: those without a zone are taken as UTC, text is read as ISO 8601.
-
-    Raises
-    ------
-    DataError
-        When the column holds numbers, or text that is no time; `where` names the column.
-    """
-    kind = pd.api.types.infer_dtype(values, skipna=True)
-    if kind == "empty":
-        return pd.Series(pd.NaT, index=values.index, dtype="datetime64[us, UTC]")
-    if kind not in ("datetime64", "datetime", "date", "string"):
-        raise DataError(
-            Problem("", where, f"holds {_kind_name(kind)}, no times", "accepted: timestamps, dates, ISO 8601 text")
-        )
-    try:
-        return pd.to_datetime(values, utc=True, format="ISO8601" if kind == "string" else None)
-    except ValueError as error:
-        parsed = pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce")
-        wrong = values[values.notna() & parsed.isna()]
-        example = repr(wrong.iloc[0]) if len(wrong) else str(error)
-        raise DataError(
-            Problem("", where, f"{example} is no time", "accepted: ISO 8601, such as 2013-06-01T12:00:00Z")
-        ) from error
-
-
-def check_key(label_key: pd.Series[Any], source_key: pd.Series[Any], view: str) -> None:
-    """Refuse to compare keys of two kinds, which would match nothing.
-
-    Raises
-    ------
-    DataError
-        When one side holds text and the other numbers, say.
-    """
-    label_kind, source_kind = _kind(label_key), _kind(source_key)
-    if "nothing" not in (label_kind, source_kind) and label_kind != source_kind:
-        message = f"key holds {label_kind} in the label rows, {source_kind} in the feature view {view}"
-        raise DataError(Problem("", str(label_key.name), message, "save both as the same type"))
 
 
 def _local_file(store: Any, view: Any) -> str | None:
@@ -197,42 +133,135 @@ def _retrieve_from_file(
 ) -> Retrieved:
     source = view.batch_source
     column_of = {new: old for old, new in (source.field_mapping or {}).items()}
-    keys = {label: column_of.get(key, key) for label, key in keys_of(view).items()}
-    time = column_of.get(source.timestamp_field, source.timestamp_field)
-    created = source.created_timestamp_column and column_of.get(
-        source.created_timestamp_column, source.created_timestamp_column
-    )
+    created = source.created_timestamp_column
     wanted = {feature.column: column_of.get(feature.name, feature.name) for feature in features}
-    table = _read(view, path, {*keys.values(), time, *([created] if created else ()), *wanted.values()})
-    source_keys = pd.DataFrame({label: table[key].to_pandas() for label, key in keys.items()}, index=range(len(table)))
-    for label in keys:
-        check_key(labels[label], source_keys[label], view.name)
-    of_view = f"of the feature view {view.name}"
-    matches = find_matches(
-        labels[list(keys)],
-        times,
-        source_keys,
-        utc_times(table[time].to_pandas(), f"timestamp column {time} {of_view}"),
-        created=utc_times(table[created].to_pandas(), f"created column {created} {of_view}") if created else None,
-        lifetime=view.ttl or None,
+    file = _SourceFile(
+        path,
+        view,
+        {label: column_of.get(key, key) for label, key in keys_of(view).items()},
+        column_of.get(source.timestamp_field, source.timestamp_field),
+        column_of.get(created, created) if created else None,
+        tuple(dict.fromkeys(wanted.values())),
     )
+    table, matches = file.find(labels, times)
     columns = {column: take_rows(table[name], matches, labels.index) for column, name in wanted.items()}
-    return Retrieved(pd.DataFrame(columns, index=labels.index), int((matches == NO_MATCH).sum()))
+    return Retrieved(pd.DataFrame(columns, index=labels.index, copy=False), int((matches == NO_MATCH).sum()))
 
 
-def _read(view: Any, path: str, columns: set[str]) -> pa.Table:
-    try:
-        names = read_schema(path).names
-        missing = sorted(columns - set(names))
-        if not missing:
-            return read_table(path, [name for name in names if name in columns])
-    except FileNotFoundError as error:
-        raise FeatureStoreError(f"view {view.name}: {path}: no such file") from error
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise FeatureStoreError(f"view {view.name}: {path} cannot be read as Parquet: {reason}") from error
-    reason = "; ".join(f"no column {name} ({nearest(name, names)})" for name in missing)
-    raise FeatureStoreError(f"view {view.name}: {path} has changed since it was applied: {reason}")
+@dataclass(frozen=True)
+class _SourceFile:
+    """The Parquet file or folder behind a view."""
+
+    path: str
+    view: Any
+    keys: Mapping[str, str]
+    """Key columns: name in the label rows to name in the file."""
+    time: str
+    created: str | None
+    wanted: tuple[str, ...]
+    """Columns with features."""
+
+    def find(self, labels: pd.DataFrame, times: pd.Series[Any]) -> tuple[pa.Table, NDArray[np.int64]]:
+        """Find the feature row of each label row: a table of rows of the file, and the position in it."""
+        dataset = self._open()
+        ends = _ends_of_slices(dataset, self.time)
+        if not ends:
+            table = dataset.to_table(columns=self._columns)
+            return table, self._match(table, labels, times)[0]
+        return self._find_by_slices(dataset, ends, labels, times)
+
+    def _find_by_slices(
+        self, dataset: Any, ends: Sequence[pa.Scalar], labels: pd.DataFrame, times: pd.Series[Any]
+    ) -> tuple[pa.Table, NDArray[np.int64]]:
+        """Read the file slice by slice of time, and keep the rows that were found and the newest of each key."""
+        moments = pd.Series(pd.to_datetime([end.as_py() for end in ends], utc=True))
+        bounds = pd.DatetimeIndex(moments).as_unit(times.dt.unit)
+        number = np.where(times.notna(), bounds.searchsorted(pd.DatetimeIndex(times), side="left"), len(ends) + 1)
+        positions, n_found = np.full(len(labels), NO_MATCH, dtype="int64"), 0
+        kept, found = None, []
+        labels = labels[list(self.keys)]
+        for place in range(len(ends) + 1):
+            table = dataset.to_table(columns=self._columns, filter=_between(self.time, ends, place))
+            table = table if kept is None else pa.concat_tables([kept, table])
+            rows = np.flatnonzero(number == place)
+            matches, newest = self._match(table, labels.iloc[rows], times.iloc[rows])
+            is_found = matches != NO_MATCH
+            positions[rows[is_found]] = n_found + np.arange(is_found.sum())
+            n_found += int(is_found.sum())
+            found.append(table.select(self.wanted).take(pa.array(matches[is_found])))
+            kept = table.take(pa.array(newest))
+        return pa.concat_tables(found), positions
+
+    def _match(
+        self, table: pa.Table, labels: pd.DataFrame, times: pd.Series[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        of_view = f"of the feature view {self.view.name}"
+        source_keys = pd.DataFrame(
+            {label: _key(table[key]) for label, key in self.keys.items()}, index=range(len(table))
+        )
+        source_times = utc_times(table[self.time].to_pandas(), f"timestamp column {self.time} {of_view}")
+        created = self.created and utc_times(
+            table[self.created].to_pandas(), f"created column {self.created} {of_view}"
+        )
+        for label in self.keys:
+            check_key(labels[label], source_keys[label], self.view.name)
+        life = self.view.ttl or None
+        return find_matches(labels[list(self.keys)], times, source_keys, source_times, created=created, lifetime=life)
+
+    @property
+    def _columns(self) -> list[str]:
+        created = [] if self.created is None else [self.created]
+        return list(dict.fromkeys([*self.keys.values(), self.time, *created, *self.wanted]))
+
+    def _open(self) -> Any:
+        try:
+            dataset = open_dataset(self.path)
+        except FileNotFoundError as error:
+            raise FeatureStoreError(f"view {self.view.name}: {self.path}: no such file") from error
+        except (OSError, pa.ArrowInvalid) as error:
+            reason = str(error).splitlines()[0][:200]
+            message = f"view {self.view.name}: {self.path} cannot be read as Parquet: {reason}"
+            raise FeatureStoreError(message) from error
+        names = dataset.schema.names
+        missing = sorted({*self._columns} - set(names))
+        if missing:
+            reason = "; ".join(f"no column {name} ({nearest(name, names)})" for name in missing)
+            message = f"view {self.view.name}: {self.path} has changed since it was applied: {reason}"
+            raise FeatureStoreError(message)
+        return dataset
+
+
+def _ends_of_slices(dataset: Any, time: str) -> list[pa.Scalar]:
+    """Give the times that cut a large file into slices of about as many rows; none for one that is not large."""
+    n_rows = dataset.count_rows()
+    if n_rows < 2 * ROWS_AT_ONCE or not pa.types.is_timestamp(dataset.schema.field(time).type):
+        return []
+    sample = [batch.column(0)[::SAMPLED] for batch in dataset.to_batches(columns=[time])]
+    times = pa.chunked_array(sample).drop_null().combine_chunks()
+    numbers = times.cast(pa.int64()).to_numpy()
+    is_sorted = bool((np.diff(numbers) >= 0).all())
+    n_slices = n_rows // (ROWS_AT_ONCE if is_sorted else SCANNED * ROWS_AT_ONCE)
+    order = np.argsort(numbers)
+    ends = [int(order[len(order) * number // n_slices]) for number in range(1, n_slices)] if len(order) else []
+    return list(dict.fromkeys(times[end] for end in ends))
+
+
+def _between(time: str, ends: Sequence[pa.Scalar], place: int) -> Any:
+    """Give the filter of one slice: later than the end before it, up to its own."""
+    column = ds.field(time)
+    later = column > ends[place - 1] if place else None
+    up_to = column <= ends[place] if place < len(ends) else None
+    if later is None or up_to is None:
+        return up_to if later is None else later
+    return later & up_to
+
+
+def _key(column: pa.ChunkedArray) -> pd.Series[Any]:
+    """Give a key column as pandas has it; texts stay as they are in Arrow."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
+        return column.to_pandas()
+    return column.cast(pa.large_string()).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _get_historical_features(store: Any, view: Any, features: Sequence[Feature], rows: pd.DataFrame) -> pa.Table:
@@ -249,60 +278,3 @@ def _get_historical_features(store: Any, view: Any, features: Sequence[Feature],
     except Exception as error:
         reason = describe_feast_error(error)
         raise FeatureStoreError(f"view {view.name}: Feast cannot retrieve it: {reason}") from error
-
-
-def _shared_codes(labels: pd.DataFrame, source: pd.DataFrame) -> tuple[Any, Any]:
-    """Give both sides' keys the same numbers; a key with a null is -1, and without key columns all rows are 0."""
-    if not len(labels.columns):
-        return np.zeros(len(labels), dtype="int64"), np.zeros(len(source), dtype="int64")
-    both = pd.concat([_comparable(labels), _comparable(source)], ignore_index=True)
-    codes = both.groupby(list(both.columns), sort=False, dropna=True).ngroup()
-    numbers: Any = codes.where(both.notna().all(axis=1), -1).to_numpy(dtype="int64")
-    return numbers[: len(labels)], numbers[len(labels) :]
-
-
-def _comparable(keys: pd.DataFrame) -> pd.DataFrame:
-    """Bring keys to one type a kind: a nullable integer key read from CSV is float64, and still means integers."""
-    return pd.DataFrame({position: _comparable_key(keys.iloc[:, position]) for position in range(len(keys.columns))})
-
-
-def _comparable_key(key: Any) -> Any:
-    if isinstance(key.dtype, pd.CategoricalDtype):
-        key = key.astype(key.cat.categories.dtype)
-    if _kind(key) == "numbers":
-        try:
-            return key.astype("Int64")
-        except (TypeError, ValueError, OverflowError):
-            return pd.to_numeric(key)
-    if _kind(key) == "times":
-        return utc_times(key, str(key.name)).dt.as_unit("us")
-    return key.astype(object)
-
-
-def _kind(key: pd.Series[Any]) -> str:
-    if isinstance(key.dtype, pd.CategoricalDtype):
-        key = key.astype(key.cat.categories.dtype)
-    return _kind_name(pd.api.types.infer_dtype(key, skipna=True))
-
-
-def _kind_name(kind: str) -> str:
-    if kind in ("integer", "floating", "mixed-integer-float", "decimal", "integer-na"):
-        return "numbers"
-    if kind in ("datetime64", "datetime", "date"):
-        return "times"
-    return {"string": "text", "boolean": "booleans", "empty": "nothing"}.get(kind, f"{kind} values")
-
-
-def _same_unit(one: pd.Series[Any], other: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """Bring both to the finer unit, so that no time is rounded to before another."""
-    unit = "ns" if "ns" in (one.dt.unit, other.dt.unit) else "us"
-    try:
-        return one.dt.as_unit(unit), other.dt.as_unit(unit)
-    except ValueError as error:
-        message = "times outside the years 1678 to 2261 cannot be compared with times in nanoseconds"
-        raise DataError(Problem("", str(one.name or other.name), message, "save all times in microseconds")) from error
-
-
-def _tolerance(lifetime: timedelta | None) -> pd.Timedelta | None:
-    # Nanoseconds end after 292 years; a longer life is as good as endless.
-    return None if lifetime is None or lifetime > timedelta(days=100_000) else pd.Timedelta(lifetime)

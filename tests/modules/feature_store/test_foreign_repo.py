@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from mlwf.errors import DataError
-from mlwf.modules.feature_store import join_features, prepare_repo
+from mlwf.modules.feature_store import join_features, prepare_repo, retrieval
 from mlwf.modules.feature_store.repo import opened, quiet_feast
-from mlwf.modules.feature_store.retrieval import retrieve, retrieve_by_feast
+from mlwf.modules.feature_store.retrieval import Retrieved, retrieve, retrieve_by_feast
 from mlwf.modules.feature_store.selection import select
 from mlwf.specs.feature_store import FeatureStoreSpec
 
@@ -216,3 +216,28 @@ def test_rows_that_feasts_store_drops_are_kept(repo: Path, labels: pd.DataFrame)
         for found in (retrieve(*arguments), retrieve_by_feast(*arguments)):
             assert found.columns.index.equals(labels.index)
             assert found.unmatched == len(labels)
+
+
+@pytest.mark.parametrize("scanned", [1, 4], ids=["few rows", "more rows"])
+def test_a_file_read_by_slices_of_time_gives_the_same_features(
+    repo: Path, labels: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, scanned: int
+) -> None:
+    labels = pd.concat([labels, labels[:9]])  # repeated, with nulls, and not in order of time
+    labels.iloc[3, labels.columns.get_loc("when")] = pd.NaT
+    labels.iloc[4, labels.columns.get_loc("place_id")] = None
+    with opened(repo) as store:
+        selection = select(store, FeatureStoreSpec(repo_path=str(repo), features=["orders", "weather", "prices"]))
+
+        def joined() -> list[Retrieved]:
+            return [
+                retrieve(store, view, selection.features_of(name), labels, labels["when"])
+                for name, view in selection.views.items()
+            ]
+
+        whole = joined()
+        monkeypatch.setattr(retrieval, "ROWS_AT_ONCE", 20)
+        monkeypatch.setattr(retrieval, "SCANNED", scanned)
+        monkeypatch.setattr(retrieval, "SAMPLED", 3)
+        for one, other in zip(whole, joined(), strict=True):
+            pd.testing.assert_frame_equal(one.columns, other.columns)
+            assert one.unmatched == other.unmatched > 0

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from mlwf.errors import DataError
-from mlwf.modules.feature_store.retrieval import NO_MATCH, check_key, find_matches, take_rows, utc_times
+from mlwf.modules.feature_store.matching import NO_MATCH, check_key, find_matches, utc_times
+from mlwf.modules.feature_store.retrieval import take_rows
 
 DAY = pd.Timestamp("2020-01-01", tz="UTC")
 
@@ -43,38 +44,51 @@ def test_matches_equal_those_of_a_plain_loop(lifetime: timedelta | None, n_keys:
     label_keys = pd.DataFrame(rng.integers(0, 5, (40, n_keys)))
     source_keys = pd.DataFrame(rng.integers(0, 4, (80, n_keys)))
     label_times, source_times = times(*rng.integers(0, 48, 40)), times(*rng.integers(0, 48, 80))
-    found = find_matches(label_keys, label_times, source_keys, source_times, lifetime=lifetime)
+    found = find_matches(label_keys, label_times, source_keys, source_times, lifetime=lifetime)[0]
     expected = by_brute_force(label_keys, label_times, source_keys, source_times, lifetime)
     assert found.tolist() == expected
     assert {NO_MATCH} < set(expected)
 
 
+def test_the_newest_row_of_each_key_is_found_and_any_unit_and_key_can_be_compared() -> None:
+    far = pd.Series(pd.to_datetime(["1700-01-01", "2250-01-01", "2020-01-01", None], utc=True)).dt.as_unit("ns")
+    source_keys = keys("b", "b", "a", "b")
+    matches, newest = find_matches(keys(*"abc"), far[[1, 2, 1]].reset_index(drop=True), source_keys, far)
+    assert matches.tolist() == [2, 0, NO_MATCH]
+    assert newest.tolist() == [1, 2]
+    many = pd.DataFrame({"k": np.arange(70_000) * 10**9, "other": np.arange(70_000)[::-1]})
+    stamps = pd.Series([DAY] * 70_000)
+    matches, newest = find_matches(many[::-7], stamps[::-7], many, stamps)
+    assert (matches == many.index[::-7]).all()
+    assert len(newest) == 70_000
+
+
 def test_a_row_holds_from_its_own_moment_until_its_life_ends() -> None:
     label_times = times(0.999, 1, 4, 4.001)
-    found = find_matches(keys(*"aaaa"), label_times, keys("a"), times(1), lifetime=timedelta(hours=3))
+    found = find_matches(keys(*"aaaa"), label_times, keys("a"), times(1), lifetime=timedelta(hours=3))[0]
     assert found.tolist() == [NO_MATCH, 0, 0, NO_MATCH]
 
 
 def test_of_two_rows_at_one_time_the_one_created_last_holds() -> None:
     n = 200
     created = times(*np.random.default_rng(1).permutation(n))
-    found = find_matches(keys("a"), times(5), keys(*["a"] * n), times(*[1] * n), created=created)
+    found = find_matches(keys("a"), times(5), keys(*["a"] * n), times(*[1] * n), created=created)[0]
     assert found.tolist() == [int(created.argmax())]
 
 
 def test_null_keys_and_times_match_nothing() -> None:
-    found = find_matches(keys("a", None, "a"), times(5, 5, None), keys("a", None, "a"), times(1, 1, None))
+    found = find_matches(keys("a", None, "a"), times(5, 5, None), keys("a", None, "a"), times(1, 1, None))[0]
     assert found.tolist() == [0, NO_MATCH, NO_MATCH]
 
 
 def test_rows_without_any_key_are_matched_by_time_alone() -> None:
     none = pd.DataFrame(index=range(2))
-    assert find_matches(none, times(0, 9), none, times(1, 2)).tolist() == [NO_MATCH, 1]
+    assert find_matches(none, times(0, 9), none, times(1, 2))[0].tolist() == [NO_MATCH, 1]
 
 
 def test_times_in_nanoseconds_are_not_rounded_into_the_past() -> None:
     later = pd.Series([DAY + pd.Timedelta(1, "ns")])
-    assert find_matches(keys("a"), times(0), keys("a"), later).tolist() == [NO_MATCH]
+    assert find_matches(keys("a"), times(0), keys("a"), later)[0].tolist() == [NO_MATCH]
 
 
 @pytest.mark.parametrize(
@@ -90,13 +104,13 @@ def test_times_in_nanoseconds_are_not_rounded_into_the_past() -> None:
 )
 def test_keys_of_one_kind_match_whatever_their_dtype(label: pd.Series, source: pd.Series) -> None:
     check_key(label, source, "v")
-    found = find_matches(label.to_frame("k"), times(5, 5, 5), source.to_frame("k"), times(1, 1, 1))
+    found = find_matches(label.to_frame("k"), times(5, 5, 5), source.to_frame("k"), times(1, 1, 1))[0]
     assert found[:2].tolist() in ([1, 0], [2, 0])
     assert found[2] == NO_MATCH
 
 
 def test_large_integer_keys_are_kept_apart() -> None:
-    found = find_matches(keys(2**60 + 1), times(5), keys(2**60, 2**60 + 1, 2**60 + 2), times(1, 1, 1))
+    found = find_matches(keys(2**60 + 1), times(5), keys(2**60, 2**60 + 1, 2**60 + 2), times(1, 1, 1))[0]
     assert found.tolist() == [1]
 
 
