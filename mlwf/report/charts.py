@@ -13,6 +13,8 @@ WIDTH, HEIGHT = 440, 330
 RIGHT, TOP, BOTTOM = 14, 12, 42
 CHARACTER = 6.4
 """Width of a character of a tick, roughly."""
+SHARE_OF_CHARACTER = 0.06
+"""The same of the width of a narrow strip."""
 FEW_TICKS = 5
 MANY_DOTS = 100
 N_COLORS = 8
@@ -92,6 +94,20 @@ def _log_ticks(low: float, high: float) -> list[float]:
     ticks = [tick for tick in ticks if low <= tick <= high]
     step = -(-len(ticks) // (FEW_TICKS + 1))
     return ticks[::step] if len(ticks) > 1 else nice_ticks(low, high)
+
+
+def apart(axis: Axis, ticks: Sequence[tuple[float, str]], character: float) -> list[tuple[float, str]]:
+    """Leave out the ticks whose text would run into that of the one before; `character` is a share of the axis.
+
+    >>> apart(UNIT, [(0.1, "0.123"), (0.12, "0.124"), (0.9, "0.9")], CHARACTER / WIDTH)
+    [(0.1, '0.123'), (0.9, '0.9')]
+    """
+    kept: list[tuple[float, str]] = []
+    for value, text in ticks:
+        room = axis.share(value) - axis.share(kept[-1][0]) if kept else 1.0
+        if not kept or room >= character * (len(text) + len(kept[-1][1])) / 2:
+            kept.append((value, text))
+    return kept
 
 
 def tick_text(value: float) -> str:
@@ -295,7 +311,8 @@ def strip(
 
 def scale(axis: Axis) -> str:
     """Write the ticks of a column of strips."""
-    marks = "".join(_written(min(max(axis.share(tick), 0.0), 1.0), text) for tick, text in axis.ticks())
+    ticks = apart(axis, axis.ticks(), SHARE_OF_CHARACTER)
+    marks = "".join(_written(min(max(axis.share(tick), 0.0), 1.0), text) for tick, text in ticks)
     return f'<span class="strip scale" aria-hidden="true">{marks}</span>'
 
 

@@ -14,12 +14,16 @@ from mlwf.evaluation.curves import MOST_CURVES, Band, ClassCurves, class_curves,
 from mlwf.evaluation.scored_rows import ScoredRows
 from mlwf.modules.threshold import rate_cells
 from mlwf.report.charts import (
+    CHARACTER,
     FEW_TICKS,
     HEIGHT,
     UNIT,
+    WIDTH,
     Axis,
     Chart,
+    apart,
     color,
+    nice_ticks,
     scale,
     spanning,
     strip,
@@ -47,6 +51,8 @@ MOST_DEPENDENCES = 15
 MOST_CANDIDATES = 600
 WIDE_RATIO = 30
 """How many times as great the greatest value of a parameter is as the least, where its axis is logarithmic."""
+ROOM_OF_CHARACTER = 1.3 * CHARACTER / WIDTH
+"""The share of an axis that a character of a tick takes."""
 RATES = Axis(0.0, 1.0, "Share")
 PREDICTED = Axis(0.0, 1.0, "Predicted probability")
 OBSERVED = Axis(0.0, 1.0, "Share for which it came true")
@@ -74,9 +80,10 @@ def search_section(run: RunRecord) -> Iterator[Section]:
 def _progress(name: str, found: Mapping[str, Any], scoring: str) -> str:
     means, stds = _floats(found["mean_test_score"]), _floats(found.get("std_test_score"))
     known = [(at + 1, mean) for at, mean in enumerate(means) if math.isfinite(mean)][:MOST_CANDIDATES]
+    whole = [(at, tick_text(at)) for at in nice_ticks(1, len(means)) if at.is_integer()]
     chart = Chart(
         f"Progress{f' of {format_name(name)}' if name else ''}",
-        Axis(0.5, len(means) + 0.5, "Candidate, in the order of the search"),
+        Axis(0.5, len(means) + 0.5, "Candidate, in the order of the search", marked=whole),
         _score_axis(means, stds, scoring),
         f"{pluralize(len(known), 'candidate')}; the best has {number(max((mean for _, mean in known), default=None))}",
     )
@@ -123,7 +130,8 @@ def _parameter_axis(values: Sequence[Any], label: str) -> tuple[Axis, list[float
         axis = spanning(numbers, label, is_log=is_log)
         distinct = sorted(set(numbers))
         if len(distinct) <= FEW_TICKS:
-            axis = replace(axis, marked=[(value, tick_text(value)) for value in distinct])
+            marked = [(value, tick_text(float(f"{value:.3g}"))) for value in distinct]
+            axis = replace(axis, marked=apart(axis, marked, ROOM_OF_CHARACTER))
         return axis, numbers
     names = list(dict.fromkeys(value if isinstance(value, str) else format_value(value) for value in values))
     place = {name: float(at) for at, name in enumerate(names)}

@@ -104,7 +104,7 @@ def _gate_pill(gate: Mapping[str, Any]) -> str:
 
 
 def _all_met(count: int) -> str:
-    return "The gate is met" if count == 1 else f"All {count} gates are met"
+    return {1: "The gate is met", 2: "Both gates are met"}.get(count, f"All {count} gates are met")
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
@@ -309,7 +309,9 @@ def leaderboard_section(run: RunRecord) -> Iterator[Section]:
     below = f'<ul class="notes">{"".join(failed)}</ul>' if failed else ""
     how = f"<p class='how'>{emphasised(f'Compared{block.how}; greater is better. What has a weight ships.')}</p>"
     numbers = range(2, len(columns))
-    yield Section("leaderboard", "Leaderboard", how + table(columns, rows, numbers=numbers, wide=(1,)) + below)
+    yield Section(
+        "leaderboard", "Leaderboard", how + table(columns, rows, numbers=numbers, wide=(1,), css="stack") + below
+    )
 
 
 def slices_section(run: RunRecord) -> Iterator[Section]:
