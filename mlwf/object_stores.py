@@ -1,14 +1,20 @@
-"""Paths on object stores, such as `s3://bucket/table.parquet`: copied here to be read, and written whole."""
+"""Paths on object stores, such as `s3://bucket/table.parquet`: copied here to be read, and written whole.
+
+Runs are made in a folder of this machine, since a store can neither rename nor append; each file is sent when it is
+whole.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
+import os
 import re
 import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from glob import has_magic
@@ -17,6 +23,7 @@ from typing import Any
 
 from mlwf import atomic
 from mlwf.errors import DataError, DataUnreachableError, MlwfError, Problem, closest, raise_if_bug
+from mlwf.processes import is_running
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 """The fsspec file system of each scheme; the extras are named as the schemes."""
@@ -31,6 +38,12 @@ LOGIN_HINTS = {
 NO_LOGIN = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError"}
 REFUSED = {"PermissionError", "ClientAuthenticationError", "TokenRetrievalError", "SSOTokenLoadError"}
 UNREACHABLE = {"HTTPClientError", "ClientConnectionError", "ServiceRequestError", "ConnectionError", "TimeoutError"}
+
+STATE, SUMMARY = "state.json", "summary.json"
+FIRST = (STATE, SUMMARY)
+"""The files of a run that a list of runs is made of."""
+LAST = (SUMMARY, STATE)
+"""The files of a run that say how it ended, sent when all others are there."""
 
 _ADDRESS = re.compile(rf"({'|'.join(PACKAGES)}):/{{1,2}}(?=[^/])")
 
@@ -107,6 +120,69 @@ def writing(path: str | Path) -> Iterator[Path]:
         yield draft
         with told(address):
             _open(address).put_file(str(draft), address.partition("://")[2])
+
+
+def runs_here(runs_dir: Path) -> Path:
+    """Give the folder on this machine of runs that are kept on a store, with what all say of themselves; else as it is.
+
+    What ended here and was not sent is sent; see `fetch` for what is raised.
+    """
+    address = address_of(runs_dir)
+    if address is None:
+        return runs_dir
+    scheme, name = address.rstrip("/").split("://")
+    here = _mirrors() / scheme / name
+    with told(address):
+        files = _open(address)
+        there = _runs_there(files, name)
+        for run in sorted(each for each in here.glob("[!.]*") if each.is_dir()):
+            if run.name in there or _pending(run):
+                _send(files, run)
+            elif _record(run):
+                shutil.rmtree(run)
+        for run_id, listed in there.items():
+            _take(files, here / run_id, {file: mark for file, mark in listed.items() if file in FIRST})
+    here.mkdir(parents=True, exist_ok=True)
+    return here
+
+
+def fetch_run(run: Path) -> None:
+    """Copy all files of a run that is kept on a store to its folder on this machine."""
+    if address := _address_of_run(run):
+        with told(address):
+            files, name = _open(address), address.partition("://")[2]
+            _take(files, run, _runs_there(files, name.rpartition("/")[0], run.name).get(run.name, {}))
+
+
+def send_file(run: Path, name: str) -> None:
+    """Send a file of a run that goes to a store; where that fails it is sent with the next one, or at the end."""
+    address = _address_of_run(run)
+    if address and name not in LAST:
+        with suppress(DataError), told(address):
+            _send(_open(address), run, is_running=True)
+
+
+def send_run(run: Path) -> None:
+    """Send what has not been sent of a run that goes to a store; how it ended comes last."""
+    if address := _address_of_run(run):
+        try:
+            with told(address):
+                _send(_open(address), run)
+        except DataError as error:
+            hint = f"the run is whole in {run}, and the next command on these runs sends it"
+            raise DataUnreachableError(replace(error.problems[0], hint=hint)) from error
+
+
+def remove_run(run: Path) -> None:
+    """Remove a run from the store where it is kept."""
+    if address := _address_of_run(run):
+        with told(address):
+            files, name = _open(address), address.partition("://")[2]
+            # Without these two it is no run any more, should the rest be interrupted.
+            for file in [*LAST, ""]:
+                with suppress(FileNotFoundError):
+                    files.rm(f"{name}/{file}".rstrip("/"), recursive=not file)
+            _record_file(run).unlink(missing_ok=True)
 
 
 def remove_copies() -> None:
@@ -206,6 +282,114 @@ def _worded(address: str, error: Exception) -> DataError:
     if kinds & UNREACHABLE:
         return DataUnreachableError(Problem(address, "", f"its store does not answer ({reason})"))
     return DataUnreachableError(Problem(address, "", f"its store refuses ({type(error).__name__}: {reason})"))
+
+
+def _mirrors() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mlwf")
+
+
+def _address_of_run(run: Path) -> str | None:
+    if not run.is_relative_to(_mirrors()) or run.name.startswith("."):
+        return None
+    scheme, *names = run.relative_to(_mirrors()).parts
+    return f"{scheme}://{'/'.join(names)}"
+
+
+def _runs_there(files: Any, name: str, run_id: str = "") -> dict[str, dict[str, str]]:
+    """List the files of each run on a store, with a mark that changes with their content."""
+    found: dict[str, dict[str, str]] = {}
+    try:
+        listed = files.find(f"{name}/{run_id}".rstrip("/"), detail=True)
+    except FileNotFoundError:
+        if files.exists(name.partition("/")[0]):
+            return {}
+        raise
+    for file, info in listed.items():
+        run, _, inside = file[len(name) + 1 :].partition("/")
+        if inside:
+            mark = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("last_modified")
+            found.setdefault(run, {})[inside] = str(mark or info["size"])
+    return {run: inside for run, inside in found.items() if STATE in inside}
+
+
+def _record_file(run: Path) -> Path:
+    return run.parent / ".stored" / f"{run.name}.json"
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """Read what is the same here and on the store: each file's mark there, and its size and time here."""
+    try:
+        found: dict[str, Any] = json.loads(_record_file(run).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _write_record(run: Path, record: Mapping[str, Any]) -> None:
+    _record_file(run).parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(_record_file(run), json.dumps(record))
+
+
+def _look(file: Path) -> list[int]:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _pending(run: Path) -> list[str]:
+    """List the files of a run that are not on the store as they are here; how it stands comes last."""
+    record = _record(run)
+    drafts = {each for each in run.rglob("*") if each.is_file() and not each.name.startswith(".")}
+    files = sorted(each.relative_to(run).as_posix() for each in drafts)
+    changed = [file for file in files if record.get(file, {}).get("here") != _look(run / file)]
+    return sorted(changed, key=lambda file: LAST.index(file) if file in LAST else -1)
+
+
+def _send(files: Any, run: Path, *, is_running: bool = False) -> None:
+    """Send what is new; of a run that goes on, of how it stands only that it has begun."""
+    address = _address_of_run(run) or ""
+    record = _record(run)
+    pending = _pending(run)
+    if not is_running and STATE in pending and _is_under_way(run):
+        return
+    for file in pending:
+        if is_running and (file == SUMMARY or (file == STATE and STATE in record)):
+            continue
+        look, target = _look(run / file), f"{address.partition('://')[2]}/{file}"
+        files.put_file(str(run / file), target)
+        info = files.info(target)
+        mark = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("last_modified")
+        record[file] = {"there": str(mark or info["size"]), "here": look}
+        _write_record(run, record)
+
+
+def _is_under_way(run: Path) -> bool:
+    try:
+        state = json.loads((run / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return state.get("status") == "running" and is_running(state.get("process", {})) is not False
+
+
+def _take(files: Any, run: Path, listed: Mapping[str, str]) -> None:
+    """Copy what is new on the store; what is newer here stays."""
+    record, pending = _record(run), _pending(run) if run.is_dir() else []
+    new = [
+        file
+        for file, mark in listed.items()
+        if file not in pending and (record.get(file, {}).get("there") != mark or not (run / file).exists())
+    ]
+    if not new:
+        return
+    address = _address_of_run(run) or ""
+    for file in new:
+        (run / file).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".taken-", dir=run.parent) as drafts:
+        taken = [str(Path(drafts, str(number))) for number in range(len(new))]
+        files.get([f"{address.partition('://')[2]}/{file}" for file in new], taken)
+        for file, draft in zip(new, taken, strict=True):
+            Path(draft).replace(run / file)
+            record[file] = {"there": listed[file], "here": _look(run / file)}
+    _write_record(run, record)
 
 
 def _as_stored(problem: Problem) -> Problem:

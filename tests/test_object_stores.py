@@ -163,6 +163,75 @@ def test_a_run_learns_from_a_store_and_predicts_to_it(store, tmp_path, monkeypat
     assert '"source": "s3://tables/rows/a.csv"' in capsys.readouterr().out
 
 
+@pytest.fixture
+def here(tmp_path, settings, monkeypatch):
+    """Give a machine, which keeps in a folder what it has of stores."""
+    monkeypatch.chdir(tmp_path)
+    settings.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("e.yaml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+@pytest.fixture
+def stored(store, here):
+    """Train a run that goes to the store; give its id."""
+    assert run(["train", "e.yaml", "--quiet", "--runs-dir", "s3://tables/runs"]) == 0
+    (run_folder,) = (here / "cache/mlwf/s3/tables/runs").glob("2*")
+    yield run_folder.name
+    if store.exists("tables/runs"):
+        store.rm("tables/runs", recursive=True)
+
+
+def test_a_run_goes_to_a_store_and_is_read_on_another_machine(store, stored, here, settings, capsys):
+    there = {file.partition(f"{stored}/")[2] for file in store.find("tables/runs")}
+    assert there >= {"config.yaml", "model.skops", "run.log", "state.json", "summary.json", "table_schema.json"}
+    settings.setenv("XDG_CACHE_HOME", str(here / "other"))
+    capsys.readouterr()
+    assert run(["runs", "--runs-dir", "s3://tables/runs", "--format", "json"]) == 0
+    assert f'"run_id": "{stored}"' in capsys.readouterr().out
+    assert sorted(file.name for file in (here / f"other/mlwf/s3/tables/runs/{stored}").iterdir()) == [
+        "state.json",
+        "summary.json",
+    ]
+    for command in (
+        ["summary", "s3://tables/runs/latest"],
+        ["report", "s3://tables/runs/latest", "-o", "report.html"],
+        ["compare", f"s3://tables/runs/{stored}", "s3://tables/runs/latest"],
+        ["predict", "s3://tables/runs/latest", "s3://tables/rows", "-o", "out.csv"],
+    ):
+        assert run(command) == 0, capsys.readouterr().err
+    assert run(["runs", "--runs-dir", "s3://tables/runs", "--prune", "--name", "e"]) == 0
+    assert store.find("tables/runs") == []
+
+
+def test_a_run_that_cannot_be_sent_is_whole_here_and_is_sent_later(store, stored, here, settings):
+    folder = here / "cache/mlwf/s3/tables/runs" / stored
+    (folder / "late.json").write_text("{}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with settings.context() as offline:
+        offline.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(DataUnreachableError) as caught:
+            object_stores.send_run(folder)
+    said = str(caught.value)
+    assert said.startswith(f"s3://tables/runs/{stored}  its store does not answer (Could not connect")
+    assert said.endswith(f"the run is whole in {folder}, and the next command on these runs sends it")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert run(["runs", "--runs-dir", "s3://tables/runs"]) == 0
+    assert store.exists(f"tables/runs/{stored}/late.json")
+
+
+def test_a_mistake_in_the_data_leaves_nothing_on_the_store(store, here, capsys):
+    Path("e.yaml").write_text(EXPERIMENT.replace("target: churned", "target: nothing"))
+    assert run(["train", "e.yaml", "--quiet", "--runs-dir", "s3://tables/runs"]) == 2
+    assert store.find("tables/runs") == []
+
+
+def test_runs_that_cannot_be_kept_are_refused_before_the_data_is_read(store, here, capsys):
+    Path("e.yaml").write_text(EXPERIMENT.replace("target: churned", "target: nothing"))
+    assert run(["train", "e.yaml", "--quiet", "--runs-dir", "s3://nowhere/runs"]) == 2
+    assert capsys.readouterr().err.strip() == "s3://nowhere/runs  there is no bucket nowhere"
+
+
 def test_an_experiment_names_the_line_of_a_bucket_that_is_not_there(store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("e.yaml").write_text(EXPERIMENT.replace("tables", "nowhere"))

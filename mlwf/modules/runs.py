@@ -19,6 +19,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from mlwf.atomic import writing
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError, closest, nearest
+from mlwf.object_stores import address_of, check_writable, fetch_run, remove_run, runs_here, send_file
 from mlwf.processes import is_running, this_process
 from mlwf.text import json_text
 
@@ -71,6 +72,7 @@ class RunFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         with writing(target) as draft:
             yield draft
+        send_file(self.path, name)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""
@@ -152,14 +154,18 @@ class Pruned:
 
 def fit_cache_folder(runs_dir: Path) -> Path:
     """Give the folder of the fit cache that the runs of `runs_dir` share."""
-    return runs_dir / ".fits"
+    return runs_here(runs_dir) / ".fits"
 
 
 def create_run(runs_dir: Path, name: str) -> RunFolder:
     """Make the folder of a new run; its id is its own even among processes that begin at the same time.
 
-    Raises UsageError where no folder can be made, MlwfError where the disk has no room for it.
+    Raises UsageError where no folder can be made, MlwfError where the disk has no room for it; for one on a store, what
+    keeps it from being written.
     """
+    if address := address_of(runs_dir):
+        check_writable(f"{address}/{name}")
+        runs_dir = runs_here(runs_dir)
     while True:
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -190,8 +196,14 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
         path = Path(text)
         if (path / STATE).is_file():
             return RunFolder(path, path.resolve().name)
-        if path.parent.is_dir():
+        if address_of(path.parent) or path.parent.is_dir():
             runs_dir, text = path.parent, path.name
+    found = _find_run(runs_here(runs_dir), text)
+    fetch_run(found.path)
+    return found
+
+
+def _find_run(runs_dir: Path, text: str) -> RunFolder:
     runs = {run.run_id: run for run in newest_first(runs_dir)}
     if not runs:
         raise RunNotFoundError(f"{runs_dir}: {NO_RUN}")
@@ -211,6 +223,7 @@ def find_run(runs_dir: Path, text: str) -> RunFolder:
 
 def newest_first(runs_dir: Path) -> list[RunFolder]:
     """Give the folders of the runs, newest first; none where there is no such folder."""
+    runs_dir = runs_here(runs_dir)
     folders = [path for path in runs_dir.iterdir() if not path.name.startswith(".")] if runs_dir.is_dir() else []
     runs = [RunFolder(path, path.name) for path in folders if (path / STATE).is_file()]
     return sorted(runs, key=lambda run: (_started_at(run), run.run_id), reverse=True)
@@ -251,11 +264,13 @@ def prune_runs(runs_dir: Path, rows: Sequence[Mapping[str, Any]], *, unfinished:
     Runs that are `unfinished`, and may run on another machine, are kept unless told otherwise.
     """
     removed, kept, n_bytes = [], {}, 0
+    runs_dir = runs_here(runs_dir)
     for row in rows:
         folder = RunFolder(runs_dir / row["run_id"], row["run_id"])
         if reason := _why_kept(folder, row, unfinished=unfinished):
             kept[folder.run_id] = reason
             continue
+        remove_run(folder.path)
         n_bytes += sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
         # Under a hidden name first: one that is half gone, because this was interrupted, is no run.
         gone = folder.path.rename(runs_dir / f".{folder.run_id}-{secrets.token_hex(4)}")

@@ -29,6 +29,7 @@ from mlwf.modules.runs import (
     RunFolder,
     environment,
 )
+from mlwf.object_stores import send_run
 from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.mlflow_logger import MLflowLogger
@@ -74,12 +75,22 @@ class RunRecorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Write down how the run ends, whatever ends it."""
-        with logging_to_folder(self.folder, self.document) as self._log_file:
-            try:
-                yield
-            except BaseException as error:
-                self._fail(error)
-                raise
+        try:
+            with logging_to_folder(self.folder, self.document) as self._log_file:
+                try:
+                    yield
+                except BaseException as error:
+                    self._fail(error)
+                    raise
+        except BaseException:
+            with suppress(DataError):
+                self._send()
+            raise
+        self._send()
+
+    def _send(self) -> None:
+        if self.folder and self.folder.path.is_dir():
+            send_run(self.folder.path)
 
     def connect_tracking(self) -> None:
         """Open the tracking store, so that one that does not answer is known at once; raises TrackingError."""
