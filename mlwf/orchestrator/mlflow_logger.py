@@ -13,6 +13,7 @@ from mlwf.modules.data import Dataset
 from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, STATE, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.run_inputs import needed_features
 from mlwf.orchestrator.run_log import RunLog
 from mlwf.processes import this_process
 from mlwf.results import GateResult
@@ -124,7 +125,12 @@ class MLflowLogger:
         from mlwf.modules.tracking import TrackedRows
 
         run_data = context.run_data
-        rows = TrackedRows(self._datasets(context, redact), hash_training_rows(context), run_data.schema)
+        rows = TrackedRows(
+            self._datasets(context, redact),
+            hash_training_rows(context),
+            run_data.schema,
+            redact(needed_features(context)),
+        )
         phases = tuple(replace(phase, reason=redact(phase.reason)) for phase in result.log.phases)
         result = replace(result, log=replace(result.log, phases=phases))
         self.log(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import yaml
 
 from mlwf.engine.model_file import load_model
 from mlwf.errors import DataError, InvalidValueError, RunNotFoundError, UsageError
@@ -19,7 +20,7 @@ from mlwf.orchestrator.batches import Batch, Batches, OnRows
 from mlwf.orchestrator.run_data import read_by_schema, refuse_unknown
 from mlwf.specs.data import SCHEMA_FILE, DataSpec, ReadSpec, TableSchema
 from mlwf.specs.experiment import ExperimentSpec
-from mlwf.specs.feature_store import ServingSpec, parse_time
+from mlwf.specs.feature_store import FeatureStoreSpec, ServingSpec, parse_time
 from mlwf.specs.loading import load_resolved
 from mlwf.table_schema import RawTable, UnknownValues, load_schema, resolve_schema, uses_of
 from mlwf.text import free_name
@@ -247,6 +248,11 @@ def _registered(uri: str, tracking_uri: str) -> tuple[ExperimentSpec, TableSchem
     file = load_registered_model(uri, tracking_uri)
     # Of the experiment a registered model has only what it reads.
     spec = ExperimentSpec(data=DataSpec(path="-", target="-"))
+    needed = (yaml.safe_load(file.with_name("MLmodel").read_text("utf-8")).get("metadata") or {}).get("feature_store")
+    if needed:
+        store = FeatureStoreSpec(**{name: needed.get(name) for name in FeatureStoreSpec.model_fields if name in needed})
+        data = DataSpec(path="-", target="-", time=needed.get("time"))
+        spec = ExperimentSpec(data=data, feature_store=store)
     return spec, load_schema(file.with_name(SCHEMA_FILE)), load_model(file)
 
 

@@ -188,6 +188,15 @@ def _describe_features(context: RunContext) -> dict[str, Any]:
     }
 
 
+def needed_features(context: RunContext) -> dict[str, Any] | None:
+    """Describe what a model needs of a feature store: its service or references, keys and columns; None without one."""
+    joined, store = context.run_data.joined, context.spec.feature_store
+    if joined is None or store is None:
+        return None
+    asked = store.model_dump(mode="json", include={"repo_path", "feature_service", "features", "n_features"})
+    return {**asked, "keys": list(joined.keys), "time": context.spec.data.time, "columns": list(joined.features)}
+
+
 def _describe_feature_store(context: RunContext) -> dict[str, Any] | None:
     joined, store = context.run_data.joined, context.spec.feature_store
     if joined is None or store is None:

@@ -15,6 +15,7 @@ import yaml
 from mlwf.errors import DataError, UsageError
 from mlwf.modules.feature_store.pull import INDEX
 from mlwf.modules.runs import CONFIG, PULL
+from mlwf.modules.tracking import load_registered_model
 from mlwf.orchestrator.api import run_experiment
 from mlwf.orchestrator.prediction import materialize_run, predict_table
 from mlwf.specs.loading import load_experiment
@@ -178,3 +179,30 @@ def test_a_run_without_a_feature_store_has_nothing_online(project: Path, tmp_pat
     with pytest.raises(UsageError) as refused:
         predict_table("one", "-", tmp_path / "p.csv", runs_dir=tmp_path / "runs", tracking_uri="", online=True)
     assert str(refused.value) == ("one: takes no features from a feature store, so none are online; leave out --online")
+
+
+def test_a_registered_model_says_which_features_it_needs_and_takes_them(
+    served: Path, empty_store: Path, tmp_path: Path
+) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    changes = ["tracking.enabled=true", f"tracking.tracking_uri={uri}", "tracking.registered_model_name=late"]
+    run_experiment(*load_experiment(served / "late.yaml", changes), runs_dir=tmp_path / "runs")
+    file = load_registered_model("models:/late/1", uri)
+    needed = yaml.safe_load(file.with_name("MLmodel").read_text())["metadata"]["feature_store"]
+    assert needed == {
+        "repo_path": str(served / "repo"),
+        "feature_service": None,
+        "features": None,
+        "n_features": None,
+        "keys": ["customer"],
+        "time": "at",
+        "columns": ["amount", "items", "city"],
+    }
+    keys = pd.DataFrame({"customer": [f"c{number}" for number in range(9)]})
+    keys.to_parquet(tmp_path / "keys.parquet")
+    output = tmp_path / "predictions.parquet"
+    predict_table(
+        "models:/late/1", str(tmp_path / "keys.parquet"), output, runs_dir=tmp_path, tracking_uri=uri, online=True
+    )
+    pd.testing.assert_frame_equal(pd.read_parquet(output), predict(served, tmp_path / "keys.parquet", online=True))

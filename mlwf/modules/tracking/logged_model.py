@@ -43,19 +43,21 @@ def save_model(
     X_sample: Any = None,
     table_schema: TableSchema | None = None,
     *,
+    metadata: Mapping[str, Any] | None = None,
     model_file: Path | None = None,
 ) -> None:
     """Save a fitted model as MLflow takes it, for `log_saved_model`.
 
     With `X_sample`, raw rows, the model gets a signature and an example of its input. `predict` gives labels, or
     probabilities where `params` ask for them, by the file that is put beside it. The table schema, by which tables are
-    read for it, stands there too, and is named in its metadata. A `model_file`, in which the model was saved already,
-    is copied.
+    read for it, stands there too, and is named in its metadata, to which `metadata` is added. A `model_file`, in which
+    the model was saved already, is copied.
     """
     from mlflow import sklearn
     from mlflow.models import Model
     from sklearn.dummy import DummyClassifier
 
+    described = {**(metadata or {}), **({} if table_schema is None else {"table_schema": SCHEMA_FILE})}
     with _REQUIREMENTS_UNCHECKED.held():
         sklearn.save_model(
             # A placeholder: MLflow would write ten times as much, and read it again to see whether it can be loaded.
@@ -65,7 +67,7 @@ def save_model(
             serialization_format=sklearn.SERIALIZATION_FORMAT_SKOPS,
             skops_trusted_types=list(trusted_types()),
             pip_requirements=requirements(model),
-            **_described(model, X_sample, {} if table_schema is None else {"table_schema": SCHEMA_FILE}),
+            **_described(model, X_sample, described),
         )
     if table_schema is not None:
         (folder / SCHEMA_FILE).write_text(table_schema.model_dump_json(indent=1), encoding="utf-8")

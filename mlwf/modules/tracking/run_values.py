@@ -255,6 +255,8 @@ class TrackedRows:
     rows it may compare this model on."""
     table_schema: TableSchema | None = None
     """How tables are read for the model; becomes a file beside it."""
+    feature_store: Mapping[str, Any] | None = None
+    """Which features of which feature store it needs; becomes metadata of the model."""
 
 
 def describe_dataset(dataset: TrackedDataset) -> dict[str, Any]:

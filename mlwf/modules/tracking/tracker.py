@@ -205,7 +205,7 @@ class MLflowTracker:
         content.add_files({**(texts or {}), **write_texts(run, model)}, candidates, rows.hashes)
         _draw_plots(sender.unsent, run)
         X_sample = X_sample if self.spec.log_model_signature else None
-        content.add_model(model, X_sample, rows.table_schema, rows.datasets, model_file=model_file)
+        content.add_model(model, X_sample, rows, model_file=model_file)
         if register_model:
             content.add_registration(self.spec.registered_model_name or self.experiment_name, self.spec.alias)
         note = describe_scores(run.evaluations, content.slice_digests)

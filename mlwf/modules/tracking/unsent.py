@@ -19,6 +19,7 @@ from mlwf.modules.tracking.run_values import (
     Context,
     Keys,
     TrackedDataset,
+    TrackedRows,
     describe_dataset,
     flat_texts,
     metrics_of,
@@ -28,7 +29,6 @@ from mlwf.modules.tracking.run_values import (
 )
 from mlwf.results import Evaluation
 from mlwf.specs.catalogue import SOURCES
-from mlwf.specs.data import TableSchema
 from mlwf.text import redact
 
 if TYPE_CHECKING:
@@ -213,8 +213,7 @@ class RunContent:
         self,
         model: Any,
         X_sample: Any,
-        table_schema: TableSchema | None,
-        datasets: Sequence[TrackedDataset],
+        rows: TrackedRows,
         *,
         model_file: Path | None,
     ) -> None:
@@ -222,9 +221,10 @@ class RunContent:
         with mlflow_errors(self._tracking_uri, "saving the model"):
             folder = self.unsent.place("model")
             shutil.rmtree(folder)
-            save_model(model, folder, X_sample, table_schema, model_file=model_file)
+            metadata = {} if rows.feature_store is None else {"feature_store": dict(rows.feature_store)}
+            save_model(model, folder, X_sample, rows.table_schema, metadata=metadata, model_file=model_file)
         self.unsent.add("model", {"params": self._params, "tags": {**origin_tags(), **self._id_tag}})
-        names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in datasets}
+        names = {dataset.context: (dataset.name, dataset.short_digest) for dataset in rows.datasets}
         linked = [[*metric, *names.get(_context_of(metric[0]), (None, None))] for metric in self._metrics]
         self.unsent.add("model metrics", linked)
 
