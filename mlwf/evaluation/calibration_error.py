@@ -37,8 +37,15 @@ def resampled_ece(predictions: Predictions, y: NDArray[Any], positive: Any) -> R
 def ece_of_draws(predictions: Predictions, positive: Any) -> Callable[[NDArray[np.intp]], float]:
     """Prepare the expected calibration error of labels that are drawn again and again, as positions of their class."""
     predicted, column = _column(predictions, positive)
-    bins, once = _equal_mass_bins(predicted), _as_counts(None, len(predicted))
-    return lambda codes: float(_ece_in_bins(predicted, np.asarray(codes == column, dtype=np.float64), bins)(once)[0])
+    bins = _equal_mass_bins(predicted)
+    mass = np.bincount(bins).astype(np.float64)
+    expected = np.bincount(bins, weights=predicted) / mass
+
+    def error(codes: NDArray[np.intp]) -> float:
+        observed = np.bincount(bins, weights=codes == column) / mass
+        return float(_error(_BinSums(*(part.reshape(1, -1) for part in (mass, expected, observed, mass))))[0])
+
+    return error
 
 
 def _ece_in_bins(
@@ -46,15 +53,16 @@ def _ece_in_bins(
 ) -> ResampledMetric:
     bin_sums = _bin_sums(predicted, came_true, bins)
 
-    def resampled(counts: NDArray[np.float64]) -> Values:
-        sums = bin_sums(counts)
-        gap = np.abs(sums.predicted - sums.observed)
-        noise = np.sqrt(np.clip(sums.observed * (1 - sums.observed), 0, None) / sums.n_effective)
-        excess = _folded_normal_mean(gap, noise) - gap
-        error = np.where(sums.mass > 0, sums.mass * (gap - excess), 0).sum(axis=1) / sums.mass.sum(axis=1)
-        return np.asarray(np.clip(error, 0, 1))
+    return lambda counts: _error(bin_sums(counts))
 
-    return resampled
+
+def _error(sums: _BinSums) -> Values:
+    """Give the debiased error of each resample."""
+    gap = np.abs(sums.predicted - sums.observed)
+    noise = np.sqrt(np.clip(sums.observed * (1 - sums.observed), 0, None) / sums.n_effective)
+    excess = _folded_normal_mean(gap, noise) - gap
+    error = np.where(sums.mass > 0, sums.mass * (gap - excess), 0).sum(axis=1) / sums.mass.sum(axis=1)
+    return np.asarray(np.clip(error, 0, 1))
 
 
 def reliability_bins(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from mlwf.evaluation.metrics import Metric
 from mlwf.evaluation.predictions import Predictions
-from mlwf.evaluation.resampling import Weight, encode
+from mlwf.evaluation.resampling import Weight
 from mlwf.results import Difference, Interval
 
 LEVEL = 0.95
@@ -130,24 +131,23 @@ def bootstrap(
     values = np.full((len(parts), len(metrics), n_resamples), np.nan)
     resampled_metrics = [[metric.resampler(part, y, weight) for metric in metrics] for part in parts]
     scored = [_n_scored(metric, n_resamples) for metric in metrics]
-    units = np.arange(len(y)) if groups is None else groups
-    draw = _draws(units)
+    units = _Units.of_rows(len(y)) if groups is None else _Units.of(groups)
     start, drawn = 0, ""
-    for counts in _chunks(draw, weight, len(y), n_resamples, np.random.default_rng(random_state)):
+    for counts in _chunks(units, weight, n_resamples, np.random.default_rng(random_state)):
         drawn = drawn or hashlib.sha256(counts[0].tobytes()).hexdigest()[:16]
         for part, of_part in enumerate(resampled_metrics):
             for metric, resampled in enumerate(of_part):
                 wanted = counts[: max(scored[metric] - start, 0)]
                 values[part, metric, start : start + len(wanted)] = resampled(wanted)
         start += len(counts)
-    return Resampled(tuple(metrics), values, _method(units), _count(units), drawn)
+    return Resampled(tuple(metrics), values, units.method, units.count, drawn)
 
 
 def resample_rows(
     units: NDArray[Any], *, weight: Weight = None, random_state: int = 0, n_resamples: int = 200
 ) -> Iterator[NDArray[np.float64]]:
     """Draw resamples of rows, or of whole units, a chunk at a time: how much each row counts, (n_in_chunk, n_rows)."""
-    return _chunks(_draws(units), weight, len(units), n_resamples, np.random.default_rng(random_state))
+    return _chunks(_Units.of(units), weight, n_resamples, np.random.default_rng(random_state))
 
 
 def paired_difference(
@@ -168,11 +168,10 @@ def paired_difference(
         Which rows are drawn together: those of one group, or the same row predicted several times.
     weight : array of shape (n_rows,), optional
     """
-    draw = _draws(units)
-    random = np.random.default_rng(random_state)
-    chunks = _chunks(draw, weight, len(gain), n_resamples, random)
+    drawn = _Units.of(units)
+    chunks = _chunks(drawn, weight, n_resamples, np.random.default_rng(random_state))
     values = np.concatenate([counts @ gain / counts.sum(axis=1) for counts in chunks])
-    return _difference(float(np.average(gain, weights=weight)), _percentiles(values, _method(units), _count(units)))
+    return _difference(float(np.average(gain, weights=weight)), _percentiles(values, drawn.method, drawn.count))
 
 
 def mean_intervals(
@@ -191,11 +190,10 @@ def mean_intervals(
     units, weight : arrays of shape (n_rows,), optional
         Which rows are drawn together, and how much each counts.
     """
-    units = np.arange(values.shape[1]) if units is None else units
-    random = np.random.default_rng(random_state)
-    chunks = _chunks(_draws(units), weight, values.shape[1], n_resamples, random)
+    drawn = _Units.of_rows(values.shape[1]) if units is None else _Units.of(units)
+    chunks = _chunks(drawn, weight, n_resamples, np.random.default_rng(random_state))
     means = np.concatenate([counts @ values.T / counts.sum(axis=1, keepdims=True) for counts in chunks])
-    return [_percentiles(of_one, _method(units), _count(units)) for of_one in means.T]
+    return [_percentiles(of_one, drawn.method, drawn.count) for of_one in means.T]
 
 
 def decide_kept(
@@ -228,41 +226,46 @@ def decide_kept(
     return False, change if difference.distinguishable else f"{change}, which may be chance"
 
 
-Draw = Callable[[np.random.Generator], NDArray[np.intp]]
-"""Draws one resample: how often each row occurs, of shape (n_rows,)."""
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """What a bootstrap draws: rows, or groups of them."""
 
+    n_rows: int
+    count: int
+    codes: NDArray[np.intp] | None
+    """Number of the unit of each row, of shape (n_rows,); None where each row is one, in this order."""
 
-def _draws(groups: NDArray[Any]) -> Draw:
-    codes = _codes(groups)
-    n_groups = int(codes.max()) + 1
+    @classmethod
+    def of_rows(cls, n_rows: int) -> _Units:
+        """Draw single rows."""
+        return cls(n_rows, n_rows, None)
 
-    def draw(random: np.random.Generator) -> NDArray[np.intp]:
-        return np.asarray(np.bincount(random.integers(n_groups, size=n_groups), minlength=n_groups)[codes])
+    @classmethod
+    def of(cls, labels: NDArray[Any]) -> _Units:
+        """Draw rows of one label together."""
+        # In order of appearance: groups need not be comparable.
+        codes, distinct = pd.factorize(labels, use_na_sentinel=False)
+        return cls(len(labels), len(distinct), None if len(distinct) == len(labels) else codes)
 
-    return draw
+    @property
+    def method(self) -> str:
+        """Name the bootstrap."""
+        return "bootstrap of rows" if self.count == self.n_rows else "bootstrap of groups"
 
-
-def _codes(labels: NDArray[Any]) -> NDArray[np.intp]:
-    # In order of appearance: groups need not be comparable.
-    return encode(labels, list(dict.fromkeys(labels.tolist())))
+    def draw(self, random: np.random.Generator) -> NDArray[np.intp]:
+        """Draw one resample: how often each row occurs, of shape (n_rows,)."""
+        counts: NDArray[np.intp] = np.bincount(random.integers(self.count, size=self.count), minlength=self.count)
+        return counts if self.codes is None else counts[self.codes]
 
 
 def _chunks(
-    draw: Draw, weight: Weight, n_rows: int, n_resamples: int, random: np.random.Generator
+    units: _Units, weight: Weight, n_resamples: int, random: np.random.Generator
 ) -> Iterator[NDArray[np.float64]]:
     """Draw resamples, a chunk at a time: times the weights, of shape (n_in_chunk, n_rows)."""
-    size = max(1, CHUNK // max(1, n_rows))
+    size = max(1, CHUNK // max(1, units.n_rows))
     for start in range(0, n_resamples, size):
-        counts = np.array([draw(random) for _ in range(min(size, n_resamples - start))], dtype=np.float64)
+        counts = np.array([units.draw(random) for _ in range(min(size, n_resamples - start))], dtype=np.float64)
         yield counts if weight is None else counts * weight
-
-
-def _method(units: NDArray[Any]) -> str:
-    return "bootstrap of rows" if _count(units) == len(units) else "bootstrap of groups"
-
-
-def _count(units: NDArray[Any]) -> int:
-    return len(set(units.tolist()))
 
 
 def _n_scored(metric: Metric, n_resamples: int) -> int:

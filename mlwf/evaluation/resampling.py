@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -42,7 +43,9 @@ def sums_by(codes: NDArray[np.intp], n_codes: int, values: NDArray[np.float64] |
 def encode(labels: NDArray[Any], classes: Sequence[Any]) -> NDArray[np.intp]:
     """Give the position of each label among the classes; raises KeyError for one that is not among them."""
     code = {label: position for position, label in enumerate(classes)}
-    return np.array([code[label] for label in labels.tolist()], dtype=np.intp)
+    codes, distinct = pd.factorize(labels, use_na_sentinel=False)
+    places = np.array([code[label] for label in distinct.tolist()], dtype=np.intp)
+    return np.asarray(places[codes])
 
 
 def _mean_of(by_row: Callable[[Predictions, NDArray[Any], Any], NDArray[Any]]) -> Prepare:
@@ -98,7 +101,7 @@ def _of_cells(value: Callable[[_Cells], Values]) -> Prepare:
     """Make a metric of the cells of all classes that occur, as labels or as predictions."""
 
     def prepare(predictions: Predictions, y: NDArray[Any], positive: Any) -> ResampledMetric:
-        classes = sorted({*y.tolist(), *predictions.labels.tolist()})
+        classes = sorted({*pd.unique(y).tolist(), *pd.unique(predictions.labels).tolist()})
         cells = _cells(encode(y, classes), encode(predictions.labels, classes), len(classes))
         return lambda counts: value(cells(counts))
 
@@ -188,8 +191,10 @@ def _ranking(
     ranked, positive = scores[order], is_positive[order]
     starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
 
+    is_ranked = bool((order[1:] > order[:-1]).all())
+
     def sums(counts: NDArray[np.float64]) -> tuple[Values, Values]:
-        counts = counts[:, order]
+        counts = counts if is_ranked else _take(counts, order)
         of_positives = counts * positive
         of_negatives = counts - of_positives
         if len(starts) == len(order):
@@ -197,6 +202,12 @@ def _ranking(
         return np.add.reduceat(of_positives, starts, axis=1), np.add.reduceat(of_negatives, starts, axis=1)
 
     return sums
+
+
+def _take(counts: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Put counts into another order: as small numbers where they are such, which takes a quarter of the time."""
+    small = counts.astype(np.uint8)
+    return small[:, order].astype(np.float64) if np.array_equal(small, counts) else counts[:, order]
 
 
 def _area_under_roc(scores: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> ResampledMetric:

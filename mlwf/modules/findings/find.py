@@ -251,10 +251,12 @@ def _ece_by_chance(predictions: Predictions, rows: NDArray[np.intp]) -> float:
     draw, error = np.random.default_rng(0), ece_of_draws(predictions, predictions.classes[-1])
     ends = predictions.proba.cumsum(axis=1)[:, :-1]
     distinct = distinct_rows(rows)
-    number = np.searchsorted(distinct, rows)
+    # Rows that were predicted several times are drawn once.
+    number = None if np.array_equal(distinct, rows) else np.searchsorted(distinct, rows)
     errors = []
     for _ in range(DRAWS):
-        chance = draw.random((len(distinct), 1))[number]
+        chance = draw.random((len(distinct), 1))
+        chance = chance if number is None else chance[number]
         errors.append(error((chance > ends).sum(axis=1)))
     return float(np.quantile(errors, 0.95))
 
