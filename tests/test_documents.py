@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_start import warm_mlwf
+
 ROOT = Path(__file__).parent.parent
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 VOLATILE = [
@@ -58,8 +60,15 @@ def is_told_by(shown: str, happened: str) -> bool:
     return re.fullmatch("".join(lines), settled(happened)) is not None
 
 
-def type_command(command: str, folder: Path) -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+@pytest.fixture(scope="module")
+def environment():
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with warm_mlwf(kept) as folder:
+        yield kept | {"PATH": f"{folder}{os.pathsep}{kept['PATH']}"}
+
+
+def type_command(command: str, folder: Path, environment: dict[str, str]) -> str:
     ran = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
@@ -68,13 +77,13 @@ def type_command(command: str, folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_document_shows_what_happens(name, tmp_path):
+def test_document_shows_what_happens(name, tmp_path, environment):
     for part in ("configs", "examples"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("runs", "feature_repo", "ml*"))
     steps = read_steps((ROOT / name).read_text())
     assert steps
     for command, shown in steps:
-        happened = type_command(command, tmp_path / DOCUMENTS[name])
+        happened = type_command(command, tmp_path / DOCUMENTS[name], environment)
         assert is_told_by(shown, happened), f"$ {command}\n{happened}\ninstead of\n{shown}"
 
 

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_start import warm_mlwf
+
 ROOT = Path(__file__).parent.parent
 SESSIONS = sorted((ROOT / "tests/sessions").glob("*.session"))
 IS_SLOW = re.compile(r"^; slow$", re.MULTILINE)
@@ -35,6 +37,8 @@ LONG = {
     "predict", "terminal", "train", "unreachable_server", "verbose",
 }  # fmt: skip
 """Sessions of many runs, which are slow too: tests of the same without a process for each command are not."""
+COLD = re.compile(r"^[$>] .*(kill -|in_terminal|ulimit)", re.MULTILINE)
+"""Sessions that do something to the process of a command, so that none of them is a fork of `tests/warm_start.py`."""
 MOST_SECONDS = 300
 
 VOLATILE = [
@@ -129,19 +133,33 @@ def run_step(command: str, folder: Path, environment: dict[str, str], seen: dict
     return wrote + (f"[exit {told.returncode}]\n" if told.returncode else "")
 
 
-@pytest.fixture
-def environment(tmp_path):
-    """Give the environment of a person who has installed mlwf and set nothing; the home is the session's own."""
-    home = tmp_path / "home"
-    home.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_TYPER"))}
+@pytest.fixture(scope="module")
+def installed():
+    """Give the environment of a person who has installed mlwf and set nothing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "_TYPER"))}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "PYTHONIOENCODING": "utf-8",
         "PROJECT": str(ROOT),
     }
+
+
+@pytest.fixture(scope="module")
+def warm_bin(installed):
+    with warm_mlwf(installed) as folder:
+        yield folder
+
+
+@pytest.fixture
+def environment(session, installed, tmp_path, request):
+    """Give that environment with a home of the session's own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    path = installed["PATH"]
+    if not COLD.search(session.read_text()):
+        path = f"{request.getfixturevalue('warm_bin')}{os.pathsep}{path}"
+    return installed | {"HOME": str(home), "PATH": path}
 
 
 @pytest.fixture
@@ -200,3 +218,10 @@ def test_each_run_keeps_its_number(tmp_path):
 def test_other_numbers_are_kept(tmp_path):
     text = "accuracy 0.9818, 20 of 57 fits, 5 folds, 275 rows, hours_3 s2\n"
     assert normalised(text, tmp_path, {}) == text
+
+
+@pytest.mark.parametrize("command", ["mlwf --version", "mlwf validate nowhere.yaml", "mlwf nothing", "mlwf | head -1"])
+def test_a_command_of_the_process_that_is_warm_is_one_that_starts_anew(command, installed, warm_bin, tmp_path):
+    forked = installed | {"PATH": f"{warm_bin}{os.pathsep}{installed['PATH']}"}
+    told = [run_step(command, tmp_path, environment, {}) for environment in (installed, forked, forked | {"A": "b"})]
+    assert told[1:] == [told[0]] * 2
