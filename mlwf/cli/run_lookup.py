@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile, rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from mlwf.errors import MlwfError, RunNotFoundError, UsageError, nearest
-from mlwf.modules.runs import CONFIG, MODEL_URI, REPORT, RESAMPLES, STATE, SUMMARY, RunFolder, find_run, newest_first
+from mlwf.modules.runs import (
+    CONFIG,
+    MODEL_FILE,
+    MODEL_URI,
+    PROFILE,
+    REPORT,
+    RESAMPLES,
+    STATE,
+    SUMMARY,
+    TRAINING_ROWS,
+    RunFolder,
+    find_run,
+    newest_first,
+)
 
 if TYPE_CHECKING:
     from mlwf.modules.comparison import RunFiles
@@ -217,16 +233,57 @@ def find_store(tracking_uri: str | None, *, runs_dir: Path, model: str | None = 
 
 
 def find_trained_run(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:
-    """Give the run that trained a registered model, by its id in MLflow, which finds its folder; of a run itself."""
-    if not run.startswith(MODEL_URI):
-        return run
-    store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
-    from mlwf.modules.tracking import RegisteredModelError, run_of_model
+    """Give a run with its model: one here, that which trained a registered model, or one that only the store has.
 
-    run_id = run_of_model(run, store)
-    if run_id is None:
-        raise RegisteredModelError(f"{store}: the run of {run} is gone, and what it kept with it")
-    return run_id
+    Of the last what is needed is fetched into a folder that is gone when this process ends, whose path is given.
+    """
+    model = run if run.startswith(MODEL_URI) else None
+    store = None
+    if model is not None:
+        store = find_model_store(model, runs_dir=runs_dir, tracking_uri=tracking_uri)
+        from mlwf.modules.tracking import RegisteredModelError, run_of_model
+
+        found = run_of_model(model, store)
+        if found is None:
+            raise RegisteredModelError(f"{store}: the run of {run} is gone, and what it kept with it")
+        run = found
+    try:
+        find_run(runs_dir, run)
+    except RunNotFoundError as missing:
+        store = store or find_store(tracking_uri, runs_dir=runs_dir)
+        if store is None or run == "latest" or os.sep in run:
+            raise
+        return _fetch_run(run, model, store, missing)
+    return run
+
+
+def _fetch_run(run: str, model: str | None, store: str, missing: RunNotFoundError) -> str:
+    """Fetch the files of a run, and its model, that an evaluation needs, and give the path of their folder."""
+    from mlwf.modules.tracking import fetch_run_files, load_registered_model, model_of_run, training_rows
+    from mlwf.specs.data import SCHEMA_FILE
+
+    texts = fetch_run_files(store, run, (SUMMARY, CONFIG, PROFILE))
+    if texts is None:
+        raise RunNotFoundError(f"{missing}; and {store} has no run {run!r}") from missing
+    uri = model or model_of_run(store, run)
+    if uri is None:
+        raise RunNotFoundError(f"{store}: run {run} has logged no model")
+    file = load_registered_model(uri, store)
+    parent = Path(mkdtemp(prefix="mlwf-"))
+    atexit.register(rmtree, parent, ignore_errors=True)
+    run_id = str(json.loads(texts[SUMMARY]).get("run_id") or run)
+    folder = RunFolder(parent / Path(run_id).name, run_id)
+    folder.path.mkdir()
+    for name, text in texts.items():
+        folder.write_text(name, text)
+    folder.write_json(STATE, {"run_id": run_id, "status": json.loads(texts[SUMMARY]).get("status")})
+    for source, name in {file: MODEL_FILE, file.with_name(SCHEMA_FILE): SCHEMA_FILE}.items():
+        if source.exists():
+            copyfile(source, folder.file(name))
+    rows = training_rows(uri, store)
+    if rows is not None:
+        folder.write_arrays(TRAINING_ROWS, {"rows": rows})
+    return str(folder.path)
 
 
 def find_model_store(run: str, *, runs_dir: Path, tracking_uri: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlwf.config import Document
 from mlwf.errors import TrackingError, UsageError
 from mlwf.modules.data import Dataset
-from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, STATE, SUMMARY, RunFolder, environment
+from mlwf.modules.runs import CONFIG, ENVIRONMENT, MODEL_FILE, PROFILE, STATE, SUMMARY, RunFolder, environment
 from mlwf.orchestrator.champion import hash_training_rows
 from mlwf.orchestrator.context import RunContext
 from mlwf.orchestrator.run_inputs import needed_features
@@ -133,13 +133,16 @@ class MLflowLogger:
         )
         phases = tuple(replace(phase, reason=redact(phase.reason)) for phase in result.log.phases)
         result = replace(result, log=replace(result.log, phases=phases))
+        texts = {CONFIG: config, ENVIRONMENT: environment()}
+        if self._folder and self._folder.file(PROFILE).exists():
+            texts[PROFILE] = self._folder.file(PROFILE).read_text(encoding="utf-8")
         self.log(
             lambda tracker: tracker.log_workflow_results(
                 result,
                 X_sample=in_memory(run_data.data.X[:SAMPLE_ROWS]) if self._tracking.log_model_signature else None,
                 register_model=self._tracking.should_register_model() and not self.withheld,
                 rows=rows,
-                texts={CONFIG: config, ENVIRONMENT: environment()},
+                texts=texts,
                 model_file=self._folder.file(MODEL_FILE) if self._folder else None,
             )
         )

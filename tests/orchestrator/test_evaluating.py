@@ -95,6 +95,20 @@ def test_an_evaluation_is_an_mlflow_run_below_that_of_the_training(folder, like)
     assert tracked.info.status == "FINISHED"
 
 
+def test_a_run_that_only_the_store_has_is_fetched_from_there(folder, like, tmp_path, capsys):
+    summary = json.loads(next((folder / "runs").glob("*/summary.json")).read_text("utf-8"))
+    run_id, store = summary["tracking"]["run_id"], summary["tracking"]["tracking_uri"]
+    command = ["evaluate", run_id, str(folder / "like.csv"), "--runs-dir", str(tmp_path), "--tracking-uri", store]
+    assert run([*command, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["run_id"] == summary["run_id"]
+    assert [each["value"] for each in found["scores"]] == [each["value"] for each in like["scores"]]
+    # Without the predictions of single rows, which stay in the folder of the run.
+    assert [each["column"] for each in found["drift"]["columns"]] == ["age", "city"]
+    assert run(["evaluate", "nowhere", *command[2:]]) == 2
+    assert f"and {store} has no run 'nowhere'" in capsys.readouterr().err
+
+
 def test_drift_is_a_finding_and_a_gate_that_is_not_met_is_exit_code_3(folder, capsys):
     command = ["evaluate", "latest", str(folder / "older.csv"), "--runs-dir", str(folder / "runs"), "--format", "json"]
     code = run(command)

@@ -72,6 +72,17 @@ def run_of_model(model_uri: str, tracking_uri: str) -> str | None:
         return _run_of(store, model_uri)
 
 
+def model_of_run(tracking_uri: str, text: str) -> str | None:
+    """Give the URI of the model that a run has logged, as `models:/m-1234`; raises as `find_run` does."""
+    store = find_store(tracking_uri)
+    if store is None:
+        return None
+    with mlflow_errors(store.tracking_uri, f"looking for the model of run {text}"):
+        run = _named(store, text)
+        logged = run.outputs.model_outputs if run is not None and run.outputs is not None else []
+        return f"models:/{logged[0].model_id}" if logged else None
+
+
 def mark_stale_runs(store: Store) -> list[str]:
     """Set runs KILLED that are marked as running while their process is surely gone, and give their MLflow ids.
 
