@@ -16,6 +16,7 @@ from mlwf.modules.runs import create_run, fit_cache_folder
 from mlwf.orchestrator.champion import load_champions
 from mlwf.orchestrator.checks import check, located
 from mlwf.orchestrator.context import RunContext
+from mlwf.orchestrator.loaded_run import Run
 from mlwf.orchestrator.run_advice import describe_default_spaces, describe_faster_algorithms
 from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import OnProgress, RunLog
@@ -194,7 +195,7 @@ def run_ml_workflow(
     dict
         `pipeline`, the scores (`cv_score` and `cv_std`, or `val_score`; `test_accuracy`), `tuning_summary`,
         `leaderboard`, `calibration_summary`, `threshold_summary`, `findings`, `gates`, `mlflow_run_id`, `phases`, and
-        what `get_workflow_summary` shows.
+        what `get_workflow_summary` shows; with `runs_dir` also `run`, the `Run` that `load_run` gives.
 
     Raises
     ------
@@ -236,7 +237,8 @@ def run_ml_workflow(
         return run_workflow(spec, load, RunRecorder(spec, run_log), run_log)
     folder = create_run(Path(runs_dir), spec.name)
     fit_cache = FitCache(fit_cache_folder(Path(runs_dir)))
-    return run_workflow(spec, load, RunRecorder(spec, run_log, folder=folder), run_log, fit_cache=fit_cache)
+    results = run_workflow(spec, load, RunRecorder(spec, run_log, folder=folder), run_log, fit_cache=fit_cache)
+    return {**results, "run": Run(folder)}
 
 
 def _experiment(

@@ -100,6 +100,7 @@ def test_a_run_is_kept_where_a_folder_is_named(mixed, tmp_path):
     results = run_ml_workflow(NUMERIC, BAYES, X, y, "none", runs_dir=tmp_path / "runs")
     folder = tmp_path / "runs" / results["run_id"]
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {".fits", folder.name}
+    assert (results["run"].path, results["run"].status) == (folder, "done")
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "data.json", "environment.txt", "model.skops", "profile.json", "run.log", "splits.npz",
         "state.json", "summary.json", "table_schema.json", "training_rows.npz",
