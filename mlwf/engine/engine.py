@@ -9,7 +9,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -195,6 +195,8 @@ class Engine:
 
     def close(self, *, wait: bool = True) -> None:
         """End the workers; fits that have not begun are dropped."""
+        if not wait:
+            self._folds.interrupt()
         if not wait and self._processes is not None:
             self._processes.close(wait=False)
         self._queue.close(wait=wait)
@@ -278,7 +280,10 @@ class Engine:
         """Make a fit, put it into the cache, and give the results of its requests."""
         fit_results = dict.fromkeys(task.requests, LATE_RESULT)
         prepare = None if fold is None else partial(_prepared_here, fold, self._threads)
-        with suppress(CallInterruptedError), self._time.under_way(task, pool):
+        # Another machine's memory is not known here.
+        is_here = fold is not None and pool is not self._given_pool
+        room = self._folds.room_for(fold) if fold is not None and is_here else nullcontext()
+        with suppress(CallInterruptedError), room, self._time.under_way(task, pool):
             if self._time.drop_late(task, prepare):
                 fit_results |= self._fit_whole(task) if fold is None else self._fit(task, fold, pool)
         if fold is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -14,16 +15,22 @@ from typing import Any
 from scipy.sparse import issparse
 from sklearn.dummy import DummyClassifier
 
-from mlwf.engine.process_pools import Pool
+from mlwf.engine.process_pools import CallInterruptedError, Pool
 from mlwf.engine.scheduling import Task
 from mlwf.engine.stored_rows import fit_on_categories, learns_categories_alone, store
 from mlwf.engine.work import PreparedRows
 from mlwf.evaluation.preparing import fit_transform, transform
+from mlwf.processes import memory_bytes
 from mlwf.splitting.rows import Rows
 from mlwf.splitting.stored_frame import StoredFrame, in_memory
 
 MOST_IDLE_BYTES = 2**28
 """Most bytes of prepared rows that are kept while no task needs them: the next requests of a search need the same."""
+
+SHARE_OF_MEMORY = 0.5
+"""Of the memory that the process may use, how much the rows of fits at the same time may take."""
+COPIES = 3
+"""How many times its prepared rows a fit holds at most, by estimate: histogram boosting copies them to stop early."""
 
 Key = tuple[str, bool]
 """Identifies prepared rows, and whether their classes are weighted: the weights are stored with them."""
@@ -35,7 +42,7 @@ class PreparedFold:
     def __init__(self, key: Key, tasks: Sequence[Task], folder: Path) -> None:
         self.key, self._folder = key, folder
         fit_key, self._train = tasks[0].fit_key, tasks[0].request.train
-        self._table, self._unfitted = fit_key.table, fit_key.parts.preparation.preprocessor
+        self.table, self._unfitted = fit_key.table, fit_key.parts.preparation.preprocessor
         self._is_baseline = isinstance(fit_key.parts.classifier, DummyClassifier)
         self._rows = _rows_of(tasks)
         self.n_bytes = inf
@@ -48,13 +55,13 @@ class PreparedFold:
     @property
     def n_cells(self) -> int:
         """How many cells of the table there are in its training rows."""
-        return len(self._train) * int(self._table.X.shape[1])
+        return len(self._train) * int(self.table.X.shape[1])
 
     @property
     def estimated_bytes(self) -> int:
         """How large the rows will be, if each column becomes one of floats."""
         n_rows = len(self._train) + sum(map(len, self._rows.values()))
-        return 8 * n_rows * int(self._table.X.shape[1])
+        return 8 * n_rows * int(self.table.X.shape[1])
 
     @property
     def is_prepared(self) -> bool:
@@ -95,7 +102,7 @@ class PreparedFold:
             self._shared, self._made = {}, None
 
     def _fit(self) -> tuple[Any, PreparedRows]:
-        table, train = self._table, self._train
+        table, train = self.table, self._train
         y = table.y_of(train)
         _, is_class_weighted = self.key
         weight = table.fit_weight_of(train) if is_class_weighted else table.weight_of(train)
@@ -121,7 +128,7 @@ class PreparedFold:
 
     def _parts(self, prepare: Callable[[Any], Any]) -> dict[str, Any]:
         """Prepare the rows to predict."""
-        return {digest: prepare(self._table.X_of(rows)) for digest, rows in self._rows.items()}
+        return {digest: prepare(self.table.X_of(rows)) for digest, rows in self._rows.items()}
 
 
 class PreparedFolds:
@@ -136,6 +143,41 @@ class PreparedFolds:
         self._needed: dict[PreparedFold, int] = {}
         """The folds that tasks need, with the estimated size of each."""
         self._lock = threading.Lock()
+        self._in_use: dict[int, int] = {}
+        """Bytes of each fit that is made at the moment, by a number of it."""
+        self._n_interrupts = 0
+        self._room = threading.Condition()
+
+    @contextmanager
+    def room_for(self, fold: PreparedFold) -> Iterator[None]:
+        """Wait until a fit on a fold has room beside the others; one fit always has.
+
+        Raises CallInterruptedError when those that wait are not to begin.
+        """
+        n_bytes = 0 if isinstance(fold.table.X, StoredFrame) else COPIES * fold.estimated_bytes
+        token = object()
+        with self._room:
+            before = self._n_interrupts
+            self._room.wait_for(lambda: self._n_interrupts > before or self._has_room(n_bytes))
+            if self._n_interrupts > before:
+                raise CallInterruptedError
+            self._in_use[id(token)] = n_bytes
+        try:
+            yield
+        finally:
+            with self._room:
+                del self._in_use[id(token)]
+                self._room.notify_all()
+
+    def interrupt(self) -> None:
+        """Let no fit begin that waits for room."""
+        with self._room:
+            self._n_interrupts += 1
+            self._room.notify_all()
+
+    def _has_room(self, n_bytes: int) -> bool:
+        used = sum(self._in_use.values())
+        return not used or used + n_bytes <= SHARE_OF_MEMORY * memory_bytes()
 
     def gather(self, tasks: Sequence[Task]) -> dict[Task, PreparedFold]:
         """Give each task its fold, which it shares with the tasks that prepare the same rows alike."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from time import monotonic
 
@@ -186,6 +187,26 @@ def test_engine_frees_rows_that_no_task_needs_before_it_prepares_others(monkeypa
         for fold in FOLDS[:2]:
             engine([FitRequest(pipeline(LogisticRegression()), {}, fold.train, (fold.test,))])
     assert events == ["prepare", "close", "prepare", "close"]
+
+
+@pytest.mark.parametrize(("n_bytes", "most"), [(1, 1), (2**40, 2)], ids=["little", "much"])
+def test_engine_makes_no_more_fits_at_once_than_have_room_in_memory(monkeypatch, n_bytes, most):
+    running, seen, fit = [], [], LogisticRegression.fit
+
+    def watched(self, *arguments, **keywords):
+        running.append(1)
+        seen.append(len(running))
+        time.sleep(0.05)
+        fitted = fit(self, *arguments, **keywords)
+        running.pop()
+        return fitted
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    monkeypatch.setattr(folds, "memory_bytes", lambda: n_bytes)
+    requests = [FitRequest(pipeline(LogisticRegression()), {}, fold.train, (fold.test,)) for fold in FOLDS]
+    with Engine(TABLE, n_jobs=2) as engine:
+        assert not any(result.error for result in engine(requests))
+    assert max(seen) == most
 
 
 def test_engine_prepares_rows_that_were_not_predicted_before():
