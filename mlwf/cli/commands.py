@@ -23,6 +23,7 @@ from mlwf.cli.display import (
     show_promotion,
     show_pruned,
     show_runs,
+    show_skew,
     show_summary,
     show_value,
     write,
@@ -518,6 +519,27 @@ def materialize(
     done = materialize_run(run, runs_dir=runs_dir, until=until)
     views = f"{', '.join(done.views)} ({pluralize(len(done.views), 'view')})"
     write_line(f"{views}: in the online store as of {done.until.isoformat(timespec='seconds')}")
+
+
+@app.command(cls=Command)
+def skew(
+    run: Run,
+    data: Data,
+    read: Read = None,
+    form: Form = Format.table,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Compare the features that are served with the offline ones.
+
+    A table with columns of the features is a log of what was served, and compared with the offline features of each
+    row's time. For a table of keys the online store is compared with the offline features of now.
+    """
+    from mlwf.cli.options import read_options
+
+    options = read_options(read or [])
+    from mlwf.orchestrator.feature_skew import measure_skew
+
+    show_skew(measure_skew(run, data, runs_dir=runs_dir, read=options), form)
 
 
 @app.command(cls=Command)

@@ -154,6 +154,13 @@ def show_explanation(found: Mapping[str, Any], form: Format) -> None:
     _show_in(form, found, explanation_table, explanation_markdown)
 
 
+def show_skew(found: Mapping[str, Any], form: Format) -> None:
+    """Write how served features differ from the offline ones to stdout."""
+    from mlwf.tables import skew_markdown, skew_table
+
+    _show_in(form, found, skew_table, skew_markdown)
+
+
 def _show_in(
     form: Format,
     found: Mapping[str, Any],

@@ -7,6 +7,8 @@ from mlwf.tables.evaluation_tables import (
     evaluation_table,
     explanation_markdown,
     explanation_table,
+    skew_markdown,
+    skew_table,
 )
 from mlwf.tables.run_tables import plan_markdown, plan_table, runs_markdown, runs_table, summary_markdown, summary_table
 
@@ -19,6 +21,8 @@ __all__ = [
     "plan_table",
     "runs_markdown",
     "runs_table",
+    "skew_markdown",
+    "skew_table",
     "summary_markdown",
     "summary_table",
 ]

@@ -176,6 +176,35 @@ def explanation_markdown(found: Mapping[str, Any]) -> str:
     return "\n".join([f"## {escaped(_title(found))}", *block_markdown(_contributions(found)), "", _how(found)]) + "\n"
 
 
+def skew_table(found: Mapping[str, Any]) -> RenderableType:
+    """Show how the features that are served differ from the offline ones, from what `measure_skew` gives."""
+    return Group(*render_block(_skew(printable_in(found))))
+
+
+def skew_markdown(found: Mapping[str, Any]) -> str:
+    """Write how the features that are served differ from the offline ones as Markdown."""
+    return "\n".join(block_markdown(_skew(printable_in(found)))) + "\n"
+
+
+def _skew(found: Mapping[str, Any]) -> Block:
+    when = "of each row's time" if found["as_of"] is None else f"as of {found['as_of']}"
+    rows = [
+        [
+            Text(cut(each["feature"], LONGEST_NAME)),
+            Text(f"{each['differ']:,}"),
+            Text(percent(each["share"])),
+            Text(f"{each['only_served_missing']:,}"),
+            Text(f"{each['only_offline_missing']:,}"),
+            Text(number(each["largest"])),
+        ]
+        for each in sorted(found["features"], key=lambda each: -int(each["differ"]))
+    ]
+    title = f"{found['source']}, {found['rows']:,} rows"
+    how = f": {found['served']} beside the offline features {when}"
+    columns = ["feature", "rows that differ", "share", "missing as served", "missing offline", "largest difference"]
+    return Block(title, how, columns, rows, n_words=1)
+
+
 def _title(found: Mapping[str, Any]) -> str:
     return f"{found['source']}, row {found['row']:,}: predicted {format_name(found['prediction'])}"
 

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from mlwf.cli.display import Format, show_skew
 from mlwf.errors import DataError, UsageError
 from mlwf.modules.feature_store.pull import INDEX
 from mlwf.modules.runs import CONFIG, PULL
 from mlwf.modules.tracking import load_registered_model
 from mlwf.orchestrator.api import run_experiment
+from mlwf.orchestrator.feature_skew import measure_skew
 from mlwf.orchestrator.prediction import materialize_run, predict_table
 from mlwf.specs.loading import load_experiment
 
@@ -206,3 +208,45 @@ def test_a_registered_model_says_which_features_it_needs_and_takes_them(
         "models:/late/1", str(tmp_path / "keys.parquet"), output, runs_dir=tmp_path, tracking_uri=uri, online=True
     )
     pd.testing.assert_frame_equal(pd.read_parquet(output), predict(served, tmp_path / "keys.parquet", online=True))
+
+
+def differing(found: dict[str, Any]) -> dict[str, int]:
+    return {each["feature"]: each["differ"] for each in found["features"]}
+
+
+def test_online_features_that_are_older_than_the_offline_ones_are_skew(
+    served: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(served, tmp_path / "project")
+    config = copy / "runs" / "one" / CONFIG
+    config.write_text(config.read_text().replace(str(served), str(copy)))
+    pd.DataFrame({"customer": ["c1", "c2", "unknown"]}).to_csv(tmp_path / "keys.csv", index=False)
+    same = measure_skew("one", str(tmp_path / "keys.csv"), runs_dir=copy / "runs")
+    assert (same["rows"], same["served"]) == (3, "the online store")
+    assert differing(same) == {"amount": 0, "items": 0, "city": 0}
+    orders = pd.read_parquet(copy / "orders.parquet")
+    later = pd.DataFrame({"customer": ["c1"], "at": [pd.Timestamp.now("UTC")], "amount": [7.5], "items": [None]})
+    pd.concat([orders, later.astype({"items": "Int64"})]).to_parquet(copy / "orders.parquet")
+    skew = measure_skew("one", str(tmp_path / "keys.csv"), runs_dir=copy / "runs")
+    assert differing(skew) == {"amount": 1, "items": 1, "city": 0}
+    assert skew["features"][0]["largest"] > 6
+    assert skew["features"][1]["only_offline_missing"] == 1
+    assert show_skew(skew, Format.table) is None
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 rows: the online store beside the offline features as of" in shown
+    assert "amount" in shown
+    assert "33" in shown
+
+
+def test_a_log_of_what_was_served_is_compared_with_the_features_of_its_time(served: Path, tmp_path: Path) -> None:
+    joined = pd.read_parquet(served / "runs" / "one" / PULL / "training.parquet")
+    joined.assign(city=["Paris", *joined["city"][1:]]).to_parquet(tmp_path / "log.parquet")
+    skew = measure_skew("one", str(tmp_path / "log.parquet"), runs_dir=served / "runs")
+    assert (skew["rows"], skew["served"], skew["as_of"]) == (90, "3 columns of the table", None)
+    assert differing(skew) == {"amount": 0, "items": 0, "city": 1}
+    joined.drop(columns="at").to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError) as refused:
+        measure_skew("one", str(tmp_path / "log.parquet"), runs_dir=served / "runs")
+    assert str(refused.value) == (
+        f"{tmp_path}/log.parquet  at: no such column, and a log of what was served needs the time of each row"
+    )
