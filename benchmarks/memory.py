@@ -24,6 +24,11 @@ SIDES = {
     "the plain script": ("-m", "benchmarks.memory_sides", "plain"),
     "`mlwf train`": ("-m", "mlwf", "train", "--quiet"),
 }
+SHIPPED_SIDES = {
+    "`mlwf predict`": ("predict", "latest", "{table}", "-o", "out.parquet"),
+    "`mlwf evaluate`": ("evaluate", "latest", "{table}"),
+}
+"""What is done with the model that was trained on the whole table."""
 INTRODUCTION = """\
 # How much memory does it take?
 
@@ -33,6 +38,7 @@ Written by `{command}`; an edit would not last. `benchmarks/memory_sides.py` has
   plain script is pandas' `read_parquet` and scikit-learn's `cross_validate` and `fit` with the same pipeline, as mlwf
   infers it (numbers imputed and scaled, texts one-hot). Every library has one thread; `mlwf train` does all that it
   does, with up to two fits at the same time.
+- `mlwf predict` and `mlwf evaluate` read the table with the model that `mlwf train` made of it.
 - **CPU** is user and system time of the whole process, **peak** the most memory that it ever held, imports and all.
 - **bytes** are those of the table as numbers of double precision, a text counted as one.
 - **above the libraries** is the peak less that of the same process with {few:,} rows of the table."""
@@ -102,13 +108,22 @@ def measure(size: Size) -> list[tuple[str, ...]]:
         for n_rows, name in ((size.n_rows, "all"), (min(FEW_ROWS, size.n_rows), "few")):
             made = (str(n_rows), str(size.n_numbers), str(size.n_texts), name)
             run([sys.executable, "-m", "benchmarks.memory_sides", "make", *made], work)
-        for side, command in SIDES.items():
-            few, all_rows = (run([sys.executable, *command, f"{name}.yaml"], work) for name in ("few", "all"))
+        commands = {side: (*command, "{experiment}") for side, command in SIDES.items()}
+        commands |= {side: ("-m", "mlwf", *command) for side, command in SHIPPED_SIDES.items()}
+        for side, command in commands.items():
+            few, all_rows = (
+                run([sys.executable, *(part.format(**_files(name)) for part in command)], work)
+                for name in ("few", "all")
+            )
             above = all_rows.peak - few.peak
             cells = (_mb(size.n_bytes), side, f"{all_rows.cpu:.1f} s", _mb(all_rows.peak), _mb(above))
             rows.append((str(size), *cells, f"{above / size.n_bytes:.1f}"))
             print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     return rows
+
+
+def _files(name: str) -> dict[str, str]:
+    return {"experiment": f"{name}.yaml", "table": f"{name}.parquet"}
 
 
 def run(command: Sequence[str], cwd: Path) -> Usage:

@@ -384,14 +384,15 @@ def test_committed_speed_is_of_every_line_and_not_of_a_quick_run():
 
 
 @SLOW
-def test_memory_command_measures_both_sides_of_a_table(tmp_path):
+def test_memory_command_measures_each_side_of_a_table(tmp_path):
     output = tmp_path / "memory.md"
     command = [sys.executable, "-m", "benchmarks.memory", "--size", "3000x3+1", "--output", str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in quoted(output.read_text(), *MEMORY_MARKS).splitlines()[2:]]
     assert [row[:3] for row in rows] == [
-        ["3,000 x 4, 1 of them texts", "0 MB", side] for side in ("the plain script", "`mlwf train`")
+        ["3,000 x 4, 1 of them texts", "0 MB", side]
+        for side in ("the plain script", "`mlwf train`", "`mlwf predict`", "`mlwf evaluate`")
     ]
 
 
