@@ -402,3 +402,9 @@ def test_memory_command_measures_each_side_of_a_table(tmp_path):
 )
 def test_a_table_to_measure_with_is_named(text, words):
     assert str(Size.parse(text)) == words
+
+
+def test_readme_quotes_the_committed_memory():
+    report = (ROOT / "benchmarks/memory.md").read_text()
+    assert quoted((ROOT / "README.md").read_text(), *MEMORY_MARKS) == quoted(report, *MEMORY_MARKS)
+    assert "Written by `python -m benchmarks.memory`;" in report
