@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from benchmarks import ours, plain
+from benchmarks.cluster import Simulated
 from benchmarks.estimates import METRICS, Estimate, Way, evaluate_sample, experiment_of, ways_of
 from benchmarks.measuring import Stopwatch, cpu_of
 from benchmarks.memory import BEGIN as MEMORY_BEGIN
@@ -408,3 +409,16 @@ def test_readme_quotes_the_committed_memory():
     report = (ROOT / "benchmarks/memory.md").read_text()
     assert quoted((ROOT / "README.md").read_text(), *MEMORY_MARKS) == quoted(report, *MEMORY_MARKS)
     assert "Written by `python -m benchmarks.memory`;" in report
+
+
+def test_readme_quotes_the_simulated_clusters():
+    quoted = [
+        (ROOT / name).read_text().split("<!-- cluster -->")[1].split("<!-- /cluster -->")[0]
+        for name in ("README.md", "benchmarks/cluster.md")
+    ]
+    assert quoted[0] == quoted[1]
+
+
+def test_a_simulated_cluster_of_too_many_workers_is_bound_by_its_longest_fits():
+    done = Simulated("a search", workers=64, fits=3, total=12.0, chain=6.0, seconds=8.0)
+    assert (done.ideal, done.row()) == (6.0, "| a search | 64 | 3 | 6.0 s | 8.0 s | 0.75 | 0.02 |")

@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
 from typing import Any
 
 from mlwf.engine.process_pools import CallInterruptedError, WorkerLostError, interrupts_blocked
@@ -27,6 +28,8 @@ WORKER_SECONDS = 3
 
 RETURN_SECONDS = 60
 """How long a cluster may be without any worker in the middle of the work; Dask starts killed ones again."""
+WORKERS_KNOWN_SECONDS = 1
+"""How long tasks are placed by what the scheduler said of its workers; what goes to one that is gone, another takes."""
 CLOSE_SECONDS = 0.8
 """How long leaving a cluster may take that is not waited for."""
 LOST = "its worker process ended in the middle of it, each time that it was tried"
@@ -64,6 +67,9 @@ class DaskPool:
         self._calls: dict[int, Any] = {}
         """The future that each thread waits for; None once it is to wait no more."""
         self._n_at: Counter[str | None] = Counter()
+        self._workers: dict[str, int] = {}
+        """The threads of each worker, as they were when the scheduler was asked."""
+        self._asked = 0.0
         self._n_running = 0
         self._less_running = threading.Condition()
         with ExitStack() as stack:
@@ -140,7 +146,7 @@ class DaskPool:
         # What needs no such value it may place: a restricted task that waits for a worker takes none that comes.
         needs_value = any(isinstance(arg, _Sent) for arg in args)
         with self._placing:
-            threads = self._client.nthreads() if needs_value else {}
+            threads = self._threads() if needs_value else {}
             place = min(threads, key=lambda worker: self._n_at[worker] / threads[worker], default=None)
             self._n_at[place] += 1
         try:
@@ -148,6 +154,12 @@ class DaskPool:
         finally:
             with self._placing:
                 self._n_at[place] -= 1
+
+    def _threads(self) -> dict[str, int]:
+        # To ask the scheduler takes milliseconds, for which hundreds of tasks that begin together would queue.
+        if not self._workers or monotonic() - self._asked > WORKERS_KNOWN_SECONDS:
+            self._workers, self._asked = self._client.nthreads(), monotonic()
+        return self._workers
 
     def _try(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         from distributed import KilledWorker
