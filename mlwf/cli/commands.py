@@ -424,8 +424,10 @@ def report(
 
 def _write_report(run: str, output: Path | None, *, runs_dir: Path, tracking_uri: str | None) -> tuple[Path, str]:
     """Write the page of a run, and give its path and what it shows."""
+    from mlwf.cli.run_lookup import find_training
     from mlwf.modules.runs import REPORT, find_run
 
+    run, tracking_uri = find_training(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     try:
         folder = find_run(runs_dir, run)
     except RunNotFoundError as missing:

@@ -58,6 +58,7 @@ def all_from_here(content: Any, keep: Callable[[str], str] = str) -> Any:
 
 def find_summary(run: str, *, runs_dir: Path, tracking_uri: str | None) -> dict[str, Any]:
     """Give the summary of a run; raises RunNotFoundError when it is neither here nor there."""
+    run, tracking_uri = find_training(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     try:
         return _local(find_run(runs_dir, run))
     except RunNotFoundError as missing:
@@ -238,23 +239,28 @@ def find_trained_run(run: str, *, runs_dir: Path, tracking_uri: str | None) -> s
     Of the last what is needed is fetched into a folder that is gone when this process ends, whose path is given.
     """
     model = run if run.startswith(MODEL_URI) else None
-    store = None
-    if model is not None:
-        store = find_model_store(model, runs_dir=runs_dir, tracking_uri=tracking_uri)
-        from mlwf.modules.tracking import RegisteredModelError, run_of_model
-
-        found = run_of_model(model, store)
-        if found is None:
-            raise RegisteredModelError(f"{store}: the run of {run} is gone, and what it kept with it")
-        run = found
+    run, tracking_uri = find_training(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
     try:
         find_run(runs_dir, run)
     except RunNotFoundError as missing:
-        store = store or find_store(tracking_uri, runs_dir=runs_dir)
+        store = find_store(tracking_uri, runs_dir=runs_dir)
         if store is None or run == "latest" or os.sep in run:
             raise
         return _fetch_run(run, model, store, missing)
     return run
+
+
+def find_training(run: str, *, runs_dir: Path, tracking_uri: str | None) -> tuple[str, str | None]:
+    """Give the run that trained a registered model, and its store; any other run, and the store, as they are named."""
+    if not run.startswith(MODEL_URI):
+        return run, tracking_uri
+    store = find_model_store(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
+    from mlwf.modules.tracking import RegisteredModelError, run_of_model
+
+    found = run_of_model(run, store)
+    if found is None:
+        raise RegisteredModelError(f"{store}: the run of {run} is gone, and what it kept with it")
+    return found, store
 
 
 def _fetch_run(run: str, model: str | None, store: str, missing: RunNotFoundError) -> str:

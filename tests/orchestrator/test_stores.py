@@ -73,6 +73,8 @@ def test_a_run_says_which_store_it_is_tracked_on_and_why(experiment, monkeypatch
     assert find_model_store("models:/sizes/1", runs_dir=runs_dir, tracking_uri=None) == uri
     with pytest.raises(RunNotFoundError, match=f"and {uri} has no run '0000'"):
         find_summary("0000", runs_dir=runs_dir, tracking_uri=None)
+    for place, address in ((runs_dir, None), (experiment.folder / "others", uri)):
+        assert find_summary("models:/sizes/1", runs_dir=place, tracking_uri=address)["run_id"] == folder.run_id
 
 
 def test_a_store_of_the_environment_that_is_none_is_told_where_it_is_written(experiment, monkeypatch):
