@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import pickle
+import secrets
 import signal
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +16,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -51,6 +54,8 @@ class DaskPool:
         Workers of a cluster on this machine, as scikit-learn counts them.
     algorithms
         What the workers will fit; they need the same versions of its packages.
+    folder
+        Where shared values are put if all workers see it too, as on storage that they share; else they are sent.
 
     Raises
     ------
@@ -59,7 +64,9 @@ class DaskPool:
         another version of mlwf, numpy or a library of the algorithms: results would not be the same.
     """
 
-    def __init__(self, address: str | None, n_jobs: int = -1, algorithms: Sequence[str] = ()) -> None:
+    def __init__(
+        self, address: str | None, n_jobs: int = -1, algorithms: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         self._scheduler = name_of(address)
         self._is_closed = False
         self._second_tries = threading.Lock()
@@ -75,11 +82,14 @@ class DaskPool:
         with ExitStack() as stack:
             self._client, self._cluster = stack.enter_context(joined(address, n_jobs, algorithms))
             self.slots = max(1, sum(self._client.nthreads().values()))
+            # Of this machine alone: a mapped file that another one removes ends the process that reads it.
+            mmap_mode = None if self._cluster is None else "r"
+            self._storage = stack.enter_context(_storage(self._client, folder, mmap_mode))
             self._held = stack.pop_all()
 
     def share(self, value: Any) -> _Sent:
         """Keep a value that goes to every worker once, when a task first needs it."""
-        return _Sent(value)
+        return _Sent(value, self._storage)
 
     def free(self, handle: _Sent) -> None:
         """Let the workers forget a value."""
@@ -222,8 +232,11 @@ class DaskPool:
 class _Sent:
     """Stands for a value in the memory of the workers."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, storage: _Storage) -> None:
         self.value = value
+        self._storage = storage
+        self._file: Path | None = None
+        self._path: Any = None
         self._future: Any = None
         self._held: dict[str | None, Any] = {}
         """The future of each worker that has been sent the value."""
@@ -233,15 +246,20 @@ class _Sent:
         import cloudpickle
 
         with self._lock:
+            if place not in self._held and place in self._storage.workers and self._is_stored():
+                # As below, a restricted task is not to be the first.
+                self._path = self._path or client.submit(str, str(self._file), pure=False)
+                self._held[place] = client.submit(_read, self._path, self._storage.mmap_mode, pure=False, **_at(place))
+            if place in self._held:
+                return self._held[place]
             if self._future is None:
                 # Not by scatter: what it sends is lost with its worker, and every task that needs it with that; and
                 # it can wait for a dead worker without end. The result of a task Dask makes again by itself; where all
                 # workers are gone, on the next that comes only if the task is not restricted.
                 self._future = client.submit(pickle.loads, cloudpickle.dumps(self.value), pure=False)
-            if place not in self._held:
-                # A scheduler drops copies of a result that no task needs at the moment, which would be sent again for
-                # the next one. What each worker holds by a key of its own has no copies.
-                self._held[place] = client.submit(_Held, self._future, pure=False, **_at(place))
+            # A scheduler drops copies of a result that no task needs at the moment, which would be sent again for the
+            # next one. What each worker holds by a key of its own has no copies.
+            self._held[place] = client.submit(_Held, self._future, pure=False, **_at(place))
             return self._held[place]
 
     def give_up(self, future: Any) -> None:
@@ -254,9 +272,62 @@ class _Sent:
         """Let the workers forget the value."""
         with self._lock:
             self._forget()
+            if self._file is not None:
+                self._file.unlink(missing_ok=True)
+                self._file = None
+
+    def _is_stored(self) -> bool:
+        import joblib
+
+        if self._file is None:
+            file = Path(self._storage.folder, f"{secrets.token_hex(8)}.joblib")
+            try:
+                joblib.dump(self.value, file)
+            except (OSError, pickle.PicklingError):  # without room, or what only cloudpickle takes
+                file.unlink(missing_ok=True)
+                self._storage.workers.clear()
+                return False
+            self._file = file
+        return True
 
     def _forget(self) -> None:
-        self._future, self._held = None, {}
+        self._path, self._future, self._held = None, None, {}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A folder for shared values."""
+
+    folder: str
+    workers: set[str]
+    """Those that see it, if all do; one that comes later is sent what it needs."""
+    mmap_mode: str | None
+
+
+@contextmanager
+def _storage(client: Any, folder: Path | None, mmap_mode: str | None) -> Iterator[_Storage]:
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # the fit cache, whose folder it is, reports that
+        folder = None
+    with tempfile.TemporaryDirectory(prefix=".shared-", dir=folder, ignore_cleanup_errors=True) as shared:
+        token = secrets.token_hex(8)
+        Path(shared, "token").write_text(token, encoding="utf-8")
+        found = client.run(_read_token, shared, on_error="return")
+        # What one of them cannot do another takes over, and must see it as well.
+        is_seen = all(there == token for there in found.values())
+        yield _Storage(shared, set(found) if is_seen else set(), mmap_mode)
+
+
+def _read_token(folder: str) -> str:
+    return Path(folder, "token").read_text(encoding="utf-8")
+
+
+def _read(file: str, mmap_mode: str | None) -> _Held:
+    import joblib
+
+    return _Held(joblib.load(file, mmap_mode=mmap_mode))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mlwf.engine.costs import RunTime
@@ -64,7 +65,8 @@ def run_workflow(
 
     `fit_cache` has what earlier runs fitted, and keeps what this one does.
     """
-    with run_log.listening(), recorder.recording(), open_pool(spec.compute, recorder.result.algorithms) as pool:
+    folder, algorithms = (fit_cache.folder if fit_cache else None), recorder.result.algorithms
+    with run_log.listening(), recorder.recording(), open_pool(spec.compute, algorithms, folder) as pool:
         run = Run(spec, load, recorder, run_log, recorder.result, fit_cache)
         run = _run_phases(run, PREPARATION)
         callbacks: dict[str, Any] = {"on_fit": run_log.on_fit, "on_warning": run_log.warn_of}
@@ -153,8 +155,12 @@ def _candidates(context: RunContext, config: PipelineConfig) -> list[tuple[Any, 
 
 
 @contextmanager
-def open_pool(compute: ComputeSpec, algorithms: Sequence[str] = ()) -> Iterator[Pool | None]:
+def open_pool(
+    compute: ComputeSpec, algorithms: Sequence[str] = (), folder: Path | None = None
+) -> Iterator[Pool | None]:
     """Connect to the workers of `compute`, which fit these algorithms; None when the run fits in this process.
+
+    They read the rows from `folder`, where they see it.
 
     Raises MlwfError within seconds when no cluster answers.
     """
@@ -163,7 +169,7 @@ def open_pool(compute: ComputeSpec, algorithms: Sequence[str] = ()) -> Iterator[
         return
     from mlwf.engine.dask_pool import DaskPool
 
-    pool = DaskPool(compute.address, compute.n_jobs, algorithms)
+    pool = DaskPool(compute.address, compute.n_jobs, algorithms, folder)
     try:
         yield pool
     except BaseException:

@@ -140,7 +140,9 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture
-def pool(cluster):
+def pool(cluster, monkeypatch):
+    """Join the cluster as one that shares no storage with this process."""
+    monkeypatch.setattr(module, "_read_token", lambda folder: None)
     wait_for_workers(cluster, 2)
     pool = DaskPool(cluster)
     yield pool
@@ -260,6 +262,24 @@ def test_dask_pool_sends_a_shared_value_to_each_worker_once(pool, cluster, tmp_p
     pids |= {*run_all(pool, use, [(handle, number) for number in range(6)])}
     assert sorted(path.name.split()[0] for path in tmp_path.iterdir()) == sorted(str(pid) for pid in pids)
     assert len(pids) == 2
+
+
+@pytest.mark.slow
+def test_dask_pool_sends_nothing_to_workers_that_see_its_folder(cluster, tmp_path):
+    wait_for_workers(cluster, 2)
+    pool = DaskPool(cluster, folder=tmp_path)
+    handle = pool.share(np.arange(1_000_000))
+    results = run_all(pool, lambda shared, number: int(shared.sum()) + number, [(handle, 0), (handle, 1)])
+    with distributed.Client(cluster, set_as_default=False) as client:
+        keys = {key.split("-")[0] for key in client.who_has()}
+    (shared,) = tmp_path.iterdir()
+    before = {file.suffix for file in shared.iterdir()}
+    pool.free(handle)
+    after = {file.suffix for file in shared.iterdir()}
+    pool.close()
+    assert results == [499_999_500_000, 499_999_500_001]
+    assert "loads" not in keys
+    assert (before, after, list(tmp_path.iterdir())) == ({"", ".joblib"}, {""}, [])
 
 
 @pytest.mark.slow
