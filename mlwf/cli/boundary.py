@@ -19,6 +19,8 @@ from mlwf.processes import STRAGGLERS
 from mlwf.text import LONGEST_MESSAGE, cut_inside, one_line, redact
 
 WRONG_USAGE, INTERRUPTED, TERMINATED = 2, 130, 143
+CONTINUED = (["train"], ["push"])
+"""Commands that do not begin anew where they were interrupted."""
 
 
 class Terminated(BaseException):
@@ -69,7 +71,7 @@ def _run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Terminated:
-        return _fail("terminated; the same command continues it", TERMINATED)
+        return _fail(_ended("terminated", arguments), TERMINATED)
     except Exception as error:
         if isinstance(error, _CommandLineError):
             usage = _usage(error)
@@ -80,7 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
             return _fail(*failure)
         return _fail(_saved_traceback(error), OUR_BUG)
     if code == INTERRUPTED:  # typer catches the interrupt first
-        return _fail("interrupted; the same command continues it", INTERRUPTED)
+        return _fail(_ended("interrupted", arguments), INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -91,6 +93,10 @@ _CommandLineError: Any = typer.BadParameter.__mro__[2]
 def _terminate(signum: int, frame: Any) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
+
+
+def _ended(how: str, arguments: Sequence[str]) -> str:
+    return f"{how}; the same command continues it" if arguments[:1] in CONTINUED else how
 
 
 def _fail(message: str, code: int) -> int:

@@ -44,7 +44,7 @@ def failing(monkeypatch):
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a"), 1, "mlwf: runs/a: No space left on device\n"),
         (OSError(errno.EACCES, os.strerror(errno.EACCES)), 1, "mlwf: Permission denied\n"),
         (MemoryError(), 1, "mlwf: the memory of this machine does not suffice\n"),
-        (KeyboardInterrupt(), 130, "interrupted; the same command continues it\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
