@@ -22,6 +22,7 @@ from mlwf.orchestrator.run_data import load_arrays, load_tables, with_test
 from mlwf.orchestrator.run_log import OnProgress, RunLog
 from mlwf.orchestrator.run_recorder import RunRecorder
 from mlwf.orchestrator.workflow import build_pipeline, limit_time, plan_fits, reserve_time, run_workflow
+from mlwf.processes import DISPLAY
 from mlwf.results import PhasePlan
 from mlwf.specs.catalogue import SPLITTERS, default_splitter
 from mlwf.specs.data import IN_MEMORY, ClassLabel, DataSpec
@@ -107,6 +108,9 @@ def check_data(spec: ExperimentSpec, document: Document) -> list[str]:
         ]
 
 
+# What a library does to the filters of warnings meanwhile is global to the process: of several runs at once each must
+# begin and end while they are held.
+@DISPLAY.held()
 def run_ml_workflow(
     feature_specs: Sequence[FeatureSpec] | Literal["auto"],
     model_spec: ClassifierModelSpec | Mapping[str, CandidateModelSpec],
