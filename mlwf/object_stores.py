@@ -159,7 +159,7 @@ def send_file(run: Path, name: str) -> None:
     address = _address_of_run(run)
     if address and name not in LAST:
         with suppress(DataError), told(address):
-            _send(_open(address), run, is_running=True)
+            _send(_open(address), run, goes_on=True)
 
 
 def send_run(run: Path) -> None:
@@ -307,9 +307,13 @@ def _runs_there(files: Any, name: str, run_id: str = "") -> dict[str, dict[str, 
     for file, info in listed.items():
         run, _, inside = file[len(name) + 1 :].partition("/")
         if inside:
-            mark = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("last_modified")
-            found.setdefault(run, {})[inside] = str(mark or info["size"])
+            found.setdefault(run, {})[inside] = _mark(info)
     return {run: inside for run, inside in found.items() if STATE in inside}
+
+
+def _mark(info: Mapping[str, Any]) -> str:
+    """Give what changes with the content of a stored file, as its store calls it."""
+    return str(info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("last_modified") or info["size"])
 
 
 def _record_file(run: Path) -> Path:
@@ -344,21 +348,19 @@ def _pending(run: Path) -> list[str]:
     return sorted(changed, key=lambda file: LAST.index(file) if file in LAST else -1)
 
 
-def _send(files: Any, run: Path, *, is_running: bool = False) -> None:
+def _send(files: Any, run: Path, *, goes_on: bool = False) -> None:
     """Send what is new; of a run that goes on, of how it stands only that it has begun."""
     address = _address_of_run(run) or ""
     record = _record(run)
     pending = _pending(run)
-    if not is_running and STATE in pending and _is_under_way(run):
+    if not goes_on and STATE in pending and _is_under_way(run):
         return
     for file in pending:
-        if is_running and (file == SUMMARY or (file == STATE and STATE in record)):
+        if goes_on and (file == SUMMARY or (file == STATE and STATE in record)):
             continue
         look, target = _look(run / file), f"{address.partition('://')[2]}/{file}"
         files.put_file(str(run / file), target)
-        info = files.info(target)
-        mark = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("last_modified")
-        record[file] = {"there": str(mark or info["size"]), "here": look}
+        record[file] = {"there": _mark(files.info(target)), "here": look}
         _write_record(run, record)
 
 
