@@ -174,11 +174,9 @@ def read_for_model(
     runs_dir: Path,
     tracking_uri: str,
     read: Mapping[str, Any] | None = None,
-    online: bool = False,
 ) -> ModelRows:
     """Load the model of a run, or a registered one, and read a table as its training was."""
     spec, schema, model = _model_of(run, runs_dir=runs_dir, tracking_uri=tracking_uri)
-    spec = served_online(spec, run) if online else spec
     read_spec = (schema.read if schema else spec.data.read).model_copy(update=dict(read or {}))
     table = read_raw(data, read_spec)
     schema = schema or _schema_by_content(table, spec, model, read_spec)
